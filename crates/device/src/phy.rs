@@ -1,0 +1,134 @@
+use crate::PacketBuf;
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+/// Where the packets go that smoltcp makes.
+///
+/// A [`TxQueue`](crate::TxQueue) behind a cell, usually; whoever implements it may look at each
+/// packet, and change it, on its way.
+pub trait Outbound {
+    /// Whether one more packet would be taken. smoltcp keeps what it has when this says no.
+    fn has_room(&mut self) -> bool;
+    /// A buffer to build the next packet in.
+    fn buffer(&mut self) -> PacketBuf;
+    /// Takes a packet that smoltcp made.
+    fn push(&mut self, packet: PacketBuf);
+}
+
+/// What smoltcp is told of the device: IP packets up to `mtu` bytes, TCP and IPv4 checksums
+/// written by smoltcp, and none verified, because the caller has done so already.
+pub fn capabilities(mtu: usize) -> DeviceCapabilities {
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ip;
+    capabilities.max_transmission_unit = mtu;
+    capabilities.checksum.ipv4 = Checksum::Tx;
+    capabilities.checksum.tcp = Checksum::Tx;
+    capabilities
+}
+
+/// smoltcp's [`Device`] for the length of one call: at most one packet in, any number out.
+///
+/// It costs nothing to make, so that no device, and no interface, is kept per flow.
+#[derive(Debug)]
+pub struct OnePacket<'p, O> {
+    inbound: Option<&'p [u8]>,
+    outbound: O,
+    mtu: usize,
+}
+
+impl<'p, O: Outbound> OnePacket<'p, O> {
+    /// Makes a device that delivers `inbound` once and hands what smoltcp sends to `outbound`.
+    pub fn new(mtu: usize, inbound: Option<&'p [u8]>, outbound: O) -> Self {
+        Self { inbound, outbound, mtu }
+    }
+}
+
+impl<O: Outbound> Device for OnePacket<'_, O> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Slot<'a, O>
+    where
+        Self: 'a;
+
+    // The answer to a packet has its slot without regard to room: smoltcp would not look at the
+    // packet otherwise. `push` refuses and counts an answer that does not fit.
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Slot<'_, O>)> {
+        let packet = self.inbound.take()?;
+        Some((Received(packet), Slot(&mut self.outbound)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Slot<'_, O>> {
+        if self.outbound.has_room() { Some(Slot(&mut self.outbound)) } else { None }
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu)
+    }
+}
+
+/// The packet that came in.
+#[derive(Debug)]
+pub struct Received<'a>(&'a [u8]);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// Room for one packet that goes out.
+#[derive(Debug)]
+pub struct Slot<'a, O>(&'a mut O);
+
+impl<O: Outbound> TxToken for Slot<'_, O> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut packet = self.0.buffer();
+        packet.resize(len);
+        let result = f(&mut packet);
+        self.0.push(packet);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TxQueue;
+
+    impl Outbound for &mut TxQueue {
+        fn has_room(&mut self) -> bool {
+            TxQueue::has_room(self)
+        }
+        fn buffer(&mut self) -> PacketBuf {
+            TxQueue::buffer(self)
+        }
+        fn push(&mut self, packet: PacketBuf) {
+            let _ = TxQueue::push(self, packet);
+        }
+    }
+
+    #[test]
+    fn delivers_one_packet_once() {
+        let mut queue = TxQueue::new(4);
+        let mut device = OnePacket::new(1500, Some(b"in"), &mut queue);
+        let (rx, tx) = device.receive(Instant::ZERO).unwrap();
+        assert_eq!(rx.consume(<[u8]>::to_vec), b"in");
+        tx.consume(3, |bytes| bytes.copy_from_slice(b"out"));
+        assert!(device.receive(Instant::ZERO).is_none());
+        assert_eq!(&queue.pop().unwrap()[..], b"out");
+    }
+
+    #[test]
+    fn a_full_queue_stops_smoltcp_before_it_makes_a_packet() {
+        let mut queue = TxQueue::new(2);
+        let mut device = OnePacket::new(1500, None, &mut queue);
+        for _ in 0..2 {
+            device.transmit(Instant::ZERO).unwrap().consume(1, |b| b[0] = 1);
+        }
+        assert!(device.transmit(Instant::ZERO).is_none());
+        assert_eq!(queue.refused(), 0);
+    }
+}

@@ -1,0 +1,159 @@
+use crate::PacketBuf;
+use brooklet_packet::FlowKey;
+use std::collections::VecDeque;
+
+/// Spare buffers that are kept for later packets.
+const SPARES: usize = 128;
+
+/// The packets on their way to the device, bounded in number, and the buffers they travel in.
+///
+/// A flow that finds the queue full is noted and called again, in the order of asking, once half
+/// of the room is free: [`push`](Self::push) never takes a packet beyond the bound, and no packet
+/// of a flow is lost for want of room.
+///
+/// Plain owned data: whoever shares it puts it into a cell.
+#[derive(Debug)]
+pub struct TxQueue {
+    packets: VecDeque<PacketBuf>,
+    spares: Vec<PacketBuf>,
+    waiting: VecDeque<FlowKey>,
+    limit: usize,
+    refused: u64,
+}
+
+/// The outbound queue has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull;
+
+impl std::fmt::Display for QueueFull {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the outbound queue is full")
+    }
+}
+
+impl std::error::Error for QueueFull {}
+
+impl TxQueue {
+    /// Makes a queue that holds at most `limit` packets (at least 2).
+    pub fn new(limit: usize) -> Self {
+        Self {
+            packets: VecDeque::new(),
+            spares: Vec::new(),
+            waiting: VecDeque::new(),
+            limit: limit.max(2),
+            refused: 0,
+        }
+    }
+
+    /// Packets waiting to be sent.
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// Whether one more packet fits.
+    pub fn has_room(&self) -> bool {
+        self.packets.len() < self.limit
+    }
+
+    /// An empty buffer to build a packet in.
+    pub fn buffer(&mut self) -> PacketBuf {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back when its packet has been sent, or was never built.
+    pub fn recycle(&mut self, buffer: PacketBuf) {
+        if self.spares.len() < SPARES {
+            self.spares.push(buffer);
+        }
+    }
+
+    /// Queues `packet`.
+    ///
+    /// # Errors
+    ///
+    /// Without room the packet is refused and counted; its buffer is kept for later.
+    pub fn push(&mut self, packet: PacketBuf) -> Result<(), QueueFull> {
+        if self.has_room() {
+            self.packets.push_back(packet);
+            Ok(())
+        } else {
+            self.refused += 1;
+            self.recycle(packet);
+            Err(QueueFull)
+        }
+    }
+
+    /// Takes the oldest packet.
+    pub fn pop(&mut self) -> Option<PacketBuf> {
+        self.packets.pop_front()
+    }
+
+    /// Notes that the flow `key` has more to send than there was room for. A flow notes itself
+    /// once until it is called.
+    pub fn wait(&mut self, key: FlowKey) {
+        self.waiting.push_back(key);
+    }
+
+    /// The flow that has waited longest, once half of the room is free.
+    pub fn next_waiting(&mut self) -> Option<FlowKey> {
+        if self.packets.len() * 2 <= self.limit { self.waiting.pop_front() } else { None }
+    }
+
+    /// Packets refused for want of room.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(port: u16) -> FlowKey {
+        FlowKey::new(([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 80).into()).unwrap()
+    }
+
+    #[test]
+    fn holds_its_bound_and_counts_what_it_refuses() {
+        let mut queue = TxQueue::new(3);
+        for n in 0..3 {
+            queue.push(vec![n].into()).unwrap();
+        }
+        assert_eq!(queue.push(vec![9].into()), Err(QueueFull));
+        assert_eq!((queue.len(), queue.refused()), (3, 1));
+        let out: Vec<u8> = std::iter::from_fn(|| queue.pop()).map(|p| p[0]).collect();
+        assert_eq!(out, [0, 1, 2]);
+    }
+
+    #[test]
+    fn calls_those_who_wait_in_order_when_half_is_free() {
+        let mut queue = TxQueue::new(4);
+        for n in 0..4 {
+            queue.push(vec![n].into()).unwrap();
+        }
+        queue.wait(key(1));
+        queue.wait(key(2));
+        assert_eq!(queue.next_waiting(), None, "still full");
+        queue.pop();
+        assert_eq!(queue.next_waiting(), None, "three of four");
+        queue.pop();
+        assert_eq!(queue.next_waiting(), Some(key(1)));
+        assert_eq!(queue.next_waiting(), Some(key(2)));
+        assert_eq!(queue.next_waiting(), None);
+    }
+
+    #[test]
+    fn keeps_buffers_but_not_without_end() {
+        let mut queue = TxQueue::new(2);
+        for _ in 0..2 * SPARES {
+            queue.recycle(PacketBuf::with_capacity(64));
+        }
+        let kept = (0..2 * SPARES).filter(|_| queue.buffer().capacity() == 64).count();
+        assert_eq!(kept, SPARES);
+    }
+}
