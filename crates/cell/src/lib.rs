@@ -113,7 +113,9 @@ impl<F: Flavor, T: 'static> Clone for Shared<F, T> {
 impl<F: Flavor, T: 'static> fmt::Debug for Shared<F, T> {
     // Not the value: formatting must not wait for a lock.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("flavor", &F::default()).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("flavor", &F::default())
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,6 +165,10 @@ mod local {
     impl<T> super::sealed::SealedCell for Rc<RefCell<T>> {}
 }
 
+#[allow(
+    unnameable_types,
+    reason = "that nobody else can name them is what seals the traits"
+)]
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Sync {}
@@ -186,7 +192,9 @@ mod tests {
         fn clones_share_across_threads() {
             let value = Shared::<Sync, _>::new(1);
             let other = value.clone();
-            std::thread::spawn(move || other.with(|v| *v += 1)).join().unwrap();
+            std::thread::spawn(move || other.with(|v| *v += 1))
+                .join()
+                .unwrap();
             assert_eq!(value.with(|v| *v), 2);
         }
 
@@ -210,7 +218,7 @@ mod tests {
         use crate::{Local, Shared};
         use static_assertions::assert_not_impl_any;
 
-        assert_not_impl_any!(Shared<Local, Vec<u8>>: Send, std::marker::Sync);
+        assert_not_impl_any!(Shared<Local, Vec<u8>>: Send, Sync);
 
         #[test]
         fn clones_share() {

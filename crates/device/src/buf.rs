@@ -23,7 +23,10 @@ pub struct PacketBuf {
 impl PacketBuf {
     /// Makes an empty packet with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { storage: vec![0; capacity], len: 0 }
+        Self {
+            storage: vec![0; capacity],
+            len: 0,
+        }
     }
 
     /// Bytes that fit without growing.
@@ -120,7 +123,10 @@ mod tests {
         packet.copy_from_slice(b"short");
         assert_eq!(&packet[..], b"short");
         assert_eq!(packet.clone().into_vec(), b"short");
-        assert!(!format!("{packet:?}").contains("115"), "bytes in the debug output");
+        assert!(
+            !format!("{packet:?}").contains("115"),
+            "bytes in the debug output"
+        );
     }
 
     #[test]

@@ -39,7 +39,11 @@ pub struct OnePacket<'p, O> {
 impl<'p, O: Outbound> OnePacket<'p, O> {
     /// Makes a device that delivers `inbound` once and hands what smoltcp sends to `outbound`.
     pub fn new(mtu: usize, inbound: Option<&'p [u8]>, outbound: O) -> Self {
-        Self { inbound, outbound, mtu }
+        Self {
+            inbound,
+            outbound,
+            mtu,
+        }
     }
 }
 
@@ -61,7 +65,11 @@ impl<O: Outbound> Device for OnePacket<'_, O> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Slot<'_, O>> {
-        if self.outbound.has_room() { Some(Slot(&mut self.outbound)) } else { None }
+        if self.outbound.has_room() {
+            Some(Slot(&mut self.outbound))
+        } else {
+            None
+        }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -126,7 +134,10 @@ mod tests {
         let mut queue = TxQueue::new(2);
         let mut device = OnePacket::new(1500, None, &mut queue);
         for _ in 0..2 {
-            device.transmit(Instant::ZERO).unwrap().consume(1, |b| b[0] = 1);
+            device
+                .transmit(Instant::ZERO)
+                .unwrap()
+                .consume(1, |b| b[0] = 1);
         }
         assert!(device.transmit(Instant::ZERO).is_none());
         assert_eq!(queue.refused(), 0);

@@ -99,9 +99,22 @@ impl TxQueue {
         self.waiting.push_back(key);
     }
 
+    /// How many flows could be called now: none before half of the room is free.
+    pub fn callable(&self) -> usize {
+        if self.packets.len() * 2 <= self.limit {
+            self.waiting.len()
+        } else {
+            0
+        }
+    }
+
     /// The flow that has waited longest, once half of the room is free.
     pub fn next_waiting(&mut self) -> Option<FlowKey> {
-        if self.packets.len() * 2 <= self.limit { self.waiting.pop_front() } else { None }
+        if self.callable() > 0 {
+            self.waiting.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Packets refused for want of room.
@@ -153,7 +166,9 @@ mod tests {
         for _ in 0..2 * SPARES {
             queue.recycle(PacketBuf::with_capacity(64));
         }
-        let kept = (0..2 * SPARES).filter(|_| queue.buffer().capacity() == 64).count();
+        let kept = (0..2 * SPARES)
+            .filter(|_| queue.buffer().capacity() == 64)
+            .count();
         assert_eq!(kept, SPARES);
     }
 }

@@ -1,1 +1,46 @@
-//! In preparation.
+//! TCP streams out of IP packets.
+//!
+//! - [`TcpListener`] takes connections to every address: as [`Incoming`] requests that the
+//!   program accepts, refuses or ignores once it knows what to say, or already connected from
+//!   [`accept`](TcpListener::accept).
+//! - [`TcpStream`] is a connection, with the names of async-net.
+//! - [`Connector`] begins connections from here.
+//! - [`Engine`] is the other side: it is fed with packets and gives packets to send. It does no
+//!   I/O, knows no executor and is told the time.
+//!
+//! Each connection is a smoltcp socket of its own in a cell of its own, found by its 4-tuple in a
+//! table, so that the cost of a packet does not grow with the number of connections. Tasks read
+//! and write smoltcp's buffers directly and make their own packets; the driver moves packets.
+//!
+//! A SYN is held outside of smoltcp, in a few hundred bytes, until somebody answers it.
+//!
+//! Everything is written once over a [`Flavor`](brooklet_cell::Flavor): features `sync` (default)
+//! and `local` say which flavors exist. The facade crate `brooklet` has the plain names.
+
+mod clock;
+mod config;
+mod connector;
+mod context;
+mod engine;
+mod error;
+mod flow;
+mod guard;
+mod hub;
+mod incoming;
+mod listener;
+mod segment;
+mod stats;
+mod stream;
+mod table;
+mod timers;
+mod wake;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use connector::Connector;
+pub use engine::Engine;
+pub use error::StackGone;
+pub use incoming::Incoming;
+pub use listener::{Requests, TcpListener};
+pub use stats::Stats;
+pub use stream::{ReadHalf, TcpStream, WriteHalf};

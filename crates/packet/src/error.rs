@@ -1,0 +1,130 @@
+//! Why a packet is not taken, or not made.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why [`Headers::parse`](crate::Headers::parse) does not take a packet.
+///
+/// Every one of them means that a host drops the packet without an answer. [`ParseError::index`]
+/// numbers them for an array of counters.
+///
+/// ```
+/// use brooklet_packet::{Headers, ParseError};
+///
+/// let mut dropped = [0u64; ParseError::ALL.len()];
+/// if let Err(why) = Headers::parse(&[0x45, 0, 0]) {
+///     dropped[why.index()] += 1;
+/// }
+/// assert_eq!(dropped[ParseError::Truncated.index()], 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// There are fewer bytes than the IP header takes, or than it says that the packet has.
+    Truncated,
+    /// The version is neither 4 nor 6.
+    Version,
+    /// The IPv4 header length is below five words (RFC 791, 3.1).
+    HeaderLength,
+    /// The IPv4 total length does not cover the header, or the packet is an IPv6 jumbogram
+    /// (RFC 2675), which no TUN device carries.
+    TotalLength,
+    /// The IPv4 header checksum is wrong (RFC 1122, 3.2.1.2).
+    HeaderChecksum,
+    /// The chain of IPv6 extension headers is not one that a host takes: a header reaches beyond
+    /// the packet, hop-by-hop options stand elsewhere than first (RFC 8200, 4.1), a routing header
+    /// still names addresses to visit (RFC 8200, 4.4), or the chain is longer than 8 headers or
+    /// 2 KiB.
+    ExtensionHeader,
+    /// The TCP header does not fit: fewer than 20 bytes, or a data offset below five words or
+    /// beyond the segment (RFC 9293, 3.1).
+    TcpHeader,
+    /// The UDP header does not fit: fewer than 8 bytes, or a length below 8 or beyond the packet
+    /// (RFC 768).
+    UdpHeader,
+    /// The ICMP message has fewer than 8 bytes (RFC 792, RFC 4443).
+    IcmpHeader,
+}
+
+impl ParseError {
+    /// All of them, in the order of [`ParseError::index`].
+    ///
+    /// ```
+    /// use brooklet_packet::ParseError;
+    ///
+    /// for (index, error) in ParseError::ALL.into_iter().enumerate() {
+    ///     assert_eq!(error.index(), index);
+    /// }
+    /// ```
+    pub const ALL: [Self; 9] = [
+        Self::Truncated,
+        Self::Version,
+        Self::HeaderLength,
+        Self::TotalLength,
+        Self::HeaderChecksum,
+        Self::ExtensionHeader,
+        Self::TcpHeader,
+        Self::UdpHeader,
+        Self::IcmpHeader,
+    ];
+
+    /// The place of this error in [`ParseError::ALL`].
+    ///
+    /// ```
+    /// use brooklet_packet::ParseError;
+    ///
+    /// assert!(ParseError::Version.index() < ParseError::ALL.len());
+    /// ```
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "the packet is cut short",
+            Self::Version => "the version is neither IPv4 nor IPv6",
+            Self::HeaderLength => "the IPv4 header length is below 20 bytes",
+            Self::TotalLength => "the IP length does not cover the header, or is a jumbogram's",
+            Self::HeaderChecksum => "the IPv4 header checksum is wrong",
+            Self::ExtensionHeader => "the IPv6 extension headers are broken or too many",
+            Self::TcpHeader => "the TCP header does not fit the segment",
+            Self::UdpHeader => "the UDP header does not fit the datagram",
+            Self::IcmpHeader => "the ICMP message is cut short",
+        })
+    }
+}
+
+impl Error for ParseError {}
+
+/// Why [`udp::write`](crate::udp::write) does not make a packet.
+///
+/// ```
+/// use brooklet_packet::{WriteError, udp};
+///
+/// let (from, to) = ("10.0.0.1:53".parse()?, "[fd00::1]:5000".parse()?);
+/// let refused = udp::write(&mut Vec::new(), from, to, 64, b"answer");
+/// assert_eq!(refused, Err(WriteError::Families));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// One address is IPv4 and the other IPv6. Use two of one family.
+    Families,
+    /// The payload does not fit an IP packet. Send at most
+    /// [`udp::max_payload`](crate::udp::max_payload) bytes.
+    TooLong,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Families => "source and destination are of different address families",
+            Self::TooLong => "the payload is longer than an IP packet can carry",
+        })
+    }
+}
+
+impl Error for WriteError {}

@@ -1,0 +1,99 @@
+//! The chain of IPv6 extension headers (RFC 8200, 4).
+
+use crate::{Fragment, ParseError};
+
+/// The length of the IPv6 header itself.
+pub(crate) const IPV6_HEADER: usize = 40;
+
+// A chain that a sender has a use for has three or four headers and a few hundred bytes. The
+// limits keep a packet made to be slow to walk from being so.
+const MAX_HEADERS: usize = 8;
+const MAX_BYTES: usize = 2048;
+
+pub(crate) const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+
+/// What stands behind the extension headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    /// What the last next-header field names.
+    pub(crate) protocol: u8,
+    /// Where that field is, from the start of the packet.
+    pub(crate) named_at: usize,
+    /// Where the chain ends, from the start of the packet.
+    pub(crate) end: usize,
+    /// The fragment header, unless it is that of a packet in one piece.
+    pub(crate) fragment: Option<Fragment>,
+}
+
+/// Whether `next_header` names a header that [`walk`] reads.
+///
+/// The encapsulating security payload is not one of them: what follows its header cannot be read.
+pub(crate) fn is_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS
+    )
+}
+
+/// Walks the extension headers of `packet`, an IPv6 packet with at least its first header.
+///
+/// Stops behind the header of a fragment: what follows it may start anywhere in the original
+/// packet.
+pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
+    let mut chain = Chain {
+        protocol: packet[6],
+        named_at: 6,
+        end: IPV6_HEADER,
+        fragment: None,
+    };
+    let mut headers = 0;
+    while is_extension(chain.protocol) {
+        headers += 1;
+        let header = packet
+            .get(chain.end..)
+            .and_then(|rest| rest.first_chunk::<8>())
+            .ok_or(ParseError::ExtensionHeader)?;
+        let units = usize::from(header[1]);
+        let length = match chain.protocol {
+            // RFC 8200, 4.3: directly behind the IPv6 header and nowhere else.
+            HOP_BY_HOP if headers > 1 => return Err(ParseError::ExtensionHeader),
+            // RFC 8200, 4.4: with segments left we are not the destination, and the transport
+            // checksum is made for another address.
+            ROUTING if header[3] != 0 => return Err(ParseError::ExtensionHeader),
+            FRAGMENT => {
+                chain.fragment = fragment(header);
+                8
+            }
+            // RFC 4302, 2.2: 32-bit words, less two.
+            AUTHENTICATION => (units + 2) * 4,
+            _ => (units + 1) * 8,
+        };
+        chain.protocol = header[0];
+        chain.named_at = chain.end;
+        chain.end += length;
+        let too_long = headers > MAX_HEADERS || chain.end - IPV6_HEADER > MAX_BYTES;
+        if too_long || chain.end > packet.len() {
+            return Err(ParseError::ExtensionHeader);
+        }
+        if chain.fragment.is_some() {
+            break;
+        }
+    }
+    Ok(chain)
+}
+
+/// The facts of a fragment header; `None` for an atomic fragment, which is a whole packet
+/// (RFC 6946, 4).
+fn fragment(header: &[u8; 8]) -> Option<Fragment> {
+    let word = u16::from_be_bytes([header[2], header[3]]);
+    let fragment = Fragment {
+        id: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        offset: word & 0xfff8,
+        more: word & 1 != 0,
+    };
+    (fragment.offset != 0 || fragment.more).then_some(fragment)
+}

@@ -1,0 +1,379 @@
+//! One checked pass over a packet.
+
+use crate::ext::{self, IPV6_HEADER};
+use crate::protocol::{ICMPV4, ICMPV6, TCP, UDP};
+use crate::transport::{Detail, Transport, be16};
+use crate::{FlowKey, Fragment, ParseError, Protocol, TcpHeader, checksum};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+
+const IPV4_HEADER: usize = 20;
+
+/// Everything that one parse of a packet finds, without the bytes.
+///
+/// See [`Packet`](crate::Packet) for both together.
+///
+/// ```
+/// use brooklet_packet::{Headers, udp};
+///
+/// let mut bytes = Vec::new();
+/// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+/// bytes.extend_from_slice(b"padding");
+///
+/// let headers = Headers::parse(&bytes)?;
+/// assert_eq!(headers.total_len(), 20 + 8 + 5);
+/// assert_eq!(&bytes[headers.payload_range()], b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    key: FlowKey,
+    detail: Detail,
+    // From the start of the packet. An IPv6 packet can be longer than a u16 counts.
+    total_len: u32,
+    payload_start: u32,
+    transport_end: u32,
+    // Behind at most 60 bytes of IPv4 or 40 + 2048 of IPv6.
+    transport_start: u16,
+    protocol: u8,
+    hop_limit: u8,
+    has_options: bool,
+}
+
+impl Headers {
+    /// Looks at a packet once.
+    ///
+    /// Bytes beyond the length that the IP header states are padding, and cut off. The IPv4 header
+    /// checksum is verified; the transport checksum is not, see [`Headers::verify_checksum`].
+    ///
+    /// # Errors
+    ///
+    /// The first reason found not to take the packet. It never panics, whatever the bytes are.
+    ///
+    /// ```
+    /// use brooklet_packet::{Headers, ParseError};
+    ///
+    /// assert_eq!(Headers::parse(&[]), Err(ParseError::Truncated));
+    /// assert_eq!(Headers::parse(&[0x50; 40]), Err(ParseError::Version));
+    /// ```
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        match bytes.first().map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(bytes),
+            Some(6) => Self::parse_v6(bytes),
+            Some(_) => Err(ParseError::Version),
+            None => Err(ParseError::Truncated),
+        }
+    }
+
+    // RFC 791, 3.1
+    fn parse_v4(bytes: &[u8]) -> Result<Self, ParseError> {
+        let header = bytes
+            .first_chunk::<IPV4_HEADER>()
+            .ok_or(ParseError::Truncated)?;
+        let header_len = usize::from(header[0] & 0xf) * 4;
+        if header_len < IPV4_HEADER {
+            return Err(ParseError::HeaderLength);
+        }
+        let total_len = usize::from(be16(header, 2));
+        if total_len < header_len {
+            return Err(ParseError::TotalLength);
+        }
+        let packet = bytes.get(..total_len).ok_or(ParseError::Truncated)?;
+        if !checksum::is_valid(&packet[..header_len]) {
+            return Err(ParseError::HeaderChecksum);
+        }
+        let word = be16(header, 6);
+        let fragment = Fragment {
+            id: be16(header, 4).into(),
+            offset: (word & 0x1fff) << 3,
+            more: word & 0x2000 != 0,
+        };
+        let protocol = header[9];
+        let transport = if fragment.more || fragment.offset != 0 {
+            Transport::fragment(packet, header_len, fragment)
+        } else {
+            Transport::parse(packet, header_len, protocol, ICMPV4)?
+        };
+        let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+        let key = FlowKey::v4(
+            Ipv4Addr::new(s0, s1, s2, s3),
+            Ipv4Addr::new(d0, d1, d2, d3),
+            transport.ports.0,
+            transport.ports.1,
+        );
+        let has_options = header_len > IPV4_HEADER;
+        Ok(Self::new(
+            key,
+            packet,
+            header_len,
+            protocol,
+            header[8],
+            has_options,
+            transport,
+        ))
+    }
+
+    // RFC 8200, 3
+    fn parse_v6(bytes: &[u8]) -> Result<Self, ParseError> {
+        let header = bytes
+            .first_chunk::<IPV6_HEADER>()
+            .ok_or(ParseError::Truncated)?;
+        let payload_len = usize::from(be16(header, 4));
+        if payload_len == 0 && header[6] == ext::HOP_BY_HOP {
+            return Err(ParseError::TotalLength); // RFC 2675, 3
+        }
+        let packet = bytes
+            .get(..IPV6_HEADER + payload_len)
+            .ok_or(ParseError::Truncated)?;
+        let chain = ext::walk(packet)?;
+        let transport = match chain.fragment {
+            Some(fragment) => Transport::fragment(packet, chain.end, fragment),
+            None => Transport::parse(packet, chain.end, chain.protocol, ICMPV6)?,
+        };
+        let [_, _, _, _, _, _, _, _, addresses @ ..] = header;
+        let (source, destination) = addresses.split_at(16);
+        let key = FlowKey::v6(
+            v6_address(source),
+            v6_address(destination),
+            transport.ports.0,
+            transport.ports.1,
+        );
+        let has_options = chain.end > IPV6_HEADER;
+        Ok(Self::new(
+            key,
+            packet,
+            chain.end,
+            chain.protocol,
+            header[7],
+            has_options,
+            transport,
+        ))
+    }
+
+    fn new(
+        key: FlowKey,
+        packet: &[u8],
+        transport_start: usize,
+        protocol: u8,
+        hop_limit: u8,
+        has_options: bool,
+        transport: Transport,
+    ) -> Self {
+        // No packet is longer than 40 + 65,535 bytes, and no IP header longer than 40 + 2048.
+        Self {
+            key,
+            detail: transport.detail,
+            total_len: packet.len() as u32,
+            payload_start: transport.payload_start as u32,
+            transport_end: transport.end as u32,
+            transport_start: transport_start as u16,
+            protocol,
+            hop_limit,
+            has_options,
+        }
+    }
+
+    /// Source and destination; ports are 0 where there are none to be read: ICMP, other
+    /// protocols, and every fragment.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// let headers = Headers::parse(&bytes)?;
+    /// assert_eq!(headers.key().destination(), "10.0.0.2:53".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    /// The address that the packet says it comes from.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.source().to_string(), "10.0.0.1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn source(&self) -> IpAddr {
+        self.key.addresses().0
+    }
+
+    /// The address that the packet goes to.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.destination().to_string(), "10.0.0.2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn destination(&self) -> IpAddr {
+        self.key.addresses().1
+    }
+
+    /// The protocol inside, behind all IPv6 extension headers.
+    ///
+    /// For a fragment of an IPv6 packet it is what the fragment header names, which may be a
+    /// further extension header.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, Protocol, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.protocol(), Protocol::Udp);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn protocol(&self) -> Protocol {
+        self.protocol.into()
+    }
+
+    /// The IPv4 time to live or the IPv6 hop limit.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.hop_limit(), 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hop_limit(&self) -> u8 {
+        self.hop_limit
+    }
+
+    /// Which piece of a packet this is, when it is only a piece.
+    ///
+    /// So it is for every fragment, the first one included, and then no transport header is read:
+    /// [`tcp()`](Self::tcp) is `None`, the ports are 0, and transport and payload are all that
+    /// follows the IPv4 header or the IPv6 fragment header. An IPv6 packet with a fragment header
+    /// that is nevertheless whole is not a fragment (RFC 6946).
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert!(Headers::parse(&bytes)?.fragment().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fragment(&self) -> Option<Fragment> {
+        match self.detail {
+            Detail::Fragment(fragment) => Some(fragment),
+            _ => None,
+        }
+    }
+
+    /// The fields of the TCP header, when the packet is a whole TCP segment.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert!(Headers::parse(&bytes)?.tcp().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tcp(&self) -> Option<TcpHeader> {
+        match self.detail {
+            Detail::Tcp(header) => Some(header),
+            _ => None,
+        }
+    }
+
+    /// Where transport header and payload are, inside the packet.
+    ///
+    /// It ends where the payload ends: for UDP where the UDP length says, which may be before the
+    /// end of the packet.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.transport_range(), 20..33);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transport_range(&self) -> Range<usize> {
+        usize::from(self.transport_start)..self.transport_end as usize
+    }
+
+    /// Where the payload is, inside the packet: what follows the TCP header and its options, the
+    /// UDP header, or the 8 bytes of an ICMP header. Of other protocols it is everything.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(&bytes[Headers::parse(&bytes)?.payload_range()], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn payload_range(&self) -> Range<usize> {
+        self.payload_start as usize..self.transport_end as usize
+    }
+
+    /// Whether there are IPv4 options or IPv6 extension headers.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert!(!Headers::parse(&bytes)?.has_options());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn has_options(&self) -> bool {
+        self.has_options
+    }
+
+    /// Whether the transport checksum in `bytes`, the bytes that were parsed, is right.
+    ///
+    /// TCP, UDP and ICMP are verified. A UDP checksum of zero says that there is none: that is
+    /// right with IPv4 (RFC 768) and wrong with IPv6 (RFC 8200, 8.1). Of other protocols and of
+    /// fragments nothing is known, and the answer is `true`.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// let headers = Headers::parse(&bytes)?;
+    /// assert!(headers.verify_checksum(&bytes));
+    /// bytes[32] ^= 1;
+    /// assert!(!headers.verify_checksum(&bytes));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify_checksum(&self, bytes: &[u8]) -> bool {
+        if self.fragment().is_some() {
+            return true;
+        }
+        let Some(segment) = bytes.get(self.transport_range()) else {
+            return false;
+        };
+        let is_ipv6 = self.key.is_ipv6();
+        match self.protocol {
+            UDP if segment.get(6..8) == Some(&[0, 0]) => !is_ipv6,
+            TCP | UDP => checksum::is_valid_segment(self.key.addresses(), self.protocol, segment),
+            ICMPV4 if !is_ipv6 => checksum::is_valid(segment),
+            ICMPV6 if is_ipv6 => {
+                checksum::is_valid_segment(self.key.addresses(), self.protocol, segment)
+            }
+            _ => true,
+        }
+    }
+
+    /// The length of the packet as the IP header states it.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.total_len(), bytes.len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn total_len(&self) -> usize {
+        self.total_len as usize
+    }
+}
+
+fn v6_address(bytes: &[u8]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets.copy_from_slice(bytes);
+    octets.into()
+}

@@ -1,0 +1,216 @@
+//! The answers of ICMP (RFC 792) and ICMPv6 (RFC 4443).
+
+use crate::ext;
+use crate::protocol::{self, Protocol};
+use crate::write::{self, HOP_LIMIT};
+use crate::{Packet, is_unicast};
+
+const HEADER: usize = 8;
+
+// RFC 792
+const V4_ECHO_REPLY: u8 = 0;
+const V4_UNREACHABLE: u8 = 3;
+const V4_ECHO_REQUEST: u8 = 8;
+// RFC 4443
+const V6_UNREACHABLE: u8 = 1;
+const V6_PARAMETER_PROBLEM: u8 = 4;
+const V6_UNRECOGNISED_NEXT_HEADER: u8 = 1;
+const V6_ECHO_REQUEST: u8 = 128;
+const V6_ECHO_REPLY: u8 = 129;
+
+/// How long an ICMP error may be, in bytes, IP header included: what every host takes in one
+/// piece (RFC 1812, 4.3.2.3; RFC 4443, 2.4(c)).
+const V4_LONGEST_ERROR: usize = 576;
+const V6_LONGEST_ERROR: usize = 1280;
+
+/// Writes the answer to an echo request, in the place of what was in `out`.
+///
+/// Answers `false`, with `out` empty, to anything but a whole echo request with a right checksum
+/// between two unicast addresses. Options of the request are not sent back.
+///
+/// ```
+/// use brooklet_packet::{Packet, icmp};
+///
+/// // A ping from 10.0.0.1 to 10.0.0.2, checksums included.
+/// let ping = [
+///     0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdb, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
+///     8, 0, 0x19, 0x2c, 0, 1, 0, 2, b'p', b'i', b'n', b'g', // ICMP
+/// ];
+/// let mut out = Vec::new();
+/// assert!(icmp::echo_reply(&mut out, &Packet::parse(&ping)?));
+///
+/// let pong = Packet::parse(&out)?;
+/// assert_eq!(pong.transport()[0], 0);
+/// assert_eq!(pong.payload(), &ping[28..]);
+/// assert_eq!(pong.source().to_string(), "10.0.0.2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn echo_reply(out: &mut Vec<u8>, request: &Packet<'_>) -> bool {
+    out.clear();
+    let is_ipv6 = request.key().is_ipv6();
+    let (protocol, asks, answers) = if is_ipv6 {
+        (protocol::ICMPV6, V6_ECHO_REQUEST, V6_ECHO_REPLY)
+    } else {
+        (protocol::ICMPV4, V4_ECHO_REQUEST, V4_ECHO_REPLY)
+    };
+    let is_request = request.fragment().is_none()
+        && request.protocol() == Protocol::from(protocol)
+        && request.transport().starts_with(&[asks, 0]);
+    // The answer gets a checksum of its own, which must not vouch for bytes that went wrong on
+    // their way here. RFC 1122, 3.2.2.6 leaves broadcast requests to the host.
+    if !is_request || !between_hosts(request) || !request.verify_checksum() {
+        return false;
+    }
+    let mut header = [answers, 0, 0, 0, 0, 0, 0, 0];
+    header[4..].copy_from_slice(&request.transport()[4..HEADER]);
+    message(out, request, protocol, header, request.payload())
+}
+
+/// Why a packet does not reach where it was sent.
+///
+/// ```
+/// use brooklet_packet::icmp::Unreachable;
+///
+/// let no_listener = Unreachable::Port;
+/// assert_ne!(no_listener, Unreachable::Protocol);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unreachable {
+    /// No route there. IPv4 code 0, IPv6 code 0.
+    Network,
+    /// The host does not answer. IPv4 code 1, IPv6 code 3.
+    Host,
+    /// The host does not speak the protocol. IPv4 code 2; with IPv6 a parameter problem, code 1,
+    /// that points to the next-header field that names the protocol (RFC 4443, 3.4).
+    Protocol,
+    /// Nobody listens on the port. IPv4 code 3, IPv6 code 4.
+    Port,
+    /// A filter does not let it through. IPv4 code 13 (RFC 1812, 5.2.7.1), IPv6 code 1.
+    Prohibited,
+}
+
+/// Writes the ICMP error that tells the sender of a packet that it does not get through, in the
+/// place of what was in `out`.
+///
+/// It comes from the address that the packet was sent to, and quotes as much of the packet as fits
+/// 576 bytes with IPv4 and 1280 with IPv6.
+///
+/// Answers `false`, with `out` empty, where no error may be sent (RFC 1122, 3.2.2; RFC 4443,
+/// 2.4(e)): to an ICMP error or redirect, to a fragment other than the first, and to a packet that
+/// does not go from one host to one host. Nor does it answer a fragment that does not show what it
+/// carries. How often errors are sent (RFC 4443, 2.4(f)) is for the caller to limit.
+///
+/// ```
+/// use brooklet_packet::{Packet, Protocol, icmp, udp};
+///
+/// let mut datagram = Vec::new();
+/// udp::write(&mut datagram, "10.0.0.1:5000".parse()?, "10.0.0.2:9".parse()?, 64, b"anyone?")?;
+///
+/// let mut out = Vec::new();
+/// assert!(icmp::unreachable(&mut out, &Packet::parse(&datagram)?, icmp::Unreachable::Port));
+/// let error = Packet::parse(&out)?;
+/// assert_eq!(error.protocol(), Protocol::Icmpv4);
+/// assert_eq!(error.transport()[..2], [3, 3]);
+/// assert_eq!(error.payload(), datagram);
+///
+/// // An error is not answered with another.
+/// assert!(!icmp::unreachable(&mut Vec::new(), &error, icmp::Unreachable::Host));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn unreachable(out: &mut Vec<u8>, offending: &Packet<'_>, why: Unreachable) -> bool {
+    out.clear();
+    if !between_hosts(offending) || !may_cause_error(offending) {
+        return false;
+    }
+    let bytes = offending.bytes();
+    let mut header = [0; HEADER];
+    let (protocol, room) = if offending.key().is_ipv6() {
+        let (kind, code) = match why {
+            Unreachable::Network => (V6_UNREACHABLE, 0),
+            Unreachable::Prohibited => (V6_UNREACHABLE, 1),
+            Unreachable::Host => (V6_UNREACHABLE, 3),
+            Unreachable::Port => (V6_UNREACHABLE, 4),
+            Unreachable::Protocol => (V6_PARAMETER_PROBLEM, V6_UNRECOGNISED_NEXT_HEADER),
+        };
+        header[..2].copy_from_slice(&[kind, code]);
+        if why == Unreachable::Protocol {
+            let Ok(chain) = ext::walk(bytes) else {
+                return false;
+            };
+            // A chain is at most 2 KiB long.
+            header[4..].copy_from_slice(&(chain.named_at as u32).to_be_bytes());
+        }
+        (
+            protocol::ICMPV6,
+            V6_LONGEST_ERROR - ext::IPV6_HEADER - HEADER,
+        )
+    } else {
+        let code = match why {
+            Unreachable::Network => 0,
+            Unreachable::Host => 1,
+            Unreachable::Protocol => 2,
+            Unreachable::Port => 3,
+            Unreachable::Prohibited => 13,
+        };
+        header[..2].copy_from_slice(&[V4_UNREACHABLE, code]);
+        (protocol::ICMPV4, V4_LONGEST_ERROR - 20 - HEADER)
+    };
+    message(
+        out,
+        offending,
+        protocol,
+        header,
+        &bytes[..bytes.len().min(room)],
+    )
+}
+
+/// Writes an ICMP message that goes back to where `cause` came from.
+fn message(
+    out: &mut Vec<u8>,
+    cause: &Packet<'_>,
+    protocol: u8,
+    header: [u8; HEADER],
+    body: &[u8],
+) -> bool {
+    let ends = (cause.destination(), cause.source());
+    let length = HEADER + body.len();
+    let Some(mut draft) = write::begin(out, ends, protocol, HOP_LIMIT, length) else {
+        return false;
+    };
+    draft.push(&header);
+    draft.push(body);
+    let checksum = if protocol == protocol::ICMPV6 {
+        draft.segment_checksum()
+    } else {
+        draft.plain_checksum()
+    };
+    draft.set_checksum(2, checksum);
+    true
+}
+
+fn between_hosts(packet: &Packet<'_>) -> bool {
+    is_unicast(packet.source()) && is_unicast(packet.destination())
+}
+
+/// Whether an ICMP error may answer a packet of this kind.
+fn may_cause_error(packet: &Packet<'_>) -> bool {
+    let is_ipv6 = packet.key().is_ipv6();
+    if let Some(fragment) = packet.fragment() {
+        let hidden = is_ipv6 && ext::is_extension(packet.protocol().into());
+        if fragment.offset != 0 || hidden {
+            return false;
+        }
+    }
+    // The first byte of an ICMP message is its type, also in a first fragment.
+    let kind = packet.transport().first();
+    match packet.protocol() {
+        // Only what asks may be answered; the rest are errors, and numbers that may become such.
+        // RFC 792; 10 is RFC 1256, 17 is RFC 950, 42 is RFC 8335.
+        Protocol::Icmpv4 if !is_ipv6 => {
+            matches!(kind, Some(0 | 8..=10 | 13..=18 | 42 | 43))
+        }
+        // RFC 4443, 2.1: errors are below 128. 2.4(e.2): 137 is the redirect.
+        Protocol::Icmpv6 if is_ipv6 => kind.is_some_and(|&kind| kind >= 128 && kind != 137),
+        _ => true,
+    }
+}

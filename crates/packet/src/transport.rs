@@ -1,0 +1,132 @@
+//! What stands behind the IP header: a transport header, or a piece of something.
+
+use crate::protocol::{TCP, UDP};
+use crate::{ParseError, TcpFlags, TcpHeader};
+
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+const ICMP_HEADER: usize = 8;
+
+/// The place of a fragment in the packet that it was cut from.
+///
+/// Nothing is known here about the other fragments: that offset and length together stay below
+/// 65,536, and that all but the last are multiples of 8 bytes long, is for the reassembly to check.
+///
+/// ```
+/// use brooklet_packet::{Headers, udp};
+///
+/// let mut bytes = Vec::new();
+/// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+/// bytes[6] = 0x20; // more fragments follow
+/// bytes[10..12].copy_from_slice(&[0, 0]); // the checksum, made anew
+/// let sum: u32 = bytes[..20].chunks(2).map(|b| u32::from(b[0]) << 8 | u32::from(b[1])).sum();
+/// bytes[10..12].copy_from_slice(&(!(((sum >> 16) + sum) as u16)).to_be_bytes());
+///
+/// let headers = Headers::parse(&bytes)?;
+/// let fragment = headers.fragment().expect("this is one");
+/// assert!(fragment.more);
+/// assert_eq!(fragment.offset, 0);
+/// assert_eq!(headers.key().source().port(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// The identification that the fragments of one packet share; 16 bits of it with IPv4.
+    pub id: u32,
+    /// Where in the original packet this piece starts, in bytes; a multiple of 8.
+    pub offset: u16,
+    /// Whether pieces follow.
+    pub more: bool,
+}
+
+/// A packet is a TCP segment, or a fragment, or neither; a fragment is never read as a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Tcp(TcpHeader),
+    Fragment(Fragment),
+    None,
+}
+
+/// What stands behind the IP header; offsets are from the start of the packet.
+pub(crate) struct Transport {
+    pub(crate) ports: (u16, u16),
+    pub(crate) detail: Detail,
+    pub(crate) payload_start: usize,
+    pub(crate) end: usize,
+}
+
+impl Transport {
+    pub(crate) fn fragment(packet: &[u8], start: usize, fragment: Fragment) -> Self {
+        Self {
+            ports: (0, 0),
+            detail: Detail::Fragment(fragment),
+            payload_start: start,
+            end: packet.len(),
+        }
+    }
+
+    /// `icmp` is the ICMP of this IP version; the other one is a protocol like any.
+    pub(crate) fn parse(
+        packet: &[u8],
+        start: usize,
+        protocol: u8,
+        icmp: u8,
+    ) -> Result<Self, ParseError> {
+        let segment = &packet[start..];
+        let mut transport = Self {
+            ports: (0, 0),
+            detail: Detail::None,
+            payload_start: start,
+            end: packet.len(),
+        };
+        match protocol {
+            TCP => {
+                let header = segment
+                    .first_chunk::<TCP_HEADER>()
+                    .ok_or(ParseError::TcpHeader)?;
+                let header_len = usize::from(header[12] >> 4) * 4;
+                if header_len < TCP_HEADER || header_len > segment.len() {
+                    return Err(ParseError::TcpHeader);
+                }
+                transport.ports = (be16(header, 0), be16(header, 2));
+                transport.detail = Detail::Tcp(TcpHeader {
+                    seq: be32(header, 4),
+                    ack: be32(header, 8),
+                    window: be16(header, 14),
+                    flags: TcpFlags::from_bits(header[13]),
+                });
+                transport.payload_start += header_len;
+            }
+            UDP => {
+                let header = segment
+                    .first_chunk::<UDP_HEADER>()
+                    .ok_or(ParseError::UdpHeader)?;
+                let length = usize::from(be16(header, 4));
+                if length < UDP_HEADER || length > segment.len() {
+                    return Err(ParseError::UdpHeader);
+                }
+                transport.ports = (be16(header, 0), be16(header, 2));
+                transport.payload_start += UDP_HEADER;
+                transport.end = start + length;
+            }
+            _ if protocol == icmp => {
+                if segment.len() < ICMP_HEADER {
+                    return Err(ParseError::IcmpHeader);
+                }
+                transport.payload_start += ICMP_HEADER;
+            }
+            _ => {}
+        }
+        Ok(transport)
+    }
+}
+
+// On arrays with places known when compiling, so that neither checks bounds.
+
+pub(crate) fn be16<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}

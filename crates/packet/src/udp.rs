@@ -1,0 +1,81 @@
+//! UDP datagrams (RFC 768).
+
+use crate::WriteError;
+use crate::protocol::UDP;
+use crate::write;
+use std::net::SocketAddr;
+
+const HEADER: usize = 8;
+
+/// Writes a UDP datagram as one IP packet into `out`, in the place of what was there.
+///
+/// The packet is written whole, whatever its length: what the path carries in one piece is told by
+/// [`max_payload`]. It has a checksum, also with IPv4.
+///
+/// # Errors
+///
+/// When the addresses are of different families, or the payload is longer than a packet can be.
+/// `out` is empty then.
+///
+/// ```
+/// use brooklet_packet::{Packet, udp};
+///
+/// let (from, to) = ("[2001:db8::1]:53".parse()?, "[2001:db8::2]:5000".parse()?);
+/// let mut out = Vec::new();
+/// udp::write(&mut out, from, to, 64, b"an answer")?;
+///
+/// let packet = Packet::parse(&out)?;
+/// assert_eq!(packet.key().source(), from);
+/// assert_eq!(packet.payload(), b"an answer");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write(
+    out: &mut Vec<u8>,
+    from: SocketAddr,
+    to: SocketAddr,
+    hop_limit: u8,
+    payload: &[u8],
+) -> Result<(), WriteError> {
+    out.clear();
+    if from.is_ipv4() != to.is_ipv4() {
+        return Err(WriteError::Families);
+    }
+    let length = HEADER.saturating_add(payload.len());
+    let Some(mut draft) = write::begin(out, (from.ip(), to.ip()), UDP, hop_limit, length) else {
+        return Err(WriteError::TooLong);
+    };
+    let mut header = [0; HEADER];
+    header[0..2].copy_from_slice(&from.port().to_be_bytes());
+    header[2..4].copy_from_slice(&to.port().to_be_bytes());
+    // `begin` takes no more than 65,535 bytes.
+    header[4..6].copy_from_slice(&(length as u16).to_be_bytes());
+    draft.push(&header);
+    draft.push(payload);
+    // RFC 768: a sum of zero is sent as all ones, for zero says that there is none.
+    let checksum = match draft.segment_checksum() {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    draft.set_checksum(6, checksum);
+    Ok(())
+}
+
+/// How many bytes of payload fit one packet on a path of this MTU, in bytes, with IPv6 or IPv4.
+///
+/// ```
+/// use brooklet_packet::udp::max_payload;
+///
+/// assert_eq!(max_payload(1500, false), 1472);
+/// assert_eq!(max_payload(1500, true), 1452);
+/// // No MTU makes a datagram longer than its length field can say.
+/// assert_eq!(max_payload(usize::MAX, true), 65_527);
+/// ```
+pub fn max_payload(mtu: usize, v6: bool) -> usize {
+    let longest = usize::from(u16::MAX);
+    let (header, longest) = if v6 {
+        (40, 40 + longest)
+    } else {
+        (20, longest)
+    };
+    mtu.min(longest).saturating_sub(header + HEADER)
+}

@@ -1,0 +1,111 @@
+use crate::flow::Flow;
+use crate::hub::Hub;
+use crate::table::Table;
+use crate::wake::Wakes;
+use crate::{Clock, Config};
+use brooklet_cell::{Flavor, Shared};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What every handle and the engine share.
+///
+/// Cells are taken in one order: a connection's, then the hub. The table is held alone.
+pub(crate) struct Context<F: Flavor> {
+    pub(crate) table: Shared<F, Table<F>>,
+    pub(crate) hub: Shared<F, Hub>,
+    pub(crate) fixed: Arc<Fixed>,
+}
+
+/// What never changes.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    /// Where smoltcp's time begins.
+    pub(crate) epoch: Instant,
+    /// Key of the hash that sequence numbers come from.
+    pub(crate) secret: [u64; 2],
+}
+
+impl<F: Flavor> Clone for Context<F> {
+    fn clone(&self) -> Self {
+        Self {
+            table: self.table.clone(),
+            hub: self.hub.clone(),
+            fixed: self.fixed.clone(),
+        }
+    }
+}
+
+/// What a piece of work on one connection leaves to be done once its cell is free.
+pub(crate) struct Work<'a, F: Flavor> {
+    pub(crate) context: &'a Context<F>,
+    pub(crate) now: Instant,
+    pub(crate) wakes: Wakes,
+    /// The connection leaves the table.
+    pub(crate) leaves: Option<Leaves>,
+    /// The handshake of a connection that the listener answered is over; done, or failed.
+    pub(crate) shaken: Option<bool>,
+}
+
+/// What remains of a connection in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leaves {
+    Nothing,
+    TimeWait { next: u32, acked: u32 },
+}
+
+impl<F: Flavor> Context<F> {
+    pub(crate) fn now(&self) -> Instant {
+        self.fixed.clock.now()
+    }
+
+    /// Works on a connection, then does what that left to be done.
+    pub(crate) fn enter<R>(
+        &self,
+        flow: &Shared<F, Flow>,
+        now: Instant,
+        f: impl FnOnce(&mut Flow, &mut Work<'_, F>) -> R,
+    ) -> R {
+        let mut work = Work {
+            context: self,
+            now,
+            wakes: Wakes::default(),
+            leaves: None,
+            shaken: None,
+        };
+        let (result, key) = flow.with(|flow| (f(flow, &mut work), flow.key()));
+        let Work {
+            mut wakes,
+            leaves,
+            shaken,
+            ..
+        } = work;
+        if shaken.is_some() || leaves.is_some() {
+            let config = &self.fixed.config;
+            let touch = self.table.with(|table| {
+                if let Some(done) = shaken {
+                    table.shaken(key, done, &mut wakes);
+                }
+                leaves.is_some_and(|leaves| table.leave(key, flow, leaves, now, config))
+            });
+            if touch {
+                wakes.extend(self.hub.with(Hub::touch));
+            }
+        }
+        wakes.wake();
+        result
+    }
+}
+
+impl Fixed {
+    pub(crate) fn smoltcp_now(&self, now: Instant) -> smoltcp::time::Instant {
+        let micros = now.saturating_duration_since(self.epoch).as_micros();
+        smoltcp::time::Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn std_instant(&self, at: smoltcp::time::Instant) -> Instant {
+        let micros = u64::try_from(at.total_micros()).unwrap_or(0);
+        self.epoch + std::time::Duration::from_micros(micros)
+    }
+}

@@ -1,0 +1,273 @@
+use crate::context::{Context, Fixed};
+use crate::flow::Flow;
+use crate::hub::Hub;
+use crate::segment;
+use crate::table::{Route, Table};
+use crate::wake::Wakes;
+use crate::{Clock, Config, Connector, Stats, TcpListener};
+use brooklet_cell::{Flavor, Shared};
+use brooklet_device::PacketBuf;
+use brooklet_packet::{Headers, Packet};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// TCP over IP packets, without I/O, clock or tasks of its own.
+///
+/// This is the driver's side. It is fed with [`handle_packet`](Self::handle_packet), as often as
+/// packets are at hand, and then [`settle`](Self::settle)d; it gives packets to send from
+/// [`poll_transmit`](Self::poll_transmit). When [`poll_timeout`](Self::poll_timeout) comes it wants
+/// [`handle_timeout`](Self::handle_timeout). When nothing is left to do the driver says so with
+/// [`sleep`](Self::sleep), and is woken when a handle has made a packet or a deadline.
+///
+/// ```
+/// use brooklet_cell::Sync;
+/// use brooklet_tcp::{Clock, Config, Engine};
+/// use std::time::Instant;
+///
+/// let clock = Clock::new(Instant::now);
+/// let (mut engine, listener, connector) = Engine::<Sync>::new(Config::default(), clock, [1, 2]);
+/// assert!(engine.poll_transmit().is_none());
+/// assert!(engine.poll_timeout().is_none());
+/// # drop((listener, connector));
+/// ```
+pub struct Engine<F: Flavor> {
+    context: Context<F>,
+    /// Connections that the current batch touched.
+    touched: Vec<Shared<F, Flow>>,
+    scratch: Vec<u8>,
+    wakes: Wakes,
+}
+
+impl<F: Flavor> std::fmt::Debug for Engine<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl<F: Flavor> Engine<F> {
+    /// Makes an engine, the listener that takes connections to every address, and the handle
+    /// that begins connections.
+    ///
+    /// `secret` is the key of the hash from which initial sequence numbers come (RFC 6528): it
+    /// must be random in a program, and may be fixed in a simulation.
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        secret: [u64; 2],
+    ) -> (Self, TcpListener<F>, Connector<F>) {
+        let context = Context {
+            table: Shared::new(Table::new()),
+            hub: Shared::new(Hub::new(config.outbound_packets)),
+            fixed: Arc::new(Fixed {
+                epoch: clock.now(),
+                config,
+                clock,
+                secret,
+            }),
+        };
+        let engine = Self {
+            context: context.clone(),
+            touched: Vec::new(),
+            scratch: Vec::new(),
+            wakes: Wakes::default(),
+        };
+        (
+            engine,
+            TcpListener::new(context.clone()),
+            Connector::new(context),
+        )
+    }
+
+    /// Takes in one TCP packet whose checksums have been verified and which is not a fragment.
+    ///
+    /// `headers` are those of `packet`, which is altered where smoltcp would take it wrongly.
+    /// Call [`settle`](Self::settle) after the last packet of a batch: that is when connections
+    /// answer and tasks are woken.
+    pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
+        let Some(tcp) = headers.tcp() else { return };
+        let key = headers.key();
+        let packet = &mut packet[..headers.total_len()];
+        match self.context.table.with(|table| table.route(key, tcp)) {
+            Route::Flow(flow) => self.deliver(now, &flow, packet, headers),
+            Route::Request => self.keep(now, packet, headers, tcp.seq),
+            Route::Acknowledge { seq, ack } => {
+                let mut reply = Vec::new();
+                segment::acknowledge(&mut reply, key.reversed(), seq, ack);
+                self.reply(reply);
+            }
+            Route::Reset => {
+                let mut reply = Vec::new();
+                if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
+                    self.context.table.with(|table| table.stats.resets += 1);
+                    self.reply(reply);
+                }
+            }
+            Route::Done => {}
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        flow: &Shared<F, Flow>,
+        packet: &mut [u8],
+        headers: &Headers,
+    ) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let plain = plain(&mut scratch, packet, headers);
+        let first = self.context.enter(flow, now, |flow, work| {
+            if let Some((bytes, headers)) = plain {
+                flow.ingress(bytes, &headers, work);
+            }
+            !std::mem::replace(&mut flow.touched, true)
+        });
+        self.scratch = scratch;
+        if first {
+            self.touched.push(flow.clone());
+        }
+    }
+
+    fn keep(&mut self, now: Instant, packet: &mut [u8], headers: &Headers, isn: u32) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some((syn, _)) = plain(&mut scratch, packet, headers) {
+            let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
+            self.context
+                .table
+                .with(|table| table.request(headers.key(), isn, syn, now, config, wakes));
+        }
+        self.scratch = scratch;
+    }
+
+    fn reply(&mut self, packet: Vec<u8>) {
+        let driver = self.context.hub.with(|hub| hub.push(packet.into()));
+        self.wakes.extend(driver);
+    }
+
+    /// Ends a batch: every connection that it touched answers, and tasks are woken.
+    pub fn settle(&mut self, now: Instant) {
+        for flow in self.touched.drain(..) {
+            self.context.enter(&flow, now, |flow, work| {
+                flow.touched = false;
+                flow.settle(work);
+            });
+        }
+        self.call_waiting(now);
+        self.wakes.wake();
+    }
+
+    /// Calls the connections that found the outbound queue full, each once.
+    fn call_waiting(&mut self, now: Instant) {
+        let callable = self.context.hub.with(|hub| hub.queue.callable());
+        for _ in 0..callable {
+            let Some(key) = self.context.hub.with(|hub| hub.queue.next_waiting()) else {
+                break;
+            };
+            if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
+                self.context.enter(&flow, now, Flow::on_room);
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do, as of this call; `None`
+    /// if only a packet or a handle can bring work.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let table = self.context.table.with(|table| table.next_expiry());
+        let flows = self.context.hub.with(|hub| hub.timers.next());
+        table.into_iter().chain(flows).min()
+    }
+
+    /// Does what is due at `now`: retransmissions, probes, timeouts.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.context.table.with(|table| table.expire(now));
+        while let Some((at, key)) = self.context.hub.with(|hub| hub.timers.pop_due(now)) {
+            if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
+                self.context
+                    .enter(&flow, now, |flow, work| flow.on_deadline(at, work));
+            }
+        }
+    }
+
+    /// The next packet to send. Give its buffer back with [`recycle`](Self::recycle).
+    pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
+        self.context.hub.with(|hub| hub.queue.pop())
+    }
+
+    /// Takes back the buffer of a packet that has been sent.
+    pub fn recycle(&mut self, buffer: PacketBuf) {
+        self.context.hub.with(|hub| hub.queue.recycle(buffer));
+    }
+
+    /// Lets the driver sleep until `until`, the last answer of
+    /// [`poll_timeout`](Self::poll_timeout), and registers its waker; or says `false`, and
+    /// registers nothing, because there is work.
+    ///
+    /// With `blocked` the packets that wait are no work: the device takes none, and wakes the
+    /// driver itself when it does.
+    pub fn sleep(&mut self, waker: &Waker, until: Option<Instant>, blocked: bool) -> bool {
+        let (sleeps, _old) = self
+            .context
+            .hub
+            .with(|hub| hub.sleep(waker, until, blocked));
+        sleeps
+    }
+
+    /// Says that the driver is awake, so that nobody wakes it in vain.
+    pub fn awake(&mut self) {
+        let _old = self.context.hub.with(Hub::awake);
+    }
+
+    /// What has been done and what is held.
+    pub fn stats(&self) -> Stats {
+        self.context.stats()
+    }
+}
+
+impl<F: Flavor> Engine<F> {
+    /// Ends every pending and later call on every handle with an error. Dropping the engine does
+    /// the same.
+    pub fn shutdown(&mut self) {
+        self.touched.clear();
+        let mut wakes = std::mem::take(&mut self.wakes);
+        let flows = self.context.table.with(|table| {
+            let flows = table.flows();
+            table.acceptors.drain_into(&mut wakes);
+            table.clear();
+            flows
+        });
+        for flow in flows {
+            flow.with(|flow| flow.strand(&mut wakes));
+        }
+        wakes.wake();
+    }
+}
+
+impl<F: Flavor> Drop for Engine<F> {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// The packet without IP options and extension headers, which smoltcp does not walk.
+fn plain<'a>(
+    scratch: &'a mut Vec<u8>,
+    packet: &'a mut [u8],
+    headers: &Headers,
+) -> Option<(&'a mut [u8], Headers)> {
+    if !headers.has_options() {
+        return Some((packet, *headers));
+    }
+    if !brooklet_packet::strip_options(scratch, &Packet::new(packet, *headers)) {
+        return None;
+    }
+    let headers = Headers::parse(scratch).ok()?;
+    Some((scratch, headers))
+}
+
+impl<F: Flavor> Context<F> {
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.table.with(|table| table.stats);
+        stats.outbound_full = self.hub.with(|hub| hub.queue.refused());
+        stats
+    }
+}

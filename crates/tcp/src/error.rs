@@ -1,0 +1,57 @@
+use std::fmt;
+use std::io;
+
+/// How a connection ended, other than by both ends closing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The peer reset it.
+    Reset,
+    /// The peer refused it: a reset in answer to our SYN.
+    Refused,
+    /// The peer did not answer in time.
+    TimedOut,
+    /// This side aborted it.
+    Aborted,
+    /// The driver ended.
+    StackGone,
+}
+
+impl From<End> for io::Error {
+    fn from(end: End) -> Self {
+        match end {
+            End::Reset => Self::new(
+                io::ErrorKind::ConnectionReset,
+                "the peer reset the connection",
+            ),
+            End::Refused => Self::new(
+                io::ErrorKind::ConnectionRefused,
+                "the peer refused the connection",
+            ),
+            End::TimedOut => Self::new(io::ErrorKind::TimedOut, "the peer stopped answering"),
+            End::Aborted => Self::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection was aborted here",
+            ),
+            End::StackGone => stack_gone(),
+        }
+    }
+}
+
+/// The driver ended or was dropped, so nothing moves any more.
+///
+/// The inner error of every [`io::Error`] of kind [`NetworkDown`](io::ErrorKind::NetworkDown)
+/// that a connection or a listener gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackGone;
+
+impl fmt::Display for StackGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the stack's driver has ended; keep it running as long as its handles are used")
+    }
+}
+
+impl std::error::Error for StackGone {}
+
+pub(crate) fn stack_gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NetworkDown, StackGone)
+}

@@ -1,0 +1,470 @@
+//! One connection: a smoltcp socket of its own and what surrounds it.
+
+use crate::context::{Fixed, Leaves, Work};
+use crate::error::End;
+use crate::guard::Guard;
+use crate::hub::Port;
+use crate::wake::{WakerSlot, Wakes};
+use brooklet_cell::Flavor;
+use brooklet_device::{OnePacket, Outbound};
+use brooklet_packet::{FlowKey, Headers};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
+use smoltcp::wire::{HardwareAddress, IpEndpoint};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Packets that a connection may make before others have their turn.
+const QUOTA: usize = 64;
+
+/// How long to leave alone a socket that says it has work and does none; doubles each time.
+const BACK_OFF: Duration = Duration::from_millis(10);
+
+pub(crate) struct Flow {
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    /// As the peer's packets have it: from the peer to here.
+    key: FlowKey,
+    pub(crate) guard: Guard,
+    pub(crate) reader: WakerSlot,
+    pub(crate) writer: WakerSlot,
+    /// Streams that lead here.
+    pub(crate) handles: usize,
+    /// The listener answered it and nobody has collected it yet.
+    pub(crate) listened: bool,
+    pub(crate) connected: bool,
+    pub(crate) end: Option<End>,
+    pub(crate) read_shut: bool,
+    orphan: Option<Orphan>,
+    handshake_by: Option<Instant>,
+    /// Since when the peer owes an acknowledgement and has not been heard of.
+    owed_since: Option<Instant>,
+    armed: Option<Instant>,
+    /// Noted in the outbound queue as having more to send.
+    waiting: bool,
+    /// On the engine's list of connections that the current batch touched.
+    pub(crate) touched: bool,
+    /// No longer in the table.
+    detached: bool,
+    back_off: u32,
+}
+
+/// A connection that the application has let go, and which still delivers what was written.
+#[derive(Debug)]
+struct Orphan {
+    /// When progress is looked for.
+    check: Instant,
+    /// What was unsent or unacknowledged at the last look.
+    queued: usize,
+    /// The peer sent data that nobody will read.
+    late: bool,
+}
+
+impl std::fmt::Debug for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flow")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Flow {
+    /// Makes a connection that waits for the SYN of `key`; the caller feeds it that SYN.
+    pub(crate) fn passive(key: FlowKey, isn: u32, fixed: &Fixed, now: Instant) -> io::Result<Self> {
+        let mut flow = Self::new(key, fixed, now);
+        flow.guard.begin(isn);
+        let local = IpEndpoint::from(key.destination());
+        flow.socket().listen(local).map_err(|_| unaddressable())?;
+        Ok(flow)
+    }
+
+    /// Makes a connection that sends a SYN from the destination of `key` to its source.
+    pub(crate) fn active(key: FlowKey, fixed: &Fixed, now: Instant) -> io::Result<Self> {
+        let mut flow = Self::new(key, fixed, now);
+        let mut device = OnePacket::new(fixed.config.mtu, None, NoRoom);
+        let seed = flow.seed(fixed, now);
+        let mut iface = interface(&mut device, fixed.smoltcp_now(now), seed);
+        let (peer, local) = (
+            IpEndpoint::from(key.source()),
+            IpEndpoint::from(key.destination()),
+        );
+        flow.socket()
+            .connect(iface.context(), peer, local)
+            .map_err(|_| unaddressable())?;
+        Ok(flow)
+    }
+
+    fn new(key: FlowKey, fixed: &Fixed, now: Instant) -> Self {
+        let config = &fixed.config;
+        let mut socket = Socket::new(
+            SocketBuffer::new(vec![0; config.recv_buffer]),
+            SocketBuffer::new(vec![0; config.send_buffer]),
+        );
+        // Each batch of packets is answered once when it ends, so nothing is gained by waiting.
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        // Said outright: another crate's choice of smoltcp features would change the default.
+        socket.set_congestion_control(CongestionControl::None);
+        // smoltcp's timeout ends connections that are merely idle. It serves where the peer is
+        // asked now and then; otherwise time is kept here, and only while the peer owes an answer.
+        if let Some(keepalive) = config.keepalive {
+            socket.set_keep_alive(Some(keepalive.into()));
+            socket.set_timeout(config.user_timeout.map(Into::into));
+        }
+        let mut sockets = SocketSet::new(Vec::with_capacity(1));
+        let handle = sockets.add(socket);
+        Self {
+            sockets,
+            handle,
+            key,
+            guard: Guard::default(),
+            reader: WakerSlot::default(),
+            writer: WakerSlot::default(),
+            handles: 0,
+            listened: false,
+            connected: false,
+            end: None,
+            read_shut: false,
+            orphan: None,
+            handshake_by: Some(now + config.handshake_timeout),
+            owed_since: None,
+            armed: None,
+            waiting: false,
+            touched: false,
+            detached: false,
+            back_off: 0,
+        }
+    }
+
+    pub(crate) fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
+        self.sockets.get_mut(self.handle)
+    }
+
+    fn state(&mut self) -> State {
+        self.socket().state()
+    }
+
+    /// Feeds one packet of the peer. The caller settles the connection afterwards.
+    pub(crate) fn ingress<F: Flavor>(
+        &mut self,
+        packet: &mut [u8],
+        headers: &Headers,
+        work: &mut Work<'_, F>,
+    ) {
+        let Some(tcp) = headers.tcp() else { return };
+        if self.detached {
+            return;
+        }
+        self.owed_since = None; // the peer is there
+        let before = self.state();
+        let queued = self.socket().recv_queue();
+        self.guard.admit(packet, headers, tcp, queued);
+
+        let fixed = &*work.context.fixed;
+        // The seed decides our initial sequence number, and nothing else.
+        let seed = if before == State::Listen {
+            self.seed(fixed, work.now)
+        } else {
+            0
+        };
+        let now = fixed.smoltcp_now(work.now);
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        let mut device = OnePacket::new(fixed.config.mtu, Some(packet), &mut port);
+        let mut iface = interface(&mut device, now, seed);
+        iface.poll_ingress_single(now, &mut device, &mut self.sockets);
+
+        let state = self.state();
+        if tcp.flags.rst() && before != state && matches!(state, State::Closed | State::Listen) {
+            self.end.get_or_insert(match before {
+                State::SynSent => End::Refused,
+                _ => End::Reset,
+            });
+            // A reset in SYN-RECEIVED would leave a socket that takes any client's SYN.
+            self.socket().close();
+        }
+        if self.orphan.is_some() || self.read_shut {
+            self.discard();
+        }
+    }
+
+    /// Throws away what nobody will read.
+    pub(crate) fn discard(&mut self) {
+        let mut dropped = 0;
+        while let Ok(n @ 1..) = self.socket().recv(|bytes| (bytes.len(), bytes.len())) {
+            dropped += n;
+        }
+        self.guard.consumed(dropped);
+        if let Some(orphan) = &mut self.orphan
+            && dropped > 0
+        {
+            orphan.late = true;
+        }
+    }
+
+    /// Sends what there is to send, wakes who can go on, and arms the next deadline. Every piece
+    /// of work on a connection ends with this.
+    pub(crate) fn settle<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        if let Some(Orphan { late: true, .. }) = self.orphan
+            && self.socket().send_queue() == 0
+        {
+            // Data for nobody: RFC 1122, 4.2.2.13 asks for a reset. What was written has arrived.
+            self.socket().abort();
+        }
+        let deadline = self.egress(work);
+        let state = self.state();
+        if !self.connected
+            && !matches!(
+                state,
+                State::Listen | State::SynSent | State::SynReceived | State::Closed
+            )
+        {
+            self.connected = true;
+            self.handshake_by = None;
+            if self.listened {
+                work.shaken = Some(true);
+            }
+        }
+        let owed = self.socket().send_queue() > 0
+            || matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        self.owed_since = if owed { self.owed_since.or(Some(work.now)) } else { None };
+        self.wake_tasks(&mut work.wakes);
+        self.leave_when_over(state, work);
+        if !self.detached {
+            self.arm(deadline, work);
+        }
+    }
+
+    /// Makes packets until there are none, the queue is full or others should have their turn.
+    /// Returns when smoltcp wants to be called again.
+    fn egress<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Option<Instant> {
+        if self.detached {
+            return None;
+        }
+        let before = self.state();
+        let fixed = &*work.context.fixed;
+        let now = fixed.smoltcp_now(work.now);
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        let mut device = OnePacket::new(fixed.config.mtu, None, &mut port);
+        let mut iface = interface(&mut device, now, 0);
+        let mut rounds = 0;
+        while rounds < QUOTA
+            && iface.poll_egress(now, &mut device, &mut self.sockets) != PollResult::None
+        {
+            rounds += 1;
+        }
+        if rounds == QUOTA {
+            port.wait();
+        }
+        // With keepalive smoltcp itself finds that the peer is gone.
+        if self.state() == State::Closed && !matches!(before, State::Closed | State::TimeWait) {
+            self.end.get_or_insert(End::TimedOut);
+        }
+        if self.waiting {
+            return None; // called again when there is room
+        }
+        let at = fixed.std_instant(iface.poll_at(now, &self.sockets)?);
+        if at > work.now {
+            self.back_off = 0;
+            return Some(at);
+        }
+        // smoltcp says "now" in some states in which it then does nothing.
+        let pause = BACK_OFF * (1 << self.back_off.min(10));
+        self.back_off += 1;
+        Some(work.now + pause)
+    }
+
+    fn wake_tasks(&mut self, wakes: &mut Wakes) {
+        let over = self.end.is_some();
+        if !self.connected && !over {
+            return;
+        }
+        let socket = self.socket();
+        let readable = over || socket.can_recv() || !socket.may_recv();
+        // A writer is woken for a good piece of the buffer, not for every acknowledgement.
+        let room = socket.send_capacity() - socket.send_queue();
+        let writable = over || !socket.may_send() || room * 4 >= socket.send_capacity();
+        if readable {
+            wakes.extend(self.reader.take());
+        }
+        if writable {
+            wakes.extend(self.writer.take());
+        }
+    }
+
+    fn leave_when_over<F: Flavor>(&mut self, state: State, work: &mut Work<'_, F>) {
+        if self.detached || self.waiting {
+            return;
+        }
+        let leaves = match state {
+            // With an endpoint left there is a reset still to be sent.
+            State::Closed if self.socket().local_endpoint().is_none() => Leaves::Nothing,
+            State::TimeWait => {
+                let (next, acked) = self.guard.last();
+                Leaves::TimeWait { next, acked }
+            }
+            _ => return,
+        };
+        self.detached = true;
+        work.leaves = Some(leaves);
+        if self.listened && !self.connected {
+            work.shaken = Some(false);
+        }
+    }
+
+    fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
+        let own = self.orphan.as_ref().map(|orphan| orphan.check);
+        let Some(at) = [deadline, self.handshake_by, own]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
+            return;
+        };
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.armed = Some(at);
+            work.wakes
+                .extend(work.context.hub.with(|hub| hub.arm(at, self.key)));
+        }
+    }
+
+    /// When a peer that owes an acknowledgement counts as gone (RFC 9293, 3.8.3).
+    fn quiet_until<F: Flavor>(&self, work: &Work<'_, F>) -> Option<Instant> {
+        Some(self.owed_since? + work.context.fixed.config.user_timeout?)
+    }
+
+    /// The deadline `at` has come.
+    pub(crate) fn on_deadline<F: Flavor>(&mut self, at: Instant, work: &mut Work<'_, F>) {
+        if self.armed != Some(at) || self.detached {
+            return; // an earlier one has taken its place
+        }
+        self.armed = None;
+        let quiet = self.quiet_until(work);
+        if self.handshake_by.into_iter().chain(quiet).any(|by| by <= work.now) {
+            self.end.get_or_insert(End::TimedOut);
+            self.socket().abort();
+        }
+        let timeout = work.context.fixed.config.orphan_timeout;
+        let queued = self.socket().send_queue();
+        if let Some(orphan) = &mut self.orphan
+            && orphan.check <= work.now
+        {
+            if queued > 0 && queued < orphan.queued {
+                orphan.queued = queued;
+                orphan.check = work.now + timeout;
+            } else {
+                self.socket().abort();
+            }
+        }
+        self.settle(work);
+    }
+
+    /// There is room in the outbound queue again.
+    pub(crate) fn on_room<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        self.waiting = false;
+        self.settle(work);
+    }
+
+    /// The application lets go: what was written is still delivered.
+    pub(crate) fn release<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        self.handles -= 1;
+        if self.handles > 0 || self.detached {
+            return;
+        }
+        let socket = self.socket();
+        let unread = socket.recv_queue() > 0 && socket.send_queue() == 0;
+        if self.end.is_some() || !self.connected || unread {
+            self.socket().abort();
+        } else {
+            let timeout = work.context.fixed.config.orphan_timeout;
+            let socket = self.socket();
+            socket.close();
+            let queued = socket.send_queue();
+            self.orphan = Some(Orphan {
+                check: work.now + timeout,
+                queued,
+                late: false,
+            });
+            self.discard();
+        }
+        self.settle(work);
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn abort<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        self.end.get_or_insert(End::Aborted);
+        self.socket().abort();
+        self.settle(work);
+    }
+
+    /// The driver is gone: nothing will move any more.
+    pub(crate) fn strand(&mut self, wakes: &mut Wakes) {
+        self.end.get_or_insert(End::StackGone);
+        self.detached = true;
+        self.wake_tasks(wakes);
+    }
+
+    /// A hash of the tuple, the time and a secret: initial sequence numbers cannot be guessed
+    /// from those of other tuples (RFC 6528).
+    fn seed(&self, fixed: &Fixed, now: Instant) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        fixed.secret.hash(&mut hasher);
+        self.key.hash(&mut hasher);
+        // A tick of 4 us, as in RFC 6528, 3.
+        (now.saturating_duration_since(fixed.epoch).as_micros() / 4).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+fn port<'a, F: Flavor>(
+    guard: &'a mut Guard,
+    waiting: &'a mut bool,
+    key: FlowKey,
+    work: &'a mut Work<'_, F>,
+) -> Port<'a, F> {
+    Port {
+        hub: &work.context.hub,
+        guard,
+        key,
+        waiting,
+        wakes: &mut work.wakes,
+        sent: 0,
+    }
+}
+
+/// An interface for the length of one call. It takes a few nanoseconds to make, so none is kept.
+fn interface<O: Outbound>(
+    device: &mut OnePacket<'_, O>,
+    now: smoltcp::time::Instant,
+    seed: u64,
+) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    let mut iface = Interface::new(config, device, now);
+    iface.set_any_ip(true);
+    iface
+}
+
+fn unaddressable() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AddrNotAvailable,
+        "both ends need a unicast address of one family and a port other than 0",
+    )
+}
+
+/// A device that takes nothing, for calls that make no packet.
+struct NoRoom;
+
+impl Outbound for NoRoom {
+    fn has_room(&mut self) -> bool {
+        false
+    }
+    fn buffer(&mut self) -> brooklet_device::PacketBuf {
+        brooklet_device::PacketBuf::default()
+    }
+    fn push(&mut self, _: brooklet_device::PacketBuf) {}
+}

@@ -1,0 +1,162 @@
+//! What stands between the wire and smoltcp, and corrects what smoltcp does not do.
+
+use brooklet_packet::{Headers, TcpHeader};
+use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpOption, TcpPacket, TcpSeqNumber};
+
+/// Follows one connection's sequence numbers from outside.
+///
+/// It sees each packet of the connection: [`sent`](Self::sent) on the way out,
+/// [`admit`](Self::admit) before smoltcp sees it on the way in.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    /// Sequence number of the peer's first byte of data.
+    start: Option<u32>,
+    /// Bytes that the application has read or that were discarded for it.
+    consumed: u32,
+    window: Option<Window>,
+    /// Our window scale (RFC 7323), once both sides have offered theirs.
+    shift: u8,
+    /// Sequence number after the last byte sent.
+    next: Option<u32>,
+    /// The last acknowledgement sent.
+    acked: u32,
+}
+
+/// What the peer was told that it may send.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// Right edge as last advertised.
+    edge: u32,
+    /// The furthest right edge ever: scaling rounds the window down, so the edge can move back
+    /// by a few bytes.
+    furthest: u32,
+}
+
+/// Whether sequence number `a` comes after `b` (RFC 9293, 3.4).
+pub(crate) fn after(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
+impl Guard {
+    /// The connection begins with the peer's SYN of this sequence number.
+    pub(crate) fn begin(&mut self, isn: u32) {
+        self.start = Some(isn.wrapping_add(1));
+    }
+
+    /// `bytes` have left the receive buffer.
+    pub(crate) fn consumed(&mut self, bytes: usize) {
+        self.consumed = self.consumed.wrapping_add(bytes as u32);
+    }
+
+    /// Where TIME-WAIT takes over: our next sequence number and the last acknowledgement.
+    pub(crate) fn last(&self) -> (u32, u32) {
+        (self.next.unwrap_or(0), self.acked)
+    }
+
+    /// Looks at a packet that smoltcp made.
+    pub(crate) fn sent(&mut self, packet: &[u8]) {
+        let header = match packet.first() {
+            Some(first) if first >> 4 == 4 => {
+                usize::from(Ipv4Packet::new_unchecked(packet).header_len())
+            }
+            _ => IPV6_HEADER_LEN,
+        };
+        let Some(Ok(tcp)) = packet.get(header..).map(TcpPacket::new_checked) else {
+            return;
+        };
+        if tcp.rst() {
+            return;
+        }
+        if tcp.syn() {
+            self.shift = window_scale(tcp.options()).unwrap_or(0);
+        }
+        let end = seq(tcp.seq_number()).wrapping_add(tcp.segment_len() as u32);
+        if self.next.is_none_or(|next| after(end, next)) {
+            self.next = Some(end);
+        }
+        if tcp.ack() {
+            self.acked = seq(tcp.ack_number());
+            // The window of a SYN is never scaled (RFC 7323, 2.2).
+            let shift = if tcp.syn() { 0 } else { self.shift };
+            let edge = self
+                .acked
+                .wrapping_add(u32::from(tcp.window_len()) << shift);
+            let furthest = match self.window {
+                Some(window) if after(window.furthest, edge) => window.furthest,
+                _ => edge,
+            };
+            self.window = Some(Window { edge, furthest });
+        }
+    }
+
+    /// Looks at a packet of the peer and mends what smoltcp would take wrongly. `queued` is what
+    /// waits in the receive buffer. The TCP checksum, already verified, is not kept up to date.
+    pub(crate) fn admit(
+        &mut self,
+        packet: &mut [u8],
+        headers: &Headers,
+        tcp: TcpHeader,
+        queued: usize,
+    ) {
+        let flags = tcp.flags;
+        let transport = headers.transport_range();
+        if flags.syn() {
+            if flags.ack() && self.start.is_none() {
+                self.begin(tcp.seq);
+                let options = TcpPacket::new_unchecked(&packet[transport]);
+                if window_scale(options.options()).is_none() {
+                    self.shift = 0;
+                }
+            }
+            return;
+        }
+        let (Some(start), Some(window)) = (self.start, self.window) else {
+            return;
+        };
+        if flags.rst() {
+            return;
+        }
+        let payload = headers.payload_range().len() as u32;
+        let next = start
+            .wrapping_add(self.consumed)
+            .wrapping_add(queued as u32);
+        let end = tcp.seq.wrapping_add(payload);
+        if payload == 0 && !flags.fin() {
+            // An acknowledgement without data from a peer that has filled a window which has
+            // since been rounded down lies past the edge, and smoltcp drops it whole: nothing
+            // moves again. Its acknowledgement is good (RFC 9293, 3.10.7.4), so its sequence
+            // number is made the one expected.
+            let past = !after(window.edge, tcp.seq) && !after(tcp.seq, window.furthest);
+            if past && after(tcp.seq, next) {
+                rewrite(packet, headers, |p| {
+                    p.set_seq_number(TcpSeqNumber(next as i32))
+                });
+            }
+        } else if flags.fin() && after(end, window.edge) {
+            // smoltcp cuts the data at the edge but takes the FIN behind it: the bytes between
+            // would be lost and the reader told that all came. The peer sends the FIN again.
+            rewrite(packet, headers, |p| p.set_fin(false));
+        }
+    }
+}
+
+fn rewrite(packet: &mut [u8], headers: &Headers, f: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
+    f(&mut TcpPacket::new_unchecked(
+        &mut packet[headers.transport_range()],
+    ));
+}
+
+fn seq(number: TcpSeqNumber) -> u32 {
+    number.0 as u32
+}
+
+fn window_scale(mut options: &[u8]) -> Option<u8> {
+    while !options.is_empty() {
+        match TcpOption::parse(options) {
+            Ok((_, TcpOption::WindowScale(shift))) => return Some(shift.min(14)),
+            Ok((_, TcpOption::EndOfList)) | Err(_) => return None,
+            Ok((rest, _)) => options = rest,
+        }
+    }
+    None
+}

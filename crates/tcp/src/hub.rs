@@ -1,0 +1,149 @@
+use crate::guard::Guard;
+use crate::timers::Timers;
+use crate::wake::Wakes;
+use brooklet_cell::{Flavor, Shared};
+use brooklet_device::{Outbound, PacketBuf, TxQueue};
+use brooklet_packet::FlowKey;
+use std::task::Waker;
+use std::time::Instant;
+
+/// What the connections hand to the driver: packets and deadlines.
+///
+/// A connection may be worked on by any task; the driver sleeps until one of them has left
+/// something here. The driver looks and goes to sleep under one hold of the cell, so that
+/// nothing can be left in between unseen.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) queue: TxQueue,
+    pub(crate) timers: Timers,
+    driver: Option<Waker>,
+    /// When the sleeping driver will wake by itself.
+    until: Option<Instant>,
+    /// Something outside of this cell asks for the driver.
+    touched: bool,
+    /// The driver waits for the device, so packets are nothing to wake it for.
+    blocked: bool,
+}
+
+impl Hub {
+    pub(crate) fn new(packets: usize) -> Self {
+        Self {
+            queue: TxQueue::new(packets),
+            timers: Timers::default(),
+            driver: None,
+            until: None,
+            touched: false,
+            blocked: false,
+        }
+    }
+
+    /// The driver is awake and will look here before it sleeps.
+    pub(crate) fn awake(&mut self) -> Option<Waker> {
+        self.driver.take()
+    }
+
+    /// Lets the driver sleep until `until`, unless there is something for it to do. Says whether
+    /// it may sleep, and gives back a waker that is no longer needed.
+    pub(crate) fn sleep(
+        &mut self,
+        waker: &Waker,
+        until: Option<Instant>,
+        blocked: bool,
+    ) -> (bool, Option<Waker>) {
+        let earlier = match (self.timers.next(), until) {
+            (Some(next), Some(until)) => next < until,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let touched = std::mem::take(&mut self.touched);
+        let packets = !blocked && !self.queue.is_empty();
+        if touched || earlier || packets || self.queue.callable() > 0 {
+            return (false, None);
+        }
+        self.until = until;
+        self.blocked = blocked;
+        match &self.driver {
+            Some(driver) if driver.will_wake(waker) => (true, None),
+            _ => (true, self.driver.replace(waker.clone())),
+        }
+    }
+
+    /// Has the connection looked at when `at` comes. Returns the driver if it would oversleep.
+    pub(crate) fn arm(&mut self, at: Instant, key: FlowKey) -> Option<Waker> {
+        self.timers.push(at, key);
+        if self.until.is_none_or(|until| at < until) {
+            self.driver.take()
+        } else {
+            None
+        }
+    }
+
+    /// Asks for the driver, whatever it is doing.
+    pub(crate) fn touch(&mut self) -> Option<Waker> {
+        self.touched = true;
+        self.driver.take()
+    }
+
+    /// Queues a packet, or counts it as refused. Returns the driver if it sleeps.
+    pub(crate) fn push(&mut self, packet: PacketBuf) -> Option<Waker> {
+        match self.queue.push(packet) {
+            Ok(()) if !self.blocked => self.driver.take(),
+            _ => None,
+        }
+    }
+}
+
+/// One connection's way to the outbound queue, for the length of one call.
+pub(crate) struct Port<'a, F: Flavor> {
+    pub(crate) hub: &'a Shared<F, Hub>,
+    pub(crate) guard: &'a mut Guard,
+    pub(crate) key: FlowKey,
+    /// The connection is noted as waiting for room.
+    pub(crate) waiting: &'a mut bool,
+    pub(crate) wakes: &'a mut Wakes,
+    pub(crate) sent: usize,
+}
+
+impl<F: Flavor> Port<'_, F> {
+    /// Notes that the connection has more to send when its turn comes.
+    pub(crate) fn wait(&mut self) {
+        if !std::mem::replace(self.waiting, true) {
+            let driver = self.hub.with(|hub| {
+                hub.queue.wait(self.key);
+                if hub.queue.callable() > 0 {
+                    hub.awake()
+                } else {
+                    None
+                }
+            });
+            self.wakes.extend(driver);
+        }
+    }
+}
+
+impl<F: Flavor> Outbound for &mut Port<'_, F> {
+    // Looking for room and noting that there is none are one hold of the cell: the driver makes
+    // room under the same cell, and would otherwise miss the note.
+    fn has_room(&mut self) -> bool {
+        let (hub, key) = (self.hub, self.key);
+        let waiting = &mut *self.waiting;
+        hub.with(|hub| {
+            let room = hub.queue.has_room();
+            if !room && !std::mem::replace(waiting, true) {
+                hub.queue.wait(key);
+            }
+            room
+        })
+    }
+
+    fn buffer(&mut self) -> PacketBuf {
+        self.hub.with(|hub| hub.queue.buffer())
+    }
+
+    fn push(&mut self, packet: PacketBuf) {
+        self.guard.sent(&packet);
+        self.sent += 1;
+        let driver = self.hub.with(|hub| hub.push(packet));
+        self.wakes.extend(driver);
+    }
+}

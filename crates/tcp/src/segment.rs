@@ -1,0 +1,61 @@
+use brooklet_packet::FlowKey;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+
+/// Writes a bare acknowledgement from the source of `key` to its destination.
+///
+/// It stands for a connection that is no longer there: its window is 0.
+pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, seq: u32, ack: u32) {
+    let (from, to) = (key.source(), key.destination());
+    let tcp = TcpRepr {
+        src_port: from.port(),
+        dst_port: to.port(),
+        control: TcpControl::None,
+        seq_number: TcpSeqNumber(seq as i32),
+        ack_number: Some(TcpSeqNumber(ack as i32)),
+        window_len: 0,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let (from, to): (IpAddress, IpAddress) = (from.ip().into(), to.ip().into());
+    let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
+    let checksums = ChecksumCapabilities::default();
+    out.clear();
+    out.resize(ip.buffer_len(), 0);
+    ip.emit(&mut out[..], &checksums);
+    let header = ip.header_len();
+    tcp.emit(
+        &mut TcpPacket::new_unchecked(&mut out[header..]),
+        &from,
+        &to,
+        &checksums,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brooklet_packet::Packet;
+
+    #[test]
+    fn an_acknowledgement_parses_back() {
+        for (from, to) in [
+            ("10.0.0.1:80", "10.0.0.2:1234"),
+            ("[fd00::1]:80", "[fd00::2]:1234"),
+        ] {
+            let key = FlowKey::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
+            let mut out = Vec::new();
+            acknowledge(&mut out, key, 7, 0xffff_fff0);
+            let packet = Packet::parse(&out).unwrap();
+            assert!(packet.verify_checksum());
+            assert_eq!(packet.key(), key);
+            let tcp = packet.tcp().unwrap();
+            assert_eq!((tcp.seq, tcp.ack, tcp.window), (7, 0xffff_fff0, 0));
+            assert!(tcp.flags.ack() && !tcp.flags.syn() && !tcp.flags.fin());
+        }
+    }
+}

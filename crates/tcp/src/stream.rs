@@ -1,0 +1,393 @@
+use crate::context::{Context, Work};
+use crate::error::{End, stack_gone};
+use crate::flow::Flow;
+use brooklet_cell::{Flavor, Shared};
+use brooklet_packet::FlowKey;
+use futures_io::{AsyncRead, AsyncWrite};
+use smoltcp::socket::tcp::RecvError;
+use std::future::poll_fn;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+/// A TCP connection.
+///
+/// It reads and writes like any socket, through [`AsyncRead`] and [`AsyncWrite`], also by
+/// reference. Clones are the same connection; one task may read and another write.
+///
+/// # How it ends
+///
+/// - The peer finishes: reads give `Ok(0)` once all data has been read.
+/// - The peer resets it: [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+/// - The peer stops answering: [`TimedOut`](io::ErrorKind::TimedOut).
+/// - [`abort`](Self::abort) was called: [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
+/// - The stack's driver has ended: [`NetworkDown`](io::ErrorKind::NetworkDown).
+///
+/// Data that arrived before is read first. A write after `close` or `shutdown` is a
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+///
+/// # Dropping
+///
+/// When the last clone is dropped, what was written is still delivered, and then the connection
+/// is closed. If all of it has been delivered and data was left unread, or comes later, the peer
+/// gets a reset (RFC 1122, 4.2.2.13).
+pub struct TcpStream<F: Flavor> {
+    context: Context<F>,
+    flow: Shared<F, Flow>,
+    key: FlowKey,
+}
+
+impl<F: Flavor> std::fmt::Debug for TcpStream<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("local", &self.key.destination())
+            .field("peer", &self.key.source())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F: Flavor> TcpStream<F> {
+    /// Makes the handle that `flow` already counts.
+    pub(crate) fn new(context: Context<F>, flow: Shared<F, Flow>, key: FlowKey) -> Self {
+        Self { context, flow, key }
+    }
+
+    pub(crate) fn flow(&self) -> &Shared<F, Flow> {
+        &self.flow
+    }
+
+    fn enter<R>(&self, f: impl FnOnce(&mut Flow, &mut Work<'_, F>) -> R) -> R {
+        self.context.enter(&self.flow, self.context.now(), f)
+    }
+
+    /// The address of this end: of an accepted stream, the one that the client asked for.
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other streams.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.key.destination())
+    }
+
+    /// The address of the other end: of an accepted stream, the client.
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other streams.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.key.source())
+    }
+
+    /// Waits until the handshake is done.
+    pub(crate) fn poll_connected(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.enter(|flow, work| match flow.end {
+            _ if flow.connected => Poll::Ready(Ok(())),
+            Some(end) => Poll::Ready(Err(end.into())),
+            None => {
+                flow.writer.register(cx, &mut work.wakes);
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.enter(|flow, work| {
+            if flow.end == Some(End::Aborted) {
+                return Poll::Ready(Err(End::Aborted.into()));
+            }
+            let socket = flow.socket();
+            let received = if peek {
+                socket.peek_slice(buf)
+            } else {
+                socket.recv_slice(buf)
+            };
+            match (received, flow.end) {
+                (Ok(n @ 1..), _) => {
+                    if !peek {
+                        flow.guard.consumed(n);
+                        flow.settle(work); // the window may have opened
+                    }
+                    Poll::Ready(Ok(n))
+                }
+                (Err(RecvError::Finished), _) => Poll::Ready(Ok(0)),
+                (_, Some(end)) => Poll::Ready(Err(end.into())),
+                _ if flow.read_shut => Poll::Ready(Ok(0)),
+                // Both ends have finished, and this one was not told of the peer's end.
+                (Err(RecvError::InvalidState), None) => {
+                    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+                }
+                (Ok(_), None) => {
+                    flow.reader.register(cx, &mut work.wakes);
+                    Poll::Pending
+                }
+            }
+        })
+    }
+
+    fn poll_send(&self, cx: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.enter(|flow, work| {
+            if let Some(end) = flow.end {
+                return Poll::Ready(Err(end.into()));
+            }
+            match flow.socket().send_slice(buf) {
+                Ok(n @ 1..) => {
+                    flow.settle(work);
+                    Poll::Ready(Ok(n))
+                }
+                Ok(_) => {
+                    flow.writer.register(cx, &mut work.wakes);
+                    Poll::Pending
+                }
+                Err(_) => Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::BrokenPipe,
+                    "this end of the connection has been closed for writing",
+                ))),
+            }
+        })
+    }
+
+    /// Receives without taking the data out of the buffer.
+    ///
+    /// # Errors
+    ///
+    /// As for reading.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_recv(cx, buf, true)).await
+    }
+
+    /// Shuts down one direction or both.
+    ///
+    /// `Write` sends what was written and then tells the peer that no more comes; the peer may
+    /// still send. `Read` makes reads end, and throws away what the peer sends.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection has ended.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.enter(|flow, work| {
+            match flow.end {
+                None => {}
+                Some(End::StackGone) => return Err(stack_gone()),
+                Some(_) => return Err(io::ErrorKind::NotConnected.into()),
+            }
+            if matches!(how, Shutdown::Read | Shutdown::Both) {
+                flow.read_shut = true;
+                flow.discard();
+            }
+            if matches!(how, Shutdown::Write | Shutdown::Both) {
+                flow.socket().close();
+            }
+            flow.settle(work);
+            // Reads end by our own decision, which smoltcp does not know of.
+            work.wakes.extend(if flow.read_shut {
+                flow.reader.take()
+            } else {
+                None
+            });
+            Ok(())
+        })
+    }
+
+    /// Ends the connection at once with a reset. What was not delivered is lost.
+    pub fn abort(&self) {
+        self.enter(Flow::abort);
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`). They are, by default.
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other streams.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(self.flow.with(|flow| !flow.socket().nagle_enabled()))
+    }
+
+    /// Sets whether small writes are sent at once, or gathered while data is under way
+    /// (RFC 9293, 3.7.4).
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other streams.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.enter(|flow, work| {
+            flow.socket().set_nagle_enabled(!nodelay);
+            flow.settle(work);
+        });
+        Ok(())
+    }
+
+    /// The TTL or hop limit of the packets that are sent. 64 by default.
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other streams.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self
+            .flow
+            .with(|flow| flow.socket().hop_limit().unwrap_or(64).into()))
+    }
+
+    /// Sets the TTL or hop limit of the packets that are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) unless it is between 1 and 255.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let hop_limit = u8::try_from(ttl)
+            .ok()
+            .filter(|&ttl| ttl > 0)
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidInput, "a TTL is between 1 and 255")
+            })?;
+        self.flow
+            .with(|flow| flow.socket().set_hop_limit(Some(hop_limit)));
+        Ok(())
+    }
+
+    /// Splits the stream into a half to read from and a half to write to, each of which may go to
+    /// a task of its own. No lock stands between them but the connection's own.
+    pub fn split(self) -> (ReadHalf<F>, WriteHalf<F>) {
+        (ReadHalf(self.clone()), WriteHalf(self))
+    }
+}
+
+impl<F: Flavor> Clone for TcpStream<F> {
+    fn clone(&self) -> Self {
+        self.flow.with(|flow| flow.handles += 1);
+        Self::new(self.context.clone(), self.flow.clone(), self.key)
+    }
+}
+
+impl<F: Flavor> Drop for TcpStream<F> {
+    fn drop(&mut self) {
+        self.enter(Flow::release);
+    }
+}
+
+impl<F: Flavor> AsyncRead for TcpStream<F> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_recv(cx, buf, false)
+    }
+}
+
+impl<F: Flavor> AsyncRead for &TcpStream<F> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_recv(cx, buf, false)
+    }
+}
+
+/// `poll_flush` is ready at once: what was written is on its way. `poll_close` closes the writing
+/// half, as [`shutdown`](TcpStream::shutdown) does, and is ready at once.
+impl<F: Flavor> AsyncWrite for TcpStream<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+}
+
+/// As for [`TcpStream`] itself.
+impl<F: Flavor> AsyncWrite for &TcpStream<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+}
+
+/// The half of a [`TcpStream`] to read from.
+#[derive(Debug)]
+pub struct ReadHalf<F: Flavor>(TcpStream<F>);
+
+/// The half of a [`TcpStream`] to write to. Dropped, it closes that direction.
+#[derive(Debug)]
+pub struct WriteHalf<F: Flavor>(TcpStream<F>);
+
+impl<F: Flavor> ReadHalf<F> {
+    /// The stream that this is a half of.
+    pub fn stream(&self) -> &TcpStream<F> {
+        &self.0
+    }
+}
+
+impl<F: Flavor> WriteHalf<F> {
+    /// The stream that this is a half of.
+    pub fn stream(&self) -> &TcpStream<F> {
+        &self.0
+    }
+}
+
+impl<F: Flavor> Drop for WriteHalf<F> {
+    fn drop(&mut self) {
+        // An error says that the connection has ended, which is as good.
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+impl<F: Flavor> AsyncRead for ReadHalf<F> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_recv(cx, buf, false)
+    }
+}
+
+impl<F: Flavor> AsyncWrite for WriteHalf<F> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown(Shutdown::Write))
+    }
+}

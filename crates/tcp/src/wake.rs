@@ -1,0 +1,92 @@
+use std::task::{Context, Waker};
+
+/// One task that waits. A second one takes its place and wakes it, so that none is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct WakerSlot(Option<Waker>);
+
+impl WakerSlot {
+    /// Registers the task of `cx`, and leaves who was there before in `wakes`.
+    pub(crate) fn register(&mut self, cx: &Context<'_>, wakes: &mut Wakes) {
+        match &self.0 {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => wakes.extend(self.0.replace(cx.waker().clone())),
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Waker> {
+        self.0.take()
+    }
+}
+
+/// Any number of tasks that wait for the same thing.
+#[derive(Debug, Default)]
+pub(crate) struct WakerList(Vec<Waker>);
+
+impl WakerList {
+    pub(crate) fn register(&mut self, cx: &Context<'_>) {
+        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.0.push(cx.waker().clone());
+        }
+    }
+
+    /// Empties the list into `wakes`.
+    pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.0.drain(..));
+    }
+}
+
+/// Tasks to wake, once no cell is held.
+///
+/// Waking runs foreign code, which may come straight back: with a cell held it would find it
+/// locked. So whoever holds one fills this, and wakes when it has let go.
+#[derive(Debug, Default)]
+#[must_use = "tasks that are not woken wait for ever"]
+pub(crate) struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        self.0.extend(wakers);
+    }
+
+    /// Wakes them all. No cell may be held.
+    pub(crate) fn wake(&mut self) {
+        for waker in self.0.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_second_task_wakes_the_first_and_the_same_task_nobody() {
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let (a, b) = (Waker::from(first.clone()), Waker::from(second.clone()));
+        let mut slot = WakerSlot::default();
+        let mut wakes = Wakes::default();
+        slot.register(&Context::from_waker(&a), &mut wakes);
+        slot.register(&Context::from_waker(&a), &mut wakes);
+        wakes.wake();
+        assert_eq!(first.0.load(Ordering::SeqCst), 0);
+        slot.register(&Context::from_waker(&b), &mut wakes);
+        wakes.wake();
+        assert_eq!(first.0.load(Ordering::SeqCst), 1);
+        wakes.extend(slot.take());
+        wakes.wake();
+        assert_eq!(second.0.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,574 @@
+//! The life of a connection, packet by packet.
+
+mod support;
+
+use brooklet_tcp::Config;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::time::Duration;
+use support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn host() -> Host {
+    Host::new(Config::default())
+}
+
+fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
+    let mut buf = vec![0; 256 * 1024];
+    let n = now(stream.read(&mut buf))?;
+    buf.truncate(n);
+    Ok(buf)
+}
+
+#[test]
+fn echo_over_both_families() {
+    for (from, to) in [(CLIENT, SERVER), ("[fd00::2]:40000", "[2001:db8::1]:80")] {
+        let mut host = host();
+        let mut peer = Peer::new(from, to);
+        let stream = peer.open(&mut host);
+        assert_eq!(stream.peer_addr().unwrap(), addr(from));
+        assert_eq!(stream.local_addr().unwrap(), addr(to));
+        peer.send(&mut host, b"hello");
+        assert_eq!(read(&stream).unwrap(), b"hello");
+        now((&stream).write_all(b"world")).unwrap();
+        assert_eq!(peer.drain(&mut host), (b"world".to_vec(), false));
+    }
+}
+
+#[test]
+fn the_syn_ack_carries_the_mss_of_its_family() {
+    for (from, to, mss) in [(CLIENT, SERVER, 1460), ("[fd00::2]:1", "[fd00::1]:2", 1440)] {
+        let mut host = host();
+        let mut peer = Peer::new(from, to);
+        host.tx(peer.syn());
+        assert!(pends(host.listener().accept()));
+        assert_eq!(peer.establish(&mut host).mss, Some(mss));
+    }
+}
+
+#[test]
+fn a_syn_sent_again_is_one_request() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    for _ in 0..4 {
+        host.tx(peer.syn());
+    }
+    host.silent();
+    let listener = host.listener.take().unwrap();
+    let mut requests = listener.incoming();
+    let request = now(requests.next()).unwrap().unwrap();
+    assert_eq!((request.peer_addr(), request.local_addr()), (peer.from, peer.to));
+    assert!(pends(requests.next()), "the same SYN twice");
+    host.tx(peer.syn());
+    assert!(pends(requests.next()), "offered again while it waits for an answer");
+    let mut accept = Box::pin(request.accept());
+    assert!(poll(&mut accept).is_pending());
+    host.tx(peer.syn());
+    let first = peer.establish(&mut host);
+    assert!(host.all().iter().all(|seg| seg.seq == first.seq.wrapping_add(1)));
+    assert!(poll(&mut accept).is_ready());
+    assert!(pends(requests.next()));
+}
+
+#[test]
+fn clients_of_one_address_keep_their_own_streams() {
+    let mut host = host();
+    let mut a = Peer::new("10.0.0.2:1111", SERVER);
+    let mut b = Peer::new("10.0.0.9:2222", SERVER);
+    b.seq = 77_000;
+    host.tx(a.syn());
+    host.tx(a.syn());
+    host.tx(b.syn());
+    assert!(pends(host.listener().accept()));
+    a.establish(&mut host);
+    b.establish(&mut host);
+    b.send(&mut host, b"from b");
+    a.send(&mut host, b"from a");
+    for _ in 0..2 {
+        let (stream, peer) = now(host.listener().accept()).unwrap();
+        let said: &[u8] = if peer == a.from { b"from a" } else { b"from b" };
+        assert_eq!(read(&stream).unwrap(), said, "on the stream of {peer}");
+    }
+}
+
+#[test]
+fn a_reset_during_the_handshake_frees_the_place_and_mislabels_nobody() {
+    let mut host = host();
+    let mut a = Peer::new("10.0.0.2:1111", SERVER);
+    host.tx(a.syn());
+    assert!(pends(host.listener().accept()));
+    host.rx().unwrap();
+    a.seq += 1;
+    host.tx(a.seg(RST, &[]));
+    assert_eq!(host.listener().stats().connections, 0);
+    let mut b = Peer::new("10.0.0.9:2222", SERVER);
+    let stream = b.open(&mut host);
+    assert_eq!(stream.peer_addr().unwrap(), b.from);
+    b.send(&mut host, b"from b");
+    assert_eq!(read(&stream).unwrap(), b"from b");
+}
+
+#[test]
+fn strangers_get_a_reset_and_resets_get_none() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.ack = 5555;
+    host.tx(peer.seg(ACK, b"data"));
+    let reset = host.rx().unwrap();
+    assert!(reset.flags.rst() && !reset.flags.ack());
+    assert_eq!(reset.seq, 5555);
+    host.tx(peer.seg(SYN | ACK, &[]));
+    assert!(host.rx().unwrap().flags.rst());
+    host.tx(peer.seg(RST, &[]));
+    host.tx(peer.seg(RST | ACK, &[]));
+    host.silent();
+    assert_eq!(host.listener().stats().resets, 2);
+}
+
+#[test]
+fn flags_and_addresses_that_make_no_sense_are_counted_and_nothing_else() {
+    let mut host = host();
+    let peer = Peer::new(CLIENT, SERVER);
+    for flags in [SYN | FIN, SYN | RST, 0, FIN | PSH | URG, SYN | FIN | ACK] {
+        host.tx(peer.seg(flags, &[]));
+    }
+    assert_eq!(host.listener().stats().bad_flags, 5);
+    let bad = [
+        ("10.0.0.2:0", SERVER),
+        (CLIENT, "192.0.2.1:0"),
+        ("0.0.0.0:9", SERVER),
+        ("255.255.255.255:9", SERVER),
+        (CLIENT, "224.0.0.1:80"),
+        (CLIENT, "255.255.255.255:80"),
+        (SERVER, SERVER),
+        ("[ff02::1]:9", "[fd00::1]:80"),
+        ("[::]:9", "[fd00::1]:80"),
+    ];
+    for (from, to) in bad {
+        host.tx(Peer::new(from, to).syn());
+    }
+    host.silent();
+    let stats = host.listener().stats();
+    assert_eq!((stats.bad_address, stats.requests), (bad.len() as u64, 0));
+    assert!(pends(host.listener().accept()));
+}
+
+#[test]
+fn a_refused_request_is_a_reset_and_an_ignored_one_is_silence() {
+    let mut host = host();
+    let listener = host.listener.take().unwrap();
+    let mut requests = listener.incoming();
+    let peer = Peer::new(CLIENT, SERVER);
+    host.tx(peer.syn());
+    now(requests.next()).unwrap().unwrap().refuse();
+    let reset = host.rx().unwrap();
+    assert!(reset.flags.rst() && reset.flags.ack());
+    assert_eq!(reset.ack, peer.seq + 1);
+    host.tx(peer.syn());
+    now(requests.next()).unwrap().unwrap().ignore();
+    host.tx(peer.syn());
+    assert!(pends(requests.next()), "the same client was told of twice");
+    host.silent();
+    host.pass(16 * SECOND);
+    host.tx(peer.syn());
+    assert!(!pends(requests.next()), "after its time the request is forgotten");
+}
+
+#[test]
+fn a_request_that_the_client_withdrew_cannot_be_accepted() {
+    let mut host = host();
+    let listener = host.listener.take().unwrap();
+    let peer = Peer::new(CLIENT, SERVER);
+    host.tx(peer.syn());
+    let request = now(listener.incoming().next()).unwrap().unwrap();
+    host.tx(peer.at(peer.seq + 1, RST, &[]));
+    assert_eq!(now(request.accept()).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+    host.silent();
+}
+
+#[test]
+fn a_full_backlog_gives_way_oldest_first_and_requests_expire() {
+    let mut host = Host::new(Config { backlog: 2, ..Config::default() });
+    let listener = host.listener.take().unwrap();
+    for n in 1..=3 {
+        host.tx(Peer::new(&format!("10.0.0.2:{n}"), SERVER).syn());
+    }
+    assert_eq!((listener.stats().requests, listener.stats().backlog_full), (2, 1));
+    let mut requests = listener.incoming();
+    let ports: Vec<u16> =
+        (0..2).map(|_| now(requests.next()).unwrap().unwrap().peer_addr().port()).collect();
+    assert_eq!(ports, [2, 3]);
+    host.pass(16 * SECOND);
+    let stats = listener.stats();
+    assert_eq!((stats.requests, stats.expired), (0, 2));
+    assert_eq!(host.engine.poll_timeout(), None, "nothing is left to wait for");
+}
+
+#[test]
+fn a_client_that_never_finishes_the_handshake_holds_up_nobody() {
+    let mut host = host();
+    host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
+    assert!(pends(host.listener().accept()));
+    host.rx().unwrap();
+    let mut good = Peer::new("10.0.0.2:2", SERVER);
+    let stream = good.open(&mut host);
+    assert_eq!(stream.peer_addr().unwrap(), good.from);
+    host.pass(20 * SECOND);
+    assert_eq!(host.listener().stats().connections, 1, "the unfinished one is still held");
+}
+
+#[test]
+fn end_of_stream_reset_and_abort_are_different_ends() {
+    let mut host = host();
+    let mut peer = Peer::new("10.0.0.2:1", SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"last");
+    host.tx(peer.seg(FIN | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"last");
+    assert_eq!(read(&stream).unwrap(), b"", "end of stream");
+    assert_eq!(read(&stream).unwrap(), b"", "and it stays");
+    host.all();
+
+    let mut peer = Peer::new("10.0.0.2:2", SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"last");
+    host.tx(peer.seg(RST | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"last");
+    assert_eq!(read(&stream).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let write = now((&stream).write_all(b"x")).unwrap_err();
+    assert_eq!(write.kind(), ErrorKind::ConnectionReset);
+
+    host.all();
+    let mut peer = Peer::new("10.0.0.2:3", SERVER);
+    let stream = peer.open(&mut host);
+    stream.abort();
+    let reset = host.rx().unwrap();
+    assert!(reset.flags.rst());
+    assert_eq!((reset.seq, host.all().len()), (peer.ack, 0));
+    assert_eq!(read(&stream).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+    assert_eq!(host.listener().stats().connections, 1, "only the first is left");
+}
+
+#[test]
+fn a_peer_that_stops_answering_times_out() {
+    let mut host = Host::new(Config { user_timeout: Some(30 * SECOND), ..Config::default() });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(b"anybody?")).unwrap();
+    host.pass(29 * SECOND);
+    assert!(pends((&stream).read(&mut [0; 8])));
+    host.pass(2 * SECOND);
+    assert_eq!(read(&stream).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(host.listener().stats().connections, 0);
+}
+
+#[test]
+fn an_idle_connection_lives_and_one_with_keepalive_finds_out() {
+    let hour = 3600 * SECOND;
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(b"hello")).unwrap();
+    assert_eq!(peer.drain(&mut host).0, b"hello");
+    host.pass(10 * hour);
+    host.silent();
+    assert!(pends((&stream).read(&mut [0; 8])));
+    peer.send(&mut host, b"still here");
+    assert_eq!(read(&stream).unwrap(), b"still here");
+
+    let keepalive = Some(60 * SECOND);
+    let mut host = Host::new(Config { keepalive, ..Config::default() });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.pass(61 * SECOND);
+    assert_eq!(host.all().len(), 1, "a keepalive probe");
+    host.tx(peer.seg(ACK, &[]));
+    host.pass(400 * SECOND);
+    assert_eq!(read(&stream).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn each_direction_closes_on_its_own() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    // The peer first: it still gets what is written afterwards.
+    host.tx(peer.seg(FIN | ACK, &[]));
+    peer.seq += 1;
+    assert_eq!(read(&stream).unwrap(), b"");
+    let data = vec![7; 100_000];
+    now((&stream).write_all(&data)).unwrap();
+    now((&stream).close()).unwrap();
+    assert_eq!(peer.drain(&mut host), (data, true));
+    assert_eq!(host.listener().stats().connections, 0);
+
+    // This side first: it still gets what the peer sends.
+    let mut peer = Peer::new("10.0.0.2:2", SERVER);
+    let stream = peer.open(&mut host);
+    stream.shutdown(Shutdown::Write).unwrap();
+    let error = now((&stream).write_all(b"x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    peer.send(&mut host, b"after");
+    assert_eq!(read(&stream).unwrap(), b"after");
+    host.tx(peer.seg(FIN | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"");
+    assert_eq!(host.listener().stats().time_wait, 1);
+}
+
+#[test]
+fn what_was_written_before_a_drop_is_delivered() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let data: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+    now((&stream).write_all(&data)).unwrap();
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (data, true));
+    // It waits for the peer's end, and not for ever.
+    assert_eq!(host.listener().stats().connections, 1);
+    host.pass(130 * SECOND);
+    assert_eq!(host.listener().stats().connections, 0);
+}
+
+#[test]
+fn data_for_a_dropped_stream_is_reset_but_what_was_written_comes_first() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    peer.send(&mut host, b"for nobody");
+    assert!(host.all().iter().any(|seg| seg.flags.rst()));
+    assert_eq!(host.listener().stats().connections, 0);
+
+    let mut peer = Peer::new("10.0.0.2:2", SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(&[1; 5000])).unwrap();
+    drop(stream);
+    let sent = host.all();
+    peer.send(&mut host, b"late");
+    assert!(host.all().iter().all(|seg| !seg.flags.rst()), "reset before all was delivered");
+    let last = sent.last().unwrap();
+    peer.ack = last.seq + last.data.len() as u32 + u32::from(last.flags.fin());
+    host.tx(peer.seg(ACK, &[]));
+    assert!(host.all().iter().any(|seg| seg.flags.rst()));
+}
+
+#[test]
+fn a_drop_with_unread_data_is_a_reset() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"unread");
+    host.all();
+    drop(stream);
+    assert!(host.rx().unwrap().flags.rst());
+    assert_eq!(host.listener().stats().connections, 0);
+}
+
+#[test]
+fn time_wait_answers_a_late_fin_and_lets_a_new_connection_in() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    drop(stream);
+    peer.drain(&mut host);
+    let fin = peer.seg(FIN | ACK, &[]);
+    host.tx(fin.clone());
+    let first = host.rx().unwrap();
+    assert_eq!((first.seq, first.ack), (peer.ack, peer.seq + 1));
+    assert_eq!((host.listener().stats().connections, host.listener().stats().time_wait), (0, 1));
+    host.tx(fin);
+    let again = host.rx().unwrap();
+    assert_eq!((again.seq, again.ack, again.flags), (first.seq, first.ack, first.flags));
+    // RFC 1337: a reset does not end it; a new SYN beyond the old numbers does.
+    host.tx(peer.seg(RST, &[]));
+    assert_eq!(host.listener().stats().time_wait, 1);
+    host.silent();
+    peer.seq += 50_000;
+    let _stream = peer.open(&mut host);
+    assert_eq!(host.listener().stats().time_wait, 0);
+
+    let mut other = Peer::new("10.0.0.2:2", SERVER);
+    drop(other.open(&mut host));
+    other.drain(&mut host);
+    host.tx(other.seg(FIN | ACK, &[]));
+    assert_eq!(host.listener().stats().time_wait, 1);
+    host.pass(31 * SECOND);
+    assert_eq!(host.listener().stats().time_wait, 0);
+}
+
+#[test]
+fn a_reader_that_stalls_closes_the_window_and_loses_nothing() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let data: Vec<u8> = (0..300_000u32).map(|n| (n / 7) as u8).collect();
+    let mut sent = 0;
+    let mut edge = peer.seq + 65_535;
+    let mut got = Vec::new();
+    let start = peer.seq;
+    let mut window = 1;
+    while window > 0 {
+        let room = (edge - peer.seq) as usize;
+        let n = room.min(1460).min(data.len() - sent);
+        if n == 0 {
+            break;
+        }
+        peer.send(&mut host, &data[sent..sent + n]);
+        sent += n;
+        for seg in host.all() {
+            window = u32::from(seg.window) << 2;
+            edge = seg.ack + window;
+        }
+    }
+    assert!(sent > 100_000, "the window closed after {sent}");
+    // A probe is answered, and what it carries is not taken.
+    host.tx(peer.seg(ACK, &data[sent..sent + 1]));
+    assert_eq!(host.rx().unwrap().ack, start + sent as u32);
+    while got.len() < sent {
+        got.extend(read(&stream).unwrap());
+    }
+    assert!(host.all().iter().any(|seg| seg.window > 0), "the window was not opened again");
+    peer.send(&mut host, &data[sent..sent + 1000]);
+    got.extend(read(&stream).unwrap());
+    assert_eq!(got, data[..sent + 1000]);
+}
+
+#[test]
+fn segments_out_of_order_and_twice_are_read_once_in_order() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let start = peer.seq;
+    for (at, data) in [(3, "def"), (6, "ghi"), (6, "ghi"), (0, "abcd"), (0, "abc")] {
+        host.tx(peer.at(start + at, ACK, data.as_bytes()));
+    }
+    assert_eq!(read(&stream).unwrap(), b"abcdefghi");
+    assert_eq!(host.all().last().unwrap().ack, start + 9);
+}
+
+#[test]
+fn unacknowledged_data_is_sent_again() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(b"lost")).unwrap();
+    assert_eq!(host.rx().unwrap().data, b"lost");
+    host.pass(3 * SECOND);
+    assert_eq!(host.rx().unwrap().data, b"lost");
+    peer.ack += 4;
+    host.tx(peer.seg(ACK, &[]));
+    host.all();
+    host.pass(60 * SECOND);
+    host.silent();
+    assert_eq!(host.engine.poll_timeout(), None, "an idle connection still wants to be called");
+}
+
+#[test]
+fn ip_options_and_extension_headers_change_nothing() {
+    let mut host = host();
+    let mut peer = Peer::new("[fd00::2]:40000", "[2001:db8::1]:80");
+    let with_destination_options = |packet: Vec<u8>| {
+        let mut out = packet[..40].to_vec();
+        out[5] += 8;
+        out[6] = 60;
+        out.extend([6, 0, 1, 4, 0, 0, 0, 0]); // next header TCP, PadN
+        out.extend(&packet[40..]);
+        out
+    };
+    host.tx(with_destination_options(peer.syn()));
+    assert!(pends(host.listener().accept()));
+    peer.establish(&mut host);
+    let (stream, _) = now(host.listener().accept()).unwrap();
+    host.tx(with_destination_options(peer.seg(ACK | PSH, b"hello")));
+    assert_eq!(read(&stream).unwrap(), b"hello");
+}
+
+#[test]
+fn two_stacks_connect_refuse_and_tell_used_tuples_apart() {
+    let (mut a, mut b) = (host(), host());
+    let (from, to) = (addr(CLIENT), addr(SERVER));
+    fn carry(from: &mut Host, to: &mut Host) -> bool {
+        let mut moved = false;
+        while let Some(packet) = from.engine.poll_transmit() {
+            to.tx(packet.to_vec());
+            moved = true;
+        }
+        moved
+    }
+    let exchange = |a: &mut Host, b: &mut Host| while carry(a, b) | carry(b, a) {};
+    let connector = a.connector.clone();
+    let mut connect = Box::pin(connector.connect(from, to));
+    assert!(poll(&mut connect).is_pending());
+    exchange(&mut a, &mut b);
+    assert!(pends(b.listener().accept()));
+    exchange(&mut a, &mut b);
+    let (there, _) = now(b.listener().accept()).unwrap();
+    let here = now(connect).unwrap();
+    assert_eq!(now(connector.connect(from, to)).unwrap_err().kind(), ErrorKind::AddrInUse);
+    now((&here).write_all(b"across")).unwrap();
+    exchange(&mut a, &mut b);
+    assert_eq!(read(&there).unwrap(), b"across");
+
+    b.listener = None;
+    let mut refused = Box::pin(connector.connect(addr("10.0.0.2:5"), to));
+    assert!(poll(&mut refused).is_pending());
+    exchange(&mut a, &mut b);
+    assert_eq!(now(refused).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+
+    let mixed = now(connector.connect(from, addr("[fd00::1]:1"))).unwrap_err();
+    assert_eq!(mixed.kind(), ErrorKind::InvalidInput);
+    let silent = Box::pin(connector.connect(addr("10.0.0.2:6"), addr("192.0.2.9:1")));
+    let mut silent = silent;
+    assert!(poll(&mut silent).is_pending());
+    a.pass(16 * SECOND);
+    assert_eq!(now(silent).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn when_the_engine_goes_every_call_ends_with_an_error() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"read me");
+    let listener = host.listener.take().unwrap();
+    let connector = host.connector.clone();
+    let mut connect = Box::pin(connector.connect(addr("10.0.0.2:7"), addr(SERVER)));
+    assert!(poll(&mut connect).is_pending());
+    drop(host);
+    assert_eq!(read(&stream).unwrap(), b"read me");
+    assert_eq!(read(&stream).unwrap_err().kind(), ErrorKind::NetworkDown);
+    let write = now((&stream).write_all(b"x")).unwrap_err();
+    assert_eq!(write.kind(), ErrorKind::NetworkDown);
+    assert_eq!(now(listener.accept()).unwrap_err().kind(), ErrorKind::NetworkDown);
+    assert_eq!(now(connect).unwrap_err().kind(), ErrorKind::NetworkDown);
+    let late = connector.connect(addr("10.0.0.2:8"), addr(SERVER));
+    assert_eq!(now(late).unwrap_err().kind(), ErrorKind::NetworkDown);
+    let ends: Vec<_> = future::block_on(listener.incoming().collect());
+    assert_eq!(ends.len(), 1);
+    drop(stream);
+}
+
+#[test]
+fn without_a_listener_clients_are_refused() {
+    let mut host = host();
+    let mut waiting = Peer::new("10.0.0.2:1", SERVER);
+    host.tx(waiting.syn());
+    let mut shaken = Peer::new("10.0.0.2:2", SERVER);
+    host.tx(shaken.syn());
+    assert!(pends(host.listener().accept()));
+    waiting.establish(&mut host);
+    host.rx().unwrap();
+    let late = Peer::new("10.0.0.2:3", SERVER);
+    host.tx(late.syn());
+    host.listener = None;
+    let resets = host.all().iter().filter(|seg| seg.flags.rst()).count();
+    assert_eq!(resets, 3, "the established, the half open and the waiting one");
+    shaken.seq += 5;
+    host.tx(shaken.syn());
+    assert!(host.rx().unwrap().flags.rst());
+}

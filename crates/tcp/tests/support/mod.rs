@@ -1,0 +1,263 @@
+//! A scripted TCP peer, and a stack on a virtual clock for it to talk to.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+
+use brooklet_cell::Sync;
+use brooklet_packet::{FlowKey, Headers, Packet, TcpFlags};
+use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+pub type Stream = brooklet_tcp::TcpStream<Sync>;
+
+pub const CLIENT: &str = "10.0.0.2:40000";
+pub const SERVER: &str = "192.0.2.1:80";
+
+pub fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// Polls once.
+pub fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The result of a future that is ready at once.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("still pending"),
+    }
+}
+
+/// Whether a future is still pending; it is dropped.
+pub fn pends<T>(future: impl Future<Output = T>) -> bool {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// A stack.
+pub struct Host {
+    pub engine: Engine<Sync>,
+    pub listener: Option<TcpListener<Sync>>,
+    pub connector: Connector<Sync>,
+    time: Arc<Mutex<Instant>>,
+}
+
+/// What a packet of the stack says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seg {
+    pub key: FlowKey,
+    pub seq: u32,
+    pub ack: u32,
+    pub window: u16,
+    pub flags: TcpFlags,
+    pub data: Vec<u8>,
+    pub mss: Option<u16>,
+    pub scale: Option<u8>,
+}
+
+impl Host {
+    pub fn new(config: Config) -> Self {
+        let time = Arc::new(Mutex::new(Instant::now()));
+        let clock = {
+            let time = time.clone();
+            Clock::new(move || *time.lock().unwrap())
+        };
+        let (engine, listener, connector) = Engine::new(config, clock, [1, 2]);
+        Self { engine, listener: Some(listener), connector, time }
+    }
+
+    pub fn now(&self) -> Instant {
+        *self.time.lock().unwrap()
+    }
+
+    pub fn listener(&self) -> &TcpListener<Sync> {
+        self.listener.as_ref().unwrap()
+    }
+
+    /// Lets time pass, doing at each moment what is due.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now() + time;
+        for _ in 0..10_000 {
+            match self.engine.poll_timeout() {
+                Some(at) if at <= end => {
+                    let now = at.max(self.now());
+                    *self.time.lock().unwrap() = now;
+                    self.engine.handle_timeout(now);
+                    self.engine.settle(now);
+                }
+                _ => {
+                    *self.time.lock().unwrap() = end;
+                    return;
+                }
+            }
+        }
+        panic!("the stack asks to be called without end");
+    }
+
+    pub fn tx(&mut self, mut packet: Vec<u8>) {
+        let now = self.now();
+        let headers = Headers::parse(&packet).unwrap();
+        assert!(headers.verify_checksum(&packet));
+        self.engine.handle_packet(now, &mut packet, &headers);
+        self.engine.settle(now);
+    }
+
+    /// The next packet of the stack, whose checksums must be right.
+    pub fn rx(&mut self) -> Option<Seg> {
+        let now = self.now();
+        let bytes = self.engine.poll_transmit()?;
+        let packet = Packet::parse(&bytes).unwrap();
+        assert!(packet.verify_checksum(), "a packet with a wrong checksum");
+        let tcp = packet.tcp().unwrap();
+        let repr = TcpRepr::parse(
+            &TcpPacket::new_checked(packet.transport()).unwrap(),
+            &IpAddress::from(packet.source()),
+            &IpAddress::from(packet.destination()),
+            &ChecksumCapabilities::default(),
+        )
+        .unwrap();
+        let seg = Seg {
+            key: packet.key(),
+            seq: tcp.seq,
+            ack: tcp.ack,
+            window: tcp.window,
+            flags: tcp.flags,
+            data: packet.payload().to_vec(),
+            mss: repr.max_seg_size,
+            scale: repr.window_scale,
+        };
+        self.engine.recycle(bytes);
+        self.engine.settle(now); // room for those who wait
+        Some(seg)
+    }
+
+    pub fn all(&mut self) -> Vec<Seg> {
+        std::iter::from_fn(|| self.rx()).collect()
+    }
+
+    pub fn silent(&mut self) {
+        let said = self.all();
+        assert!(said.is_empty(), "the stack said {said:?}");
+    }
+}
+
+/// A client of one connection.
+#[derive(Clone)]
+pub struct Peer {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub seq: u32,
+    pub ack: u32,
+    pub window: u16,
+    pub scale: Option<u8>,
+}
+
+impl Peer {
+    pub fn new(from: &str, to: &str) -> Self {
+        Self { from: addr(from), to: addr(to), seq: 1000, ack: 0, window: 65_535, scale: Some(7) }
+    }
+
+    /// A segment with these flags at the present sequence number.
+    pub fn seg(&self, flags: u8, data: &[u8]) -> Vec<u8> {
+        self.at(self.seq, flags, data)
+    }
+
+    pub fn at(&self, seq: u32, flags: u8, data: &[u8]) -> Vec<u8> {
+        let syn = flags & 2 != 0;
+        let tcp = TcpRepr {
+            src_port: self.from.port(),
+            dst_port: self.to.port(),
+            control: TcpControl::None,
+            seq_number: TcpSeqNumber(seq as i32),
+            ack_number: (flags & 16 != 0).then_some(TcpSeqNumber(self.ack as i32)),
+            window_len: self.window,
+            window_scale: self.scale.filter(|_| syn),
+            max_seg_size: syn.then_some(1460),
+            sack_permitted: syn,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: data,
+        };
+        let (from, to): (IpAddress, IpAddress) = (self.from.ip().into(), self.to.ip().into());
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
+        let mut bytes = vec![0; ip.buffer_len()];
+        ip.emit(&mut bytes[..], &ChecksumCapabilities::default());
+        let mut packet = TcpPacket::new_unchecked(&mut bytes[ip.header_len()..]);
+        tcp.emit(&mut packet, &from, &to, &ChecksumCapabilities::default());
+        packet.set_fin(flags & FIN != 0);
+        packet.set_syn(flags & SYN != 0);
+        packet.set_rst(flags & RST != 0);
+        packet.set_psh(flags & PSH != 0);
+        packet.set_urg(flags & URG != 0);
+        packet.fill_checksum(&from, &to);
+        bytes
+    }
+
+    pub fn syn(&self) -> Vec<u8> {
+        self.seg(SYN, &[])
+    }
+
+    /// Takes the SYN-ACK and completes the handshake.
+    pub fn establish(&mut self, host: &mut Host) -> Seg {
+        let syn_ack = host.rx().expect("a SYN-ACK");
+        assert!(syn_ack.flags.syn() && syn_ack.flags.ack(), "{syn_ack:?}");
+        assert_eq!((syn_ack.key.source(), syn_ack.key.destination()), (self.to, self.from));
+        assert_eq!(syn_ack.ack, self.seq.wrapping_add(1));
+        self.seq = self.seq.wrapping_add(1);
+        self.ack = syn_ack.seq.wrapping_add(1);
+        host.tx(self.seg(ACK, &[]));
+        syn_ack
+    }
+
+    /// Sends data.
+    pub fn send(&mut self, host: &mut Host, data: &[u8]) {
+        host.tx(self.seg(ACK | PSH, data));
+        self.seq = self.seq.wrapping_add(data.len() as u32);
+    }
+
+    /// Opens a connection that the listener's `accept` takes.
+    pub fn open(&mut self, host: &mut Host) -> Stream {
+        host.tx(self.syn());
+        assert!(pends(host.listener().accept()), "a stream before the handshake was done");
+        self.establish(host);
+        now(host.listener().accept()).unwrap().0
+    }
+
+    /// Takes in all that the stack sends and acknowledges it. Says what came and whether with a
+    /// FIN.
+    pub fn drain(&mut self, host: &mut Host) -> (Vec<u8>, bool) {
+        let mut data = Vec::new();
+        while let Some(seg) = host.rx() {
+            assert!(!seg.flags.rst(), "a reset: {seg:?}");
+            if seg.seq != self.ack {
+                continue;
+            }
+            self.ack = self.ack.wrapping_add(seg.data.len() as u32);
+            data.extend(&seg.data);
+            if seg.flags.fin() {
+                self.ack = self.ack.wrapping_add(1);
+            }
+            if !seg.data.is_empty() || seg.flags.fin() {
+                host.tx(self.seg(ACK, &[]));
+            }
+            if seg.flags.fin() {
+                return (data, true);
+            }
+        }
+        (data, false)
+    }
+}
+
+pub const FIN: u8 = 1;
+pub const SYN: u8 = 2;
+pub const RST: u8 = 4;
+pub const PSH: u8 = 8;
+pub const ACK: u8 = 16;
+pub const URG: u8 = 32;

@@ -1,0 +1,171 @@
+//! Who is woken, when, and with what held.
+
+mod support;
+
+use brooklet_tcp::Config;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use support::*;
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Count {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Uses its stream when it is woken, as an executor that polls at once would.
+struct Reenter(Stream, AtomicUsize);
+
+impl Wake for Reenter {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.set_ttl(64);
+        let _ = pends((&self.0).read(&mut [0; 1]));
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_task_polled_inside_its_wake_finds_nothing_locked() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let task = Arc::new(Reenter(stream.clone(), AtomicUsize::new(0)));
+    let waker = Waker::from(task.clone());
+    let mut buf = [0; 8];
+    let mut reader = &stream;
+    let mut read = pin!(reader.read(&mut buf));
+    assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    peer.send(&mut host, b"x");
+    assert_eq!(task.1.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn of_two_tasks_that_read_at_once_none_is_forgotten() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+    let (mut a, mut b) = ([0; 1], [0; 1]);
+    let (mut reader_a, mut reader_b) = (&stream, &stream);
+    let mut read_a = pin!(reader_a.read(&mut a));
+    let mut read_b = pin!(reader_b.read(&mut b));
+    let wakers = (Waker::from(first.clone()), Waker::from(second.clone()));
+    assert!(read_a.as_mut().poll(&mut Context::from_waker(&wakers.0)).is_pending());
+    assert!(read_b.as_mut().poll(&mut Context::from_waker(&wakers.1)).is_pending());
+    assert_eq!(first.get(), 1, "put out of its place without being woken");
+    peer.send(&mut host, b"xy");
+    assert_eq!(second.get(), 1);
+    assert!(read_b.as_mut().poll(&mut Context::from_waker(&wakers.1)).is_ready());
+    assert!(read_a.as_mut().poll(&mut Context::from_waker(&wakers.0)).is_ready());
+}
+
+#[test]
+fn all_who_wait_for_connections_are_woken_and_each_connection_goes_to_one() {
+    let mut host = Host::new(Config::default());
+    let listener = host.listener().clone();
+    let tasks = [Arc::new(Count::default()), Arc::new(Count::default())];
+    let mut accepts: Vec<_> = tasks
+        .iter()
+        .map(|task| {
+            let mut accept = Box::pin(listener.accept());
+            let waker = Waker::from(task.clone());
+            assert!(accept.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            accept
+        })
+        .collect();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    host.tx(peer.syn());
+    assert!(tasks.iter().all(|task| task.get() == 1));
+    assert!(accepts.iter_mut().all(|accept| poll(accept).is_pending()));
+    peer.establish(&mut host);
+    let done = accepts.iter_mut().filter_map(|accept| match poll(accept) {
+        std::task::Poll::Ready(accepted) => Some(accepted.unwrap().1),
+        std::task::Poll::Pending => None,
+    });
+    assert_eq!(done.collect::<Vec<_>>(), [peer.from]);
+}
+
+#[test]
+fn the_driver_is_woken_once_for_what_a_handle_leaves_and_does_not_sleep_on_it() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.all();
+    let driver = Arc::new(Count::default());
+    let waker = Waker::from(driver.clone());
+    let until = host.engine.poll_timeout();
+    assert!(host.engine.sleep(&waker, until, false));
+    now((&stream).write_all(b"a packet")).unwrap();
+    now((&stream).write_all(b"another")).unwrap();
+    assert_eq!(driver.get(), 1);
+    let until = host.engine.poll_timeout();
+    assert!(!host.engine.sleep(&waker, until, false), "asleep with packets to send");
+    assert!(host.engine.sleep(&waker, until, true), "a blocked device wakes the driver itself");
+    now((&stream).write_all(b"third")).unwrap();
+    assert_eq!(driver.get(), 1, "woken in vain: the device takes nothing");
+}
+
+#[test]
+fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.window = 0;
+    let stream = peer.open(&mut host);
+    host.pass(std::time::Duration::from_secs(60)); // earlier deadlines run out
+    host.all();
+    let driver = Arc::new(Count::default());
+    let until = host.engine.poll_timeout();
+    assert_eq!(until, None);
+    assert!(host.engine.sleep(&Waker::from(driver.clone()), until, false));
+    // The peer's window is closed: no packet, but a probe to be sent later.
+    now((&stream).write_all(b"waits for the window")).unwrap();
+    assert_eq!(driver.get(), 1);
+    assert!(host.engine.poll_timeout().is_some());
+    host.pass(std::time::Duration::from_secs(5));
+    assert_eq!(host.rx().expect("a window probe").data.len(), 1);
+}
+
+#[test]
+fn a_full_outbound_queue_delays_and_loses_nothing() {
+    let mut host = Host::new(Config { outbound_packets: 4, ..Config::default() });
+    let mut peers: Vec<_> =
+        (1..=3).map(|n| Peer::new(&format!("10.0.0.2:{n}"), SERVER)).collect();
+    let streams: Vec<_> = peers.iter_mut().map(|peer| peer.open(&mut host)).collect();
+    let data: Vec<u8> = (0..60_000u32).map(|n| (n / 3) as u8).collect();
+    for stream in &streams {
+        now((&*stream).write_all(&data)).unwrap();
+    }
+    drop(streams);
+    let mut got = vec![Vec::new(); peers.len()];
+    let mut turns = Vec::new();
+    while let Some(seg) = host.rx() {
+        let n = usize::from(seg.key.destination().port()) - 1;
+        if !seg.data.is_empty() {
+            turns.push(n);
+        }
+        assert_eq!(seg.seq, peers[n].ack, "out of order");
+        peers[n].ack += seg.data.len() as u32;
+        got[n].extend(seg.data);
+        if seg.flags.fin() {
+            peers[n].ack += 1;
+        }
+        let ack = peers[n].seg(ACK, &[]);
+        host.tx(ack);
+    }
+    assert!(got.iter().all(|got| *got == data), "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    let last_first = (0..3).map(|n| turns.iter().position(|&turn| turn == n).unwrap()).max();
+    assert!(last_first.unwrap() < turns.len() / 2, "one connection waited for the end of another");
+}

@@ -1,0 +1,41 @@
+# What there is to run: `just` without arguments lists it.
+
+_default:
+    @just --list --unsorted
+
+# Everything CI checks, or the named steps of it
+check *steps:
+    scripts/check {{ steps }}
+
+# The tests; arguments go to cargo
+test *args:
+    cargo test --workspace {{ args }}
+
+# The tests on a real TUN, a skip being a failure (as root)
+e2e *args:
+    CI=true cargo test -p brooklet-tun -p brooklet-examples {{ args }}
+
+# The benches; arguments go to criterion, a part of a name for instance
+bench *args:
+    cargo bench -p brooklet-benches -- {{ args }}
+
+# Fuzzes one target until stopped (nightly compiler, cargo-fuzz); `-- -max_total_time=60` ends it
+fuzz target *args:
+    cargo +nightly fuzz run {{ target }} {{ args }}
+
+# Names what `just fuzz` takes
+fuzz-list:
+    cargo +nightly fuzz list
+
+# The documentation, with warnings denied; `just doc --open` shows it
+doc *args:
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --all-features {{ args }}
+
+# Formats everything
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path fuzz/Cargo.toml
+
+# Licences, bans, advisories and sources of all dependencies (cargo-deny)
+deny *args:
+    cargo deny check {{ args }}
