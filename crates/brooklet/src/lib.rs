@@ -1,1 +1,148 @@
-//! In preparation.
+//! A user-space TCP/IP stack: the IP packets of a TUN device become TCP streams and UDP
+//! datagrams, on smol or on any executor.
+//!
+//! ```
+//! # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
+//! use brooklet::{Builder, Parts};
+//! use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+//!
+//! // Two stacks joined by a wire; usually the device is a TUN.
+//! let (here, there) = brooklet::pipe(64);
+//! let Parts { stack, driver: client, .. } = Builder::new().build(here)?;
+//! let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
+//!
+//! let talk = async {
+//!     let accept = async {
+//!         let (mut stream, peer) = tcp.accept().await?;
+//!         stream.write_all(format!("hello, {peer}").as_bytes()).await
+//!     };
+//!     let connect = async {
+//!         let (from, to) = ("10.0.0.1:4000", "192.0.2.1:80"); // any address is served
+//!         let mut stream = stack.connect(from.parse().unwrap(), to.parse().unwrap()).await?;
+//!         let mut greeting = String::new();
+//!         stream.read_to_string(&mut greeting).await?;
+//!         assert_eq!(greeting, "hello, 10.0.0.1:4000");
+//!         std::io::Result::Ok(())
+//!     };
+//!     future::try_zip(accept, connect).await.map(drop)
+//! };
+//! // Nothing is spawned: the drivers run where you run them.
+//! async_io::block_on(future::or(talk, future::or(client, server)))
+//! # }
+//! # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
+//! ```
+//!
+//! # The parts
+//!
+//! A `Builder` makes of a device, which is a [`PacketIo`], four parts: a `TcpListener` that takes
+//! the connections to every address, a `UdpSocket` that takes the datagrams to every address, a
+//! `Stack` that begins connections and counts, and a `Driver`, a future that moves the packets.
+//!
+//! # Two flavors
+//!
+//! With the feature `sync` (default) the names at the root are handles that can be sent between
+//! threads. With the feature `local` the same names in [`local`] stay on one thread and pay for
+//! no lock. Both may be on at once. Code for either is written over [`Flavor`] with the types in
+//! [`generic`]. The driver is `Send` exactly when flavor, device, timer and filter are; no
+//! `unsafe` claims it.
+#![cfg_attr(all(feature = "sync", feature = "async-io"), doc = include_str!("send.md"))]
+//!
+//! # Features
+//!
+//! - `sync` (default): the flavor for several threads, at the root.
+//! - `local`: the flavor for one thread, in `local`.
+//! - `async-io` (default): `Builder::build` with the timer of async-io. Without it give
+//!   `build_with_timer` a [`Timer`] of your own.
+//! - `futures-sink`: packets, listener and datagrams as `Stream` and `Sink`.
+
+mod builder;
+mod driver;
+mod filter_cell;
+mod outlet;
+mod pipe;
+mod stack;
+mod stats;
+mod timer;
+
+pub use brooklet_cell::{Flavor, Local, Sync};
+pub use brooklet_device::{PacketBuf, PacketIo};
+pub use brooklet_filter as filter;
+pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
+pub use brooklet_tcp::{Clock, Config as TcpConfig, StackGone, Stats as TcpStats};
+pub use brooklet_udp::{Config as UdpConfig, Datagram, Stats as UdpStats};
+pub use stats::{DropReason, Stats};
+#[cfg(feature = "async-io")]
+pub use timer::AsyncIoTimer;
+pub use timer::Timer;
+
+/// The types behind the names of both flavors, for code that works with either.
+///
+/// ```
+/// use brooklet::{Flavor, generic::TcpStream};
+/// use futures_lite::io;
+///
+/// /// Sends everything back, whatever the flavor.
+/// async fn echo<F: Flavor>(stream: TcpStream<F>) -> io::Result<u64> {
+///     io::copy(&stream, &stream).await
+/// }
+/// ```
+pub mod generic {
+    pub use crate::builder::{Builder, Parts};
+    pub use crate::driver::Driver;
+    pub use crate::filter_cell::SharedFilter;
+    pub use crate::pipe::Pipe;
+    pub use crate::stack::Stack;
+    pub use brooklet_tcp::{Incoming, ReadHalf, Requests, TcpListener, TcpStream, WriteHalf};
+    pub use brooklet_udp::{UdpReadHalf, UdpSocket, UdpWriteHalf};
+}
+
+#[cfg(any(feature = "sync", feature = "local"))]
+/// Gives every public name once for a flavor, so that the two cannot drift apart.
+macro_rules! names {
+    ($flavor:ty) => {
+        /// Builds a stack over a device. See [`generic::Builder`](crate::generic::Builder).
+        pub type Builder<P = brooklet_filter::UnicastOnly> = crate::generic::Builder<$flavor, P>;
+        /// What a stack consists of. See [`generic::Parts`](crate::generic::Parts).
+        pub type Parts<D, T, P> = crate::generic::Parts<$flavor, D, T, P>;
+        /// Moves the packets. See [`generic::Driver`](crate::generic::Driver).
+        pub type Driver<D, T, P> = crate::generic::Driver<$flavor, D, T, P>;
+        /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).
+        pub type Stack = crate::generic::Stack<$flavor>;
+        /// Takes TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).
+        pub type TcpListener = crate::generic::TcpListener<$flavor>;
+        /// A request for a connection. See [`generic::Incoming`](crate::generic::Incoming).
+        pub type Incoming = crate::generic::Incoming<$flavor>;
+        /// A TCP connection. See [`generic::TcpStream`](crate::generic::TcpStream).
+        pub type TcpStream = crate::generic::TcpStream<$flavor>;
+        /// Half of a TCP connection. See [`generic::ReadHalf`](crate::generic::ReadHalf).
+        pub type ReadHalf = crate::generic::ReadHalf<$flavor>;
+        /// Half of a TCP connection. See [`generic::WriteHalf`](crate::generic::WriteHalf).
+        pub type WriteHalf = crate::generic::WriteHalf<$flavor>;
+        /// Takes and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
+        pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
+        /// Half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
+        pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
+        /// Half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
+        pub type UdpWriteHalf = crate::generic::UdpWriteHalf<$flavor>;
+        /// A filter to be exchanged while the stack runs. See
+        /// [`generic::SharedFilter`](crate::generic::SharedFilter).
+        pub type SharedFilter<P> = crate::generic::SharedFilter<$flavor, P>;
+        /// One end of a wire. See [`generic::Pipe`](crate::generic::Pipe).
+        pub type Pipe = crate::generic::Pipe<$flavor>;
+
+        /// Makes two ends of a wire: what one sends, the other receives. At most `limit` packets
+        /// are on the way in each direction. See [`generic::Pipe`](crate::generic::Pipe).
+        pub fn pipe(limit: usize) -> (Pipe, Pipe) {
+            crate::generic::Pipe::pair(limit)
+        }
+    };
+}
+
+#[cfg(feature = "sync")]
+names!(Sync);
+
+/// The names of the root for one thread: for `LocalExecutor`, with an `Rc` in device or filter.
+#[cfg(feature = "local")]
+pub mod local {
+    names!(brooklet_cell::Local);
+}

@@ -33,8 +33,8 @@ pub enum ParseError {
     HeaderChecksum,
     /// The chain of IPv6 extension headers is not one that a host takes: a header reaches beyond
     /// the packet, hop-by-hop options stand elsewhere than first (RFC 8200, 4.1), a routing header
-    /// still names addresses to visit (RFC 8200, 4.4), or the chain is longer than 8 headers or
-    /// 2 KiB.
+    /// still names addresses to visit (RFC 8200, 4.4), an authentication header is below 12 bytes
+    /// (RFC 4302, 2), or the chain is longer than 8 headers or 2 KiB.
     ExtensionHeader,
     /// The TCP header does not fit: fewer than 20 bytes, or a data offset below five words or
     /// beyond the segment (RFC 9293, 3.1).

@@ -68,7 +68,8 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
                 chain.fragment = fragment(header);
                 8
             }
-            // RFC 4302, 2.2: 32-bit words, less two.
+            // RFC 4302, 2: 12 bytes at least, counted in 32-bit words, less two.
+            AUTHENTICATION if units == 0 => return Err(ParseError::ExtensionHeader),
             AUTHENTICATION => (units + 2) * 4,
             _ => (units + 1) * 8,
         };

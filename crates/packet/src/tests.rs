@@ -1,1 +1,13 @@
-//! Tests.
+//! Packets made by hand, rule by rule.
+
+mod build;
+mod errors;
+mod extension;
+mod fragment;
+mod icmp;
+mod parse;
+mod properties;
+mod small;
+mod strip;
+mod tcp;
+mod udp;

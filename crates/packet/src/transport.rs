@@ -13,21 +13,19 @@ const ICMP_HEADER: usize = 8;
 /// 65,536, and that all but the last are multiples of 8 bytes long, is for the reassembly to check.
 ///
 /// ```
-/// use brooklet_packet::{Headers, udp};
+/// use brooklet_packet::Headers;
 ///
-/// let mut bytes = Vec::new();
-/// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
-/// bytes[6] = 0x20; // more fragments follow
-/// bytes[10..12].copy_from_slice(&[0, 0]); // the checksum, made anew
-/// let sum: u32 = bytes[..20].chunks(2).map(|b| u32::from(b[0]) << 8 | u32::from(b[1])).sum();
-/// bytes[10..12].copy_from_slice(&(!(((sum >> 16) + sum) as u16)).to_be_bytes());
+/// // IPv6, a fragment header, and the first eight bytes of something.
+/// let mut bytes = vec![0x60, 0, 0, 0, 0, 16, 44, 64];
+/// bytes.extend_from_slice(&[0xfd; 32]);
+/// bytes.extend_from_slice(&[17, 0, 0, 1, 0, 0, 0, 7]);
+/// bytes.extend_from_slice(&[0; 8]);
 ///
 /// let headers = Headers::parse(&bytes)?;
 /// let fragment = headers.fragment().expect("this is one");
-/// assert!(fragment.more);
-/// assert_eq!(fragment.offset, 0);
-/// assert_eq!(headers.key().source().port(), 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// assert_eq!((fragment.id, fragment.offset, fragment.more), (7, 0, true));
+/// assert_eq!(headers.payload_range(), 48..56);
+/// # Ok::<(), brooklet_packet::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {

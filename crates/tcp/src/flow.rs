@@ -231,7 +231,11 @@ impl Flow {
         }
         let owed = self.socket().send_queue() > 0
             || matches!(state, State::FinWait1 | State::Closing | State::LastAck);
-        self.owed_since = if owed { self.owed_since.or(Some(work.now)) } else { None };
+        self.owed_since = if owed {
+            self.owed_since.or(Some(work.now))
+        } else {
+            None
+        };
         self.wake_tasks(&mut work.wakes);
         self.leave_when_over(state, work);
         if !self.detached {
@@ -344,7 +348,12 @@ impl Flow {
         }
         self.armed = None;
         let quiet = self.quiet_until(work);
-        if self.handshake_by.into_iter().chain(quiet).any(|by| by <= work.now) {
+        if self
+            .handshake_by
+            .into_iter()
+            .chain(quiet)
+            .any(|by| by <= work.now)
+        {
             self.end.get_or_insert(End::TimedOut);
             self.socket().abort();
         }

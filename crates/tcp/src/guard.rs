@@ -22,14 +22,13 @@ pub(crate) struct Guard {
     acked: u32,
 }
 
-/// What the peer was told that it may send.
+/// What may come.
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    /// Right edge as last advertised.
+    /// Where smoltcp cuts off what comes.
     edge: u32,
-    /// The furthest right edge ever: scaling rounds the window down, so the edge can move back
-    /// by a few bytes.
-    furthest: u32,
+    /// The furthest that the peer was ever told it may send.
+    told: u32,
 }
 
 /// Whether sequence number `a` comes after `b` (RFC 9293, 3.4).
@@ -53,15 +52,24 @@ impl Guard {
         (self.next.unwrap_or(0), self.acked)
     }
 
-    /// Looks at a packet that smoltcp made.
-    pub(crate) fn sent(&mut self, packet: &[u8]) {
+    /// Looks at a packet that smoltcp made, and advertises a little less than smoltcp does.
+    ///
+    /// smoltcp rounds its window down to the unit of the window scale. While data comes in and
+    /// nothing is read, the edge of what it takes moves back and forth by up to a unit, and it
+    /// drops what a peer has sent by leave of the further edge: a loss without any loss on the
+    /// way, and, as it drops whole acknowledgements from there too, sometimes a standstill. One
+    /// unit less is always inside.
+    pub(crate) fn sent(&mut self, packet: &mut [u8]) {
         let header = match packet.first() {
             Some(first) if first >> 4 == 4 => {
-                usize::from(Ipv4Packet::new_unchecked(packet).header_len())
+                usize::from(Ipv4Packet::new_unchecked(&packet).header_len())
             }
             _ => IPV6_HEADER_LEN,
         };
-        let Some(Ok(tcp)) = packet.get(header..).map(TcpPacket::new_checked) else {
+        let Some(packet) = packet.get_mut(header..) else {
+            return;
+        };
+        let Ok(tcp) = TcpPacket::new_checked(&*packet) else {
             return;
         };
         if tcp.rst() {
@@ -74,19 +82,31 @@ impl Guard {
         if self.next.is_none_or(|next| after(end, next)) {
             self.next = Some(end);
         }
-        if tcp.ack() {
-            self.acked = seq(tcp.ack_number());
-            // The window of a SYN is never scaled (RFC 7323, 2.2).
-            let shift = if tcp.syn() { 0 } else { self.shift };
-            let edge = self
-                .acked
-                .wrapping_add(u32::from(tcp.window_len()) << shift);
-            let furthest = match self.window {
-                Some(window) if after(window.furthest, edge) => window.furthest,
-                _ => edge,
-            };
-            self.window = Some(Window { edge, furthest });
+        if !tcp.ack() {
+            return;
         }
+        self.acked = seq(tcp.ack_number());
+        let window = tcp.window_len();
+        // The window of a SYN is never scaled (RFC 7323, 2.2), and only that of the smallest
+        // scaled buffer reaches into its last unit.
+        let (shift, told) = match (tcp.syn(), self.shift) {
+            (_, 0) => (0, window),
+            (true, _) => (0, window.min(u16::MAX - 1)),
+            (false, shift) => (shift, window.saturating_sub(1)),
+        };
+        if told != window {
+            let checksum = adjust(tcp.checksum(), window, told);
+            let mut tcp = TcpPacket::new_unchecked(packet);
+            tcp.set_window_len(told);
+            tcp.set_checksum(checksum);
+        }
+        let edge = self.acked.wrapping_add(u32::from(window) << shift);
+        let told = self.acked.wrapping_add(u32::from(told) << shift);
+        let told = match self.window {
+            Some(window) if after(window.told, told) => window.told,
+            _ => told,
+        };
+        self.window = Some(Window { edge, told });
     }
 
     /// Looks at a packet of the peer and mends what smoltcp would take wrongly. `queued` is what
@@ -122,11 +142,11 @@ impl Guard {
             .wrapping_add(queued as u32);
         let end = tcp.seq.wrapping_add(payload);
         if payload == 0 && !flags.fin() {
-            // An acknowledgement without data from a peer that has filled a window which has
-            // since been rounded down lies past the edge, and smoltcp drops it whole: nothing
-            // moves again. Its acknowledgement is good (RFC 9293, 3.10.7.4), so its sequence
-            // number is made the one expected.
-            let past = !after(window.edge, tcp.seq) && !after(tcp.seq, window.furthest);
+            // A peer that has filled the window, or sent one byte more to probe it, acknowledges
+            // from past the edge, and smoltcp drops that whole: where both directions are full,
+            // nothing moves again. The acknowledgement is good (RFC 9293, 3.10.7.4), so its
+            // sequence number is made the one expected.
+            let past = !after(window.edge, tcp.seq) && !after(tcp.seq, window.told.wrapping_add(1));
             if past && after(tcp.seq, next) {
                 rewrite(packet, headers, |p| {
                     p.set_seq_number(TcpSeqNumber(next as i32))
@@ -144,6 +164,13 @@ fn rewrite(packet: &mut [u8], headers: &Headers, f: impl FnOnce(&mut TcpPacket<&
     f(&mut TcpPacket::new_unchecked(
         &mut packet[headers.transport_range()],
     ));
+}
+
+/// The checksum of a packet in which one word has changed (RFC 1624, equation 3).
+fn adjust(checksum: u16, old: u16, new: u16) -> u16 {
+    let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 fn seq(number: TcpSeqNumber) -> u32 {

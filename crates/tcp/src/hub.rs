@@ -140,8 +140,8 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
         self.hub.with(|hub| hub.queue.buffer())
     }
 
-    fn push(&mut self, packet: PacketBuf) {
-        self.guard.sent(&packet);
+    fn push(&mut self, mut packet: PacketBuf) {
+        self.guard.sent(&mut packet);
         self.sent += 1;
         let driver = self.hub.with(|hub| hub.push(packet));
         self.wakes.extend(driver);

@@ -47,7 +47,11 @@ fn a_task_polled_inside_its_wake_finds_nothing_locked() {
     let mut buf = [0; 8];
     let mut reader = &stream;
     let mut read = pin!(reader.read(&mut buf));
-    assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(
+        read.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
     peer.send(&mut host, b"x");
     assert_eq!(task.1.load(Ordering::SeqCst), 1);
 }
@@ -63,13 +67,33 @@ fn of_two_tasks_that_read_at_once_none_is_forgotten() {
     let mut read_a = pin!(reader_a.read(&mut a));
     let mut read_b = pin!(reader_b.read(&mut b));
     let wakers = (Waker::from(first.clone()), Waker::from(second.clone()));
-    assert!(read_a.as_mut().poll(&mut Context::from_waker(&wakers.0)).is_pending());
-    assert!(read_b.as_mut().poll(&mut Context::from_waker(&wakers.1)).is_pending());
+    assert!(
+        read_a
+            .as_mut()
+            .poll(&mut Context::from_waker(&wakers.0))
+            .is_pending()
+    );
+    assert!(
+        read_b
+            .as_mut()
+            .poll(&mut Context::from_waker(&wakers.1))
+            .is_pending()
+    );
     assert_eq!(first.get(), 1, "put out of its place without being woken");
     peer.send(&mut host, b"xy");
     assert_eq!(second.get(), 1);
-    assert!(read_b.as_mut().poll(&mut Context::from_waker(&wakers.1)).is_ready());
-    assert!(read_a.as_mut().poll(&mut Context::from_waker(&wakers.0)).is_ready());
+    assert!(
+        read_b
+            .as_mut()
+            .poll(&mut Context::from_waker(&wakers.1))
+            .is_ready()
+    );
+    assert!(
+        read_a
+            .as_mut()
+            .poll(&mut Context::from_waker(&wakers.0))
+            .is_ready()
+    );
 }
 
 #[test]
@@ -82,7 +106,12 @@ fn all_who_wait_for_connections_are_woken_and_each_connection_goes_to_one() {
         .map(|task| {
             let mut accept = Box::pin(listener.accept());
             let waker = Waker::from(task.clone());
-            assert!(accept.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(
+                accept
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
             accept
         })
         .collect();
@@ -112,8 +141,14 @@ fn the_driver_is_woken_once_for_what_a_handle_leaves_and_does_not_sleep_on_it() 
     now((&stream).write_all(b"another")).unwrap();
     assert_eq!(driver.get(), 1);
     let until = host.engine.poll_timeout();
-    assert!(!host.engine.sleep(&waker, until, false), "asleep with packets to send");
-    assert!(host.engine.sleep(&waker, until, true), "a blocked device wakes the driver itself");
+    assert!(
+        !host.engine.sleep(&waker, until, false),
+        "asleep with packets to send"
+    );
+    assert!(
+        host.engine.sleep(&waker, until, true),
+        "a blocked device wakes the driver itself"
+    );
     now((&stream).write_all(b"third")).unwrap();
     assert_eq!(driver.get(), 1, "woken in vain: the device takes nothing");
 }
@@ -129,7 +164,10 @@ fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
     let driver = Arc::new(Count::default());
     let until = host.engine.poll_timeout();
     assert_eq!(until, None);
-    assert!(host.engine.sleep(&Waker::from(driver.clone()), until, false));
+    assert!(
+        host.engine
+            .sleep(&Waker::from(driver.clone()), until, false)
+    );
     // The peer's window is closed: no packet, but a probe to be sent later.
     now((&stream).write_all(b"waits for the window")).unwrap();
     assert_eq!(driver.get(), 1);
@@ -140,9 +178,13 @@ fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
 
 #[test]
 fn a_full_outbound_queue_delays_and_loses_nothing() {
-    let mut host = Host::new(Config { outbound_packets: 4, ..Config::default() });
-    let mut peers: Vec<_> =
-        (1..=3).map(|n| Peer::new(&format!("10.0.0.2:{n}"), SERVER)).collect();
+    let mut host = Host::new(Config {
+        outbound_packets: 4,
+        ..Config::default()
+    });
+    let mut peers: Vec<_> = (1..=3)
+        .map(|n| Peer::new(&format!("10.0.0.2:{n}"), SERVER))
+        .collect();
     let streams: Vec<_> = peers.iter_mut().map(|peer| peer.open(&mut host)).collect();
     let data: Vec<u8> = (0..60_000u32).map(|n| (n / 3) as u8).collect();
     for stream in &streams {
@@ -165,7 +207,16 @@ fn a_full_outbound_queue_delays_and_loses_nothing() {
         let ack = peers[n].seg(ACK, &[]);
         host.tx(ack);
     }
-    assert!(got.iter().all(|got| *got == data), "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
-    let last_first = (0..3).map(|n| turns.iter().position(|&turn| turn == n).unwrap()).max();
-    assert!(last_first.unwrap() < turns.len() / 2, "one connection waited for the end of another");
+    assert!(
+        got.iter().all(|got| *got == data),
+        "{:?}",
+        got.iter().map(Vec::len).collect::<Vec<_>>()
+    );
+    let last_first = (0..3)
+        .map(|n| turns.iter().position(|&turn| turn == n).unwrap())
+        .max();
+    assert!(
+        last_first.unwrap() < turns.len() / 2,
+        "one connection waited for the end of another"
+    );
 }

@@ -1,6 +1,9 @@
 //! A scripted TCP peer, and a stack on a virtual clock for it to talk to.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 use brooklet_cell::Sync;
 use brooklet_packet::{FlowKey, Headers, Packet, TcpFlags};
@@ -38,7 +41,9 @@ pub fn now<T>(future: impl Future<Output = T>) -> T {
 
 /// Whether a future is still pending; it is dropped.
 pub fn pends<T>(future: impl Future<Output = T>) -> bool {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    pin!(future)
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
 }
 
 /// A stack.
@@ -70,7 +75,12 @@ impl Host {
             Clock::new(move || *time.lock().unwrap())
         };
         let (engine, listener, connector) = Engine::new(config, clock, [1, 2]);
-        Self { engine, listener: Some(listener), connector, time }
+        Self {
+            engine,
+            listener: Some(listener),
+            connector,
+            time,
+        }
     }
 
     pub fn now(&self) -> Instant {
@@ -161,7 +171,14 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(from: &str, to: &str) -> Self {
-        Self { from: addr(from), to: addr(to), seq: 1000, ack: 0, window: 65_535, scale: Some(7) }
+        Self {
+            from: addr(from),
+            to: addr(to),
+            seq: 1000,
+            ack: 0,
+            window: 65_535,
+            scale: Some(7),
+        }
     }
 
     /// A segment with these flags at the present sequence number.
@@ -208,7 +225,10 @@ impl Peer {
     pub fn establish(&mut self, host: &mut Host) -> Seg {
         let syn_ack = host.rx().expect("a SYN-ACK");
         assert!(syn_ack.flags.syn() && syn_ack.flags.ack(), "{syn_ack:?}");
-        assert_eq!((syn_ack.key.source(), syn_ack.key.destination()), (self.to, self.from));
+        assert_eq!(
+            (syn_ack.key.source(), syn_ack.key.destination()),
+            (self.to, self.from)
+        );
         assert_eq!(syn_ack.ack, self.seq.wrapping_add(1));
         self.seq = self.seq.wrapping_add(1);
         self.ack = syn_ack.seq.wrapping_add(1);
@@ -225,7 +245,10 @@ impl Peer {
     /// Opens a connection that the listener's `accept` takes.
     pub fn open(&mut self, host: &mut Host) -> Stream {
         host.tx(self.syn());
-        assert!(pends(host.listener().accept()), "a stream before the handshake was done");
+        assert!(
+            pends(host.listener().accept()),
+            "a stream before the handshake was done"
+        );
         self.establish(host);
         now(host.listener().accept()).unwrap().0
     }

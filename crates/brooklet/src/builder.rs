@@ -1,0 +1,176 @@
+use crate::driver::Driver;
+use crate::stack::Stack;
+use crate::timer::Timer;
+use brooklet_cell::{Flavor, Shared};
+use brooklet_device::PacketIo;
+use brooklet_filter::{Filter, UnicastOnly};
+use brooklet_tcp::TcpListener;
+use brooklet_udp::UdpSocket;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::marker::PhantomData;
+
+/// Builds a stack over a device.
+///
+/// Nothing is spawned: [`build`](Self::build) gives handles and a [`Driver`], which is a future
+/// to be run like any other.
+pub struct Builder<F: Flavor, P = UnicastOnly> {
+    mtu: usize,
+    icmp_echo: bool,
+    filter: P,
+    tcp: brooklet_tcp::Config,
+    udp: brooklet_udp::Config,
+    flavor: PhantomData<F>,
+}
+
+/// What a stack consists of: take it apart by pattern.
+#[derive(Debug)]
+pub struct Parts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
+    /// Connections outward, and the counters.
+    pub stack: Stack<F>,
+    /// The connections that come in, for every address.
+    pub tcp: TcpListener<F>,
+    /// The datagrams that come in, for every address.
+    pub udp: UdpSocket<F>,
+    /// Moves the packets. Nothing works unless it runs.
+    pub driver: Driver<F, D, T, P>,
+}
+
+impl<F: Flavor> Builder<F> {
+    /// Starts with the defaults.
+    pub fn new() -> Self {
+        Self {
+            mtu: 1500,
+            icmp_echo: true,
+            filter: UnicastOnly,
+            tcp: brooklet_tcp::Config::default(),
+            udp: brooklet_udp::Config::default(),
+            flavor: PhantomData,
+        }
+    }
+}
+
+impl<F: Flavor> Default for Builder<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("mtu", &self.mtu)
+            .field("icmp_echo", &self.icmp_echo)
+            .field("filter", &self.filter)
+            .field("tcp", &self.tcp)
+            .field("udp", &self.udp)
+            .finish()
+    }
+}
+
+impl<F: Flavor, P: Filter> Builder<F, P> {
+    /// Largest IP packet, in bytes: the device's MTU. 1,500 by default; from 1,280, which IPv6
+    /// asks for (RFC 8200, 5), to 65,535.
+    pub fn mtu(mut self, mtu: usize) -> Self {
+        self.mtu = mtu;
+        self
+    }
+
+    /// Whether ICMP echo requests ("ping") are answered, for every address. They are by default.
+    pub fn icmp_echo(mut self, answer: bool) -> Self {
+        self.icmp_echo = answer;
+        self
+    }
+
+    /// Judges every packet, in and out, by `filter`. By default what is not unicast is dropped.
+    pub fn filter<Q: Filter>(self, filter: Q) -> Builder<F, Q> {
+        let Self {
+            mtu,
+            icmp_echo,
+            tcp,
+            udp,
+            flavor,
+            ..
+        } = self;
+        Builder {
+            mtu,
+            icmp_echo,
+            filter,
+            tcp,
+            udp,
+            flavor,
+        }
+    }
+
+    /// Sets limits and timeouts of TCP. Its `mtu` is not looked at: [`mtu`](Self::mtu) counts.
+    pub fn tcp_config(mut self, config: brooklet_tcp::Config) -> Self {
+        self.tcp = config;
+        self
+    }
+
+    /// Sets limits of UDP. Its `mtu` is not looked at: [`mtu`](Self::mtu) counts.
+    pub fn udp_config(mut self, config: brooklet_udp::Config) -> Self {
+        self.udp = config;
+        self
+    }
+
+    /// Builds the stack with the timer of async-io.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range.
+    #[cfg(feature = "async-io")]
+    pub fn build<D: PacketIo>(
+        self,
+        device: D,
+    ) -> io::Result<Parts<F, D, crate::timer::AsyncIoTimer, P>> {
+        self.build_with_timer(device, crate::timer::AsyncIoTimer::new())
+    }
+
+    /// Builds the stack with a timer of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range.
+    pub fn build_with_timer<D: PacketIo, T: Timer>(
+        self,
+        device: D,
+        timer: T,
+    ) -> io::Result<Parts<F, D, T, P>> {
+        let mtu = self.mtu;
+        if !(1280..=65_535).contains(&mtu) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("an MTU of {mtu} is out of range; use 1280 to 65535"),
+            ));
+        }
+        let tcp_config = brooklet_tcp::Config { mtu, ..self.tcp };
+        let mut udp_config = self.udp;
+        udp_config.mtu = mtu;
+        // Two hashers of the standard library's: their keys come from the system.
+        let secret = [
+            RandomState::new().hash_one(0),
+            RandomState::new().hash_one(1),
+        ];
+        let (tcp_engine, tcp, connector) =
+            brooklet_tcp::Engine::new(tcp_config, timer.clock(), secret);
+        let (udp_engine, udp) = brooklet_udp::Engine::new(udp_config);
+        let stack = Stack {
+            connector,
+            udp: udp_engine.counters(),
+            published: Shared::new(crate::stats::Stats::default()),
+        };
+        let driver = Driver::new(
+            (tcp_engine, udp_engine),
+            (device, timer, self.filter),
+            stack.published.clone(),
+            self.icmp_echo,
+        );
+        Ok(Parts {
+            stack,
+            tcp,
+            udp,
+            driver,
+        })
+    }
+}

@@ -1,0 +1,188 @@
+use brooklet_packet::ParseError;
+use std::fmt;
+
+/// What a stack has done so far, and what it holds.
+///
+/// It prints one counter a line, without those that are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Packets received from the device.
+    pub packets_in: u64,
+    /// Bytes received from the device.
+    pub bytes_in: u64,
+    /// Packets sent to the device.
+    pub packets_out: u64,
+    /// Bytes sent to the device.
+    pub bytes_out: u64,
+    /// ICMP echo requests answered.
+    pub echo_replies: u64,
+    /// The TCP side.
+    pub tcp: brooklet_tcp::Stats,
+    /// The UDP side.
+    pub udp: brooklet_udp::Stats,
+    pub(crate) dropped: Dropped,
+}
+
+/// What the driver itself drops, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) malformed: [u64; ParseError::ALL.len()],
+    pub(crate) checksum: u64,
+    pub(crate) fragment: u64,
+    pub(crate) filtered_in: u64,
+    pub(crate) filtered_out: u64,
+    pub(crate) protocol: u64,
+    pub(crate) icmp: u64,
+    pub(crate) icmp_full: u64,
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// It is not an IP packet that can be read.
+    Malformed(ParseError),
+    /// Its TCP, UDP or ICMP checksum is wrong.
+    Checksum,
+    /// It is a fragment.
+    Fragment,
+    /// The filter dropped it on the way in.
+    FilteredIn,
+    /// The filter dropped it on the way out.
+    FilteredOut,
+    /// It carries neither TCP, UDP nor ICMP.
+    Protocol,
+    /// It carries an ICMP message that is not answered.
+    Icmp,
+    /// The answer of ICMP found its queue full.
+    IcmpFull,
+    /// TCP flags that make no sense together.
+    TcpFlags,
+    /// A SYN from or to an address that is not unicast, a port 0, or from an address to itself.
+    TcpAddress,
+    /// A TCP request that gave way to a newer one in a full backlog.
+    TcpBacklog,
+    /// A SYN that found the table full.
+    TcpTable,
+    /// A TCP request that nobody answered in time.
+    TcpExpired,
+    /// An answer of TCP that found the outbound queue full.
+    TcpOutbound,
+    /// A datagram that found the queue full.
+    UdpFull,
+    /// A datagram when nobody could read it.
+    UdpNoListener,
+    /// A datagram that was not whole, or came after the end.
+    UdpOther,
+}
+
+impl Stats {
+    /// Packets dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        let (own, tcp, udp) = (&self.dropped, &self.tcp, &self.udp);
+        match reason {
+            DropReason::Malformed(error) => own.malformed[error.index()],
+            DropReason::Checksum => own.checksum,
+            DropReason::Fragment => own.fragment,
+            DropReason::FilteredIn => own.filtered_in,
+            DropReason::FilteredOut => own.filtered_out,
+            DropReason::Protocol => own.protocol,
+            DropReason::Icmp => own.icmp,
+            DropReason::IcmpFull => own.icmp_full,
+            DropReason::TcpFlags => tcp.bad_flags,
+            DropReason::TcpAddress => tcp.bad_address,
+            DropReason::TcpBacklog => tcp.backlog_full,
+            DropReason::TcpTable => tcp.table_full,
+            DropReason::TcpExpired => tcp.expired,
+            DropReason::TcpOutbound => tcp.outbound_full,
+            DropReason::UdpFull => udp.dropped_full,
+            DropReason::UdpNoListener => udp.no_listener,
+            DropReason::UdpOther => udp.dropped_other,
+        }
+    }
+
+    /// Every reason, with the packets dropped for it.
+    pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        use DropReason as R;
+        let rest = [
+            R::Checksum,
+            R::Fragment,
+            R::FilteredIn,
+            R::FilteredOut,
+            R::Protocol,
+            R::Icmp,
+            R::IcmpFull,
+            R::TcpFlags,
+            R::TcpAddress,
+            R::TcpBacklog,
+            R::TcpTable,
+            R::TcpExpired,
+            R::TcpOutbound,
+            R::UdpFull,
+            R::UdpNoListener,
+            R::UdpOther,
+        ];
+        let stats = *self;
+        ParseError::ALL
+            .into_iter()
+            .map(R::Malformed)
+            .chain(rest)
+            .map(move |reason| (reason, stats.dropped(reason)))
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed(error) => return write!(f, "malformed: {error}"),
+            Self::Checksum => "bad checksum",
+            Self::Fragment => "fragment",
+            Self::FilteredIn => "filtered inbound",
+            Self::FilteredOut => "filtered outbound",
+            Self::Protocol => "unknown protocol",
+            Self::Icmp => "ICMP not answered",
+            Self::IcmpFull => "ICMP answer queue full",
+            Self::TcpFlags => "TCP flags",
+            Self::TcpAddress => "TCP address",
+            Self::TcpBacklog => "TCP backlog full",
+            Self::TcpTable => "TCP table full",
+            Self::TcpExpired => "TCP request expired",
+            Self::TcpOutbound => "TCP outbound queue full",
+            Self::UdpFull => "UDP queue full",
+            Self::UdpNoListener => "UDP without listener",
+            Self::UdpOther => "UDP not whole",
+        })
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tcp, udp) = (&self.tcp, &self.udp);
+        let counters = [
+            ("packets in", self.packets_in),
+            ("bytes in", self.bytes_in),
+            ("packets out", self.packets_out),
+            ("bytes out", self.bytes_out),
+            ("echo replies", self.echo_replies),
+            ("TCP connections", tcp.connections),
+            ("TCP requests waiting", tcp.requests),
+            ("TCP time-wait", tcp.time_wait),
+            ("TCP requested", tcp.requested),
+            ("TCP accepted", tcp.accepted),
+            ("TCP refused", tcp.refused),
+            ("TCP ignored", tcp.ignored),
+            ("TCP connects", tcp.connects),
+            ("TCP resets to strangers", tcp.resets),
+            ("UDP datagrams in", udp.datagrams_in),
+            ("UDP datagrams out", udp.datagrams_out),
+        ];
+        for (name, count) in counters.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(f, "{name}: {count}")?;
+        }
+        for (reason, count) in self.drops().filter(|(_, count)| *count > 0) {
+            writeln!(f, "dropped, {reason}: {count}")?;
+        }
+        Ok(())
+    }
+}

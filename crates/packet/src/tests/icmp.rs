@@ -1,0 +1,304 @@
+//! Echo replies and errors, rule by rule of RFC 1122, 3.2.2 and RFC 4443.
+
+use super::build::*;
+use crate::icmp::{Unreachable, echo_reply, unreachable};
+use crate::{Packet, Protocol};
+
+const WHYS: [Unreachable; 5] = [
+    Unreachable::Network,
+    Unreachable::Host,
+    Unreachable::Protocol,
+    Unreachable::Port,
+    Unreachable::Prohibited,
+];
+
+fn assert_silent(bytes: &[u8]) {
+    let packet = Packet::parse(bytes).unwrap();
+    let mut out = b"what was there".to_vec();
+    assert!(!echo_reply(&mut out, &packet));
+    assert!(out.is_empty());
+    for why in WHYS {
+        out.extend(b"what was there");
+        assert!(
+            !unreachable(&mut out, &packet, why),
+            "{why:?} for {packet:?}"
+        );
+        assert!(out.is_empty());
+    }
+}
+
+fn error_for(bytes: &[u8], why: Unreachable) -> Vec<u8> {
+    let offending = Packet::parse(bytes).unwrap();
+    let mut out = b"what was there".to_vec();
+    assert!(unreachable(&mut out, &offending, why), "{why:?}");
+    assert_well_formed(&out);
+    let answer = Packet::parse(&out).unwrap();
+    assert_eq!(answer.source(), offending.destination());
+    assert_eq!(answer.destination(), offending.source());
+    assert!(answer.verify_checksum());
+    assert!(
+        bytes.starts_with(answer.payload()),
+        "the offending packet is quoted"
+    );
+    out
+}
+
+fn is_answered(bytes: &[u8]) -> bool {
+    unreachable(
+        &mut Vec::new(),
+        &Packet::parse(bytes).unwrap(),
+        Unreachable::Host,
+    )
+}
+
+fn with_address(mut bytes: Vec<u8>, at: usize, address: &[u8]) -> Vec<u8> {
+    bytes[at..at + address.len()].copy_from_slice(address);
+    if bytes[0] >> 4 == 4 {
+        fix_v4(&mut bytes);
+    }
+    bytes
+}
+
+fn with_fragment_field(mut bytes: Vec<u8>, field: u16) -> Vec<u8> {
+    bytes[6..8].copy_from_slice(&field.to_be_bytes());
+    fix_v4(&mut bytes);
+    bytes
+}
+
+#[test]
+fn echo() {
+    let data = b"ping with an odd length";
+    for (bytes, kind, protocol) in [
+        (
+            v4(1, &[], &summed_v4(1, icmp(8, 0, data))),
+            0,
+            Protocol::Icmpv4,
+        ),
+        (
+            v4(1, &[1; 8], &summed_v4(1, icmp(8, 0, data))),
+            0,
+            Protocol::Icmpv4,
+        ),
+        (
+            v6(58, &summed_v6(58, icmp(128, 0, data))),
+            129,
+            Protocol::Icmpv6,
+        ),
+        (
+            v6(
+                60,
+                &[ext(58, 0), summed_v6(58, icmp(128, 0, data))].concat(),
+            ),
+            129,
+            Protocol::Icmpv6,
+        ),
+    ] {
+        let request = Packet::parse(&bytes).unwrap();
+        let mut out = b"what was there".to_vec();
+        assert!(echo_reply(&mut out, &request));
+        assert_well_formed(&out);
+        let reply = Packet::parse(&out).unwrap();
+        assert_eq!(reply.protocol(), protocol);
+        assert_eq!(reply.key(), request.key().reversed());
+        assert_eq!(reply.transport()[..2], [kind, 0]);
+        // Identifier, sequence number and data come back as they were.
+        assert_eq!(reply.transport()[4..], request.transport()[4..]);
+        assert!(!reply.has_options());
+    }
+}
+
+#[test]
+fn only_echo_requests_get_a_reply() {
+    let mut out = Vec::new();
+    for bytes in [
+        v4(1, &[], &summed_v4(1, icmp(0, 0, b""))),
+        v4(1, &[], &summed_v4(1, icmp(8, 1, b""))),
+        v4(1, &[], &summed_v4(1, icmp(13, 0, &[0; 12]))),
+        v4(1, &[], &summed_v4(1, icmp(128, 0, b""))),
+        v4(58, &[], &summed_v4(1, icmp(128, 0, b""))),
+        v6(58, &summed_v6(58, icmp(129, 0, b""))),
+        v6(58, &summed_v6(58, icmp(8, 0, b""))),
+        v6(58, &summed_v6(58, icmp(128, 3, b""))),
+        v6(1, &icmp(8, 0, b"")),
+        v4(17, &[], &udp(b"data")),
+        v4(47, &[], &[8, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        assert!(!echo_reply(&mut out, &Packet::parse(&bytes).unwrap()));
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn a_damaged_request_gets_no_reply() {
+    let mut good = v4(1, &[], &summed_v4(1, icmp(8, 0, b"data")));
+    good[30] ^= 1;
+    assert!(!echo_reply(&mut Vec::new(), &Packet::parse(&good).unwrap()));
+}
+
+#[test]
+fn a_request_to_many_gets_no_reply() {
+    let ping = v4(1, &[], &summed_v4(1, icmp(8, 0, b"")));
+    assert_silent(&with_address(ping.clone(), 16, &[255; 4]));
+    assert_silent(&with_address(ping, 12, &[0; 4]));
+    assert_silent(&with_address(v6(58, &icmp(128, 0, b"")), 24, &[0xff, 2]));
+}
+
+#[test]
+fn a_piece_of_a_request_gets_no_reply() {
+    let ping = v4(1, &[], &summed_v4(1, icmp(8, 0, b"")));
+    let piece = with_fragment_field(ping, 0x2000);
+    assert!(!echo_reply(
+        &mut Vec::new(),
+        &Packet::parse(&piece).unwrap()
+    ));
+}
+
+#[test]
+fn codes_of_ipv4() {
+    let bytes = v4(17, &[], &udp(b"data"));
+    let codes = WHYS.map(|why| {
+        let out = error_for(&bytes, why);
+        assert_eq!((out[9], out[20]), (1, 3), "destination unreachable");
+        assert_eq!(out[24..28], [0; 4], "unused");
+        out[21]
+    });
+    assert_eq!(codes, [0, 1, 2, 3, 13]);
+}
+
+#[test]
+fn codes_of_ipv6() {
+    let bytes = v6(17, &udp(b"data"));
+    let kinds = WHYS.map(|why| {
+        let out = error_for(&bytes, why);
+        assert_eq!(out[6], 58);
+        (out[40], out[41])
+    });
+    assert_eq!(kinds, [(1, 0), (1, 3), (4, 1), (1, 4), (1, 1)]);
+}
+
+#[test]
+fn the_pointer_names_the_field_that_names_the_protocol() {
+    let pointer = |bytes: &[u8]| {
+        let out = error_for(bytes, Unreachable::Protocol);
+        u32::from_be_bytes(out[44..48].try_into().unwrap())
+    };
+    assert_eq!(pointer(&v6(200, b"data")), 6);
+    assert_eq!(pointer(&v6(60, &[ext(200, 0), vec![0; 8]].concat())), 40);
+    assert_eq!(
+        pointer(&v6(0, &[ext(60, 2), ext(200, 0), vec![0; 8]].concat())),
+        64
+    );
+    let first_piece = [ext(44, 0), fragment_header(200, 0, true, 1), vec![0; 8]].concat();
+    assert_eq!(pointer(&v6(60, &first_piece)), 48);
+    // Only this error has a pointer.
+    assert_eq!(
+        error_for(&v6(200, b"data"), Unreachable::Port)[44..48],
+        [0; 4]
+    );
+}
+
+#[test]
+fn quotes_are_as_long_as_may_be() {
+    let quoted = |bytes: &[u8]| error_for(bytes, Unreachable::Port).len();
+    assert_eq!(
+        quoted(&v4(17, &[], &udp(b"data"))),
+        28 + 32,
+        "all of a short one"
+    );
+    assert_eq!(quoted(&v4(17, &[], &udp(&[0; 520]))), 576);
+    assert_eq!(quoted(&v4(17, &[], &udp(&[0; 521]))), 576);
+    assert_eq!(quoted(&v4(17, &[1; 40], &udp(&[0; 60_000]))), 576);
+    assert_eq!(quoted(&v6(17, &udp(b"data"))), 48 + 52);
+    assert_eq!(quoted(&v6(17, &udp(&[0; 1184]))), 1280);
+    assert_eq!(quoted(&v6(17, &udp(&[0; 60_000]))), 1280);
+}
+
+#[test]
+fn padding_is_not_quoted() {
+    let mut bytes = v4(17, &[], &udp(b"data"));
+    bytes.extend([0; 18]);
+    assert_eq!(error_for(&bytes, Unreachable::Port).len(), 28 + 32);
+}
+
+#[test]
+fn errors_are_not_answered() {
+    // RFC 792 and RFC 1122, 3.2.2: unreachable, source quench, redirect, time, parameters.
+    for kind in [3, 4, 5, 11, 12] {
+        assert_silent(&v4(1, &[], &icmp(kind, 0, &[0; 28])));
+    }
+    // RFC 4443, 2.4(e.1) and (e.2)
+    for kind in [0, 1, 2, 3, 4, 100, 127, 137] {
+        assert_silent(&v6(58, &icmp(kind, 0, &[0; 48])));
+    }
+}
+
+#[test]
+fn questions_are() {
+    for kind in [0, 8, 13, 14] {
+        assert!(is_answered(&v4(1, &[], &icmp(kind, 0, b""))), "type {kind}");
+    }
+    for kind in [128, 129] {
+        assert!(is_answered(&v6(58, &icmp(kind, 0, b""))), "type {kind}");
+    }
+    // A type of the other version says nothing.
+    assert!(is_answered(&v4(58, &[], &icmp(1, 0, b""))));
+    assert!(is_answered(&v6(1, &icmp(3, 0, b""))));
+}
+
+#[test]
+fn our_own_errors_are_not_answered() {
+    for bytes in [v4(17, &[], &udp(b"data")), v6(200, b"data")] {
+        for why in WHYS {
+            assert_silent(&error_for(&bytes, why));
+        }
+    }
+}
+
+#[test]
+fn the_first_fragment_only() {
+    let datagram = v4(17, &[], &udp(b"12345678"));
+    error_for(
+        &with_fragment_field(datagram.clone(), 0x2000),
+        Unreachable::Port,
+    );
+    assert_silent(&with_fragment_field(datagram.clone(), 0x2001));
+    assert_silent(&with_fragment_field(datagram, 1));
+    let piece = |offset, more| [fragment_header(17, offset, more, 1), udp(b"")].concat();
+    error_for(&v6(44, &piece(0, true)), Unreachable::Port);
+    assert_silent(&v6(44, &piece(8, true)));
+    assert_silent(&v6(44, &piece(8, false)));
+}
+
+#[test]
+fn the_first_fragment_of_an_error() {
+    let error = v4(1, &[], &icmp(3, 0, &[0; 32]));
+    assert_silent(&with_fragment_field(error, 0x2000));
+    let ping = v4(1, &[], &icmp(8, 0, &[0; 32]));
+    assert!(is_answered(&with_fragment_field(ping, 0x2000)));
+    assert_silent(&with_fragment_field(v4(1, &[], b""), 0x2000));
+    let piece = |next, body| v6(44, &[fragment_header(next, 0, true, 1), body].concat());
+    assert_silent(&piece(58, icmp(1, 0, b"")));
+    assert!(is_answered(&piece(58, icmp(128, 0, b""))));
+    // The error may stand behind more headers, which are not read.
+    assert_silent(&piece(60, [ext(58, 0), icmp(1, 0, b"")].concat()));
+}
+
+#[test]
+fn only_from_one_host_to_one_host() {
+    let datagram = v4(17, &[], &udp(b"data"));
+    for address in [
+        [0, 0, 0, 0],
+        [0, 0, 0, 9],
+        [224, 0, 0, 251],
+        [240, 0, 0, 1],
+        [255; 4],
+    ] {
+        assert_silent(&with_address(datagram.clone(), 12, &address));
+        assert_silent(&with_address(datagram.clone(), 16, &address));
+    }
+    let datagram = v6(17, &udp(b"data"));
+    for at in [8, 24] {
+        assert_silent(&with_address(datagram.clone(), at, &[0; 16]));
+        assert_silent(&with_address(datagram.clone(), at, &[0xff, 0x02]));
+    }
+}

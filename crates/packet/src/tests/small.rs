@@ -1,0 +1,164 @@
+//! Keys, flags, protocols and addresses.
+
+use super::build::*;
+use crate::{FlowKey, Protocol, TcpFlags, is_unicast};
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn keys_hold_both_ends() {
+    for (from, to) in [
+        ("10.0.0.1:1", "192.0.2.7:65535"),
+        ("[fd00::1]:0", "[::ffff:10.0.0.1]:9"),
+    ] {
+        let key = FlowKey::new(addr(from), addr(to)).unwrap();
+        assert_eq!((key.source(), key.destination()), (addr(from), addr(to)));
+        assert_eq!(key.reversed(), FlowKey::new(addr(to), addr(from)).unwrap());
+        assert_eq!(key.is_ipv6(), from.starts_with('['));
+        assert_eq!(format!("{key:?}"), format!("{from} -> {to}"));
+    }
+}
+
+#[test]
+fn keys_are_of_one_family() {
+    assert_eq!(FlowKey::new(addr("10.0.0.1:1"), addr("[fd00::1]:1")), None);
+    assert_eq!(FlowKey::new(addr("[fd00::1]:1"), addr("10.0.0.1:1")), None);
+    assert_eq!(
+        FlowKey::new(addr("10.0.0.1:1"), addr("[::ffff:10.0.0.1]:1")),
+        None
+    );
+}
+
+#[test]
+fn the_scope_is_not_part_of_a_key() {
+    let scoped = addr("[fe80::1%3]:5");
+    let key = FlowKey::new(scoped, scoped).unwrap();
+    assert_eq!(
+        key,
+        FlowKey::new(addr("[fe80::1]:5"), addr("[fe80::1]:5")).unwrap()
+    );
+    assert_eq!(key.source(), addr("[fe80::1]:5"));
+}
+
+#[test]
+fn every_part_of_a_key_tells_flows_apart() {
+    let ends = [
+        "10.0.0.1:1",
+        "10.0.0.1:2",
+        "10.0.0.2:1",
+        "[fd00::1]:1",
+        "[fd00::1]:2",
+        "[fd00::2]:1",
+    ];
+    let mut keys = HashSet::new();
+    for from in ends {
+        for to in ends {
+            keys.extend(FlowKey::new(addr(from), addr(to)));
+        }
+    }
+    assert_eq!(keys.len(), 18);
+    assert!(keys.iter().all(|key| keys.contains(&key.reversed())));
+}
+
+/// Counts what a key feeds to a hasher, and takes nothing but integers.
+#[derive(Default)]
+struct Integers(u32);
+
+impl Hasher for Integers {
+    fn write(&mut self, bytes: &[u8]) {
+        panic!("{} bytes instead of an integer", bytes.len());
+    }
+    fn write_u32(&mut self, _: u32) {
+        self.0 += 1;
+    }
+    fn write_u128(&mut self, _: u128) {
+        self.0 += 1;
+    }
+    fn finish(&self) -> u64 {
+        self.0.into()
+    }
+}
+
+#[test]
+fn hashing_is_a_few_integers() {
+    for (end, writes) in [("10.0.0.1:1", 1), ("[fd00::1]:1", 3)] {
+        let mut hasher = Integers::default();
+        FlowKey::new(addr(end), addr(end))
+            .unwrap()
+            .hash(&mut hasher);
+        assert_eq!(hasher.finish(), writes);
+    }
+}
+
+#[test]
+fn flags_read_and_print() {
+    let none = TcpFlags::from_bits(0);
+    assert_eq!(format!("{none:?}"), "none");
+    assert_eq!(none, TcpFlags::default());
+    let all = TcpFlags::from_bits(0xff);
+    assert_eq!(format!("{all:?}"), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR");
+    assert_eq!(format!("{:?}", TcpFlags::from_bits(SYN | ACK)), "SYN|ACK");
+    type Reads = fn(TcpFlags) -> bool;
+    let reads: [Reads; 6] = [
+        TcpFlags::fin,
+        TcpFlags::syn,
+        TcpFlags::rst,
+        TcpFlags::psh,
+        TcpFlags::ack,
+        TcpFlags::urg,
+    ];
+    for (bit, read) in reads.into_iter().enumerate() {
+        for other in 0..8 {
+            assert_eq!(read(TcpFlags::from_bits(1 << other)), bit == other);
+        }
+    }
+}
+
+#[test]
+fn protocols_are_their_numbers() {
+    for number in 0..=255 {
+        let protocol = Protocol::from(number);
+        assert_eq!(u8::from(protocol), number);
+        assert_eq!(
+            protocol == Protocol::Other(number),
+            ![1, 6, 17, 58].contains(&number)
+        );
+    }
+    let names = [1, 6, 17, 58, 99].map(|number| Protocol::from(number).to_string());
+    assert_eq!(names, ["ICMP", "TCP", "UDP", "ICMPv6", "protocol 99"]);
+}
+
+#[test]
+fn unicast_addresses() {
+    let is = |text: &str| is_unicast(text.parse::<IpAddr>().unwrap());
+    for text in [
+        "1.0.0.0",
+        "10.0.0.255",
+        "127.0.0.1",
+        "223.255.255.255",
+        "::1",
+        "fe80::1",
+        "2001:db8::",
+    ] {
+        assert!(is(text), "{text}");
+    }
+    for text in [
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "::",
+        "ff02::1",
+    ] {
+        assert!(!is(text), "{text}");
+    }
+    assert!(!is("255.255.255.255"));
+    assert!(!is("::ffff:224.0.0.1"));
+    assert!(is("::ffff:10.0.0.1"));
+}

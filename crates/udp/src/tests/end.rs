@@ -1,0 +1,84 @@
+use super::*;
+use crate::StackClosed;
+use std::io::{Error, ErrorKind};
+
+both_flavors!(
+    the_end_wakes_and_fails_whoever_waits,
+    queued_datagrams_can_still_be_read,
+    nothing_goes_through_after_the_end,
+    dropping_the_engine_is_the_end,
+);
+
+#[track_caller]
+fn is_the_end(error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+    assert!(error.get_ref().unwrap().is::<StackClosed>());
+    assert!(error.to_string().contains("driver"), "{error}");
+}
+
+fn the_end_wakes_and_fails_whoever_waits<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    now(answer(&socket, b"1")).unwrap();
+    let (reader, sender, driver) = (Task::new(), Task::new(), Task::new());
+    let (mut read, mut send) = (pin!(socket.recv()), pin!(answer(&socket, b"2")));
+    assert!(reader.poll(read.as_mut()).is_pending());
+    assert!(sender.poll(send.as_mut()).is_pending());
+    engine.register(&driver.waker());
+    engine.shutdown();
+    assert_eq!((reader.woken(), sender.woken(), driver.woken()), (1, 1, 0));
+    let Poll::Ready(Err(error)) = reader.poll(read) else {
+        panic!("ended")
+    };
+    is_the_end(&error);
+    let Poll::Ready(Err(error)) = sender.poll(send) else {
+        panic!("ended")
+    };
+    is_the_end(&error);
+}
+
+fn queued_datagrams_can_still_be_read<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    assert_eq!(arrive(&engine, b"1"), Received::Queued);
+    assert_eq!(arrive(&engine, b"2"), Received::Queued);
+    engine.shutdown();
+    let mut buf = [0; 10];
+    assert_eq!(now(socket.peek_from(&mut buf)).unwrap().0, 1);
+    assert_eq!(now(socket.recv_from(&mut buf)).unwrap().0, 1);
+    assert_eq!(now(socket.recv()).unwrap().payload, b"2");
+    for _ in 0..2 {
+        is_the_end(&now(socket.recv()).unwrap_err());
+        is_the_end(&now(socket.peek_from(&mut buf)).unwrap_err());
+    }
+}
+
+fn nothing_goes_through_after_the_end<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    now(answer(&socket, b"1")).unwrap();
+    engine.shutdown();
+    engine.shutdown();
+    assert_eq!(engine.poll_transmit(), None, "dropped");
+    assert!(!engine.register(Waker::noop()));
+    assert_eq!(arrive(&engine, b"2"), Received::Dropped);
+    assert_eq!(engine.stats().dropped_other, 1);
+    is_the_end(&now(answer(&socket, b"3")).unwrap_err());
+    is_the_end(&now(socket.clone().recv()).unwrap_err());
+    // What is wrong with a datagram is still said.
+    let error = now(answer(&socket, &[0; 1500])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+fn dropping_the_engine_is_the_end<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let counters = engine.counters();
+    let task = Task::new();
+    let mut read = pin!(socket.recv());
+    assert!(task.poll(read.as_mut()).is_pending());
+    drop(engine);
+    assert_eq!(task.woken(), 1);
+    let Poll::Ready(Err(error)) = task.poll(read) else {
+        panic!("ended")
+    };
+    is_the_end(&error);
+    is_the_end(&now(answer(&socket, b"1")).unwrap_err());
+    assert_eq!(counters.stats(), Default::default());
+}

@@ -1,0 +1,181 @@
+//! Every test is written once and run for both flavors.
+
+mod end;
+mod receive;
+mod send;
+#[cfg(feature = "futures-sink")]
+mod sink;
+#[cfg(feature = "sync")]
+mod threads;
+mod waiting;
+
+use crate::{Config, Engine, Received, UdpReadHalf, UdpSocket, UdpWriteHalf};
+use brooklet_cell::Flavor;
+use brooklet_packet::{Packet, udp};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// Runs each function, generic over the flavor, as a test of either.
+macro_rules! both_flavors {
+    ($($name:ident),* $(,)?) => {
+        #[cfg(feature = "sync")]
+        mod sync {
+            $(#[test] fn $name() { super::$name::<brooklet_cell::Sync>() })*
+        }
+        #[cfg(feature = "local")]
+        mod local {
+            $(#[test] fn $name() { super::$name::<brooklet_cell::Local>() })*
+        }
+    };
+}
+pub(crate) use both_flavors;
+
+const CLIENT: &str = "10.0.0.1:5000";
+const SERVER: &str = "9.9.9.9:53";
+const CLIENT6: &str = "[fd00::1]:5000";
+const SERVER6: &str = "[2620:fe::fe]:53";
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn packet(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    udp::write(&mut bytes, addr(from), addr(to), 64, payload).unwrap();
+    bytes
+}
+
+/// Hands in a datagram from the client to the server.
+fn arrive<F: Flavor>(engine: &Engine<F>, payload: &[u8]) -> Received {
+    engine.handle_packet(&Packet::parse(&packet(payload, CLIENT, SERVER)).unwrap())
+}
+
+/// Sends from the server to the client.
+async fn answer<F: Flavor>(socket: &UdpSocket<F>, payload: &[u8]) -> std::io::Result<usize> {
+    socket.send_to(payload, addr(SERVER), addr(CLIENT)).await
+}
+
+/// The payloads of the packets that wait for the device.
+fn sent<F: Flavor>(engine: &Engine<F>) -> Vec<Vec<u8>> {
+    std::iter::from_fn(|| engine.poll_transmit())
+        .map(|bytes| Packet::parse(&bytes).unwrap().payload().to_vec())
+        .collect()
+}
+
+fn engine_with<F: Flavor>(change: impl FnOnce(&mut Config)) -> (Engine<F>, UdpSocket<F>) {
+    let mut config = Config::default();
+    change(&mut config);
+    Engine::new(config)
+}
+
+fn engine<F: Flavor>() -> (Engine<F>, UdpSocket<F>) {
+    Engine::new(Config::default())
+}
+
+/// A task that counts how often it is woken.
+#[derive(Default)]
+struct Task(AtomicUsize);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Task {
+    fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// How often it was woken since it was last asked.
+    fn woken(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+
+    fn waker(self: &Arc<Self>) -> Waker {
+        self.clone().into()
+    }
+
+    fn poll<T>(self: &Arc<Self>, future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(&self.waker()))
+    }
+}
+
+/// The result of a future that must not have to wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match Task::new().poll(pin!(future)) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("had to wait"),
+    }
+}
+
+thread_local! {
+    /// What a [`Hook`] does; on the side, for a waker is `Send` and a local socket is not.
+    static ACTION: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+/// A task that runs foreign code when it is woken, or when its last waker is dropped.
+struct Hook {
+    runs: Arc<AtomicUsize>,
+}
+
+impl Hook {
+    /// The waker, and how often the action ran.
+    fn waker(action: impl Fn() + 'static) -> (Waker, Arc<AtomicUsize>) {
+        ACTION.set(Some(Box::new(action)));
+        let runs = Arc::default();
+        (
+            Arc::new(Self {
+                runs: Arc::clone(&runs),
+            })
+            .into(),
+            runs,
+        )
+    }
+
+    fn run(&self) {
+        ACTION.with_borrow(|action| action.as_ref().expect("set with the hook")());
+        self.runs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Wake for Hook {
+    fn wake(self: Arc<Self>) {
+        self.run();
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.run();
+    }
+}
+
+#[cfg(feature = "sync")]
+const _: () = {
+    use brooklet_cell::Sync;
+    static_assertions::assert_impl_all!(Engine<Sync>: Send, std::marker::Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpSocket<Sync>: Send, std::marker::Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpReadHalf<Sync>: Send, std::marker::Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpWriteHalf<Sync>: Send, std::marker::Sync, Unpin);
+    fn _futures(socket: &UdpSocket<Sync>) -> impl Send {
+        (socket.recv(), answer(socket, b""))
+    }
+};
+
+#[cfg(feature = "local")]
+const _: () = {
+    use brooklet_cell::Local;
+    static_assertions::assert_not_impl_any!(Engine<Local>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpSocket<Local>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpReadHalf<Local>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpWriteHalf<Local>: Send, Sync);
+};

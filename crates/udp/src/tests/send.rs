@@ -1,0 +1,130 @@
+use super::*;
+use crate::SendError;
+use std::io::ErrorKind;
+
+both_flavors!(
+    writes_whole_packets,
+    the_mtu_is_the_limit,
+    an_mtu_beyond_what_ip_can_say,
+    families_must_agree,
+    a_refused_datagram_costs_nothing,
+    keeps_small_buffers_up_to_a_number,
+    zeros_in_the_config_do_not_stop_it,
+);
+
+fn writes_whole_packets<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.hop_limit = 7);
+    for (from, to) in [(SERVER, CLIENT), (SERVER6, CLIENT6)] {
+        for payload in [b"answer".as_slice(), b""] {
+            let len = now(socket.send_to(payload, addr(from), addr(to))).unwrap();
+            assert_eq!(len, payload.len());
+            let bytes = engine.poll_transmit().unwrap();
+            let packet = Packet::parse(&bytes).unwrap();
+            assert_eq!(packet.total_len(), bytes.len());
+            assert_eq!(packet.key().source(), addr(from));
+            assert_eq!(packet.key().destination(), addr(to));
+            assert_eq!(packet.hop_limit(), 7);
+            assert_eq!(packet.payload(), payload);
+            assert!(packet.verify_checksum());
+            assert_eq!(engine.poll_transmit(), None);
+            engine.recycle(bytes);
+        }
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.datagrams_out, stats.bytes_out), (4, 12));
+}
+
+fn the_mtu_is_the_limit<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.mtu = 1400);
+    for (from, to, most) in [(SERVER, CLIENT, 1372), (SERVER6, CLIENT6, 1352)] {
+        let (from, to) = (addr(from), addr(to));
+        assert_eq!(now(socket.send_to(&vec![1; most], from, to)).unwrap(), most);
+        assert_eq!(engine.poll_transmit().unwrap().len(), 1400);
+        let error = now(socket.send_to(&vec![1; most + 1], from, to)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(text.contains(&format!("limit of {most} bytes")), "{text}");
+        assert!(text.contains("not fragmented"), "{text}");
+        let why = error.get_ref().unwrap().downcast_ref();
+        assert_eq!(
+            why,
+            Some(&SendError::TooLong {
+                len: most + 1,
+                limit: most,
+                mtu: 1400
+            })
+        );
+    }
+}
+
+fn an_mtu_beyond_what_ip_can_say<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.mtu = usize::MAX);
+    let (from, to) = (addr(SERVER), addr(CLIENT));
+    assert_eq!(now(socket.send_to(&[1; 65_507], from, to)).unwrap(), 65_507);
+    assert_eq!(engine.poll_transmit().unwrap().len(), 65_535);
+    let error = now(socket.send_to(&[1; 65_508], from, to)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(engine.poll_transmit(), None);
+}
+
+fn families_must_agree<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    for (from, to) in [
+        (SERVER, CLIENT6),
+        (SERVER6, CLIENT),
+        ("[::ffff:9.9.9.9]:53", CLIENT),
+    ] {
+        let (from, to) = (addr(from), addr(to));
+        let error = now(socket.send_to(b"x", from, to)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let why = error.get_ref().unwrap().downcast_ref();
+        assert_eq!(why, Some(&SendError::Families { from, to }));
+    }
+    assert_eq!(engine.poll_transmit(), None);
+}
+
+fn a_refused_datagram_costs_nothing<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    now(socket.send_to(b"x", addr(SERVER), addr(CLIENT6))).unwrap_err();
+    assert_eq!(engine.stats(), Default::default());
+    now(answer(&socket, b"goes")).unwrap();
+    // Told at once, not when there is room.
+    now(answer(&socket, &[0; 1500])).unwrap_err();
+    assert_eq!(sent(&engine), [b"goes"]);
+}
+
+fn keeps_small_buffers_up_to_a_number<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    engine.recycle(Vec::with_capacity(65_535));
+    assert_eq!(engine.shared.with(|state| state.spares()), 0);
+    for _ in 0..100 {
+        engine.recycle(Vec::with_capacity(1500));
+    }
+    assert_eq!(engine.shared.with(|state| state.spares()), 64);
+    now(answer(&socket, b"answer")).unwrap();
+    assert_eq!(engine.shared.with(|state| state.spares()), 63);
+    let packet = engine.poll_transmit().unwrap();
+    assert_eq!(packet.capacity(), 1500, "one of them");
+    engine.recycle(packet);
+    // A datagram that was read leaves its buffer too.
+    assert_eq!(arrive(&engine, b"question"), Received::Queued);
+    assert_eq!(engine.shared.with(|state| state.spares()), 63);
+    now(socket.recv_from(&mut [0; 10])).unwrap();
+    assert_eq!(engine.shared.with(|state| state.spares()), 64);
+}
+
+fn zeros_in_the_config_do_not_stop_it<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| {
+        config.inbound_packets = 0;
+        config.outbound_packets = 0;
+        config.hop_limit = 0;
+    });
+    assert_eq!(arrive(&engine, b"question"), Received::Queued);
+    now(answer(&socket, b"answer")).unwrap();
+    assert_eq!(
+        Packet::parse(&engine.poll_transmit().unwrap())
+            .unwrap()
+            .hop_limit(),
+        1
+    );
+}

@@ -1,0 +1,291 @@
+//! Who waits is woken, outside the cell, and leaves nothing behind when cancelled.
+
+use super::*;
+
+both_flavors!(
+    a_datagram_wakes_every_reader,
+    the_poll_form_waits_too,
+    a_full_queue_holds_senders_until_half_is_free,
+    who_comes_later_does_not_overtake,
+    the_poll_form_of_send_waits_too,
+    sending_wakes_the_driver_once,
+    a_woken_reader_may_use_the_socket,
+    a_woken_sender_may_use_the_socket,
+    a_woken_driver_may_use_the_engine,
+    a_dropped_waker_may_use_the_socket,
+    a_cancelled_read_leaves_nothing,
+    a_cancelled_send_leaves_nothing,
+);
+
+fn a_datagram_wakes_every_reader<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let other = socket.clone();
+    let (one, two) = (Task::new(), Task::new());
+    let (mut first, mut second) = (pin!(socket.recv()), pin!(other.recv()));
+    assert!(one.poll(first.as_mut()).is_pending());
+    assert!(two.poll(second.as_mut()).is_pending());
+    assert_eq!(arrive(&engine, b"1"), Received::Queued);
+    assert_eq!((one.woken(), two.woken()), (1, 1));
+    let Poll::Ready(Ok(read)) = two.poll(second.as_mut()) else {
+        panic!("one is there")
+    };
+    assert_eq!(read.payload, b"1");
+    // The one that came too late waits again and is woken again.
+    assert!(one.poll(first.as_mut()).is_pending());
+    assert_eq!(arrive(&engine, b"2"), Received::Queued);
+    assert_eq!((one.woken(), two.woken()), (1, 0));
+    assert!(one.poll(first.as_mut()).is_ready());
+}
+
+fn the_poll_form_waits_too<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let tasks = [Task::new(), Task::new()];
+    for _ in 0..3 {
+        for task in &tasks {
+            let waker = task.waker();
+            let mut cx = Context::from_waker(&waker);
+            assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
+            assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
+        }
+        assert_eq!(arrive(&engine, b"1"), Received::Queued);
+        assert_eq!(tasks.each_ref().map(|task| task.woken()), [1, 1]);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_ready());
+    }
+}
+
+fn a_full_queue_holds_senders_until_half_is_free<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 4);
+    for n in 0..4 {
+        now(answer(&socket, &[n])).unwrap();
+    }
+    let (one, two) = (Task::new(), Task::new());
+    let (mut first, mut second) = (pin!(answer(&socket, &[4])), pin!(answer(&socket, &[5])));
+    assert!(one.poll(first.as_mut()).is_pending());
+    assert!(two.poll(second.as_mut()).is_pending());
+    assert_eq!(engine.poll_transmit().unwrap().last(), Some(&0));
+    assert_eq!((one.woken(), two.woken()), (0, 0), "three of four");
+    assert_eq!(engine.poll_transmit().unwrap().last(), Some(&1));
+    assert_eq!((one.woken(), two.woken()), (1, 1));
+    assert!(one.poll(first.as_mut()).is_ready());
+    assert!(two.poll(second.as_mut()).is_ready());
+    assert_eq!(sent(&engine), [[2], [3], [4], [5]]);
+}
+
+fn who_comes_later_does_not_overtake<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 4);
+    for n in 0..4 {
+        now(answer(&socket, &[n])).unwrap();
+    }
+    let (one, two) = (Task::new(), Task::new());
+    let (mut first, mut second) = (pin!(answer(&socket, &[4])), pin!(answer(&socket, &[5])));
+    assert!(one.poll(first.as_mut()).is_pending());
+    assert!(engine.poll_transmit().is_some());
+    // There is room for one, but the first has waited longer.
+    assert!(two.poll(second.as_mut()).is_pending());
+    assert!(engine.poll_transmit().is_some());
+    assert_eq!((one.woken(), two.woken()), (1, 1));
+    assert!(two.poll(second.as_mut()).is_ready());
+    assert!(one.poll(first.as_mut()).is_ready());
+}
+
+fn the_poll_form_of_send_waits_too<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    let (from, to) = (addr(SERVER), addr(CLIENT));
+    now(answer(&socket, b"1")).unwrap();
+    let tasks = [Task::new(), Task::new()];
+    for task in &tasks {
+        let waker = task.waker();
+        let mut cx = Context::from_waker(&waker);
+        assert!(socket.poll_send_to(&mut cx, b"2", from, to).is_pending());
+        assert!(socket.poll_send_to(&mut cx, b"2", from, to).is_pending());
+    }
+    assert!(engine.poll_transmit().is_some());
+    assert_eq!(tasks.each_ref().map(|task| task.woken()), [1, 1]);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(
+        socket.poll_send_to(&mut cx, b"2", from, to),
+        Poll::Ready(Ok(1))
+    ));
+}
+
+fn sending_wakes_the_driver_once<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let (old, driver) = (Task::new(), Task::new());
+    assert!(!engine.register(&old.waker()));
+    assert!(!engine.register(&driver.waker()));
+    assert!(!engine.register(&driver.waker()));
+    now(answer(&socket, b"1")).unwrap();
+    now(answer(&socket, b"2")).unwrap();
+    assert_eq!(
+        (old.woken(), driver.woken()),
+        (0, 1),
+        "the last to register, once"
+    );
+    // What is there already is said, not woken for.
+    assert!(engine.register(&driver.waker()));
+    assert_eq!(driver.woken(), 0);
+    assert_eq!(sent(&engine).len(), 2);
+    now(answer(&socket, b"3")).unwrap();
+    assert_eq!(driver.woken(), 1);
+}
+
+fn a_woken_reader_may_use_the_socket<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let inside = socket.clone();
+    let (waker, runs) = Hook::waker(move || {
+        drop(now(inside.peek_from(&mut [0; 10])));
+        drop(inside.clone());
+    });
+    let mut cx = Context::from_waker(&waker);
+    assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
+    assert_eq!(arrive(&engine, b"question"), Received::Queued);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert_eq!(now(socket.recv()).unwrap().payload, b"question");
+    // At the end too.
+    assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
+    engine.shutdown();
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+}
+
+fn a_woken_sender_may_use_the_socket<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    now(answer(&socket, b"1")).unwrap();
+    let inside = socket.clone();
+    let (waker, runs) = Hook::waker(move || drop(now(answer(&inside, b"from inside"))));
+    let mut cx = Context::from_waker(&waker);
+    let (from, to) = (addr(SERVER), addr(CLIENT));
+    assert!(socket.poll_send_to(&mut cx, b"2", from, to).is_pending());
+    assert!(engine.poll_transmit().is_some());
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert!(
+        socket.poll_send_to(&mut cx, b"2", from, to).is_pending(),
+        "the room is taken"
+    );
+    engine.shutdown();
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+}
+
+fn a_woken_driver_may_use_the_engine<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let engine = std::rc::Rc::new(engine);
+    let inside = engine.clone();
+    let (waker, runs) = Hook::waker(move || {
+        inside.poll_transmit();
+        inside.register(Waker::noop());
+    });
+    assert!(!engine.register(&waker));
+    now(answer(&socket, b"1")).unwrap();
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert_eq!(engine.poll_transmit(), None, "taken while woken");
+}
+
+fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    let (noop, inside) = (Waker::noop(), socket.clone());
+    let hook = || {
+        let inside = inside.clone();
+        Hook::waker(move || drop(inside.clone()))
+    };
+    let dropped = |runs: &AtomicUsize| assert_eq!(runs.load(Ordering::Relaxed), 1);
+
+    // Replaced by another waker, of a reader, a sender and the driver.
+    let mut read = pin!(socket.recv());
+    let (waker, runs) = hook();
+    assert!(
+        read.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    assert!(
+        read.as_mut()
+            .poll(&mut Context::from_waker(noop))
+            .is_pending()
+    );
+    dropped(&runs);
+
+    now(answer(&socket, b"1")).unwrap();
+    let mut send = Box::pin(answer(&socket, b"2"));
+    let (waker, runs) = hook();
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(noop))
+            .is_pending()
+    );
+    dropped(&runs);
+
+    let (waker, runs) = hook();
+    engine.register(&waker);
+    drop(waker);
+    engine.register(noop);
+    dropped(&runs);
+
+    // Left by a future that is dropped.
+    let (waker, runs) = hook();
+    assert!(
+        send.as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    drop(send);
+    dropped(&runs);
+
+    // The driver's, when all ends: dropped, not woken.
+    let (waker, runs) = hook();
+    engine.register(&waker);
+    drop(waker);
+    engine.shutdown();
+    dropped(&runs);
+}
+
+fn a_cancelled_read_leaves_nothing<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let task = Task::new();
+    let mut stays = pin!(socket.recv());
+    assert!(task.poll(stays.as_mut()).is_pending());
+    for _ in 0..3 {
+        let mut buf = [0; 10];
+        assert!(task.poll(pin!(socket.recv_from(&mut buf))).is_pending());
+        // Another task, as each future of a set may have its own.
+        let other = Task::new();
+        assert!(other.poll(pin!(socket.peek_from(&mut buf))).is_pending());
+        assert_eq!(Arc::strong_count(&other), 1, "its waker is gone");
+    }
+    assert_eq!(Arc::strong_count(&task), 2, "the one that waits on");
+    assert_eq!(arrive(&engine, b"question"), Received::Queued);
+    assert_eq!(task.woken(), 1);
+    // Cancelled after it was woken: the datagram is still there.
+    {
+        let woken = Task::new();
+        let mut read = Box::pin(socket.recv());
+        let Poll::Ready(Ok(_)) = task.poll(stays.as_mut()) else {
+            panic!("it is there")
+        };
+        assert!(woken.poll(read.as_mut()).is_pending());
+        assert_eq!(arrive(&engine, b"again"), Received::Queued);
+        assert_eq!(woken.woken(), 1);
+    }
+    assert_eq!(now(socket.recv()).unwrap().payload, b"again");
+}
+
+fn a_cancelled_send_leaves_nothing<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 3);
+    for n in 0..3 {
+        now(answer(&socket, &[n])).unwrap();
+    }
+    let task = Task::new();
+    assert!(task.poll(pin!(answer(&socket, b"never"))).is_pending());
+    assert_eq!(Arc::strong_count(&task), 1);
+    assert!(engine.poll_transmit().is_some());
+    // It holds nobody up.
+    now(answer(&socket, &[3])).unwrap();
+    assert_eq!(sent(&engine), [[1], [2], [3]]);
+}

@@ -1,0 +1,20 @@
+//! The bodies of the fuzz targets, as functions that any compiler builds and any test can call.
+//!
+//! From the folder `fuzz`:
+//!
+//! ```text
+//! cargo test                                                        # on stable
+//! cargo run --example corpus corpus/parse corpus/differential       # once
+//! cargo +nightly fuzz run parse -- -max_total_time=60
+//! cargo +nightly fuzz run differential -- -max_total_time=60
+//! ```
+
+mod bytes;
+mod differential;
+mod parse;
+mod seeds;
+
+pub use bytes::{Mutator, repair};
+pub use differential::{Outcome, Reason, differential};
+pub use parse::parse;
+pub use seeds::seeds;

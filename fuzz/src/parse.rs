@@ -1,0 +1,186 @@
+//! Invariants of the parser and of the writers that answer a packet.
+
+use crate::bytes::{fold, repair, words};
+use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::{Headers, Packet, Protocol, strip_options, tcp, udp};
+
+/// Parses `data` as it is and with its IPv4 header checksum made right, runs everything that
+/// takes a packet, and panics when something does not hold.
+pub fn parse(data: &[u8]) {
+    exercise(data);
+    let mut repaired = data.to_vec();
+    repair(&mut repaired);
+    if repaired != data {
+        exercise(&repaired);
+    }
+}
+
+fn exercise(bytes: &[u8]) {
+    let Ok(packet) = Packet::parse(bytes) else {
+        return;
+    };
+    ranges(bytes, &packet);
+    stripped(&packet);
+    answers(&packet);
+    datagram(&packet);
+    with_right_checksum(&packet);
+}
+
+fn ranges(bytes: &[u8], packet: &Packet<'_>) {
+    let (transport, payload) = (packet.transport_range(), packet.payload_range());
+    assert!(transport.start <= payload.start && payload.start <= payload.end);
+    assert_eq!(transport.end, payload.end);
+    assert!(payload.end <= packet.total_len() && packet.total_len() <= bytes.len());
+    assert_eq!(packet.transport(), &bytes[transport]);
+    assert_eq!(packet.payload(), &bytes[payload]);
+    assert_eq!(
+        Headers::parse(packet.bytes()).as_ref(),
+        Ok(packet.headers()),
+        "without padding"
+    );
+    let whole_segment = packet.fragment().is_none() && packet.protocol() == Protocol::Tcp;
+    assert_eq!(packet.tcp().is_some(), whole_segment);
+    if let Some(fragment) = packet.fragment() {
+        assert!(fragment.more || fragment.offset > 0);
+        assert_eq!(fragment.offset % 8, 0);
+        assert!(packet.verify_checksum(), "nothing is known of a fragment's");
+    }
+}
+
+fn stripped(packet: &Packet<'_>) {
+    let mut out = Vec::new();
+    if !strip_options(&mut out, packet) {
+        assert!(packet.fragment().is_some() && out.is_empty());
+        return;
+    }
+    let plain = Packet::parse(&out).expect("a packet without options is one");
+    assert!(!plain.has_options());
+    assert_eq!(plain.total_len(), out.len());
+    assert_eq!((plain.key(), plain.tcp()), (packet.key(), packet.tcp()));
+    assert_eq!(
+        (plain.protocol(), plain.hop_limit()),
+        (packet.protocol(), packet.hop_limit())
+    );
+    assert_eq!(plain.transport(), packet.transport());
+    assert_eq!(plain.payload(), packet.payload());
+    assert_eq!(plain.verify_checksum(), packet.verify_checksum());
+}
+
+fn answers(packet: &Packet<'_>) {
+    let mut out = vec![1];
+    let check = |written: bool, out: &[u8], longest: usize| {
+        assert_eq!(written, !out.is_empty());
+        if written {
+            let answer = Packet::parse(out).expect("an answer is a packet");
+            assert_eq!(answer.total_len(), out.len());
+            assert!(out.len() <= longest && answer.verify_checksum());
+            assert_eq!(answer.source(), packet.destination());
+            assert_eq!(answer.destination(), packet.source());
+        }
+    };
+    let written = tcp::reset(&mut out, packet);
+    check(written, &out, 60);
+    if written {
+        let reset = Packet::parse(&out).expect("checked above");
+        assert_eq!(reset.key(), packet.key().reversed());
+        assert!(
+            !tcp::reset(&mut Vec::new(), &reset),
+            "resets do not answer resets"
+        );
+    }
+    let written = icmp::echo_reply(&mut out, packet);
+    check(written, &out, packet.total_len());
+    for why in [
+        Unreachable::Network,
+        Unreachable::Host,
+        Unreachable::Protocol,
+        Unreachable::Port,
+        Unreachable::Prohibited,
+    ] {
+        let written = icmp::unreachable(&mut out, packet, why);
+        check(
+            written,
+            &out,
+            if packet.key().is_ipv6() { 1280 } else { 576 },
+        );
+        if written {
+            let error = Packet::parse(&out).expect("checked above");
+            assert!(packet.bytes().starts_with(error.payload()));
+            assert!(
+                !icmp::unreachable(&mut Vec::new(), &error, why),
+                "errors answer no errors"
+            );
+        }
+    }
+}
+
+fn datagram(packet: &Packet<'_>) {
+    let key = packet.key();
+    let mut out = vec![1];
+    let limit = packet.hop_limit();
+    match udp::write(
+        &mut out,
+        key.source(),
+        key.destination(),
+        limit,
+        packet.payload(),
+    ) {
+        Ok(()) => {
+            let datagram = Packet::parse(&out).expect("a datagram is a packet");
+            assert_eq!(
+                (datagram.key(), datagram.payload()),
+                (key, packet.payload())
+            );
+            assert_eq!(
+                (datagram.protocol(), datagram.hop_limit()),
+                (Protocol::Udp, limit)
+            );
+            assert!(datagram.verify_checksum());
+        }
+        Err(_) => {
+            assert!(packet.payload().len() > udp::max_payload(usize::MAX, key.is_ipv6()));
+            assert!(out.is_empty());
+        }
+    }
+}
+
+/// Writes a right checksum into a whole packet and expects it to be found right, and wrong again
+/// when one bit of it changes.
+fn with_right_checksum(packet: &Packet<'_>) {
+    let at = match packet.protocol() {
+        _ if packet.fragment().is_some() => return,
+        Protocol::Tcp => 16,
+        Protocol::Udp => 6,
+        Protocol::Icmpv4 if !packet.key().is_ipv6() => 2,
+        Protocol::Icmpv6 if packet.key().is_ipv6() => 2,
+        _ => return,
+    };
+    let transport = packet.transport_range();
+    let at = transport.start + at;
+    let mut bytes = packet.bytes().to_vec();
+    bytes[at..at + 2].fill(0);
+    let pseudo = if packet.protocol() == Protocol::Icmpv4 {
+        0
+    } else {
+        pseudo_header(packet)
+    };
+    let checksum = match !fold(pseudo + words(&bytes[transport.clone()])) {
+        0 if packet.protocol() == Protocol::Udp => 0xffff,
+        checksum => checksum,
+    };
+    bytes[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    assert!(packet.headers().verify_checksum(&bytes));
+    bytes[transport.start] ^= 1;
+    assert!(!packet.headers().verify_checksum(&bytes));
+}
+
+fn pseudo_header(packet: &Packet<'_>) -> u64 {
+    let mut bytes = Vec::new();
+    for address in [packet.source(), packet.destination()] {
+        match address {
+            std::net::IpAddr::V4(address) => bytes.extend(address.octets()),
+            std::net::IpAddr::V6(address) => bytes.extend(address.octets()),
+        }
+    }
+    words(&bytes) + u64::from(u8::from(packet.protocol())) + packet.transport().len() as u64
+}
