@@ -7,11 +7,14 @@ use smoltcp::time::Instant;
 /// A [`TxQueue`](crate::TxQueue) behind a cell, usually; whoever implements it may look at each
 /// packet, and change it, on its way.
 pub trait Outbound {
-    /// Whether one more packet would be taken. smoltcp keeps what it has when this says no.
-    fn has_room(&mut self) -> bool;
+    /// Promises a place for the next packet, if there is one; it must be there when the packet
+    /// has been built. smoltcp keeps what it has to send when this says no, except that it forgets
+    /// a fast retransmission: reserve before you call it.
+    fn reserve(&mut self) -> bool;
     /// A buffer to build the next packet in.
     fn buffer(&mut self) -> PacketBuf;
-    /// Takes a packet that smoltcp made.
+    /// Takes a packet that smoltcp made: in the place promised, or, as an answer to a packet that
+    /// came in, without a promise.
     fn push(&mut self, packet: PacketBuf);
 }
 
@@ -45,6 +48,11 @@ impl<'p, O: Outbound> OnePacket<'p, O> {
             mtu,
         }
     }
+
+    /// Where the packets go.
+    pub fn outbound(&mut self) -> &mut O {
+        &mut self.outbound
+    }
 }
 
 impl<O: Outbound> Device for OnePacket<'_, O> {
@@ -65,7 +73,7 @@ impl<O: Outbound> Device for OnePacket<'_, O> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Slot<'_, O>> {
-        if self.outbound.has_room() {
+        if self.outbound.reserve() {
             Some(Slot(&mut self.outbound))
         } else {
             None
@@ -107,7 +115,7 @@ mod tests {
     use crate::TxQueue;
 
     impl Outbound for &mut TxQueue {
-        fn has_room(&mut self) -> bool {
+        fn reserve(&mut self) -> bool {
             TxQueue::has_room(self)
         }
         fn buffer(&mut self) -> PacketBuf {

@@ -18,6 +18,8 @@ pub struct TxQueue {
     spares: Vec<PacketBuf>,
     waiting: VecDeque<FlowKey>,
     limit: usize,
+    /// Places promised to packets that are being built.
+    reserved: usize,
     refused: u64,
 }
 
@@ -41,6 +43,7 @@ impl TxQueue {
             spares: Vec::new(),
             waiting: VecDeque::new(),
             limit: limit.max(2),
+            reserved: 0,
             refused: 0,
         }
     }
@@ -55,9 +58,29 @@ impl TxQueue {
         self.packets.is_empty()
     }
 
-    /// Whether one more packet fits.
+    /// Whether one more packet fits, beside those that have a place reserved.
     pub fn has_room(&self) -> bool {
-        self.packets.len() < self.limit
+        self.packets.len() + self.reserved < self.limit
+    }
+
+    /// Reserves a place for a packet that is about to be built, if there is one: others may fill
+    /// the queue meanwhile. Give it up with [`push_reserved`](Self::push_reserved) or
+    /// [`unreserve`](Self::unreserve).
+    pub fn reserve(&mut self) -> bool {
+        let room = self.has_room();
+        self.reserved += usize::from(room);
+        room
+    }
+
+    /// Gives a reserved place back.
+    pub fn unreserve(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// Queues `packet` in the place reserved for it.
+    pub fn push_reserved(&mut self, packet: PacketBuf) {
+        self.unreserve();
+        self.packets.push_back(packet);
     }
 
     /// An empty buffer to build a packet in.
@@ -141,6 +164,21 @@ mod tests {
         assert_eq!((queue.len(), queue.refused()), (3, 1));
         let out: Vec<u8> = std::iter::from_fn(|| queue.pop()).map(|p| p[0]).collect();
         assert_eq!(out, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_reserved_place_is_kept_whoever_else_comes() {
+        let mut queue = TxQueue::new(2);
+        assert!(queue.reserve());
+        queue.push(vec![1].into()).unwrap();
+        assert_eq!(queue.push(vec![2].into()), Err(QueueFull));
+        assert!(!queue.reserve());
+        queue.push_reserved(vec![3].into());
+        assert_eq!(queue.len(), 2);
+        queue.pop();
+        assert!(queue.reserve());
+        queue.unreserve();
+        assert!(queue.has_room());
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl<F: Flavor> Engine<F> {
     }
 
     fn reply(&mut self, packet: Vec<u8>) {
-        let driver = self.context.hub.with(|hub| hub.push(packet.into()));
+        let driver = self.context.hub.with(|hub| hub.push(packet.into(), false));
         self.wakes.extend(driver);
     }
 

@@ -4,6 +4,7 @@ use crate::context::{Fixed, Leaves, Work};
 use crate::error::End;
 use crate::guard::Guard;
 use crate::hub::Port;
+use crate::segment;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound};
@@ -48,7 +49,13 @@ pub(crate) struct Flow {
     /// No longer in the table.
     detached: bool,
     back_off: u32,
+    /// When the FIN is sent again from here, and how long that was waited for.
+    fin_again: Option<(Instant, Duration)>,
 }
+
+/// Time to a retransmission of our own, and the most that it grows to (RFC 6298, 2).
+const FIRST_RTO: Duration = Duration::from_secs(1);
+const LONGEST_RTO: Duration = Duration::from_secs(60);
 
 /// A connection that the application has let go, and which still delivers what was written.
 #[derive(Debug)]
@@ -134,6 +141,7 @@ impl Flow {
             touched: false,
             detached: false,
             back_off: 0,
+            fin_again: None,
         }
     }
 
@@ -177,6 +185,7 @@ impl Flow {
         let mut device = OnePacket::new(fixed.config.mtu, Some(packet), &mut port);
         let mut iface = interface(&mut device, now, seed);
         iface.poll_ingress_single(now, &mut device, &mut self.sockets);
+        drop(port);
 
         let state = self.state();
         if tcp.flags.rst() && before != state && matches!(state, State::Closed | State::Listen) {
@@ -229,8 +238,7 @@ impl Flow {
                 work.shaken = Some(true);
             }
         }
-        let owed = self.socket().send_queue() > 0
-            || matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        let owed = self.owes();
         self.owed_since = if owed {
             self.owed_since.or(Some(work.now))
         } else {
@@ -255,15 +263,19 @@ impl Flow {
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
         let mut device = OnePacket::new(fixed.config.mtu, None, &mut port);
         let mut iface = interface(&mut device, now, 0);
+        // A place is reserved before smoltcp is asked: it forgets a fast retransmission, and with
+        // it the whole flight, when it finds none halfway.
         let mut rounds = 0;
-        while rounds < QUOTA
-            && iface.poll_egress(now, &mut device, &mut self.sockets) != PollResult::None
-        {
+        while rounds < QUOTA && device.outbound().reserve() {
             rounds += 1;
+            if iface.poll_egress(now, &mut device, &mut self.sockets) == PollResult::None {
+                break;
+            }
         }
         if rounds == QUOTA {
             port.wait();
         }
+        drop(port);
         // With keepalive smoltcp itself finds that the peer is gone.
         if self.state() == State::Closed && !matches!(before, State::Closed | State::TimeWait) {
             self.end.get_or_insert(End::TimedOut);
@@ -271,7 +283,15 @@ impl Flow {
         if self.waiting {
             return None; // called again when there is room
         }
-        let at = fixed.std_instant(iface.poll_at(now, &self.sockets)?);
+        let mut at = iface.poll_at(now, &self.sockets);
+        if at.is_none() && self.connected && self.owes() {
+            if self.socket().send_queue() == 0 {
+                return Some(self.finish_again(work));
+            }
+            at = self.start_probing(fixed, now);
+        }
+        self.fin_again = None;
+        let at = fixed.std_instant(at?);
         if at > work.now {
             self.back_off = 0;
             return Some(at);
@@ -280,6 +300,56 @@ impl Flow {
         let pause = BACK_OFF * (1 << self.back_off.min(10));
         self.back_off += 1;
         Some(work.now + pause)
+    }
+
+    /// Whether the peer has something to acknowledge.
+    fn owes(&mut self) -> bool {
+        let socket = self.socket();
+        let finishing = matches!(
+            socket.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        finishing || socket.send_queue() > 0
+    }
+
+    /// The FIN has not been acknowledged, and smoltcp has no timer for it: it drops the timer
+    /// when acknowledgements repeat and there is no data to send again. So it is sent from here,
+    /// after a second and then ever more rarely (RFC 6298). Returns when the next time comes.
+    fn finish_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Instant {
+        let (at, wait) = match self.fin_again {
+            Some((at, _)) if at > work.now => return at,
+            Some((_, wait)) => {
+                let mut fin = Vec::new();
+                if let Some(numbers) = self.guard.fin() {
+                    segment::finish(&mut fin, self.key.reversed(), numbers);
+                    let driver = work.context.hub.with(|hub| hub.push(fin.into(), false));
+                    work.wakes.extend(driver);
+                }
+                let wait = (wait * 2).min(LONGEST_RTO);
+                (work.now + wait, wait)
+            }
+            None => (work.now + FIRST_RTO, FIRST_RTO),
+        };
+        self.fin_again = Some((at, wait));
+        at
+    }
+
+    /// Data waits, and smoltcp has no timer for it: the peer's window closed while data was under
+    /// way, and then the timer of that data ran out. smoltcp begins to probe a closed window
+    /// (RFC 9293, 3.8.6.1) only on word from the peer, so it is told once more what it knows.
+    fn start_probing(
+        &mut self,
+        fixed: &Fixed,
+        now: smoltcp::time::Instant,
+    ) -> Option<smoltcp::time::Instant> {
+        let queued = self.socket().recv_queue();
+        let (seq, ack) = self.guard.repetition(queued)?;
+        let mut word = Vec::new();
+        segment::acknowledge(&mut word, self.key, seq, ack);
+        let mut device = OnePacket::new(fixed.config.mtu, Some(&word), NoRoom);
+        let mut iface = interface(&mut device, now, 0);
+        iface.poll_ingress_single(now, &mut device, &mut self.sockets);
+        iface.poll_at(now, &self.sockets)
     }
 
     fn wake_tasks(&mut self, wakes: &mut Wakes) {
@@ -441,7 +511,7 @@ fn port<'a, F: Flavor>(
         key,
         waiting,
         wakes: &mut work.wakes,
-        sent: 0,
+        reserved: false,
     }
 }
 
@@ -469,7 +539,7 @@ fn unaddressable() -> io::Error {
 struct NoRoom;
 
 impl Outbound for NoRoom {
-    fn has_room(&mut self) -> bool {
+    fn reserve(&mut self) -> bool {
         false
     }
     fn buffer(&mut self) -> brooklet_device::PacketBuf {

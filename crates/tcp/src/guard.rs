@@ -18,8 +18,11 @@ pub(crate) struct Guard {
     shift: u8,
     /// Sequence number after the last byte sent.
     next: Option<u32>,
-    /// The last acknowledgement sent.
+    /// The last acknowledgement and window sent.
     acked: u32,
+    told: u16,
+    /// The furthest acknowledgement that came.
+    peer_acked: Option<u32>,
 }
 
 /// What may come.
@@ -100,6 +103,7 @@ impl Guard {
             tcp.set_window_len(told);
             tcp.set_checksum(checksum);
         }
+        self.told = told;
         let edge = self.acked.wrapping_add(u32::from(window) << shift);
         let told = self.acked.wrapping_add(u32::from(told) << shift);
         let told = match self.window {
@@ -107,6 +111,21 @@ impl Guard {
             _ => told,
         };
         self.window = Some(Window { edge, told });
+    }
+
+    /// Sequence number, acknowledgement and window of the FIN that was sent last of all.
+    pub(crate) fn fin(&self) -> Option<(u32, u32, u16)> {
+        Some((self.next?.wrapping_sub(1), self.acked, self.told))
+    }
+
+    /// What the peer would say if it only repeated itself: its sequence number, which comes after
+    /// the `queued` bytes that wait to be read, and its acknowledgement.
+    pub(crate) fn repetition(&self, queued: usize) -> Option<(u32, u32)> {
+        let next = self
+            .start?
+            .wrapping_add(self.consumed)
+            .wrapping_add(queued as u32);
+        Some((next, self.peer_acked?))
     }
 
     /// Looks at a packet of the peer and mends what smoltcp would take wrongly. `queued` is what
@@ -135,6 +154,9 @@ impl Guard {
         };
         if flags.rst() {
             return;
+        }
+        if flags.ack() && self.peer_acked.is_none_or(|acked| after(tcp.ack, acked)) {
+            self.peer_acked = Some(tcp.ack);
         }
         let payload = headers.payload_range().len() as u32;
         let next = start

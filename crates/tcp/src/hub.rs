@@ -84,11 +84,18 @@ impl Hub {
         self.driver.take()
     }
 
-    /// Queues a packet, or counts it as refused. Returns the driver if it sleeps.
-    pub(crate) fn push(&mut self, packet: PacketBuf) -> Option<Waker> {
-        match self.queue.push(packet) {
-            Ok(()) if !self.blocked => self.driver.take(),
-            _ => None,
+    /// Queues a packet, in the place reserved for it, or if there is room; otherwise it is
+    /// counted as refused. Returns the driver if it sleeps.
+    pub(crate) fn push(&mut self, packet: PacketBuf, reserved: bool) -> Option<Waker> {
+        if reserved {
+            self.queue.push_reserved(packet);
+        } else if self.queue.push(packet).is_err() {
+            return None;
+        }
+        if self.blocked {
+            None
+        } else {
+            self.driver.take()
         }
     }
 }
@@ -101,7 +108,8 @@ pub(crate) struct Port<'a, F: Flavor> {
     /// The connection is noted as waiting for room.
     pub(crate) waiting: &'a mut bool,
     pub(crate) wakes: &'a mut Wakes,
-    pub(crate) sent: usize,
+    /// There is a place in the queue for the next packet.
+    pub(crate) reserved: bool,
 }
 
 impl<F: Flavor> Port<'_, F> {
@@ -124,16 +132,19 @@ impl<F: Flavor> Port<'_, F> {
 impl<F: Flavor> Outbound for &mut Port<'_, F> {
     // Looking for room and noting that there is none are one hold of the cell: the driver makes
     // room under the same cell, and would otherwise miss the note.
-    fn has_room(&mut self) -> bool {
-        let (hub, key) = (self.hub, self.key);
-        let waiting = &mut *self.waiting;
-        hub.with(|hub| {
-            let room = hub.queue.has_room();
-            if !room && !std::mem::replace(waiting, true) {
-                hub.queue.wait(key);
-            }
-            room
-        })
+    fn reserve(&mut self) -> bool {
+        if !self.reserved {
+            let (hub, key) = (self.hub, self.key);
+            let waiting = &mut *self.waiting;
+            self.reserved = hub.with(|hub| {
+                let reserved = hub.queue.reserve();
+                if !reserved && !std::mem::replace(waiting, true) {
+                    hub.queue.wait(key);
+                }
+                reserved
+            });
+        }
+        self.reserved
     }
 
     fn buffer(&mut self) -> PacketBuf {
@@ -142,8 +153,16 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
 
     fn push(&mut self, mut packet: PacketBuf) {
         self.guard.sent(&mut packet);
-        self.sent += 1;
-        let driver = self.hub.with(|hub| hub.push(packet));
+        let reserved = std::mem::take(&mut self.reserved);
+        let driver = self.hub.with(|hub| hub.push(packet, reserved));
         self.wakes.extend(driver);
+    }
+}
+
+impl<F: Flavor> Drop for Port<'_, F> {
+    fn drop(&mut self) {
+        if self.reserved {
+            self.hub.with(|hub| hub.queue.unreserve());
+        }
     }
 }

@@ -155,7 +155,7 @@ impl<F: Flavor> Context<F> {
             };
             if brooklet_packet::tcp::reset(&mut reply, &packet) {
                 self.table.with(|table| table.stats.refused += 1);
-                if let Some(driver) = self.hub.with(|hub| hub.push(reply.into())) {
+                if let Some(driver) = self.hub.with(|hub| hub.push(reply.into(), false)) {
                     driver.wake();
                 }
             }

@@ -2,18 +2,30 @@ use brooklet_packet::FlowKey;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
-/// Writes a bare acknowledgement from the source of `key` to its destination.
-///
-/// It stands for a connection that is no longer there: its window is 0.
+/// Writes a bare acknowledgement from the source of `key` to its destination, with a window of 0.
 pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, seq: u32, ack: u32) {
+    write(out, key, TcpControl::None, (seq, ack, 0));
+}
+
+/// Writes the end of a stream.
+pub(crate) fn finish(out: &mut Vec<u8>, key: FlowKey, (seq, ack, window): (u32, u32, u16)) {
+    write(out, key, TcpControl::Fin, (seq, ack, window));
+}
+
+fn write(
+    out: &mut Vec<u8>,
+    key: FlowKey,
+    control: TcpControl,
+    (seq, ack, window): (u32, u32, u16),
+) {
     let (from, to) = (key.source(), key.destination());
     let tcp = TcpRepr {
         src_port: from.port(),
         dst_port: to.port(),
-        control: TcpControl::None,
+        control,
         seq_number: TcpSeqNumber(seq as i32),
         ack_number: Some(TcpSeqNumber(ack as i32)),
-        window_len: 0,
+        window_len: window,
         window_scale: None,
         max_seg_size: None,
         sack_permitted: false,

@@ -662,3 +662,45 @@ fn without_a_listener_clients_are_refused() {
     host.tx(shaken.syn());
     assert!(host.rx().unwrap().flags.rst());
 }
+
+#[test]
+fn a_window_that_closes_over_unacknowledged_data_is_probed() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(&[1; 1000])).unwrap();
+    assert_eq!(host.rx().unwrap().data.len(), 1000);
+    peer.window = 0;
+    host.tx(peer.seg(ACK, &[]));
+    // The peer's next acknowledgement is lost on the way: without a probe nobody would speak.
+    host.pass(20 * SECOND);
+    let probes = host.all();
+    assert!(!probes.is_empty(), "neither data nor a probe in 20 s");
+}
+
+#[test]
+fn a_lost_fin_is_sent_again_even_when_acknowledgements_repeat() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(b"all")).unwrap();
+    now((&stream).close()).unwrap();
+    let fin = host.all().pop().unwrap();
+    assert!(fin.flags.fin());
+    // The data arrives, the FIN does not, and the peer repeats itself.
+    peer.ack += 3;
+    for _ in 0..5 {
+        host.tx(peer.seg(ACK, &[]));
+    }
+    host.pass(5 * SECOND);
+    let again = host.all();
+    assert!(!again.is_empty(), "the FIN was forgotten");
+    for seg in again {
+        assert!(seg.flags.fin());
+        assert_eq!(seg.seq.wrapping_add(seg.data.len() as u32), peer.ack);
+    }
+    peer.ack += 1;
+    host.tx(peer.seg(ACK, &[]));
+    host.pass(60 * SECOND);
+    host.silent();
+}

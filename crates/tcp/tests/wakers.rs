@@ -220,3 +220,27 @@ fn a_full_outbound_queue_delays_and_loses_nothing() {
         "one connection waited for the end of another"
     );
 }
+
+#[test]
+fn a_fast_retransmission_that_finds_the_queue_full_is_not_forgotten() {
+    let mut host = Host::new(Config {
+        outbound_packets: 2,
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(&[1; 8000])).unwrap();
+    host.all();
+    for n in 1..=2 {
+        let mut stranger = Peer::new(&format!("10.0.0.9:{n}"), SERVER);
+        stranger.ack = 1;
+        host.tx(stranger.seg(ACK, &[])); // a reset in the queue
+    }
+    for _ in 0..4 {
+        host.tx(peer.seg(ACK, &[]));
+    }
+    let sent = host.all();
+    assert!(sent[..2].iter().all(|seg| seg.flags.rst()));
+    let again: Vec<u32> = sent[2..].iter().map(|seg| seg.seq).collect();
+    assert_eq!(again, [peer.ack], "the first segment, before any timeout");
+}

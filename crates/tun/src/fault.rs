@@ -1,0 +1,54 @@
+use std::io;
+
+/// What an error of the device means for whoever drives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing happened: the call is made again.
+    Again,
+    /// The interface is down, or the system is short of memory: it may be over soon.
+    Passing,
+    /// The device is gone.
+    Closed,
+    /// Anything else.
+    Other,
+}
+
+impl Fault {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Self::Again,
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Self::Closed,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Self::Closed,
+            io::ErrorKind::NetworkDown | io::ErrorKind::OutOfMemory => Self::Passing,
+            _ => error.raw_os_error().map_or(Self::Other, Self::of_code),
+        }
+    }
+
+    #[cfg(unix)]
+    fn of_code(code: i32) -> Self {
+        use nix::errno::Errno;
+        match Errno::from_raw(code) {
+            Errno::EIO | Errno::EHOSTDOWN | Errno::ENOBUFS => Self::Passing,
+            Errno::EBADF | Errno::ENODEV | Errno::ENXIO => Self::Closed,
+            // Linux, once the interface has been deleted.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Errno::EBADFD => Self::Closed,
+            _ => Self::Other,
+        }
+    }
+
+    #[cfg(windows)]
+    fn of_code(code: i32) -> Self {
+        const ERROR_INVALID_HANDLE: i32 = 6;
+        const ERROR_HANDLE_EOF: i32 = 38; // Wintun: the adapter is being removed
+        match code {
+            ERROR_INVALID_HANDLE | ERROR_HANDLE_EOF => Self::Closed,
+            _ => Self::Other,
+        }
+    }
+
+    #[cfg(not(any(unix, windows)))]
+    fn of_code(_: i32) -> Self {
+        Self::Other
+    }
+}

@@ -1,0 +1,184 @@
+#![cfg(unix)]
+
+use super::*;
+use futures_lite::future::{block_on, or, poll_fn, poll_once};
+use nix::errno::Errno;
+use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
+
+const V4: [u8; 20] = [0x45; 20];
+const V6: [u8; 40] = [0x60; 40];
+
+fn pair(framing: Framing) -> (Tun, UnixDatagram) {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    (Tun::from_fd_with(ours.into(), framing).unwrap(), theirs)
+}
+
+fn recv(tun: &mut Tun) -> io::Result<Vec<u8>> {
+    let mut packet = PacketBuf::with_capacity(1500);
+    block_on(poll_fn(|cx| tun.poll_recv(cx, &mut packet)))?;
+    Ok(packet.to_vec())
+}
+
+fn send(tun: &mut Tun, bytes: &[u8]) -> io::Result<()> {
+    let packet = PacketBuf::from(bytes.to_vec());
+    block_on(poll_fn(|cx| tun.poll_send(cx, &packet)))
+}
+
+fn errno(code: Errno) -> Poll<io::Result<usize>> {
+    Poll::Ready(Err(code.into()))
+}
+
+#[test]
+fn a_device_is_send() {
+    fn is_send<T: Send + Unpin>() {}
+    is_send::<Tun>();
+}
+
+#[test]
+fn an_adopted_descriptor_carries_packets() {
+    let (mut tun, peer) = pair(Framing::Plain);
+    peer.send(&V4).unwrap();
+    assert_eq!(recv(&mut tun).unwrap(), V4);
+    send(&mut tun, &V6).unwrap();
+    let mut buf = [0; 100];
+    assert_eq!(peer.recv(&mut buf).unwrap(), V6.len());
+}
+
+#[test]
+fn the_family_header_is_taken_off_and_put_on() {
+    let (mut tun, peer) = pair(Framing::FamilyHeader);
+    peer.send(&[0, 0, 0, 2]).unwrap(); // a header alone is passed over
+    peer.send(&[&[0, 0, 0, 2][..], &V4].concat()).unwrap();
+    assert_eq!(recv(&mut tun).unwrap(), V4);
+
+    let mut buf = [0; 100];
+    send(&mut tun, &V4).unwrap();
+    let len = peer.recv(&mut buf).unwrap();
+    assert_eq!(&buf[..len], [&[0, 0, 0, 2][..], &V4].concat());
+    send(&mut tun, &V6).unwrap();
+    let len = peer.recv(&mut buf).unwrap();
+    assert_eq!(
+        &buf[..len],
+        [&[0, 0, 0, nix::libc::AF_INET6 as u8][..], &V6].concat()
+    );
+}
+
+#[test]
+fn a_closed_descriptor_is_the_end() {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    for framing in [Framing::Plain, Framing::FamilyHeader] {
+        let flags = SockFlag::empty();
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
+        let mut tun = Tun::from_fd_with(ours, framing).unwrap();
+        drop(theirs);
+        assert_eq!(
+            recv(&mut tun).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(
+            send(&mut tun, &V4).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(tun.dropped(), 0);
+    }
+}
+
+#[test]
+fn a_packet_that_is_not_taken_is_dropped_and_counted() {
+    let (mut tun, peer) = pair(Framing::Plain);
+    let drops = tun.drop_counter();
+    send(&mut tun, &vec![0; 8 << 20]).unwrap(); // EMSGSIZE
+    assert_eq!((tun.dropped(), drops.get()), (1, 1));
+    send(&mut tun, &V4).unwrap();
+    assert_eq!(peer.recv(&mut [0; 100]).unwrap(), V4.len());
+    assert_eq!(drops.get(), 1);
+}
+
+#[test]
+fn a_full_descriptor_holds_the_packet_back() {
+    let (mut tun, peer) = pair(Framing::Plain);
+    let packet = PacketBuf::from(V4.to_vec());
+    let mut sent = 0;
+    while block_on(poll_once(poll_fn(|cx| tun.poll_send(cx, &packet)))).is_some() {
+        sent += 1;
+        assert!(sent < 1_000_000, "a socket without end");
+    }
+    assert_eq!(tun.dropped(), 0);
+    peer.recv(&mut [0; 100]).unwrap();
+    send(&mut tun, &V4).unwrap(); // woken by the room
+}
+
+#[test]
+fn a_file_on_a_disk_is_refused() {
+    let file = std::fs::File::open("Cargo.toml").unwrap();
+    assert!(Tun::from_fd(file.into()).is_err());
+}
+
+#[test]
+fn reads_that_fail_for_now_neither_end_nor_spin() {
+    for code in [
+        Errno::EIO,
+        Errno::ENETDOWN,
+        Errno::EHOSTDOWN,
+        Errno::ENOBUFS,
+        Errno::ENOMEM,
+    ] {
+        let (mut tun, _peer) = pair(Framing::Plain);
+        let (mut polls, mut reads) = (0, 0);
+        let start = Instant::now();
+        let read = poll_fn(|cx| {
+            polls += 1;
+            tun.poll_recv_with(cx, |_, _| {
+                reads += 1;
+                if reads < 4 {
+                    errno(code)
+                } else {
+                    Poll::Ready(Ok(20))
+                }
+            })
+        });
+        assert_eq!(block_on(read).unwrap(), 20, "{code}");
+        assert_eq!(reads, 4, "{code}: one read for each pause");
+        assert!(polls <= 8, "{code}: polled {polls} times");
+        assert!(start.elapsed() >= 3 * PAUSE, "{code}: did not wait");
+    }
+}
+
+#[test]
+fn an_interrupted_read_is_made_again_at_once() {
+    let (mut tun, _peer) = pair(Framing::Plain);
+    let mut answers = [errno(Errno::EINTR), Poll::Ready(Ok(7))].into_iter();
+    let read = poll_fn(|cx| tun.poll_recv_with(cx, |_, _| answers.next().unwrap()));
+    assert_eq!(block_on(poll_once(read)).unwrap().unwrap(), 7);
+}
+
+#[test]
+fn a_device_that_is_gone_and_one_that_fails_are_told_apart() {
+    let (mut tun, _peer) = pair(Framing::Plain);
+    let mut end = |code| {
+        let read = poll_fn(|cx| tun.poll_recv_with(cx, |_, _| errno(code)));
+        let slow = async {
+            Timer::after(Duration::from_secs(5)).await;
+            panic!("{code}: still waiting")
+        };
+        block_on(or(read, slow)).unwrap_err()
+    };
+    for code in [Errno::EBADF, Errno::ENODEV, Errno::ENXIO] {
+        assert_eq!(end(code).kind(), io::ErrorKind::UnexpectedEof, "{code}");
+    }
+    #[cfg(target_os = "linux")]
+    assert_eq!(end(Errno::EBADFD).kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(
+        end(Errno::EACCES).raw_os_error(),
+        Some(Errno::EACCES as i32)
+    );
+}
+
+#[test]
+fn debug_output_names_the_device() {
+    let (mut tun, _peer) = pair(Framing::Plain);
+    tun.name = Some("tun7".into());
+    assert!(format!("{tun:?}").contains("tun7"));
+}
