@@ -1,1 +1,12 @@
 //! Helpers shared by the examples.
+
+/// What more than one example uses.
+pub mod shared {
+    pub mod forward;
+    #[cfg(target_os = "linux")]
+    pub mod namespace;
+    #[cfg(target_os = "linux")]
+    pub mod netlink;
+    #[cfg(target_os = "linux")]
+    pub mod run;
+}

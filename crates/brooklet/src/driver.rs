@@ -89,7 +89,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         for _ in 0..BATCHES {
             let now = clock.now();
             let more = self.receive(cx, now)?;
-            if self.tcp.poll_timeout().is_some_and(|at| at <= now) {
+            if self.tcp.poll_timeout(now).is_some_and(|at| at <= now) {
                 self.tcp.handle_timeout(now);
             }
             self.tcp.settle(now);
@@ -97,7 +97,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if more {
                 continue;
             }
-            let until = self.tcp.poll_timeout();
+            let until = self.tcp.poll_timeout(now);
             if self.timer.poll_deadline(cx, until).is_ready() {
                 continue;
             }

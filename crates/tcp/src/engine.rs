@@ -7,10 +7,13 @@ use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_device::PacketBuf;
-use brooklet_packet::{Headers, Packet};
+use brooklet_packet::{FlowKey, Headers, Packet};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Deadlines this near are not looked into: waking once for nothing costs less.
+const HASTE: Duration = Duration::from_millis(1100);
 
 /// TCP over IP packets, without I/O, clock or tasks of its own.
 ///
@@ -28,7 +31,7 @@ use std::time::Instant;
 /// let clock = Clock::new(Instant::now);
 /// let (mut engine, listener, connector) = Engine::<Sync>::new(Config::default(), clock, [1, 2]);
 /// assert!(engine.poll_transmit().is_none());
-/// assert!(engine.poll_timeout().is_none());
+/// assert!(engine.poll_timeout(Instant::now()).is_none());
 /// # drop((listener, connector));
 /// ```
 pub struct Engine<F: Flavor> {
@@ -171,10 +174,41 @@ impl<F: Flavor> Engine<F> {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do, as of this call; `None`
     /// if only a packet or a handle can bring work.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let table = self.context.table.with(|table| table.next_expiry());
-        let flows = self.context.hub.with(|hub| hub.timers.next());
+    ///
+    /// Within the next second it may be a moment that has become needless since; a later one is
+    /// needed, so that an idle stack sleeps.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let table = self.context.table.with(Table::next_expiry);
+        let flows = loop {
+            let first = self.context.hub.with(|hub| hub.timers.first());
+            let Some((at, key)) = first else { break None };
+            if at <= now + HASTE || self.still_wanted(at, key) {
+                break Some(at);
+            }
+        };
         table.into_iter().chain(flows).min()
+    }
+
+    /// Whether the connection `key` needs its deadline `at`; if not, takes that out and puts the
+    /// one in that it needs.
+    fn still_wanted(&mut self, at: Instant, key: FlowKey) -> bool {
+        let flow = self.context.table.with(|table| table.flow(key));
+        if flow
+            .as_ref()
+            .is_some_and(|flow| flow.with(|flow| flow.wants(at)))
+        {
+            return true;
+        }
+        if self
+            .context
+            .hub
+            .with(|hub| hub.timers.pop_exactly((at, key)))
+            && let Some(flow) = flow
+            && let Some(next) = flow.with(|flow| flow.rearm(at))
+        {
+            self.context.hub.with(|hub| hub.timers.push(next, key));
+        }
+        false
     }
 
     /// Does what is due at `now`: retransmissions, probes, timeouts.

@@ -41,6 +41,9 @@ pub(crate) struct Flow {
     handshake_by: Option<Instant>,
     /// Since when the peer owes an acknowledgement and has not been heard of.
     owed_since: Option<Instant>,
+    /// The next moment at which there is something to do.
+    wanted: Option<Instant>,
+    /// The moment that stands for this connection among the timers: that one or an earlier one.
     armed: Option<Instant>,
     /// Noted in the outbound queue as having more to send.
     waiting: bool,
@@ -136,6 +139,7 @@ impl Flow {
             orphan: None,
             handshake_by: Some(now + config.handshake_timeout),
             owed_since: None,
+            wanted: None,
             armed: None,
             waiting: false,
             touched: false,
@@ -391,19 +395,30 @@ impl Flow {
     }
 
     fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
-        let own = self.orphan.as_ref().map(|orphan| orphan.check);
-        let Some(at) = [deadline, self.handshake_by, own]
-            .into_iter()
-            .flatten()
-            .min()
-        else {
-            return;
-        };
-        if self.armed.is_none_or(|armed| at < armed) {
+        let check = self.orphan.as_ref().map(|orphan| orphan.check);
+        let deadlines = [deadline, self.handshake_by, check, self.quiet_until(work)];
+        self.wanted = deadlines.into_iter().flatten().min();
+        if let Some(at) = self.wanted
+            && self.armed.is_none_or(|armed| at < armed)
+        {
             self.armed = Some(at);
-            work.wakes
-                .extend(work.context.hub.with(|hub| hub.arm(at, self.key)));
+            let driver = work.context.hub.with(|hub| hub.arm(at, self.key));
+            work.wakes.extend(driver);
         }
+    }
+
+    /// Whether the deadline `at` among the timers is one that is needed.
+    pub(crate) fn wants(&self, at: Instant) -> bool {
+        self.armed == Some(at) && self.wanted.is_some_and(|wanted| wanted <= at) && !self.detached
+    }
+
+    /// The deadline `at` has been taken out: says which one is to be put in.
+    pub(crate) fn rearm(&mut self, at: Instant) -> Option<Instant> {
+        if self.armed == Some(at) {
+            self.armed = self.wanted.filter(|_| !self.detached);
+            return self.armed;
+        }
+        None // there is another one for this connection
     }
 
     /// When a peer that owes an acknowledgement counts as gone (RFC 9293, 3.8.3).

@@ -10,7 +10,7 @@ use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, TcpHeader, is_unicast};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Table<F: Flavor> {
     entries: HashMap<FlowKey, Entry<F>, RandomState>,
@@ -349,18 +349,33 @@ impl<F: Flavor> Table<F> {
         self.time_waits.len() == 1
     }
 
+    fn is_time_wait(&self, key: FlowKey, until: Instant) -> bool {
+        matches!(self.entries.get(&key), Some(Entry::TimeWait(wait)) if wait.until == until)
+    }
+
     fn end_time_wait(&mut self, key: FlowKey, until: Instant) {
-        if matches!(self.entries.get(&key), Some(Entry::TimeWait(wait)) if wait.until == until) {
+        if self.is_time_wait(key, until) {
             self.entries.remove(&key);
             self.stats.time_wait -= 1;
         }
     }
 
-    /// When [`expire`](Self::expire) has something to do.
-    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+    /// When [`expire`](Self::expire) is to be called. A second late, so that what expires one by
+    /// one is forgotten in batches and wakes nobody each time.
+    pub(crate) fn next_expiry(&mut self) -> Option<Instant> {
+        while let Some(&(_, key, id)) = self.expiry.front()
+            && !self.is_request(key, id)
+        {
+            self.expiry.pop_front();
+        }
+        while let Some(&(until, key)) = self.time_waits.front()
+            && !self.is_time_wait(key, until)
+        {
+            self.time_waits.pop_front();
+        }
         let requests = self.expiry.front().map(|(at, ..)| *at);
         let waits = self.time_waits.front().map(|(at, _)| *at);
-        requests.into_iter().chain(waits).min()
+        Some(requests.into_iter().chain(waits).min()? + Duration::from_secs(1))
     }
 
     /// Forgets the requests and ended connections whose time has come.

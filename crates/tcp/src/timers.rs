@@ -5,8 +5,9 @@ use std::time::Instant;
 
 /// When connections want to be looked at again.
 ///
-/// Nothing is ever taken out before its time: a connection that needs a later moment than it has
-/// here is asked again when the earlier one comes. So a packet costs no work on the heap.
+/// A connection that needs a later moment than it has here is asked again when the earlier one
+/// comes, so that a packet costs no work on the heap. Only moments far off are looked into, before
+/// the driver sleeps until one.
 #[derive(Debug, Default)]
 pub(crate) struct Timers(BinaryHeap<Reverse<Deadline>>);
 
@@ -43,6 +44,22 @@ impl Timers {
 
     pub(crate) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse(deadline)| deadline.at)
+    }
+
+    /// The earliest deadline, and whose it is.
+    pub(crate) fn first(&self) -> Option<(Instant, FlowKey)> {
+        self.0
+            .peek()
+            .map(|Reverse(deadline)| (deadline.at, deadline.key))
+    }
+
+    /// Takes the earliest deadline if it is this one.
+    pub(crate) fn pop_exactly(&mut self, first: (Instant, FlowKey)) -> bool {
+        let same = self.first() == Some(first);
+        if same {
+            self.0.pop();
+        }
+        same
     }
 
     /// Takes the earliest deadline that has come.

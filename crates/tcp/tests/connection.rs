@@ -227,7 +227,7 @@ fn a_full_backlog_gives_way_oldest_first_and_requests_expire() {
     let stats = listener.stats();
     assert_eq!((stats.requests, stats.expired), (0, 2));
     assert_eq!(
-        host.engine.poll_timeout(),
+        host.engine.poll_timeout(host.now()),
         None,
         "nothing is left to wait for"
     );
@@ -540,7 +540,7 @@ fn unacknowledged_data_is_sent_again() {
     host.pass(60 * SECOND);
     host.silent();
     assert_eq!(
-        host.engine.poll_timeout(),
+        host.engine.poll_timeout(host.now()),
         None,
         "an idle connection still wants to be called"
     );

@@ -135,12 +135,12 @@ fn the_driver_is_woken_once_for_what_a_handle_leaves_and_does_not_sleep_on_it() 
     host.all();
     let driver = Arc::new(Count::default());
     let waker = Waker::from(driver.clone());
-    let until = host.engine.poll_timeout();
+    let until = host.engine.poll_timeout(host.now());
     assert!(host.engine.sleep(&waker, until, false));
     now((&stream).write_all(b"a packet")).unwrap();
     now((&stream).write_all(b"another")).unwrap();
     assert_eq!(driver.get(), 1);
-    let until = host.engine.poll_timeout();
+    let until = host.engine.poll_timeout(host.now());
     assert!(
         !host.engine.sleep(&waker, until, false),
         "asleep with packets to send"
@@ -162,7 +162,7 @@ fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
     host.pass(std::time::Duration::from_secs(60)); // earlier deadlines run out
     host.all();
     let driver = Arc::new(Count::default());
-    let until = host.engine.poll_timeout();
+    let until = host.engine.poll_timeout(host.now());
     assert_eq!(until, None);
     assert!(
         host.engine
@@ -171,7 +171,7 @@ fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
     // The peer's window is closed: no packet, but a probe to be sent later.
     now((&stream).write_all(b"waits for the window")).unwrap();
     assert_eq!(driver.get(), 1);
-    assert!(host.engine.poll_timeout().is_some());
+    assert!(host.engine.poll_timeout(host.now()).is_some());
     host.pass(std::time::Duration::from_secs(5));
     assert_eq!(host.rx().expect("a window probe").data.len(), 1);
 }
@@ -243,4 +243,22 @@ fn a_fast_retransmission_that_finds_the_queue_full_is_not_forgotten() {
     assert!(sent[..2].iter().all(|seg| seg.flags.rst()));
     let again: Vec<u32> = sent[2..].iter().map(|seg| seg.seq).collect();
     assert_eq!(again, [peer.ack], "the first segment, before any timeout");
+}
+
+#[test]
+fn deadlines_that_have_become_needless_wake_nobody() {
+    let mut host = Host::new(Config::default());
+    let streams: Vec<_> = (1..=20)
+        .map(|n| {
+            let mut peer = Peer::new(&format!("10.0.0.2:{n}"), SERVER);
+            let stream = peer.open(&mut host);
+            now((&stream).write_all(b"hello")).unwrap();
+            peer.drain(&mut host);
+            stream
+        })
+        .collect();
+    // The deadlines of handshakes and of data that has been acknowledged are still in the heap.
+    host.pass(std::time::Duration::from_secs(2));
+    assert_eq!(host.engine.poll_timeout(host.now()), None);
+    drop(streams);
 }

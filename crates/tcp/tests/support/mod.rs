@@ -95,7 +95,7 @@ impl Host {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now() + time;
         for _ in 0..10_000 {
-            match self.engine.poll_timeout() {
+            match self.engine.poll_timeout(self.now()) {
                 Some(at) if at <= end => {
                     let now = at.max(self.now());
                     *self.time.lock().unwrap() = now;

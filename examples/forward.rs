@@ -1,0 +1,105 @@
+//! A transparent forwarder: every TCP connection and UDP datagram that is routed into a TUN device
+//! goes out through the host's own sockets.
+//!
+//! ```sh
+//! cargo run --release --example forward -- --tun tun0 &
+//! ip route add 192.0.2.0/24 dev tun0     # what is to be forwarded
+//! ```
+//!
+//! The host's own sockets follow the host's routes: what they reach must not be routed into the
+//! same device, or it goes round in circles. The usual places are a container or a virtual
+//! machine whose network is the device, and routes that depend on the user (`ip rule`). The
+//! example `run` does it with a network namespace.
+
+use async_signal::{Signal, Signals};
+use brooklet::Parts;
+use brooklet_examples::shared::forward::{self, Limits, Map};
+use brooklet_tun::TunBuilder;
+use futures_lite::{StreamExt, future};
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: forward --tun NAME [--mtu N]
+
+  --tun NAME    TUN device to create, or to attach to where it exists
+  --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
+
+SIGTERM and SIGINT end it, and the counters of the stack are printed.
+";
+
+fn main() -> ExitCode {
+    let (tun, mtu) = match parse(std::env::args_os()) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("forward: {why}; `forward --help` lists the flags");
+            return ExitCode::from(2);
+        }
+    };
+    match forward(&tun, mtu) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("forward: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn forward(tun: &str, mtu: u16) -> io::Result<()> {
+    let tun = TunBuilder::new(tun).mtu(mtu).open()?;
+    println!(
+        "forward: forwarding from {}, mtu {mtu}",
+        tun.name().unwrap_or("?")
+    );
+    let drops = tun.drop_counter();
+    let Parts {
+        stack,
+        tcp,
+        udp,
+        driver,
+    } = brooklet::Builder::new().mtu(mtu.into()).build(tun)?;
+    let (map, limits) = (Map::transparent(), Limits::default());
+    let streams = forward::Streams::default();
+    smol::spawn(forward::streams(tcp, map.clone(), limits, streams.clone())).detach();
+    smol::spawn(forward::datagrams(udp, map, limits)).detach();
+
+    // The copying is done by smol's threads (SMOL_THREADS), the stack's part on this one.
+    let ended = async_io::block_on(future::or(driver, stopped()));
+    eprint!("{}", stack.stats());
+    eprintln!("connections open at the end: {}", streams.open());
+    eprintln!("packets the device did not take: {}", drops.get());
+    ended
+}
+
+async fn stopped() -> io::Result<()> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+    signals
+        .next()
+        .await
+        .map_or(Ok(()), |signal| signal.map(drop))
+}
+
+/// Name and MTU, or `None` when the usage was asked for.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<(String, u16)>, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let (mut tun, mut mtu) = (None, 1500);
+    let mut args = lexopt::Parser::from_iter(args);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("tun") => tun = Some(args.value()?.string()?),
+            Long("mtu") => mtu = args.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(None),
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    if mtu < 1280 {
+        return Err("--mtu is at least 1280, which IPv6 asks for".into());
+    }
+    Ok(Some((tun.ok_or("--tun NAME is missing")?, mtu)))
+}

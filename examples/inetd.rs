@@ -1,0 +1,268 @@
+//! The small services of old, on every address there is, behind a TUN device.
+//!
+//! ```sh
+//! cargo run --release --example inetd -- --tun tun7 &
+//! ip addr add 10.7.0.1/24 dev tun7; ip link set tun7 up
+//! nc 10.7.0.2 7            # or any other address of 10.7.0.0/24
+//! ```
+//!
+//! TCP: 7 echo, 9 discard, 11 accept and never read, 19 chargen, 80 answers anything with 64 bytes
+//! and closes; every other port is refused. UDP: 7 echo. The services are written once, for
+//! both flavors of handle: `--local` runs them on one thread without a lock, and without it they
+//! run on `--workers` threads. SIGUSR1 prints the counters of the stack, SIGTERM and SIGINT end
+//! the program.
+
+use async_executor::{Executor, LocalExecutor};
+use async_signal::{Signal, Signals};
+use brooklet::Flavor;
+use brooklet::generic::{Incoming, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet_tun::{Tun, TunBuilder};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::{pin, thread};
+
+const USAGE: &str = "\
+Usage: inetd --tun NAME [--mtu N] [--workers N | --local] [--offload]
+
+  --tun NAME    TUN device to create, or to attach to where it exists
+  --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
+  --workers N   threads to run on (default 1: the main thread)
+  --local       run on one thread, with handles that stay on it
+  --offload     ask for segmentation offload
+";
+
+/// What port 80 answers, 64 bytes in all.
+const ANSWER: &[u8; 64] =
+    b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nHello, from inetd.\n";
+
+/// Bytes that echo and discard read at a time.
+const BUFFER: usize = 64 * 1024;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os()) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("inetd: {why}; `inetd --help` lists the flags");
+            return ExitCode::from(2);
+        }
+    };
+    if options.offload {
+        eprintln!("offload: not yet; going on without");
+    }
+    let served = if options.local {
+        on_one_thread(&options)
+    } else {
+        on_threads(&options)
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("inetd: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn on_threads(options: &Options) -> io::Result<()> {
+    let parts = brooklet::Builder::new()
+        .mtu(options.mtu.into())
+        .build(options.open()?)?;
+    // Leaked, as it lives for as long as the program does and its own tasks spawn on it.
+    let executor: &'static Executor<'static> = Box::leak(Box::default());
+    executor.spawn(echo_datagrams(parts.udp)).detach();
+    let spawn = |incoming| executor.spawn(serve(incoming)).detach();
+    executor.spawn(accept(parts.tcp, spawn)).detach();
+    let driver = executor.spawn(parts.driver);
+    for n in 1..options.workers {
+        thread::Builder::new()
+            .name(format!("worker {n}"))
+            .spawn(|| async_io::block_on(executor.run(future::pending::<()>())))?;
+    }
+    async_io::block_on(executor.run(until_stopped(options, parts.stack, driver)))
+}
+
+fn on_one_thread(options: &Options) -> io::Result<()> {
+    let parts = brooklet::local::Builder::new()
+        .mtu(options.mtu.into())
+        .build(options.open()?)?;
+    let executor: &'static LocalExecutor<'static> = Box::leak(Box::default());
+    executor.spawn(echo_datagrams(parts.udp)).detach();
+    let spawn = |incoming| executor.spawn(serve(incoming)).detach();
+    executor.spawn(accept(parts.tcp, spawn)).detach();
+    let driver = executor.spawn(parts.driver);
+    async_io::block_on(executor.run(until_stopped(options, parts.stack, driver)))
+}
+
+/// Waits until the driver ends or a signal asks for the end, and prints the counters.
+async fn until_stopped<F: Flavor>(
+    options: &Options,
+    stack: Stack<F>,
+    driver: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Usr1])?;
+    println!("inetd: serving on {}, mtu {}", options.tun, options.mtu);
+    io::stdout().flush()?;
+    let signalled = async {
+        while let Some(signal) = signals.next().await {
+            match signal? {
+                Signal::Usr1 => print_counters(&stack),
+                _ => break,
+            }
+        }
+        Ok(())
+    };
+    let ended = future::or(driver, signalled).await;
+    print_counters(&stack);
+    ended
+}
+
+/// In one piece, whoever else prints.
+fn print_counters<F: Flavor>(stack: &Stack<F>) {
+    let counters = format!("inetd: counters\n{}", stack.stats());
+    let _ = io::stderr().write_all(counters.as_bytes());
+}
+
+/// Hands every connection to `spawn`, which knows the executor: what may be spawned on it differs
+/// between one thread and many.
+async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(Incoming<F>)) {
+    let mut incoming = pin::pin!(listener.incoming());
+    // An error is the end of the stack, which the driver reports.
+    while let Some(Ok(connection)) = incoming.next().await {
+        spawn(connection);
+    }
+}
+
+async fn serve<F: Flavor>(incoming: Incoming<F>) {
+    // How a connection ends is its peer's affair.
+    let _: io::Result<()> = match incoming.local_addr().port() {
+        7 => echo(incoming).await,
+        9 => discard(incoming).await,
+        11 => never_read(incoming).await,
+        19 => chargen(incoming).await,
+        80 => answer(incoming).await,
+        _ => {
+            incoming.refuse();
+            Ok(())
+        }
+    };
+}
+
+async fn echo<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+    let mut stream = incoming.accept().await?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return stream.close().await;
+        }
+        stream.write_all(&buffer[..n]).await?;
+    }
+}
+
+async fn discard<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+    let mut stream = incoming.accept().await?;
+    let mut buffer = vec![0; BUFFER];
+    while stream.read(&mut buffer).await? > 0 {}
+    stream.close().await
+}
+
+/// Holds the connection; it is let go only when its peer goes without having sent anything.
+async fn never_read<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+    let stream = incoming.accept().await?;
+    if stream.peek(&mut [0]).await? > 0 {
+        future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+/// Writes the pattern of RFC 864 until the peer goes: lines of 72 printable characters, each
+/// starting one further than the one before.
+async fn chargen<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+    let mut stream = incoming.accept().await?;
+    let printable: Vec<u8> = (b' '..=b'~').collect();
+    let round = (0..printable.len()).flat_map(|first| {
+        let line = printable.iter().cycle().skip(first).take(72);
+        line.chain(b"\r\n").copied().collect::<Vec<u8>>()
+    });
+    // Whole rounds, so that the pattern goes on from one write to the next.
+    let round: Vec<u8> = round.collect();
+    let rounds = round.repeat(BUFFER / round.len());
+    loop {
+        stream.write_all(&rounds).await?;
+    }
+}
+
+async fn answer<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+    let mut stream: TcpStream<F> = incoming.accept().await?;
+    if stream.read(&mut [0; 4096]).await? > 0 {
+        stream.write_all(ANSWER).await?;
+    }
+    stream.close().await
+}
+
+async fn echo_datagrams<F: Flavor>(socket: UdpSocket<F>) {
+    let mut buffer = vec![0; 65_535];
+    // An error is the end of the stack, which the driver reports.
+    while let Ok((n, from, to)) = socket.recv_from(&mut buffer).await {
+        if to.port() == 7 {
+            // A datagram that cannot be sent is lost, as datagrams are.
+            let _ = socket.send_to(&buffer[..n], to, from).await;
+        }
+    }
+}
+
+struct Options {
+    tun: String,
+    mtu: u16,
+    workers: usize,
+    local: bool,
+    offload: bool,
+}
+
+impl Options {
+    /// `None` when the usage was asked for.
+    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+
+        let (mut tun, mut mtu, mut workers) = (None, 1500, 1);
+        let (mut local, mut offload) = (false, false);
+        let mut args = lexopt::Parser::from_iter(args);
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("tun") => tun = Some(args.value()?.string()?),
+                Long("mtu") => mtu = args.value()?.parse()?,
+                Long("workers") => workers = args.value()?.parse()?,
+                Long("local") => local = true,
+                Long("offload") => offload = true,
+                Short('h') | Long("help") => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        match (workers, local) {
+            (0, _) => return Err("--workers needs at least one thread".into()),
+            (2.., true) => return Err("--local is one thread: leave --workers out".into()),
+            _ => {}
+        }
+        if mtu < 1280 {
+            return Err("--mtu is at least 1280, which IPv6 asks for".into());
+        }
+        let tun = tun.ok_or("--tun NAME is missing")?;
+        Ok(Some(Self {
+            tun,
+            mtu,
+            workers,
+            local,
+            offload,
+        }))
+    }
+
+    fn open(&self) -> io::Result<Tun> {
+        TunBuilder::new(&self.tun).mtu(self.mtu).open()
+    }
+}

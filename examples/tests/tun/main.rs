@@ -1,0 +1,13 @@
+//! The `inetd`, `forward` and `run` examples on a real TUN device, each test in a network namespace of its
+//! own.
+//!
+//! Those that cannot run say `skipped:` and why, and with `CI=true` they fail instead.
+
+mod hostile;
+mod load;
+mod process;
+mod programs;
+mod support;
+mod tcp;
+mod through_run;
+mod udp;
