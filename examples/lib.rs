@@ -10,3 +10,8 @@ pub mod shared {
     #[cfg(target_os = "linux")]
     pub mod run;
 }
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
