@@ -1,4 +1,5 @@
 //! No executor: everything inside one `block_on`, both flavors.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The driver: what it counts, when it sleeps, and what its end means.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

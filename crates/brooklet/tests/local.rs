@@ -1,4 +1,5 @@
 //! The flavor for one thread, on a `LocalExecutor`, with an `Rc` in the device and in the filter.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

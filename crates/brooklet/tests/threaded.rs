@@ -1,4 +1,5 @@
 //! The flavor for several threads, on an `async_executor::Executor` with four of them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,10 +1,15 @@
 //! One connection: a smoltcp socket of its own and what surrounds it.
 
-use crate::context::{Fixed, Leaves, Work};
+mod deadlines;
+mod ending;
+mod repair;
+
+use self::ending::Orphan;
+
+use crate::context::{Fixed, Work};
 use crate::error::End;
 use crate::guard::Guard;
 use crate::hub::Port;
-use crate::segment;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound};
@@ -54,21 +59,6 @@ pub(crate) struct Flow {
     back_off: u32,
     /// When the FIN is sent again from here, and how long that was waited for.
     fin_again: Option<(Instant, Duration)>,
-}
-
-/// Time to a retransmission of our own, and the most that it grows to (RFC 6298, 2).
-const FIRST_RTO: Duration = Duration::from_secs(1);
-const LONGEST_RTO: Duration = Duration::from_secs(60);
-
-/// A connection that the application has let go, and which still delivers what was written.
-#[derive(Debug)]
-struct Orphan {
-    /// When progress is looked for.
-    check: Instant,
-    /// What was unsent or unacknowledged at the last look.
-    queued: usize,
-    /// The peer sent data that nobody will read.
-    late: bool,
 }
 
 impl std::fmt::Debug for Flow {
@@ -205,20 +195,6 @@ impl Flow {
         }
     }
 
-    /// Throws away what nobody will read.
-    pub(crate) fn discard(&mut self) {
-        let mut dropped = 0;
-        while let Ok(n @ 1..) = self.socket().recv(|bytes| (bytes.len(), bytes.len())) {
-            dropped += n;
-        }
-        self.guard.consumed(dropped);
-        if let Some(orphan) = &mut self.orphan
-            && dropped > 0
-        {
-            orphan.late = true;
-        }
-    }
-
     /// Sends what there is to send, wakes who can go on, and arms the next deadline. Every piece
     /// of work on a connection ends with this.
     pub(crate) fn settle<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
@@ -316,46 +292,6 @@ impl Flow {
         finishing || socket.send_queue() > 0
     }
 
-    /// The FIN has not been acknowledged, and smoltcp has no timer for it: it drops the timer
-    /// when acknowledgements repeat and there is no data to send again. So it is sent from here,
-    /// after a second and then ever more rarely (RFC 6298). Returns when the next time comes.
-    fn finish_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Instant {
-        let (at, wait) = match self.fin_again {
-            Some((at, _)) if at > work.now => return at,
-            Some((_, wait)) => {
-                let mut fin = Vec::new();
-                if let Some(numbers) = self.guard.fin() {
-                    segment::finish(&mut fin, self.key.reversed(), numbers);
-                    let driver = work.context.hub.with(|hub| hub.push(fin.into(), false));
-                    work.wakes.extend(driver);
-                }
-                let wait = (wait * 2).min(LONGEST_RTO);
-                (work.now + wait, wait)
-            }
-            None => (work.now + FIRST_RTO, FIRST_RTO),
-        };
-        self.fin_again = Some((at, wait));
-        at
-    }
-
-    /// Data waits, and smoltcp has no timer for it: the peer's window closed while data was under
-    /// way, and then the timer of that data ran out. smoltcp begins to probe a closed window
-    /// (RFC 9293, 3.8.6.1) only on word from the peer, so it is told once more what it knows.
-    fn start_probing(
-        &mut self,
-        fixed: &Fixed,
-        now: smoltcp::time::Instant,
-    ) -> Option<smoltcp::time::Instant> {
-        let queued = self.socket().recv_queue();
-        let (seq, ack) = self.guard.repetition(queued)?;
-        let mut word = Vec::new();
-        segment::acknowledge(&mut word, self.key, seq, ack);
-        let mut device = OnePacket::new(fixed.config.mtu, Some(&word), NoRoom);
-        let mut iface = interface(&mut device, now, 0);
-        iface.poll_ingress_single(now, &mut device, &mut self.sockets);
-        iface.poll_at(now, &self.sockets)
-    }
-
     fn wake_tasks(&mut self, wakes: &mut Wakes) {
         let over = self.end.is_some();
         if !self.connected && !over {
@@ -374,132 +310,10 @@ impl Flow {
         }
     }
 
-    fn leave_when_over<F: Flavor>(&mut self, state: State, work: &mut Work<'_, F>) {
-        if self.detached || self.waiting {
-            return;
-        }
-        let leaves = match state {
-            // With an endpoint left there is a reset still to be sent.
-            State::Closed if self.socket().local_endpoint().is_none() => Leaves::Nothing,
-            State::TimeWait => {
-                let (next, acked) = self.guard.last();
-                Leaves::TimeWait { next, acked }
-            }
-            _ => return,
-        };
-        self.detached = true;
-        work.leaves = Some(leaves);
-        if self.listened && !self.connected {
-            work.shaken = Some(false);
-        }
-    }
-
-    fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
-        let check = self.orphan.as_ref().map(|orphan| orphan.check);
-        let deadlines = [deadline, self.handshake_by, check, self.quiet_until(work)];
-        self.wanted = deadlines.into_iter().flatten().min();
-        if let Some(at) = self.wanted
-            && self.armed.is_none_or(|armed| at < armed)
-        {
-            self.armed = Some(at);
-            let driver = work.context.hub.with(|hub| hub.arm(at, self.key));
-            work.wakes.extend(driver);
-        }
-    }
-
-    /// Whether the deadline `at` among the timers is one that is needed.
-    pub(crate) fn wants(&self, at: Instant) -> bool {
-        self.armed == Some(at) && self.wanted.is_some_and(|wanted| wanted <= at) && !self.detached
-    }
-
-    /// The deadline `at` has been taken out: says which one is to be put in.
-    pub(crate) fn rearm(&mut self, at: Instant) -> Option<Instant> {
-        if self.armed == Some(at) {
-            self.armed = self.wanted.filter(|_| !self.detached);
-            return self.armed;
-        }
-        None // there is another one for this connection
-    }
-
-    /// When a peer that owes an acknowledgement counts as gone (RFC 9293, 3.8.3).
-    fn quiet_until<F: Flavor>(&self, work: &Work<'_, F>) -> Option<Instant> {
-        Some(self.owed_since? + work.context.fixed.config.user_timeout?)
-    }
-
-    /// The deadline `at` has come.
-    pub(crate) fn on_deadline<F: Flavor>(&mut self, at: Instant, work: &mut Work<'_, F>) {
-        if self.armed != Some(at) || self.detached {
-            return; // an earlier one has taken its place
-        }
-        self.armed = None;
-        let quiet = self.quiet_until(work);
-        if self
-            .handshake_by
-            .into_iter()
-            .chain(quiet)
-            .any(|by| by <= work.now)
-        {
-            self.end.get_or_insert(End::TimedOut);
-            self.socket().abort();
-        }
-        let timeout = work.context.fixed.config.orphan_timeout;
-        let queued = self.socket().send_queue();
-        if let Some(orphan) = &mut self.orphan
-            && orphan.check <= work.now
-        {
-            if queued > 0 && queued < orphan.queued {
-                orphan.queued = queued;
-                orphan.check = work.now + timeout;
-            } else {
-                self.socket().abort();
-            }
-        }
-        self.settle(work);
-    }
-
     /// There is room in the outbound queue again.
     pub(crate) fn on_room<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         self.waiting = false;
         self.settle(work);
-    }
-
-    /// The application lets go: what was written is still delivered.
-    pub(crate) fn release<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        self.handles -= 1;
-        if self.handles > 0 || self.detached {
-            return;
-        }
-        let socket = self.socket();
-        let unread = socket.recv_queue() > 0 && socket.send_queue() == 0;
-        if self.end.is_some() || !self.connected || unread {
-            self.socket().abort();
-        } else {
-            let timeout = work.context.fixed.config.orphan_timeout;
-            let socket = self.socket();
-            socket.close();
-            let queued = socket.send_queue();
-            self.orphan = Some(Orphan {
-                check: work.now + timeout,
-                queued,
-                late: false,
-            });
-            self.discard();
-        }
-        self.settle(work);
-    }
-
-    /// Ends the connection with a reset.
-    pub(crate) fn abort<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        self.end.get_or_insert(End::Aborted);
-        self.socket().abort();
-        self.settle(work);
-    }
-
-    /// The driver is gone: nothing will move any more.
-    pub(crate) fn strand(&mut self, wakes: &mut Wakes) {
-        self.end.get_or_insert(End::StackGone);
-        self.detached = true;
-        self.wake_tasks(wakes);
     }
 
     /// A hash of the tuple, the time and a secret: initial sequence numbers cannot be guessed

@@ -395,10 +395,26 @@ impl<F: Flavor> Table<F> {
             self.time_waits.pop_front();
             self.end_time_wait(key, until);
         }
-        if self.entries.is_empty() && self.entries.capacity() > 1024 {
+        self.give_back();
+    }
+
+    /// Gives back the memory of a burst that is over.
+    fn give_back(&mut self) {
+        let roomy = |len: usize, capacity: usize| capacity > 1024 && len * 4 < capacity;
+        if roomy(self.entries.len(), self.entries.capacity()) {
             self.entries.shrink_to_fit();
+        }
+        if roomy(self.time_waits.len(), self.time_waits.capacity()) {
             self.time_waits.shrink_to_fit();
+        }
+        if roomy(self.expiry.len(), self.expiry.capacity()) {
             self.expiry.shrink_to_fit();
+        }
+        if roomy(self.offers.len(), self.offers.capacity()) {
+            self.offers.shrink_to_fit();
+        }
+        if roomy(self.ready.len(), self.ready.capacity()) {
+            self.ready.shrink_to_fit();
         }
     }
 

@@ -57,7 +57,7 @@ impl Timers {
     pub(crate) fn pop_exactly(&mut self, first: (Instant, FlowKey)) -> bool {
         let same = self.first() == Some(first);
         if same {
-            self.0.pop();
+            self.pop();
         }
         same
     }
@@ -67,8 +67,14 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.0
-            .pop()
-            .map(|Reverse(deadline)| (deadline.at, deadline.key))
+        self.pop()
+    }
+
+    fn pop(&mut self) -> Option<(Instant, FlowKey)> {
+        let Reverse(first) = self.0.pop()?;
+        if self.0.capacity() > 1024 && self.0.len() * 4 < self.0.capacity() {
+            self.0.shrink_to(self.0.len() * 2); // give back the memory of a burst
+        }
+        Some((first.at, first.key))
     }
 }

@@ -1,4 +1,5 @@
 //! One echo test for every flavor and every executor.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(
     dead_code,
     unreachable_pub,

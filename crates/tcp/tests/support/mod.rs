@@ -1,5 +1,10 @@
 //! A scripted TCP peer, and a stack on a virtual clock for it to talk to.
 #![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and time begins somewhere"
+)]
+#![allow(
     dead_code,
     unreachable_pub,
     reason = "each test file uses a part of it"
