@@ -145,8 +145,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             ));
         }
         let tcp_config = brooklet_tcp::Config { mtu, ..self.tcp };
-        let mut udp_config = self.udp;
-        udp_config.mtu = mtu;
+        let udp_config = brooklet_udp::Config { mtu, ..self.udp };
         // Two hashers of the standard library's: their keys come from the system.
         let secret = [
             RandomState::new().hash_one(0),

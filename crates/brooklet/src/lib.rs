@@ -68,8 +68,10 @@ pub use brooklet_cell::{Flavor, Local, Sync};
 pub use brooklet_device::{PacketBuf, PacketIo};
 pub use brooklet_filter as filter;
 pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
-pub use brooklet_tcp::{Clock, Config as TcpConfig, StackGone, Stats as TcpStats};
-pub use brooklet_udp::{Config as UdpConfig, Datagram, Stats as UdpStats};
+pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats};
+pub use brooklet_udp::{
+    Config as UdpConfig, Datagram, SendError as UdpSendError, Stats as UdpStats,
+};
 pub use stats::{DropReason, Stats};
 #[cfg(feature = "async-io")]
 pub use timer::AsyncIoTimer;

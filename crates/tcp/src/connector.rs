@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::error::stack_gone;
+use crate::error::stack_closed;
 use crate::flow::Flow;
 use crate::{Stats, TcpStream};
 use brooklet_cell::{Flavor, Shared};
@@ -64,7 +64,7 @@ impl<F: Flavor> Connector<F> {
         let flow = Shared::new(flow);
         self.context.table.with(|table| {
             if table.gone {
-                Err(stack_gone())
+                Err(stack_closed())
             } else if table.stats.connections as usize >= fixed.config.max_connections {
                 Err(io::Error::new(
                     io::ErrorKind::OutOfMemory,

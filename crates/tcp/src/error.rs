@@ -13,7 +13,7 @@ pub(crate) enum End {
     /// This side aborted it.
     Aborted,
     /// The driver ended.
-    StackGone,
+    StackClosed,
 }
 
 impl From<End> for io::Error {
@@ -32,7 +32,7 @@ impl From<End> for io::Error {
                 io::ErrorKind::ConnectionAborted,
                 "the connection was aborted here",
             ),
-            End::StackGone => stack_gone(),
+            End::StackClosed => stack_closed(),
         }
     }
 }
@@ -42,16 +42,16 @@ impl From<End> for io::Error {
 /// The inner error of every [`io::Error`] of kind [`NetworkDown`](io::ErrorKind::NetworkDown)
 /// that a connection or a listener gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StackGone;
+pub struct StackClosed;
 
-impl fmt::Display for StackGone {
+impl fmt::Display for StackClosed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the stack's driver has ended; keep it running as long as its handles are used")
     }
 }
 
-impl std::error::Error for StackGone {}
+impl std::error::Error for StackClosed {}
 
-pub(crate) fn stack_gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NetworkDown, StackGone)
+pub(crate) fn stack_closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NetworkDown, StackClosed)
 }

@@ -1,6 +1,6 @@
 use crate::TcpStream;
 use crate::context::Context;
-use crate::error::stack_gone;
+use crate::error::stack_closed;
 use crate::flow::Flow;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, Headers, Packet};
@@ -122,7 +122,7 @@ impl<F: Flavor> Context<F> {
         let now = self.now();
         let request = self.table.with(|table| {
             if table.gone {
-                return Err(stack_gone());
+                return Err(stack_closed());
             }
             let request = table.pending(key, id).ok_or_else(withdrawn)?;
             Ok((request.isn, request.syn.clone()))

@@ -39,7 +39,7 @@ pub use clock::Clock;
 pub use config::Config;
 pub use connector::Connector;
 pub use engine::Engine;
-pub use error::StackGone;
+pub use error::StackClosed;
 pub use incoming::Incoming;
 pub use listener::{Requests, TcpListener};
 pub use stats::Stats;

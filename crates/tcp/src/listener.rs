@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::error::stack_gone;
+use crate::error::stack_closed;
 use crate::flow::Flow;
 use crate::{Incoming, Stats, TcpStream};
 use brooklet_cell::{Flavor, Shared};
@@ -92,7 +92,7 @@ impl<F: Flavor> TcpListener<F> {
                 // A request that went away meanwhile is nobody's error.
                 Next::Offer(key, id) => drop(self.context.answer(key, id, true)),
                 Next::Wait => return Poll::Pending,
-                Next::Gone => return Poll::Ready(Err(stack_gone())),
+                Next::Gone => return Poll::Ready(Err(stack_closed())),
             }
         }
     }
@@ -126,7 +126,7 @@ impl<F: Flavor> TcpListener<F> {
     pub fn poll_incoming(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming<F>>> {
         let next = self.context.table.with(|table| {
             if table.gone {
-                return Poll::Ready(Err(stack_gone()));
+                return Poll::Ready(Err(stack_closed()));
             }
             match table.next_offer() {
                 Some(offer) => Poll::Ready(Ok(offer)),

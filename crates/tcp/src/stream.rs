@@ -1,5 +1,5 @@
 use crate::context::{Context, Work};
-use crate::error::{End, stack_gone};
+use crate::error::{End, stack_closed};
 use crate::flow::Flow;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
@@ -179,7 +179,7 @@ impl<F: Flavor> TcpStream<F> {
         self.enter(|flow, work| {
             match flow.end {
                 None => {}
-                Some(End::StackGone) => return Err(stack_gone()),
+                Some(End::StackClosed) => return Err(stack_closed()),
                 Some(_) => return Err(io::ErrorKind::NotConnected.into()),
             }
             if matches!(how, Shutdown::Read | Shutdown::Both) {

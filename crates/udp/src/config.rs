@@ -1,12 +1,12 @@
 /// The limits of an [`Engine`](crate::Engine).
 ///
 /// ```
-/// let mut config = brooklet_udp::Config::default();
-/// config.inbound_packets = 64;
+/// use brooklet_udp::Config;
+///
+/// let config = Config { inbound_packets: 64, ..Config::default() };
 /// assert_eq!(config.hop_limit, 64);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Config {
     /// Datagrams that wait for the application, at most; 512. One that finds no room is dropped
     /// and counted. At least 1.

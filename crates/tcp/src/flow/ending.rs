@@ -68,7 +68,7 @@ impl Flow {
 
     /// The driver is gone: nothing will move any more.
     pub(crate) fn strand(&mut self, wakes: &mut Wakes) {
-        self.end.get_or_insert(End::StackGone);
+        self.end.get_or_insert(End::StackClosed);
         self.detached = true;
         self.wake_tasks(wakes);
     }
