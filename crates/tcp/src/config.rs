@@ -2,6 +2,9 @@ use std::time::Duration;
 
 /// What an [`Engine`](crate::Engine) is built with.
 ///
+/// A value that cannot work is replaced by the nearest that can: a limit of 0 by 1, an MTU below
+/// 576 by that, a buffer below 2 KiB or above 1 GiB by those.
+///
 /// ```
 /// use brooklet_tcp::Config;
 ///
@@ -66,6 +69,23 @@ impl Default for Config {
             time_wait: Duration::from_secs(30),
             max_time_wait: 65_536,
             outbound_packets: 512,
+        }
+    }
+}
+
+impl Config {
+    /// With what cannot work replaced by the nearest that can.
+    pub(crate) fn usable(self) -> Self {
+        // smoltcp's largest window, and a buffer below a segment would only ever probe.
+        let buffer = |bytes: usize| bytes.clamp(2048, 1 << 30);
+        Self {
+            mtu: self.mtu.clamp(576, 65_535),
+            recv_buffer: buffer(self.recv_buffer),
+            send_buffer: buffer(self.send_buffer),
+            max_connections: self.max_connections.max(1),
+            backlog: self.backlog.max(1),
+            handshakes: self.handshakes.max(1),
+            ..self
         }
     }
 }

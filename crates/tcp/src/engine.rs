@@ -59,6 +59,7 @@ impl<F: Flavor> Engine<F> {
         clock: Clock,
         secret: [u64; 2],
     ) -> (Self, TcpListener<F>, Connector<F>) {
+        let config = config.usable();
         let context = Context {
             table: Shared::new(Table::new()),
             hub: Shared::new(Hub::new(config.outbound_packets)),

@@ -82,12 +82,15 @@ impl<F: Flavor> TcpListener<F> {
             match next {
                 Next::Ready(flow) => {
                     let key = flow.with(|flow| {
-                        flow.listened = false;
-                        flow.handles += 1;
-                        flow.key()
+                        // Its tuple may have ended and begun anew since it was noted.
+                        let ready = flow.connected && std::mem::take(&mut flow.listened);
+                        flow.handles += usize::from(ready);
+                        ready.then(|| flow.key())
                     });
-                    let stream = TcpStream::new(self.context.clone(), flow, key);
-                    return Poll::Ready(Ok((stream, key.source())));
+                    if let Some(key) = key {
+                        let stream = TcpStream::new(self.context.clone(), flow, key);
+                        return Poll::Ready(Ok((stream, key.source())));
+                    }
                 }
                 // A request that went away meanwhile is nobody's error.
                 Next::Offer(key, id) => drop(self.context.answer(key, id, true)),

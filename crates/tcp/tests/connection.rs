@@ -704,3 +704,44 @@ fn a_lost_fin_is_sent_again_even_when_acknowledgements_repeat() {
     host.pass(60 * SECOND);
     host.silent();
 }
+
+#[test]
+fn a_tuple_that_began_anew_is_not_handed_out_for_the_old_one() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    host.tx(peer.syn());
+    assert!(pends(host.listener().accept()));
+    peer.establish(&mut host);
+    // Ready, and gone before anybody took it; then again, accepted by whoever asked for requests.
+    host.tx(peer.seg(RST | ACK, &[]));
+    let mut again = Peer::new(CLIENT, SERVER);
+    again.seq = 500_000;
+    host.tx(again.syn());
+    let listener = host.listener.take().unwrap();
+    let request = now(listener.incoming().next()).unwrap().unwrap();
+    let mut accept = Box::pin(request.accept());
+    assert!(poll(&mut accept).is_pending());
+    again.establish(&mut host);
+    let stream = now(accept).unwrap();
+    assert!(pends(listener.accept()), "one connection handed out twice");
+    again.send(&mut host, b"new");
+    assert_eq!(read(&stream).unwrap(), b"new");
+}
+
+#[test]
+fn limits_that_cannot_work_are_mended() {
+    let mut host = Host::new(Config {
+        mtu: 0,
+        recv_buffer: 0,
+        send_buffer: 0,
+        max_connections: 0,
+        backlog: 0,
+        handshakes: 0,
+        outbound_packets: 0,
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"small");
+    assert_eq!(read(&stream).unwrap(), b"small");
+}
