@@ -30,7 +30,7 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
             None => test(),
             Some(why) if std::env::var("CI").as_deref() == Ok("true") => panic!("{why}"),
             // Not by `println`, which the test harness keeps to itself.
-            Some(why) => drop(writeln!(std::io::stderr(), "skipped: {why}")),
+            Some(why) => drop(writeln!(io::stderr(), "skipped: {why}")),
         }
     });
     if let Err(panic) = thread.join() {
