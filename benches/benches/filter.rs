@@ -2,6 +2,7 @@
 //!
 //! As one [`CidrSet`], which is how it is meant to be done, and as a rule each, which shows why.
 
+use brooklet_benches::Random;
 use brooklet_filter::{
     CidrSet, Direction, Filter, IpNet, Ipv4Net, Rules, Verdict, destination, destination_in,
 };
@@ -16,30 +17,17 @@ const NETWORKS: usize = 10_000;
 /// Addresses asked about in turn, so that neither caches nor branch predictors know the answer.
 const ADDRESSES: usize = 4096;
 
-/// A seeded source of numbers (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 32) as u32
-    }
-
-    /// A unicast address.
-    fn addr(&mut self) -> Ipv4Addr {
-        Ipv4Addr::from_bits((self.next() & 0x00ff_ffff) | (1 + self.next() % 223) << 24)
-    }
+/// A unicast address.
+fn addr(random: &mut Random) -> Ipv4Addr {
+    Ipv4Addr::from_bits((random.draw() & 0x00ff_ffff) | (1 + random.draw() % 223) << 24)
 }
 
 /// From /16 to /28, every length as often.
 fn networks(random: &mut Random) -> Vec<Ipv4Net> {
-    let length = |random: &mut Random| 16 + (random.next() % 13) as u8;
+    let length = |random: &mut Random| 16 + (random.draw() % 13) as u8;
     (0..NETWORKS)
         .map(|_| {
-            let (addr, length) = (random.addr(), length(random));
+            let (addr, length) = (addr(random), length(random));
             Ipv4Net::new(addr, length)
                 .expect("a length up to 28 is one")
                 .trunc()
@@ -50,13 +38,13 @@ fn networks(random: &mut Random) -> Vec<Ipv4Net> {
 /// Addresses inside the networks, and addresses outside all of them.
 fn addresses(random: &mut Random, networks: &[Ipv4Net], set: &CidrSet) -> [Vec<IpAddr>; 2] {
     let hits = (0..ADDRESSES).map(|_| {
-        let network = networks[random.next() as usize % networks.len()];
-        let host = random.next() & u32::from(network.hostmask());
+        let network = networks[random.draw() as usize % networks.len()];
+        let host = random.draw() & u32::from(network.hostmask());
         Ipv4Addr::from_bits(network.network().to_bits() | host).into()
     });
     let hits: Vec<IpAddr> = hits.collect();
     assert!(hits.iter().all(|addr| set.contains(*addr)));
-    let misses = std::iter::repeat_with(|| random.addr().into());
+    let misses = std::iter::repeat_with(|| addr(random).into());
     [
         hits,
         misses

@@ -243,17 +243,24 @@ impl Flow {
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
         let mut device = OnePacket::new(fixed.config.mtu, None, &mut port);
         let mut iface = interface(&mut device, now, 0);
-        // A place is reserved before smoltcp is asked: it forgets a fast retransmission, and with
-        // it the whole flight, when it finds none halfway.
+        // A place is reserved before smoltcp makes a packet: it forgets a fast retransmission, and
+        // with it the whole flight, when it finds none halfway.
+        let mut at = iface.poll_at(now, &self.sockets);
         let mut rounds = 0;
-        while rounds < QUOTA && device.outbound().reserve() {
-            rounds += 1;
-            if iface.poll_egress(now, &mut device, &mut self.sockets) == PollResult::None {
+        while at.is_some_and(|at| at <= now) {
+            if rounds == QUOTA {
+                device.outbound().wait();
                 break;
             }
-        }
-        if rounds == QUOTA {
-            port.wait();
+            if !device.outbound().reserve() {
+                break;
+            }
+            rounds += 1;
+            let made = iface.poll_egress(now, &mut device, &mut self.sockets);
+            at = iface.poll_at(now, &self.sockets);
+            if made == PollResult::None {
+                break;
+            }
         }
         drop(port);
         // With keepalive smoltcp itself finds that the peer is gone.
@@ -263,7 +270,6 @@ impl Flow {
         if self.waiting {
             return None; // called again when there is room
         }
-        let mut at = iface.poll_at(now, &self.sockets);
         if at.is_none() && self.connected && self.owes() {
             if self.socket().send_queue() == 0 {
                 return Some(self.finish_again(work));

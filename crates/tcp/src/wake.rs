@@ -50,6 +50,9 @@ impl Wakes {
 
     /// Wakes them all. No cell may be held.
     pub(crate) fn wake(&mut self) {
+        if self.0.is_empty() {
+            return; // most often; draining nothing is not free
+        }
         for waker in self.0.drain(..) {
             waker.wake();
         }

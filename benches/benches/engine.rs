@@ -1,0 +1,327 @@
+//! What a data packet costs the TCP engine beside other connections.
+//!
+//! ```text
+//! cargo bench -p brooklet-benches --bench engine
+//! ```
+//!
+//! A packet of 1,460 bytes, in sequence, goes the whole way: parsed, its checksum verified, given
+//! to the engine, settled, read by the application, and its acknowledgement taken and its buffer
+//! given back. Each packet is a batch of its own, which is the worst case: the driver takes up to
+//! 64 before it settles. All connections have been through a handshake and have carried a packet.
+//!
+//! Either one connection of them is busy and the others idle, or each packet is of a random one,
+//! so that what the engine knows of it has left the caches. Buffers are 4 KiB each way, for
+//! 100,000 connections to fit in memory (1 GiB).
+//!
+//! For comparison the same packets go to smoltcp with all sockets in one `SocketSet` and one
+//! `Interface::poll` a packet, which looks at every socket. 100,000 would take minutes.
+//!
+//! Packets are made in advance, 32 at a time, and no part of what is measured.
+
+use brooklet_benches::{Clients, MSS, Random, SERVER};
+use brooklet_cell::Sync;
+use brooklet_device::{OnePacket, Outbound, PacketBuf, TxQueue};
+use brooklet_packet::Headers;
+use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use futures_lite::AsyncRead;
+use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::wire::HardwareAddress;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+const BUFFER: usize = 4096;
+const MTU: usize = 1500;
+/// Packets that are made in advance: few enough to stay in the caches, as the driver's one
+/// inbound buffer does.
+const CHUNK: usize = 32;
+
+/// Something that takes in data packets.
+trait Stack {
+    /// Opens one more connection.
+    fn open(&mut self);
+    fn clients(&mut self) -> &mut Clients;
+    /// Takes in a packet of connection `n`, reads its data and sends the acknowledgement.
+    fn packet(&mut self, n: usize, packet: &mut [u8], headers: &Headers);
+}
+
+/// Which connection the next packet is of.
+#[derive(Clone, Copy)]
+enum Pattern {
+    OneBusy,
+    Random,
+}
+
+impl Pattern {
+    fn pick(self, random: &mut Random, flows: usize) -> usize {
+        match self {
+            Self::OneBusy => flows / 2,
+            Self::Random => random.below(flows),
+        }
+    }
+}
+
+fn engine(c: &mut Criterion) {
+    let mut group = group(c, "engine");
+    let mut stack = Brooklet::new();
+    for flows in [1, 100, 10_000, 100_000] {
+        for (name, pattern, verify) in [
+            ("one busy", Pattern::OneBusy, true),
+            ("random", Pattern::Random, true),
+            ("one busy, not verified", Pattern::OneBusy, false),
+            ("random, not verified", Pattern::Random, false),
+        ] {
+            let id = BenchmarkId::new(name, flows);
+            bench(&mut group, id, &mut stack, flows, pattern, verify);
+        }
+    }
+}
+
+fn shared_set(c: &mut Criterion) {
+    let mut group = group(c, "one smoltcp set");
+    let mut stack = SharedSet::new();
+    for flows in [1, 100, 10_000] {
+        for (name, pattern) in [("one busy", Pattern::OneBusy), ("random", Pattern::Random)] {
+            let id = BenchmarkId::new(name, flows);
+            bench(&mut group, id, &mut stack, flows, pattern, true);
+        }
+    }
+}
+
+criterion_group!(benches, engine, shared_set);
+criterion_main!(benches);
+
+fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1500));
+    group
+}
+
+/// Opens connections until there are `flows`, and lets each carry a packet.
+fn grow(stack: &mut impl Stack, flows: usize) {
+    let mut packet = Vec::new();
+    for n in stack.clients().count()..flows {
+        stack.open();
+        stack.clients().send(n, &mut packet);
+        let headers = Headers::parse(&packet).expect("just made");
+        stack.packet(n, &mut packet, &headers);
+    }
+}
+
+fn bench(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    stack: &mut impl Stack,
+    flows: usize,
+    pattern: Pattern,
+    verify: bool,
+) {
+    let mut random = Random(7);
+    let mut chunk = vec![(0, Vec::new()); CHUNK];
+    group.bench_function(id, |b| {
+        grow(stack, flows); // here, so that a bench which is not asked for costs nothing
+        b.iter_custom(|iterations| {
+            let mut time = Duration::ZERO;
+            let mut left = iterations as usize;
+            while left > 0 {
+                let chunk = &mut chunk[..left.min(CHUNK)];
+                left -= chunk.len();
+                for (n, packet) in chunk.iter_mut() {
+                    *n = pattern.pick(&mut random, flows);
+                    stack.clients().send(*n, packet);
+                }
+                let start = Instant::now();
+                for (n, packet) in chunk {
+                    let headers = Headers::parse(packet).expect("just made");
+                    assert!(!verify || headers.verify_checksum(packet));
+                    stack.packet(*n, packet, &headers);
+                }
+                time += start.elapsed();
+            }
+            time
+        });
+    });
+}
+
+/// The engine of brooklet-tcp.
+struct Brooklet {
+    // Dropped first: the streams then have nothing left to say.
+    engine: Engine<Sync>,
+    listener: TcpListener<Sync>,
+    streams: Vec<TcpStream<Sync>>,
+    clients: Clients,
+    data: [u8; MSS],
+}
+
+impl Brooklet {
+    fn new() -> Self {
+        let config = Config {
+            recv_buffer: BUFFER,
+            send_buffer: BUFFER,
+            max_connections: 100_000,
+            ..Config::default()
+        };
+        let (engine, listener, _) = Engine::new(config, Clock::new(Instant::now), [1, 2]);
+        Self {
+            engine,
+            listener,
+            streams: Vec::new(),
+            clients: Clients::default(),
+            data: [0; MSS],
+        }
+    }
+
+    fn handle(&mut self, mut packet: Vec<u8>) {
+        let headers = Headers::parse(&packet).expect("just made");
+        let now = Instant::now();
+        self.engine.handle_packet(now, &mut packet, &headers);
+        self.engine.settle(now);
+    }
+}
+
+impl Stack for Brooklet {
+    fn open(&mut self) {
+        let (n, syn) = self.clients.connect();
+        self.handle(syn);
+        assert!(poll(self.listener.accept()).is_pending());
+        let syn_ack = self.engine.poll_transmit().expect("a SYN-ACK");
+        let ack = self.clients.establish(n, &syn_ack);
+        self.engine.recycle(syn_ack);
+        self.handle(ack);
+        let Poll::Ready(Ok((stream, _))) = poll(self.listener.accept()) else {
+            panic!("no connection after the handshake");
+        };
+        self.streams.push(stream);
+    }
+
+    fn clients(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+
+    fn packet(&mut self, n: usize, packet: &mut [u8], headers: &Headers) {
+        let now = Instant::now();
+        self.engine.handle_packet(now, packet, headers);
+        self.engine.settle(now);
+
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = Pin::new(&mut self.streams[n]).poll_read(&mut cx, &mut self.data);
+        assert!(matches!(read, Poll::Ready(Ok(MSS))));
+
+        let ack = self.engine.poll_transmit().expect("an acknowledgement");
+        self.engine.recycle(ack);
+        assert!(self.engine.poll_transmit().is_none());
+    }
+}
+
+/// smoltcp as its examples use it: all sockets in one set.
+struct SharedSet {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    handles: Vec<SocketHandle>,
+    queue: Queue,
+    clients: Clients,
+    data: [u8; MSS],
+}
+
+impl SharedSet {
+    fn new() -> Self {
+        let mut queue = Queue(TxQueue::new(8));
+        let mut device = OnePacket::new(MTU, None, &mut queue);
+        let config = iface::Config::new(HardwareAddress::Ip);
+        let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::now());
+        interface.set_any_ip(true);
+        Self {
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            handles: Vec::new(),
+            queue,
+            clients: Clients::default(),
+            data: [0; MSS],
+        }
+    }
+}
+
+impl Stack for SharedSet {
+    fn open(&mut self) {
+        let mut socket = tcp::Socket::new(
+            tcp::SocketBuffer::new(vec![0; BUFFER]),
+            tcp::SocketBuffer::new(vec![0; BUFFER]),
+        );
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        socket.set_congestion_control(tcp::CongestionControl::None);
+        socket.listen(SERVER).expect("it is closed");
+        // A set of its own for the handshake: it would take as long as a data packet.
+        let mut alone = SocketSet::new(Vec::new());
+        let handle = alone.add(socket);
+        let (n, syn) = self.clients.connect();
+        poll_set(&mut self.interface, &mut alone, &mut self.queue, &syn);
+        let syn_ack = self.queue.0.pop().expect("a SYN-ACK");
+        let ack = self.clients.establish(n, &syn_ack);
+        poll_set(&mut self.interface, &mut alone, &mut self.queue, &ack);
+        let smoltcp::socket::Socket::Tcp(socket) = alone.remove(handle);
+        assert_eq!(socket.state(), tcp::State::Established);
+        self.handles.push(self.sockets.add(socket));
+    }
+
+    fn clients(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+
+    fn packet(&mut self, n: usize, packet: &mut [u8], _: &Headers) {
+        let Self {
+            interface,
+            sockets,
+            queue,
+            ..
+        } = self;
+        poll_set(interface, sockets, queue, packet);
+
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handles[n]);
+        assert_eq!(socket.recv_slice(&mut self.data), Ok(MSS));
+
+        let ack = queue.0.pop().expect("an acknowledgement");
+        queue.0.recycle(ack);
+        assert!(queue.0.is_empty());
+    }
+}
+
+/// Gives `packet` to smoltcp, and lets it send what it has to.
+fn poll_set(
+    interface: &mut Interface,
+    sockets: &mut SocketSet<'static>,
+    queue: &mut Queue,
+    packet: &[u8],
+) {
+    let mut device = OnePacket::new(MTU, Some(packet), queue);
+    interface.poll(smoltcp::time::Instant::now(), &mut device, sockets);
+}
+
+/// The outbound queue without a cell around it.
+struct Queue(TxQueue);
+
+impl Outbound for &mut Queue {
+    fn reserve(&mut self) -> bool {
+        self.0.has_room()
+    }
+
+    fn buffer(&mut self) -> PacketBuf {
+        self.0.buffer()
+    }
+
+    fn push(&mut self, packet: PacketBuf) {
+        self.0.push(packet).expect("each is taken at once");
+    }
+}
+
+/// Polls once.
+fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
