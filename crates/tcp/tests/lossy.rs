@@ -2,6 +2,7 @@
 //!
 //! Every transfer must end, every byte must be right, and the close must complete on both sides.
 //! A run is replayed by its seed, which every failure names.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
