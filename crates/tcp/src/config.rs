@@ -3,7 +3,8 @@ use std::time::Duration;
 /// What an [`Engine`](crate::Engine) is built with.
 ///
 /// A value that cannot work is replaced by the nearest that can: a limit of 0 by 1, an MTU below
-/// 576 by that, a buffer below 2 KiB or above 1 GiB by those.
+/// 576 by that, a buffer below 2 KiB or above 1 GiB by those, a time above 10 years by that, and a
+/// keepalive below a second by that.
 ///
 /// ```
 /// use brooklet_tcp::Config;
@@ -78,6 +79,8 @@ impl Config {
     pub(crate) fn usable(self) -> Self {
         // smoltcp's largest window, and a buffer below a segment would only ever probe.
         let buffer = |bytes: usize| bytes.clamp(2048, 1 << 30);
+        // Moments that far off can still be added to.
+        let time = |time: Duration| time.min(Duration::from_secs(10 * 365 * 86_400));
         Self {
             mtu: self.mtu.clamp(576, 65_535),
             recv_buffer: buffer(self.recv_buffer),
@@ -85,6 +88,13 @@ impl Config {
             max_connections: self.max_connections.max(1),
             backlog: self.backlog.max(1),
             handshakes: self.handshakes.max(1),
+            handshake_timeout: time(self.handshake_timeout),
+            user_timeout: self.user_timeout.map(time),
+            keepalive: self
+                .keepalive
+                .map(|interval| time(interval).max(Duration::from_secs(1))),
+            orphan_timeout: time(self.orphan_timeout),
+            time_wait: time(self.time_wait),
             ..self
         }
     }

@@ -490,10 +490,17 @@ fn limits_that_cannot_work_are_mended() {
         backlog: 0,
         handshakes: 0,
         outbound_packets: 0,
+        handshake_timeout: Duration::MAX,
+        user_timeout: Some(Duration::MAX),
+        keepalive: Some(Duration::ZERO),
+        orphan_timeout: Duration::MAX,
+        time_wait: Duration::MAX,
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     peer.send(&mut host, b"small");
     assert_eq!(read(&stream).unwrap(), b"small");
+    drop(stream);
+    host.pass(SECOND);
 }
