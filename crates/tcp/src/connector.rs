@@ -1,9 +1,9 @@
 use crate::context::Context;
 use crate::error::stack_closed;
-use crate::flow::Flow;
+use crate::flow::{Flow, unaddressable};
 use crate::{Stats, TcpStream};
 use brooklet_cell::{Flavor, Shared};
-use brooklet_packet::FlowKey;
+use brooklet_packet::{FlowKey, is_unicast};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -57,6 +57,10 @@ impl<F: Flavor> Connector<F> {
                 format!("{from} and {to} are of different families; use two of one"),
             )
         })?;
+        let usable = |end: SocketAddr| is_unicast(end.ip()) && end.port() != 0;
+        if !usable(from) || !usable(to) || from == to {
+            return Err(unaddressable());
+        }
         let now = self.context.now();
         let fixed = &self.context.fixed;
         let mut flow = Flow::active(key, fixed, now)?;
@@ -65,7 +69,9 @@ impl<F: Flavor> Connector<F> {
         self.context.table.with(|table| {
             if table.gone {
                 Err(stack_closed())
-            } else if table.stats.connections as usize >= fixed.config.max_connections {
+            } else if (table.stats.connections + table.stats.requests) as usize
+                >= fixed.config.max_connections
+            {
                 Err(io::Error::new(
                     io::ErrorKind::OutOfMemory,
                     "max_connections is reached",

@@ -92,7 +92,9 @@ impl<F: Flavor> Engine<F> {
         let Some(tcp) = headers.tcp() else { return };
         let key = headers.key();
         let packet = &mut packet[..headers.total_len()];
-        match self.context.table.with(|table| table.route(key, tcp)) {
+        let payload = !headers.payload_range().is_empty();
+        let route = |table: &mut Table<F>| table.route(key, tcp, payload);
+        match self.context.table.with(route) {
             Route::Flow(flow) => self.deliver(now, &flow, packet, headers),
             Route::Request => self.keep(now, packet, headers, tcp.seq),
             Route::Acknowledge { seq, ack } => {
@@ -134,7 +136,8 @@ impl<F: Flavor> Engine<F> {
 
     fn keep(&mut self, now: Instant, packet: &mut [u8], headers: &Headers, isn: u32) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some((syn, _)) = plain(&mut scratch, packet, headers) {
+        if let Some((syn, headers)) = plain(&mut scratch, packet, headers) {
+            let syn = segment::without_data(syn, &headers);
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
             self.context
                 .table

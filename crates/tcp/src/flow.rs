@@ -8,8 +8,9 @@ use self::ending::Orphan;
 
 use crate::context::{Fixed, Work};
 use crate::error::End;
-use crate::guard::Guard;
+use crate::guard::{Admission, Guard};
 use crate::hub::Port;
+use crate::segment;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound};
@@ -26,6 +27,9 @@ const QUOTA: usize = 64;
 
 /// How long to leave alone a socket that says it has work and does none; doubles each time.
 const BACK_OFF: Duration = Duration::from_millis(10);
+
+/// Challenge acknowledgements are at least so far apart (RFC 5961, 7).
+const CHALLENGE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Flow {
     sockets: SocketSet<'static>,
@@ -59,6 +63,7 @@ pub(crate) struct Flow {
     back_off: u32,
     /// When the FIN is sent again from here, and how long that was waited for.
     fin_again: Option<(Instant, Duration)>,
+    challenged_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for Flow {
@@ -110,7 +115,8 @@ impl Flow {
         // asked now and then; otherwise time is kept here, and only while the peer owes an answer.
         if let Some(keepalive) = config.keepalive {
             socket.set_keep_alive(Some(keepalive.into()));
-            socket.set_timeout(config.user_timeout.map(Into::into));
+            // It counts from the last word of the peer, not from the first question.
+            socket.set_timeout(config.user_timeout.map(|time| (keepalive + time).into()));
         }
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
@@ -136,6 +142,7 @@ impl Flow {
             detached: false,
             back_off: 0,
             fin_again: None,
+            challenged_at: None,
         }
     }
 
@@ -164,8 +171,19 @@ impl Flow {
         }
         self.owed_since = None; // the peer is there
         let before = self.state();
-        let queued = self.socket().recv_queue();
-        self.guard.admit(packet, headers, tcp, queued);
+        let received = self.received();
+        let synchronized = !matches!(
+            before,
+            State::Closed | State::Listen | State::SynSent | State::SynReceived
+        );
+        match self
+            .guard
+            .admit(packet, headers, tcp, received, synchronized)
+        {
+            Admission::Granted => {}
+            Admission::Refused => return,
+            Admission::Challenged => return self.challenge(work),
+        }
 
         let fixed = &*work.context.fixed;
         // The seed decides our initial sequence number, and nothing else.
@@ -193,6 +211,30 @@ impl Flow {
         if self.orphan.is_some() || self.read_shut {
             self.discard();
         }
+    }
+
+    /// How far the peer's numbers have come beyond what has been read: what waits, and the FIN.
+    fn received(&mut self) -> usize {
+        let fin = matches!(
+            self.state(),
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        );
+        self.socket().recv_queue() + usize::from(fin)
+    }
+
+    /// Tells the peer where this connection is (RFC 5961, 3.2 and 4.2), once a second at most.
+    fn challenge<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        if self
+            .challenged_at
+            .is_some_and(|at| work.now < at + CHALLENGE)
+        {
+            return;
+        }
+        self.challenged_at = Some(work.now);
+        let mut ack = Vec::new();
+        segment::write_ack(&mut ack, self.key.reversed(), self.guard.present());
+        let driver = work.context.hub.with(|hub| hub.push(ack.into(), false));
+        work.wakes.extend(driver);
     }
 
     /// Sends what there is to send, wakes who can go on, and arms the next deadline. Every piece
@@ -291,11 +333,11 @@ impl Flow {
     /// Whether the peer has something to acknowledge.
     fn owes(&mut self) -> bool {
         let socket = self.socket();
-        let finishing = matches!(
-            socket.state(),
-            State::FinWait1 | State::Closing | State::LastAck
-        );
-        finishing || socket.send_queue() > 0
+        match socket.state() {
+            State::Closed => false,
+            State::FinWait1 | State::Closing | State::LastAck => true,
+            _ => socket.send_queue() > 0,
+        }
     }
 
     fn wake_tasks(&mut self, wakes: &mut Wakes) {
@@ -309,10 +351,10 @@ impl Flow {
         let room = socket.send_capacity() - socket.send_queue();
         let writable = over || !socket.may_send() || room * 4 >= socket.send_capacity();
         if readable {
-            wakes.extend(self.reader.take());
+            self.reader.drain_into(wakes);
         }
         if writable {
-            wakes.extend(self.writer.take());
+            self.writer.drain_into(wakes);
         }
     }
 
@@ -363,7 +405,7 @@ fn interface<O: Outbound>(
     iface
 }
 
-fn unaddressable() -> io::Error {
+pub(crate) fn unaddressable() -> io::Error {
     io::Error::new(
         io::ErrorKind::AddrNotAvailable,
         "both ends need a unicast address of one family and a port other than 0",

@@ -21,8 +21,25 @@ pub(crate) struct Guard {
     /// The last acknowledgement and window sent.
     acked: u32,
     told: u16,
-    /// The furthest acknowledgement that came.
+    /// The furthest acknowledgement of something sent, and the window last seen with it.
     peer_acked: Option<u32>,
+    peer_window: u16,
+    /// Sequence number after the last byte sent, except to probe a closed window.
+    flight: Option<u32>,
+    /// smoltcp has been shown a closed window.
+    shut: bool,
+    /// Something other than a SYN has been acknowledged, so that smoltcp's window is a real one.
+    opened: bool,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// smoltcp must not see it.
+    Refused,
+    /// Nor this one, which is answered with an acknowledgement (RFC 5961).
+    Challenged,
 }
 
 /// What may come.
@@ -85,6 +102,11 @@ impl Guard {
         if self.next.is_none_or(|next| after(end, next)) {
             self.next = Some(end);
         }
+        let probe = self.shut && tcp.payload().len() <= 1;
+        if !probe && self.flight.is_none_or(|flight| after(end, flight)) {
+            self.flight = Some(end);
+        }
+        self.opened |= tcp.ack() && !tcp.syn();
         if !tcp.ack() {
             return;
         }
@@ -118,51 +140,72 @@ impl Guard {
         Some((self.next?.wrapping_sub(1), self.acked, self.told))
     }
 
+    /// Sequence number, acknowledgement and window of an acknowledgement sent now.
+    pub(crate) fn present(&self) -> (u32, u32, u16) {
+        (self.next.unwrap_or(0), self.acked, self.told)
+    }
+
     /// What the peer would say if it only repeated itself: its sequence number, which comes after
-    /// the `queued` bytes that wait to be read, and its acknowledgement.
-    pub(crate) fn repetition(&self, queued: usize) -> Option<(u32, u32)> {
+    /// the `received` numbers that nobody has read, and its acknowledgement.
+    pub(crate) fn repetition(&self, received: usize) -> Option<(u32, u32)> {
         let next = self
             .start?
             .wrapping_add(self.consumed)
-            .wrapping_add(queued as u32);
+            .wrapping_add(received as u32);
         Some((next, self.peer_acked?))
     }
 
-    /// Looks at a packet of the peer and mends what smoltcp would take wrongly. `queued` is what
-    /// waits in the receive buffer. The TCP checksum, already verified, is not kept up to date.
+    /// Looks at a packet of the peer and mends what smoltcp would take wrongly. `received` is what
+    /// waits in the receive buffer, and the FIN behind it; `synchronized` is whether the handshake
+    /// is done. The TCP checksum, already verified, is not kept up to date.
     pub(crate) fn admit(
         &mut self,
         packet: &mut [u8],
         headers: &Headers,
         tcp: TcpHeader,
-        queued: usize,
-    ) {
+        received: usize,
+        synchronized: bool,
+    ) -> Admission {
         let flags = tcp.flags;
         let transport = headers.transport_range();
         if flags.syn() {
-            if flags.ack() && self.start.is_none() {
+            if flags.ack() && self.start.is_none() && self.next == Some(tcp.ack) {
                 self.begin(tcp.seq);
                 let options = TcpPacket::new_unchecked(&packet[transport]);
                 if window_scale(options.options()).is_none() {
                     self.shift = 0;
                 }
+                return Admission::Granted;
             }
-            return;
-        }
-        let (Some(start), Some(window)) = (self.start, self.window) else {
-            return;
-        };
-        if flags.rst() {
-            return;
-        }
-        if flags.ack() && self.peer_acked.is_none_or(|acked| after(tcp.ack, acked)) {
-            self.peer_acked = Some(tcp.ack);
+            // A client that started anew resets the old connection once it learns of it.
+            return match synchronized {
+                true => Admission::Challenged,
+                false => Admission::Granted,
+            };
         }
         let payload = headers.payload_range().len() as u32;
+        let (Some(start), Some(window)) = (self.start, self.window) else {
+            // Before its first acknowledgement smoltcp takes more than its buffer holds.
+            return match self.start.is_some() && payload > 0 {
+                true => Admission::Refused,
+                false => Admission::Granted,
+            };
+        };
         let next = start
             .wrapping_add(self.consumed)
-            .wrapping_add(queued as u32);
+            .wrapping_add(received as u32);
         let end = tcp.seq.wrapping_add(payload);
+        if flags.rst() {
+            return Admission::Granted;
+        }
+        if payload > 0 && !self.opened && after(end, window.edge) {
+            // smoltcp reads the window of its SYN as a scaled one, and would take data for which
+            // its buffer has no place.
+            return Admission::Refused;
+        }
+        if flags.ack() {
+            self.acknowledged(packet, headers, tcp, next, window);
+        }
         if payload == 0 && !flags.fin() {
             // A peer that has filled the window, or sent one byte more to probe it, acknowledges
             // from past the edge, and smoltcp drops that whole: where both directions are full,
@@ -179,8 +222,54 @@ impl Guard {
             // would be lost and the reader told that all came. The peer sends the FIN again.
             rewrite(packet, headers, |p| p.set_fin(false));
         }
+        Admission::Granted
+    }
+
+    /// Looks at acknowledgement and window of a packet whose data is expected at `next`.
+    fn acknowledged(
+        &mut self,
+        packet: &mut [u8],
+        headers: &Headers,
+        tcp: TcpHeader,
+        next: u32,
+        window: Window,
+    ) {
+        let payload = headers.payload_range().len() as u32;
+        let end = tcp.seq.wrapping_add(payload);
+        let sent = self.next.is_some_and(|sent| !after(tcp.ack, sent));
+        let acceptable = !after(next, end) && !after(tcp.seq, window.told.wrapping_add(1));
+        if !sent || !acceptable {
+            return;
+        }
+        match self.peer_acked {
+            Some(acked) if after(acked, tcp.ack) => {
+                // It was sent before another that overtook it. smoltcp drops data with an old
+                // acknowledgement, which is good data (RFC 9293, 3.10.7.4).
+                if acked.wrapping_sub(tcp.ack) < OLD && (payload > 0 || tcp.flags.fin()) {
+                    let shown = self.peer_window;
+                    rewrite(packet, headers, |p| {
+                        p.set_ack_number(TcpSeqNumber(acked as i32));
+                        p.set_window_len(shown);
+                    });
+                }
+                return;
+            }
+            _ => self.peer_acked = Some(tcp.ack),
+        }
+        let mut shown = tcp.window;
+        if shown == 0 && self.flight.is_some_and(|flight| after(flight, tcp.ack)) {
+            // With data under way smoltcp would neither send that again nor probe. A window of
+            // one unit keeps its timer running, and what it sends then is probe enough.
+            shown = 1;
+            rewrite(packet, headers, |p| p.set_window_len(shown));
+        }
+        self.peer_window = shown;
+        self.shut = shown == 0;
     }
 }
+
+/// Acknowledgements further back than this are not late but wrong (RFC 5961, 5).
+const OLD: u32 = 1 << 24;
 
 fn rewrite(packet: &mut [u8], headers: &Headers, f: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
     f(&mut TcpPacket::new_unchecked(

@@ -136,13 +136,17 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
         if !self.reserved {
             let (hub, key) = (self.hub, self.key);
             let waiting = &mut *self.waiting;
-            self.reserved = hub.with(|hub| {
+            let (reserved, driver) = hub.with(|hub| {
                 let reserved = hub.queue.reserve();
                 if !reserved && !std::mem::replace(waiting, true) {
                     hub.queue.wait(key);
                 }
-                reserved
+                // Places that others have reserved and do not use come back without a word.
+                let call = !reserved && hub.queue.callable() > 0;
+                (reserved, if call { hub.awake() } else { None })
             });
+            self.reserved = reserved;
+            self.wakes.extend(driver);
         }
         self.reserved
     }

@@ -1,10 +1,34 @@
-use brooklet_packet::FlowKey;
+use brooklet_packet::{FlowKey, Headers};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::wire::{
+    IPV6_HEADER_LEN, IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket,
+    TcpRepr, TcpSeqNumber,
+};
+
+/// The packet up to its data, with an IP header that says so. Data in a SYN is not taken, so it is
+/// not kept either. The TCP checksum, already verified, is not kept up to date.
+pub(crate) fn without_data<'a>(packet: &'a mut [u8], headers: &Headers) -> &'a [u8] {
+    let len = headers.payload_range().start;
+    let packet = &mut packet[..len];
+    // No header is longer than its length field can say.
+    if headers.key().is_ipv6() {
+        Ipv6Packet::new_unchecked(&mut *packet).set_payload_len((len - IPV6_HEADER_LEN) as u16);
+    } else {
+        let mut ip = Ipv4Packet::new_unchecked(&mut *packet);
+        ip.set_total_len(len as u16);
+        ip.fill_checksum();
+    }
+    packet
+}
 
 /// Writes a bare acknowledgement from the source of `key` to its destination, with a window of 0.
 pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, seq: u32, ack: u32) {
     write(out, key, TcpControl::None, (seq, ack, 0));
+}
+
+/// Writes a bare acknowledgement with a window.
+pub(crate) fn write_ack(out: &mut Vec<u8>, key: FlowKey, numbers: (u32, u32, u16)) {
+    write(out, key, TcpControl::None, numbers);
 }
 
 /// Writes the end of a stream.

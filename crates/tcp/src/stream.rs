@@ -106,7 +106,10 @@ impl<F: Flavor> TcpStream<F> {
             }
             let socket = flow.socket();
             let received = if peek {
-                socket.peek_slice(buf)
+                // By itself it does not say that the end has come.
+                socket
+                    .recv_slice(&mut [])
+                    .and_then(|_| socket.peek_slice(buf))
             } else {
                 socket.recv_slice(buf)
             };
@@ -191,11 +194,9 @@ impl<F: Flavor> TcpStream<F> {
             }
             flow.settle(work);
             // Reads end by our own decision, which smoltcp does not know of.
-            work.wakes.extend(if flow.read_shut {
-                flow.reader.take()
-            } else {
-                None
-            });
+            if flow.read_shut {
+                flow.reader.drain_into(&mut work.wakes);
+            }
             Ok(())
         })
     }

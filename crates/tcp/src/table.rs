@@ -102,7 +102,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Decides where a packet goes. Its checksum is good.
-    pub(crate) fn route(&mut self, key: FlowKey, tcp: TcpHeader) -> Route<F> {
+    pub(crate) fn route(&mut self, key: FlowKey, tcp: TcpHeader, payload: bool) -> Route<F> {
         let flags = tcp.flags;
         let impossible = flags.syn() && (flags.fin() || flags.rst());
         if impossible || !(flags.syn() || flags.ack() || flags.rst()) {
@@ -133,7 +133,9 @@ impl<F: Flavor> Table<F> {
                     self.entries.remove(&key);
                     return self.fresh(key);
                 }
-                if flags.rst() {
+                // A bare acknowledgement is not answered with another: two ends that both wait
+                // here would never stop.
+                if flags.rst() || !(payload || flags.fin() || flags.syn()) {
                     return Route::Done;
                 }
                 Route::Acknowledge {
@@ -169,17 +171,24 @@ impl<F: Flavor> Table<F> {
         config: &Config,
         wakes: &mut Wakes,
     ) {
-        if let Some(Entry::Request(request)) = self.entries.get_mut(&key) {
-            // Whoever holds the old request answers the new one.
-            request.isn = isn;
-            request.syn = syn.into();
-            return;
+        match self.entries.get_mut(&key) {
+            Some(Entry::Request(request)) => {
+                // Whoever holds the old request answers the new one.
+                request.isn = isn;
+                request.syn = syn.into();
+                return;
+            }
+            // A connection was begun from here since the packet was routed.
+            Some(Entry::Flow(_)) => return,
+            _ => {}
         }
         if self.stats.connections as usize >= config.max_connections {
             self.stats.table_full += 1;
             return;
         }
-        if self.stats.requests as usize >= config.backlog {
+        // Each request has its place among the connections, so that it can be accepted.
+        let held = (self.stats.requests + self.stats.connections) as usize;
+        if self.stats.requests as usize >= config.backlog || held >= config.max_connections {
             while let Some((_, key, id)) = self.expiry.pop_front() {
                 if self.is_request(key, id) {
                     self.remove_request(key);
@@ -209,7 +218,7 @@ impl<F: Flavor> Table<F> {
 
     /// Keeps the queues from filling with requests that have long been answered.
     fn forget_answered(&mut self, backlog: usize) {
-        if self.expiry.len() > 2 * backlog + 64 {
+        if self.expiry.len().max(self.offers.len()) > 2 * backlog + 64 {
             let entries = &self.entries;
             let live = |key: &FlowKey, id: u64| matches!(entries.get(key), Some(Entry::Request(request)) if request.id == id);
             self.expiry.retain(|(_, key, id)| live(key, *id));
@@ -437,5 +446,30 @@ impl<F: Flavor> Table<F> {
         self.ready.clear();
         self.expiry.clear();
         self.time_waits.clear();
+    }
+}
+
+#[cfg(all(test, feature = "sync"))]
+mod tests {
+    use super::*;
+    use brooklet_cell::Sync;
+
+    #[test]
+    fn requests_that_nobody_looks_at_leave_nothing_behind() {
+        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
+        let now = Instant::now();
+        let config = Config {
+            backlog: 4,
+            ..Config::default()
+        };
+        let mut table = Table::<Sync>::new();
+        let mut wakes = Wakes::default();
+        for n in 0..10_000u16 {
+            let key = FlowKey::new(([10, 0, 0, 1], n).into(), ([10, 0, 0, 2], 80).into()).unwrap();
+            table.request(key, 0, &[], now, &config, &mut wakes);
+        }
+        assert_eq!(table.stats.requests, 4);
+        assert!(table.offers.len() < 200, "{} offers", table.offers.len());
+        assert!(table.expiry.len() < 200, "{} expiries", table.expiry.len());
     }
 }

@@ -1,20 +1,38 @@
 use std::task::{Context, Waker};
 
-/// One task that waits. A second one takes its place and wakes it, so that none is forgotten.
+/// Tasks that wait for one connection: as a rule one, and a few more without being put out of
+/// their places. Two that did that to each other would keep each other awake for ever.
 #[derive(Debug, Default)]
-pub(crate) struct WakerSlot(Option<Waker>);
+pub(crate) struct WakerSlot {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+/// Tasks that wait at a time for one connection. One more takes the place of another, which is
+/// woken and comes back.
+const TASKS: usize = 16;
 
 impl WakerSlot {
-    /// Registers the task of `cx`, and leaves who was there before in `wakes`.
+    /// Registers the task of `cx`, and leaves who loses its place to it in `wakes`.
     pub(crate) fn register(&mut self, cx: &Context<'_>, wakes: &mut Wakes) {
-        match &self.0 {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => wakes.extend(self.0.replace(cx.waker().clone())),
+        let waker = cx.waker();
+        match &self.first {
+            None => self.first = Some(waker.clone()),
+            Some(first) if first.will_wake(waker) => {}
+            Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
+            Some(_) => {
+                if self.others.len() + 1 >= TASKS {
+                    wakes.extend([self.others.remove(0)]);
+                }
+                self.others.push(waker.clone());
+            }
         }
     }
 
-    pub(crate) fn take(&mut self) -> Option<Waker> {
-        self.0.take()
+    /// Empties it into `wakes`.
+    pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.first.take());
+        wakes.extend(self.others.drain(..));
     }
 }
 
@@ -76,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_task_wakes_the_first_and_the_same_task_nobody() {
+    fn several_tasks_wait_side_by_side_and_each_once() {
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let (a, b) = (Waker::from(first.clone()), Waker::from(second.clone()));
         let mut slot = WakerSlot::default();
@@ -86,10 +104,12 @@ mod tests {
         wakes.wake();
         assert_eq!(first.0.load(Ordering::SeqCst), 0);
         slot.register(&Context::from_waker(&b), &mut wakes);
+        slot.register(&Context::from_waker(&b), &mut wakes);
+        wakes.wake();
+        assert_eq!(first.0.load(Ordering::SeqCst), 0, "put out of its place");
+        slot.drain_into(&mut wakes);
         wakes.wake();
         assert_eq!(first.0.load(Ordering::SeqCst), 1);
-        wakes.extend(slot.take());
-        wakes.wake();
         assert_eq!(second.0.load(Ordering::SeqCst), 1);
     }
 }

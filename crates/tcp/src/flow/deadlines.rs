@@ -54,16 +54,18 @@ impl Flow {
         {
             self.end.get_or_insert(End::TimedOut);
             self.socket().abort();
+            // The reset may have to wait for room; a deadline that has passed must not stay.
+            self.handshake_by = None;
         }
         let timeout = work.context.fixed.config.orphan_timeout;
         let queued = self.socket().send_queue();
         if let Some(orphan) = &mut self.orphan
             && orphan.check <= work.now
         {
-            if queued > 0 && queued < orphan.queued {
-                orphan.queued = queued;
-                orphan.check = work.now + timeout;
-            } else {
+            let progress = queued > 0 && queued < orphan.queued;
+            orphan.queued = queued;
+            orphan.check = work.now + timeout;
+            if !progress {
                 self.socket().abort();
             }
         }

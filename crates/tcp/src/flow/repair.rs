@@ -42,8 +42,8 @@ impl Flow {
         fixed: &Fixed,
         now: smoltcp::time::Instant,
     ) -> Option<smoltcp::time::Instant> {
-        let queued = self.socket().recv_queue();
-        let (seq, ack) = self.guard.repetition(queued)?;
+        let received = self.received();
+        let (seq, ack) = self.guard.repetition(received)?;
         let mut word = Vec::new();
         segment::acknowledge(&mut word, self.key, seq, ack);
         let mut device = OnePacket::new(fixed.config.mtu, Some(&word), NoRoom);
