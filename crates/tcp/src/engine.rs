@@ -99,7 +99,7 @@ impl<F: Flavor> Engine<F> {
             Route::Request => self.keep(now, packet, headers, tcp.seq),
             Route::Acknowledge { seq, ack } => {
                 let mut reply = Vec::new();
-                segment::acknowledge(&mut reply, key.reversed(), seq, ack);
+                segment::acknowledge(&mut reply, key.reversed(), (seq, ack, 0));
                 self.reply(reply);
             }
             Route::Reset => {

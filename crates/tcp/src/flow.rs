@@ -232,7 +232,7 @@ impl Flow {
         }
         self.challenged_at = Some(work.now);
         let mut ack = Vec::new();
-        segment::write_ack(&mut ack, self.key.reversed(), self.guard.present());
+        segment::acknowledge(&mut ack, self.key.reversed(), self.guard.present());
         let driver = work.context.hub.with(|hub| hub.push(ack.into(), false));
         work.wakes.extend(driver);
     }

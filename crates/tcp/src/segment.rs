@@ -21,13 +21,9 @@ pub(crate) fn without_data<'a>(packet: &'a mut [u8], headers: &Headers) -> &'a [
     packet
 }
 
-/// Writes a bare acknowledgement from the source of `key` to its destination, with a window of 0.
-pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, seq: u32, ack: u32) {
-    write(out, key, TcpControl::None, (seq, ack, 0));
-}
-
-/// Writes a bare acknowledgement with a window.
-pub(crate) fn write_ack(out: &mut Vec<u8>, key: FlowKey, numbers: (u32, u32, u16)) {
+/// Writes a bare acknowledgement from the source of `key` to its destination: sequence number,
+/// acknowledgement and window.
+pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, numbers: (u32, u32, u16)) {
     write(out, key, TcpControl::None, numbers);
 }
 
@@ -85,7 +81,7 @@ mod tests {
         ] {
             let key = FlowKey::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
             let mut out = Vec::new();
-            acknowledge(&mut out, key, 7, 0xffff_fff0);
+            acknowledge(&mut out, key, (7, 0xffff_fff0, 0));
             let packet = Packet::parse(&out).unwrap();
             assert!(packet.verify_checksum());
             assert_eq!(packet.key(), key);

@@ -9,19 +9,6 @@ use std::net::Shutdown;
 use std::time::Duration;
 use support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn host() -> Host {
-    Host::new(Config::default())
-}
-
-fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
-    let mut buf = vec![0; 256 * 1024];
-    let n = now(stream.read(&mut buf))?;
-    buf.truncate(n);
-    Ok(buf)
-}
-
 #[test]
 fn echo_over_both_families() {
     for (from, to) in [(CLIENT, SERVER), ("[fd00::2]:40000", "[2001:db8::1]:80")] {

@@ -14,8 +14,6 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use support::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// A queue of two packets, filled by answers to strangers.
 fn fill_the_queue(host: &mut Host) {
     for n in 1..=2 {

@@ -3,23 +3,9 @@
 mod support;
 
 use brooklet_tcp::Config;
-use futures_lite::{AsyncReadExt, StreamExt};
+use futures_lite::StreamExt;
 use std::io::ErrorKind;
-use std::time::Duration;
 use support::*;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn host() -> Host {
-    Host::new(Config::default())
-}
-
-fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
-    let mut buf = vec![0; 256 * 1024];
-    let n = now(stream.read(&mut buf))?;
-    buf.truncate(n);
-    Ok(buf)
-}
 
 #[test]
 fn a_syn_sent_again_is_one_request() {

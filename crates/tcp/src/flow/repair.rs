@@ -45,7 +45,7 @@ impl Flow {
         let received = self.received();
         let (seq, ack) = self.guard.repetition(received)?;
         let mut word = Vec::new();
-        segment::acknowledge(&mut word, self.key, seq, ack);
+        segment::acknowledge(&mut word, self.key, (seq, ack, 0));
         let mut device = OnePacket::new(fixed.config.mtu, Some(&word), NoRoom);
         let mut iface = interface(&mut device, now, 0);
         iface.poll_ingress_single(now, &mut device, &mut self.sockets);

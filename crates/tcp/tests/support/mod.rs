@@ -13,6 +13,7 @@
 use brooklet_cell::Sync;
 use brooklet_packet::{FlowKey, Headers, Packet, TcpFlags};
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
+use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 use std::future::Future;
@@ -49,6 +50,21 @@ pub fn pends<T>(future: impl Future<Output = T>) -> bool {
     pin!(future)
         .poll(&mut Context::from_waker(Waker::noop()))
         .is_pending()
+}
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+/// A stack with the defaults.
+pub fn host() -> Host {
+    Host::new(Config::default())
+}
+
+/// What there is to read, at once.
+pub fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
+    let mut buf = vec![0; 256 * 1024];
+    let n = now(stream.read(&mut buf))?;
+    buf.truncate(n);
+    Ok(buf)
 }
 
 /// A stack.
