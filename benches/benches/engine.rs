@@ -22,7 +22,7 @@ use brooklet_benches::{Clients, MSS, Random, SERVER};
 use brooklet_cell::Sync;
 use brooklet_device::{OnePacket, Outbound, PacketBuf, TxQueue};
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
+use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpOptions, TcpStream};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_lite::AsyncRead;
@@ -163,8 +163,11 @@ struct Brooklet {
 impl Brooklet {
     fn new() -> Self {
         let config = Config {
-            recv_buffer: BUFFER,
-            send_buffer: BUFFER,
+            options: TcpOptions {
+                recv_buffer: BUFFER,
+                send_buffer: BUFFER,
+                ..TcpOptions::default()
+            },
             max_connections: 100_000,
             ..Config::default()
         };

@@ -63,7 +63,7 @@ impl<F: Flavor> Connector<F> {
         }
         let now = self.context.now();
         let fixed = &self.context.fixed;
-        let mut flow = Flow::active(key, fixed, now)?;
+        let mut flow = Flow::active(key, &fixed.config.options, fixed, now)?;
         flow.handles = 1;
         let flow = Shared::new(flow);
         self.context.table.with(|table| {

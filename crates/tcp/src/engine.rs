@@ -1,7 +1,8 @@
 use crate::context::{Context, Fixed};
 use crate::flow::Flow;
 use crate::hub::Hub;
-use crate::segment;
+use crate::segment::{self, Segment};
+use crate::syn::Syn;
 use crate::table::{Route, Table};
 use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener};
@@ -96,11 +97,14 @@ impl<F: Flavor> Engine<F> {
         let route = |table: &mut Table<F>| table.route(key, tcp, payload);
         match self.context.table.with(route) {
             Route::Flow(flow) => self.deliver(now, &flow, packet, headers),
-            Route::Request => self.keep(now, packet, headers, tcp.seq),
+            Route::Request => self.keep(now, packet, headers),
             Route::Acknowledge { seq, ack } => {
-                let mut reply = Vec::new();
-                segment::acknowledge(&mut reply, key.reversed(), (seq, ack, 0));
-                self.reply(reply);
+                let ack = Segment {
+                    seq,
+                    ack: Some(ack),
+                    ..Segment::default()
+                };
+                self.reply(ack.packet(key.reversed()));
             }
             Route::Reset => {
                 let mut reply = Vec::new();
@@ -134,14 +138,16 @@ impl<F: Flavor> Engine<F> {
         }
     }
 
-    fn keep(&mut self, now: Instant, packet: &mut [u8], headers: &Headers, isn: u32) {
+    fn keep(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some((syn, headers)) = plain(&mut scratch, packet, headers) {
+            let Some(tcp) = headers.tcp() else { return };
+            let facts = Syn::parse(syn, &headers, tcp);
             let syn = segment::without_data(syn, &headers);
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
             self.context
                 .table
-                .with(|table| table.request(headers.key(), isn, syn, now, config, wakes));
+                .with(|table| table.request(headers.key(), facts, syn, now, config, wakes));
         }
         self.scratch = scratch;
     }

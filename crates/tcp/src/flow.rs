@@ -6,11 +6,13 @@ mod repair;
 
 use self::ending::Orphan;
 
+use crate::TcpOptions;
 use crate::context::{Fixed, Work};
 use crate::error::End;
 use crate::guard::{Admission, Guard};
 use crate::hub::Port;
-use crate::segment;
+use crate::segment::Segment;
+use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound};
@@ -64,6 +66,9 @@ pub(crate) struct Flow {
     /// When the FIN is sent again from here, and how long that was waited for.
     fin_again: Option<(Instant, Duration)>,
     challenged_at: Option<Instant>,
+    /// The SYN that is still to be answered.
+    syn: Option<Syn>,
+    user_timeout: Option<Duration>,
 }
 
 impl std::fmt::Debug for Flow {
@@ -75,18 +80,30 @@ impl std::fmt::Debug for Flow {
 }
 
 impl Flow {
-    /// Makes a connection that waits for the SYN of `key`; the caller feeds it that SYN.
-    pub(crate) fn passive(key: FlowKey, isn: u32, fixed: &Fixed, now: Instant) -> io::Result<Self> {
-        let mut flow = Self::new(key, fixed, now);
-        flow.guard.begin(isn);
+    /// Makes a connection that answers the SYN of `key` once it is [`open`](Self::open)ed.
+    pub(crate) fn passive(
+        key: FlowKey,
+        syn: &Syn,
+        options: &TcpOptions,
+        fixed: &Fixed,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let mut flow = Self::new(key, options, fixed, now);
+        flow.guard.begin(syn.isn);
+        flow.syn = Some(*syn);
         let local = IpEndpoint::from(key.destination());
         flow.socket().listen(local).map_err(|_| unaddressable())?;
         Ok(flow)
     }
 
     /// Makes a connection that sends a SYN from the destination of `key` to its source.
-    pub(crate) fn active(key: FlowKey, fixed: &Fixed, now: Instant) -> io::Result<Self> {
-        let mut flow = Self::new(key, fixed, now);
+    pub(crate) fn active(
+        key: FlowKey,
+        options: &TcpOptions,
+        fixed: &Fixed,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let mut flow = Self::new(key, options, fixed, now);
         let mut device = OnePacket::new(fixed.config.mtu, None, NoRoom);
         let seed = flow.seed(fixed, now);
         let mut iface = interface(&mut device, fixed.smoltcp_now(now), seed);
@@ -100,11 +117,11 @@ impl Flow {
         Ok(flow)
     }
 
-    fn new(key: FlowKey, fixed: &Fixed, now: Instant) -> Self {
+    fn new(key: FlowKey, options: &TcpOptions, fixed: &Fixed, now: Instant) -> Self {
         let config = &fixed.config;
         let mut socket = Socket::new(
-            SocketBuffer::new(vec![0; config.recv_buffer]),
-            SocketBuffer::new(vec![0; config.send_buffer]),
+            SocketBuffer::new(vec![0; options.recv_buffer]),
+            SocketBuffer::new(vec![0; options.send_buffer]),
         );
         // Each batch of packets is answered once when it ends, so nothing is gained by waiting.
         socket.set_ack_delay(None);
@@ -113,10 +130,10 @@ impl Flow {
         socket.set_congestion_control(CongestionControl::None);
         // smoltcp's timeout ends connections that are merely idle. It serves where the peer is
         // asked now and then; otherwise time is kept here, and only while the peer owes an answer.
-        if let Some(keepalive) = config.keepalive {
+        if let Some(keepalive) = options.keepalive {
             socket.set_keep_alive(Some(keepalive.into()));
             // It counts from the last word of the peer, not from the first question.
-            socket.set_timeout(config.user_timeout.map(|time| (keepalive + time).into()));
+            socket.set_timeout(options.user_timeout.map(|time| (keepalive + time).into()));
         }
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
@@ -143,6 +160,17 @@ impl Flow {
             back_off: 0,
             fin_again: None,
             challenged_at: None,
+            syn: None,
+            user_timeout: options.user_timeout,
+        }
+    }
+
+    /// Answers the SYN that the connection was made for. The caller settles it afterwards.
+    pub(crate) fn open<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        let Some(syn) = self.syn.take() else { return };
+        let mut packet = syn.packet(self.key, None, syn.window, syn.scale);
+        if let Ok(headers) = Headers::parse(&packet) {
+            self.ingress(&mut packet, &headers, work);
         }
     }
 
@@ -231,8 +259,14 @@ impl Flow {
             return;
         }
         self.challenged_at = Some(work.now);
-        let mut ack = Vec::new();
-        segment::acknowledge(&mut ack, self.key.reversed(), self.guard.present());
+        let (seq, ack, window) = self.guard.present();
+        let ack = Segment {
+            seq,
+            ack: Some(ack),
+            window,
+            ..Segment::default()
+        }
+        .packet(self.key.reversed());
         let driver = work.context.hub.with(|hub| hub.push(ack.into(), false));
         work.wakes.extend(driver);
     }

@@ -3,7 +3,7 @@ use crate::context::Context;
 use crate::error::stack_closed;
 use crate::flow::Flow;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_packet::{FlowKey, Headers, Packet};
+use brooklet_packet::{FlowKey, Packet};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -125,11 +125,11 @@ impl<F: Flavor> Context<F> {
                 return Err(stack_closed());
             }
             let request = table.pending(key, id).ok_or_else(withdrawn)?;
-            Ok((request.isn, request.syn.clone()))
+            Ok(request.facts)
         });
-        let (isn, mut syn) = request?;
-        let headers = Headers::parse(&syn).map_err(|_| withdrawn())?;
-        let mut flow = Flow::passive(key, isn, &self.fixed, now)?;
+        let syn = request?;
+        let options = &self.fixed.config.options;
+        let mut flow = Flow::passive(key, &syn, options, &self.fixed, now)?;
         flow.listened = listened;
         flow.handles = usize::from(!listened);
         let flow = Shared::new(flow);
@@ -140,7 +140,7 @@ impl<F: Flavor> Context<F> {
             return Err(withdrawn());
         }
         self.enter(&flow, now, |flow, work| {
-            flow.ingress(&mut syn, &headers, work);
+            flow.open(work);
             flow.settle(work);
         });
         Ok(flow)

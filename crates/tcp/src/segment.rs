@@ -1,9 +1,83 @@
+//! Segments that smoltcp does not make.
+
 use brooklet_packet::{FlowKey, Headers};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     IPV6_HEADER_LEN, IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber,
+    TcpRepr, TcpSeqNumber, TcpTimestampRepr,
 };
+
+/// A TCP segment before it is one. By default an empty acknowledgement of nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) control: TcpControl,
+    pub(crate) seq: u32,
+    pub(crate) ack: Option<u32>,
+    pub(crate) window: u16,
+    pub(crate) mss: Option<u16>,
+    pub(crate) scale: Option<u8>,
+    pub(crate) sack_permitted: bool,
+    /// What has been received beyond the acknowledgement (RFC 2018), the latest first.
+    pub(crate) sack: [Option<(u32, u32)>; 3],
+    /// TSval and TSecr (RFC 7323).
+    pub(crate) timestamp: Option<(u32, u32)>,
+    pub(crate) ttl: u8,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Default for Segment<'_> {
+    fn default() -> Self {
+        Self {
+            control: TcpControl::None,
+            seq: 0,
+            ack: None,
+            window: 0,
+            mss: None,
+            scale: None,
+            sack_permitted: false,
+            sack: [None; 3],
+            timestamp: None,
+            ttl: 64,
+            payload: &[],
+        }
+    }
+}
+
+impl Segment<'_> {
+    /// The packet that carries it from the source of `key` to its destination.
+    pub(crate) fn packet(&self, key: FlowKey) -> Vec<u8> {
+        let (from, to) = (key.source(), key.destination());
+        let tcp = TcpRepr {
+            src_port: from.port(),
+            dst_port: to.port(),
+            control: self.control,
+            seq_number: TcpSeqNumber(self.seq as i32),
+            ack_number: self.ack.map(|ack| TcpSeqNumber(ack as i32)),
+            window_len: self.window,
+            window_scale: self.scale,
+            max_seg_size: self.mss,
+            sack_permitted: self.sack_permitted,
+            sack_ranges: self.sack,
+            timestamp: self
+                .timestamp
+                .map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
+            payload: self.payload,
+        };
+        let (from, to): (IpAddress, IpAddress) = (from.ip().into(), to.ip().into());
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), self.ttl);
+        let checksums = ChecksumCapabilities::default();
+        let mut out = vec![0; ip.buffer_len()];
+        ip.emit(&mut out[..], &checksums);
+        let header = ip.header_len();
+        tcp.emit(
+            &mut TcpPacket::new_unchecked(&mut out[header..]),
+            &from,
+            &to,
+            &checksums,
+        );
+        out
+    }
+}
 
 /// The packet up to its data, with an IP header that says so. Data in a SYN is not taken, so it is
 /// not kept either. The TCP checksum, already verified, is not kept up to date.
@@ -21,53 +95,6 @@ pub(crate) fn without_data<'a>(packet: &'a mut [u8], headers: &Headers) -> &'a [
     packet
 }
 
-/// Writes a bare acknowledgement from the source of `key` to its destination: sequence number,
-/// acknowledgement and window.
-pub(crate) fn acknowledge(out: &mut Vec<u8>, key: FlowKey, numbers: (u32, u32, u16)) {
-    write(out, key, TcpControl::None, numbers);
-}
-
-/// Writes the end of a stream.
-pub(crate) fn finish(out: &mut Vec<u8>, key: FlowKey, (seq, ack, window): (u32, u32, u16)) {
-    write(out, key, TcpControl::Fin, (seq, ack, window));
-}
-
-fn write(
-    out: &mut Vec<u8>,
-    key: FlowKey,
-    control: TcpControl,
-    (seq, ack, window): (u32, u32, u16),
-) {
-    let (from, to) = (key.source(), key.destination());
-    let tcp = TcpRepr {
-        src_port: from.port(),
-        dst_port: to.port(),
-        control,
-        seq_number: TcpSeqNumber(seq as i32),
-        ack_number: Some(TcpSeqNumber(ack as i32)),
-        window_len: window,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
-    let (from, to): (IpAddress, IpAddress) = (from.ip().into(), to.ip().into());
-    let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), 64);
-    let checksums = ChecksumCapabilities::default();
-    out.clear();
-    out.resize(ip.buffer_len(), 0);
-    ip.emit(&mut out[..], &checksums);
-    let header = ip.header_len();
-    tcp.emit(
-        &mut TcpPacket::new_unchecked(&mut out[header..]),
-        &from,
-        &to,
-        &checksums,
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,8 +107,14 @@ mod tests {
             ("[fd00::1]:80", "[fd00::2]:1234"),
         ] {
             let key = FlowKey::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
-            let mut out = Vec::new();
-            acknowledge(&mut out, key, (7, 0xffff_fff0, 0));
+            let out = Segment {
+                seq: 7,
+                ack: Some(0xffff_fff0),
+                sack: [Some((1, 5)), None, None],
+                timestamp: Some((3, 4)),
+                ..Segment::default()
+            }
+            .packet(key);
             let packet = Packet::parse(&out).unwrap();
             assert!(packet.verify_checksum());
             assert_eq!(packet.key(), key);

@@ -5,6 +5,7 @@ use crate::context::Leaves;
 use crate::flow::Flow;
 use crate::guard::after;
 use crate::stats::Stats;
+use crate::syn::Syn;
 use crate::wake::{WakerList, Wakes};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, TcpHeader, is_unicast};
@@ -40,7 +41,7 @@ pub(crate) enum Entry<F: Flavor> {
 /// A SYN that waits for an answer.
 pub(crate) struct Request {
     pub(crate) id: u64,
-    pub(crate) isn: u32,
+    pub(crate) facts: Syn,
     /// The whole packet, without IP options.
     pub(crate) syn: Box<[u8]>,
 }
@@ -113,13 +114,13 @@ impl<F: Flavor> Table<F> {
         match self.entries.get_mut(&key) {
             Some(Entry::Flow(flow)) => Route::Flow(flow.clone()),
             Some(Entry::Request(request)) => {
-                if flags.rst() && tcp.seq == request.isn.wrapping_add(1) {
+                if flags.rst() && tcp.seq == request.facts.isn.wrapping_add(1) {
                     self.remove_request(key);
                     return Route::Done;
                 }
                 match opens {
-                    true if tcp.seq == request.isn => Route::Done, // it asks again
-                    true => Route::Request,                        // a client that started anew
+                    true if tcp.seq == request.facts.isn => Route::Done, // it asks again
+                    true => Route::Request, // a client that started anew
                     false if flags.rst() => Route::Done,
                     false => Route::Reset, // it acknowledges what was never sent
                 }
@@ -165,7 +166,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn request(
         &mut self,
         key: FlowKey,
-        isn: u32,
+        facts: Syn,
         syn: &[u8],
         now: Instant,
         config: &Config,
@@ -174,7 +175,7 @@ impl<F: Flavor> Table<F> {
         match self.entries.get_mut(&key) {
             Some(Entry::Request(request)) => {
                 // Whoever holds the old request answers the new one.
-                request.isn = isn;
+                request.facts = facts;
                 request.syn = syn.into();
                 return;
             }
@@ -205,7 +206,7 @@ impl<F: Flavor> Table<F> {
             key,
             Entry::Request(Box::new(Request {
                 id,
-                isn,
+                facts,
                 syn: syn.into(),
             })),
         );
@@ -464,9 +465,18 @@ mod tests {
         };
         let mut table = Table::<Sync>::new();
         let mut wakes = Wakes::default();
+        let facts = Syn {
+            isn: 0,
+            mss: None,
+            window: 0,
+            scale: None,
+            sack: false,
+            timestamp: None,
+            ttl: 64,
+        };
         for n in 0..10_000u16 {
             let key = FlowKey::new(([10, 0, 0, 1], n).into(), ([10, 0, 0, 2], 80).into()).unwrap();
-            table.request(key, 0, &[], now, &config, &mut wakes);
+            table.request(key, facts, &[], now, &config, &mut wakes);
         }
         assert_eq!(table.stats.requests, 4);
         assert!(table.offers.len() < 200, "{} offers", table.offers.len());

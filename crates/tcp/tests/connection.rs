@@ -2,7 +2,7 @@
 
 mod support;
 
-use brooklet_tcp::Config;
+use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -80,7 +80,10 @@ fn end_of_stream_reset_and_abort_are_different_ends() {
 #[test]
 fn a_peer_that_stops_answering_times_out() {
     let mut host = Host::new(Config {
-        user_timeout: Some(30 * SECOND),
+        options: TcpOptions {
+            user_timeout: Some(30 * SECOND),
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -109,7 +112,10 @@ fn an_idle_connection_lives_and_one_with_keepalive_finds_out() {
 
     let keepalive = Some(60 * SECOND);
     let mut host = Host::new(Config {
-        keepalive,
+        options: TcpOptions {
+            keepalive,
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -470,16 +476,19 @@ fn a_lost_fin_is_sent_again_even_when_acknowledgements_repeat() {
 #[test]
 fn limits_that_cannot_work_are_mended() {
     let mut host = Host::new(Config {
+        options: TcpOptions {
+            recv_buffer: 0,
+            send_buffer: 0,
+            user_timeout: Some(Duration::MAX),
+            keepalive: Some(Duration::ZERO),
+            ..TcpOptions::default()
+        },
         mtu: 0,
-        recv_buffer: 0,
-        send_buffer: 0,
         max_connections: 0,
         backlog: 0,
         handshakes: 0,
         outbound_packets: 0,
         handshake_timeout: Duration::MAX,
-        user_timeout: Some(Duration::MAX),
-        keepalive: Some(Duration::ZERO),
         orphan_timeout: Duration::MAX,
         time_wait: Duration::MAX,
         ..Config::default()

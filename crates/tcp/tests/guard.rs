@@ -2,7 +2,7 @@
 
 mod support;
 
-use brooklet_tcp::Config;
+use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use support::*;
 
@@ -41,7 +41,10 @@ fn nothing_is_lost_that_was_sent_by_leave_of_any_window() {
     // A scale of 2: rounding moves the edge by up to 3 bytes.
     for buffer in [131_072, 200_001, 200_002, 200_003] {
         let mut host = Host::new(Config {
-            recv_buffer: buffer,
+            options: TcpOptions {
+                recv_buffer: buffer,
+                ..TcpOptions::default()
+            },
             ..Config::default()
         });
         let mut peer = Peer::new(CLIENT, SERVER);
@@ -59,7 +62,10 @@ fn nothing_is_lost_that_was_sent_by_leave_of_any_window() {
 #[test]
 fn an_acknowledgement_from_past_a_closed_window_still_counts() {
     let mut host = Host::new(Config {
-        recv_buffer: 200_001,
+        options: TcpOptions {
+            recv_buffer: 200_001,
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -94,7 +100,10 @@ fn an_acknowledgement_from_past_a_closed_window_still_counts() {
 fn a_fin_behind_data_that_was_cut_off_is_not_the_end() {
     for excess in 1..=3 {
         let mut host = Host::new(Config {
-            recv_buffer: 200_001,
+            options: TcpOptions {
+                recv_buffer: 200_001,
+                ..TcpOptions::default()
+            },
             ..Config::default()
         });
         let mut peer = Peer::new(CLIENT, SERVER);

@@ -6,7 +6,7 @@
 
 mod support;
 
-use brooklet_tcp::Config;
+use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -289,7 +289,7 @@ impl Run {
         } = self;
         let what = format!(
             "seed {seed}, {faults:?}, {task:?} lazy {lazy} with {}, {other_task:?} lazy {other_lazy} with {}",
-            client.recv_buffer, server.recv_buffer
+            client.options.recv_buffer, server.options.recv_buffer
         );
         let mut link = Link::new(seed, faults, client, server);
         let connector = link.client.connector.clone();
@@ -355,7 +355,10 @@ const MS: Duration = Duration::from_millis(1);
 
 fn patient() -> Config {
     Config {
-        user_timeout: None,
+        options: TcpOptions {
+            user_timeout: None,
+            ..TcpOptions::default()
+        },
         handshake_timeout: Duration::from_secs(600),
         orphan_timeout: Duration::from_secs(600),
         ..Config::default()
@@ -420,8 +423,11 @@ fn buffers_of_every_size_fill_and_empty() {
     let sizes = [1000, 4096, 65_535, 65_536, 66_001, 200_001];
     for (seed, recv_buffer) in (1..).zip(sizes) {
         let small = Config {
-            recv_buffer,
-            send_buffer: 3 * recv_buffer / 4,
+            options: TcpOptions {
+                recv_buffer,
+                send_buffer: 3 * recv_buffer / 4,
+                ..patient().options
+            },
             outbound_packets: 8,
             ..patient()
         };
@@ -443,7 +449,10 @@ fn a_reader_that_takes_its_time_gets_all() {
         let loss = [0, 50, 200][seed as usize % 3];
         let mut run = Run::echo(seed, 40_000, faults(loss));
         let small = Config {
-            recv_buffer: [1000, 5000, 9001][seed as usize / 3 % 3],
+            options: TcpOptions {
+                recv_buffer: [1000, 5000, 9001][seed as usize / 3 % 3],
+                ..patient().options
+            },
             ..patient()
         };
         run.client.1 = true;

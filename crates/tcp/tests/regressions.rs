@@ -3,7 +3,7 @@
 
 mod support;
 
-use brooklet_tcp::Config;
+use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::future::Future;
 use std::io::ErrorKind;
@@ -132,7 +132,10 @@ fn two_ends_in_time_wait_fall_silent() {
 #[test]
 fn an_idle_connection_is_asked_before_it_is_given_up() {
     let mut host = Host::new(Config {
-        keepalive: Some(7200 * SECOND),
+        options: TcpOptions {
+            keepalive: Some(7200 * SECOND),
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -163,7 +166,10 @@ fn a_peek_sees_the_end() {
 #[test]
 fn acknowledgements_behind_a_fin_that_filled_the_window_count() {
     let mut host = Host::new(Config {
-        recv_buffer: 8192,
+        options: TcpOptions {
+            recv_buffer: 8192,
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -186,7 +192,10 @@ fn acknowledgements_behind_a_fin_that_filled_the_window_count() {
 /// The peer has finished, data is under way, and the peer says that its window is closed.
 fn closed_window_over_data(close: bool) {
     let mut host = Host::new(Config {
-        user_timeout: None,
+        options: TcpOptions {
+            user_timeout: None,
+            ..TcpOptions::default()
+        },
         ..Config::default()
     });
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -349,9 +358,12 @@ fn accepted_connections_are_not_more_than_the_limit() {
 fn for_ever_is_a_duration() {
     let most = Duration::MAX;
     let mut host = Host::new(Config {
+        options: TcpOptions {
+            user_timeout: Some(most),
+            keepalive: Some(most),
+            ..TcpOptions::default()
+        },
         handshake_timeout: most,
-        user_timeout: Some(most),
-        keepalive: Some(most),
         orphan_timeout: most,
         time_wait: most,
         ..Config::default()

@@ -13,7 +13,7 @@
 mod support;
 
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
-use brooklet_tcp::{Config, Incoming};
+use brooklet_tcp::{Config, Incoming, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite, Stream as _};
 use std::collections::HashMap;
 use std::future::Future;
@@ -220,19 +220,21 @@ impl Storm {
         let mut rng = Rng::new(seed);
         let mtu = [576, 1280, 1500][rng.below(3) as usize];
         let config = Config {
+            options: TcpOptions {
+                recv_buffer: [2000, 8192, 70_000][rng.below(3) as usize],
+                send_buffer: [1500, 20_000][rng.below(2) as usize],
+                user_timeout: Some(40 * SECOND),
+                ..TcpOptions::default()
+            },
             mtu,
-            recv_buffer: [2000, 8192, 70_000][rng.below(3) as usize],
-            send_buffer: [1500, 20_000][rng.below(2) as usize],
             max_connections: 300,
             backlog: 40,
             handshakes: 20,
             handshake_timeout: 5 * SECOND,
-            user_timeout: Some(40 * SECOND),
             orphan_timeout: 10 * SECOND,
             time_wait: 5 * SECOND,
             max_time_wait: 30,
             outbound_packets: [2, 16, 512][rng.below(3) as usize],
-            ..Config::default()
         };
         Self {
             by_request: rng.chance(500),

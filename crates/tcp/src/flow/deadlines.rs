@@ -9,7 +9,7 @@ use std::time::Instant;
 impl Flow {
     pub(super) fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
         let check = self.orphan.as_ref().map(|orphan| orphan.check);
-        let deadlines = [deadline, self.handshake_by, check, self.quiet_until(work)];
+        let deadlines = [deadline, self.handshake_by, check, self.quiet_until()];
         self.wanted = deadlines.into_iter().flatten().min();
         if let Some(at) = self.wanted
             && self.armed.is_none_or(|armed| at < armed)
@@ -35,8 +35,8 @@ impl Flow {
     }
 
     /// When a peer that owes an acknowledgement counts as gone (RFC 9293, 3.8.3).
-    pub(super) fn quiet_until<F: Flavor>(&self, work: &Work<'_, F>) -> Option<Instant> {
-        Some(self.owed_since? + work.context.fixed.config.user_timeout?)
+    pub(super) fn quiet_until(&self) -> Option<Instant> {
+        Some(self.owed_since? + self.user_timeout?)
     }
 
     /// The deadline `at` has come.
@@ -45,7 +45,7 @@ impl Flow {
             return; // an earlier one has taken its place
         }
         self.armed = None;
-        let quiet = self.quiet_until(work);
+        let quiet = self.quiet_until();
         if self
             .handshake_by
             .into_iter()

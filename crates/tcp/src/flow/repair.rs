@@ -2,9 +2,10 @@
 
 use super::{Flow, NoRoom, interface};
 use crate::context::{Fixed, Work};
-use crate::segment;
+use crate::segment::Segment;
 use brooklet_cell::Flavor;
 use brooklet_device::OnePacket;
+use smoltcp::wire::TcpControl;
 use std::time::{Duration, Instant};
 
 /// Time to a retransmission of our own, and the most that it grows to (RFC 6298, 2).
@@ -19,9 +20,15 @@ impl Flow {
         let (at, wait) = match self.fin_again {
             Some((at, _)) if at > work.now => return at,
             Some((_, wait)) => {
-                let mut fin = Vec::new();
-                if let Some(numbers) = self.guard.fin() {
-                    segment::finish(&mut fin, self.key.reversed(), numbers);
+                if let Some((seq, ack, window)) = self.guard.fin() {
+                    let fin = Segment {
+                        control: TcpControl::Fin,
+                        seq,
+                        ack: Some(ack),
+                        window,
+                        ..Segment::default()
+                    }
+                    .packet(self.key.reversed());
                     let driver = work.context.hub.with(|hub| hub.push(fin.into(), false));
                     work.wakes.extend(driver);
                 }
@@ -44,8 +51,12 @@ impl Flow {
     ) -> Option<smoltcp::time::Instant> {
         let received = self.received();
         let (seq, ack) = self.guard.repetition(received)?;
-        let mut word = Vec::new();
-        segment::acknowledge(&mut word, self.key, (seq, ack, 0));
+        let word = Segment {
+            seq,
+            ack: Some(ack),
+            ..Segment::default()
+        }
+        .packet(self.key);
         let mut device = OnePacket::new(fixed.config.mtu, Some(&word), NoRoom);
         let mut iface = interface(&mut device, now, 0);
         iface.poll_ingress_single(now, &mut device, &mut self.sockets);
