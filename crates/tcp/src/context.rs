@@ -1,5 +1,6 @@
 use crate::flow::Flow;
 use crate::hub::Hub;
+use crate::seq::Micros;
 use crate::table::Table;
 use crate::wake::Wakes;
 use crate::{Clock, Config};
@@ -21,7 +22,7 @@ pub(crate) struct Context<F: Flavor> {
 pub(crate) struct Fixed {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    /// Where smoltcp's time begins.
+    /// Where this stack's time begins.
     pub(crate) epoch: Instant,
     /// Key of the hash that sequence numbers come from.
     pub(crate) secret: [u64; 2],
@@ -46,6 +47,8 @@ pub(crate) struct Work<'a, F: Flavor> {
     pub(crate) leaves: Option<Leaves>,
     /// The handshake of a connection that the listener answered is over; done, or failed.
     pub(crate) shaken: Option<bool>,
+    /// Segments that came too early and found no place.
+    pub(crate) dropped: u64,
 }
 
 /// What remains of a connection in the table.
@@ -73,17 +76,20 @@ impl<F: Flavor> Context<F> {
             wakes: Wakes::default(),
             leaves: None,
             shaken: None,
+            dropped: 0,
         };
         let (result, key) = flow.with(|flow| (f(flow, &mut work), flow.key()));
         let Work {
             mut wakes,
             leaves,
             shaken,
+            dropped,
             ..
         } = work;
-        if shaken.is_some() || leaves.is_some() {
+        if shaken.is_some() || leaves.is_some() || dropped > 0 {
             let config = &self.fixed.config;
             let touch = self.table.with(|table| {
+                table.stats.early_full += dropped;
                 if let Some(done) = shaken {
                     table.shaken(key, done, &mut wakes);
                 }
@@ -99,13 +105,11 @@ impl<F: Flavor> Context<F> {
 }
 
 impl Fixed {
-    pub(crate) fn smoltcp_now(&self, now: Instant) -> smoltcp::time::Instant {
-        let micros = now.saturating_duration_since(self.epoch).as_micros();
-        smoltcp::time::Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    pub(crate) fn micros(&self, now: Instant) -> Micros {
+        now.saturating_duration_since(self.epoch).as_micros() as Micros
     }
 
-    pub(crate) fn std_instant(&self, at: smoltcp::time::Instant) -> Instant {
-        let micros = u64::try_from(at.total_micros()).unwrap_or(0);
-        self.epoch + std::time::Duration::from_micros(micros)
+    pub(crate) fn instant(&self, at: Micros) -> Instant {
+        self.epoch + std::time::Duration::from_micros(at)
     }
 }

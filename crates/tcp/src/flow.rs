@@ -1,37 +1,35 @@
 //! One connection: a smoltcp socket of its own and what surrounds it.
 
 mod deadlines;
+mod egress;
 mod ending;
-mod repair;
+mod info;
+mod isn;
 
 use self::ending::Orphan;
+pub use self::info::{TcpInfo, TcpState};
 
 use crate::TcpOptions;
 use crate::context::{Fixed, Work};
 use crate::error::End;
-use crate::guard::{Admission, Guard};
+use crate::guard::{Answer, Guard};
 use crate::hub::Port;
-use crate::segment::Segment;
 use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound};
-use brooklet_packet::{FlowKey, Headers};
-use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
+use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
-use smoltcp::wire::{HardwareAddress, IpEndpoint};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use smoltcp::wire::{HardwareAddress, IpEndpoint, TcpPacket};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// Packets that a connection may make before others have their turn.
-const QUOTA: usize = 64;
+/// smoltcp's time. It stands still: what is lost, late or to be probed is found out here.
+const STILL: smoltcp::time::Instant = smoltcp::time::Instant::ZERO;
 
-/// How long to leave alone a socket that says it has work and does none; doubles each time.
-const BACK_OFF: Duration = Duration::from_millis(10);
-
-/// Challenge acknowledgements are at least so far apart (RFC 5961, 7).
-const CHALLENGE: Duration = Duration::from_secs(1);
+/// Answers to what might itself be an answer are at least so far apart (RFC 5961, 7).
+const SELDOM: Duration = Duration::from_millis(500);
 
 pub(crate) struct Flow {
     sockets: SocketSet<'static>,
@@ -41,6 +39,8 @@ pub(crate) struct Flow {
     pub(crate) guard: Guard,
     pub(crate) reader: WakerSlot,
     pub(crate) writer: WakerSlot,
+    /// Tasks that wait until everything is acknowledged.
+    pub(crate) flusher: WakerSlot,
     /// Streams that lead here.
     pub(crate) handles: usize,
     /// The listener answered it and nobody has collected it yet.
@@ -48,10 +48,18 @@ pub(crate) struct Flow {
     pub(crate) connected: bool,
     pub(crate) end: Option<End>,
     pub(crate) read_shut: bool,
+    pub(crate) write_shut: bool,
+    /// smoltcp has been told so.
+    finished: bool,
+    all_acknowledged: bool,
     orphan: Option<Orphan>,
     handshake_by: Option<Instant>,
-    /// Since when the peer owes an acknowledgement and has not been heard of.
+    /// Since when the peer has owed something and given nothing.
     owed_since: Option<Instant>,
+    /// When the peer was heard of last.
+    heard_at: Instant,
+    /// When it was last asked whether it is there, and when that began.
+    asked: Option<(Instant, Instant)>,
     /// The next moment at which there is something to do.
     wanted: Option<Instant>,
     /// The moment that stands for this connection among the timers: that one or an earlier one.
@@ -63,12 +71,15 @@ pub(crate) struct Flow {
     /// No longer in the table.
     detached: bool,
     back_off: u32,
-    /// When the FIN is sent again from here, and how long that was waited for.
-    fin_again: Option<(Instant, Duration)>,
-    challenged_at: Option<Instant>,
+    answered_at: Option<Instant>,
     /// The SYN that is still to be answered.
     syn: Option<Syn>,
-    user_timeout: Option<Duration>,
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) keepalive: Option<Duration>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) ttl: u8,
+    /// The largest packet that the path takes.
+    mtu: usize,
 }
 
 impl std::fmt::Debug for Flow {
@@ -89,7 +100,6 @@ impl Flow {
         now: Instant,
     ) -> io::Result<Self> {
         let mut flow = Self::new(key, options, fixed, now);
-        flow.guard.begin(syn.isn);
         flow.syn = Some(*syn);
         let local = IpEndpoint::from(key.destination());
         flow.socket().listen(local).map_err(|_| unaddressable())?;
@@ -105,8 +115,8 @@ impl Flow {
     ) -> io::Result<Self> {
         let mut flow = Self::new(key, options, fixed, now);
         let mut device = OnePacket::new(fixed.config.mtu, None, NoRoom);
-        let seed = flow.seed(fixed, now);
-        let mut iface = interface(&mut device, fixed.smoltcp_now(now), seed);
+        let seed = isn::seed(key, fixed, now);
+        let mut iface = interface(&mut device, seed);
         let (peer, local) = (
             IpEndpoint::from(key.source()),
             IpEndpoint::from(key.destination()),
@@ -118,59 +128,67 @@ impl Flow {
     }
 
     fn new(key: FlowKey, options: &TcpOptions, fixed: &Fixed, now: Instant) -> Self {
-        let config = &fixed.config;
         let mut socket = Socket::new(
             SocketBuffer::new(vec![0; options.recv_buffer]),
             SocketBuffer::new(vec![0; options.send_buffer]),
         );
         // Each batch of packets is answered once when it ends, so nothing is gained by waiting.
         socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
+        socket.set_nagle_enabled(!options.nodelay);
+        socket.set_hop_limit(Some(options.ttl));
         // Said outright: another crate's choice of smoltcp features would change the default.
         socket.set_congestion_control(CongestionControl::None);
-        // smoltcp's timeout ends connections that are merely idle. It serves where the peer is
-        // asked now and then; otherwise time is kept here, and only while the peer owes an answer.
-        if let Some(keepalive) = options.keepalive {
-            socket.set_keep_alive(Some(keepalive.into()));
-            // It counts from the last word of the peer, not from the first question.
-            socket.set_timeout(options.user_timeout.map(|time| (keepalive + time).into()));
-        }
+        // A place for the time, which the guard writes (RFC 7323).
+        socket.set_tsval_generator(Some(|| 1));
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
+        let offset = isn::keyed_hash(key, fixed) as u32;
         Self {
             sockets,
             handle,
             key,
-            guard: Guard::default(),
+            guard: Guard::new(
+                options.congestion,
+                options.recv_buffer,
+                options.send_buffer,
+                offset,
+            ),
             reader: WakerSlot::default(),
             writer: WakerSlot::default(),
+            flusher: WakerSlot::default(),
             handles: 0,
             listened: false,
             connected: false,
             end: None,
             read_shut: false,
+            write_shut: false,
+            finished: false,
+            all_acknowledged: false,
             orphan: None,
-            handshake_by: Some(now + config.handshake_timeout),
+            handshake_by: Some(now + fixed.config.handshake_timeout),
             owed_since: None,
+            heard_at: now,
+            asked: None,
             wanted: None,
             armed: None,
             waiting: false,
             touched: false,
             detached: false,
             back_off: 0,
-            fin_again: None,
-            challenged_at: None,
+            answered_at: None,
             syn: None,
             user_timeout: options.user_timeout,
+            keepalive: options.keepalive,
+            linger: options.linger,
+            ttl: options.ttl,
+            mtu: fixed.config.mtu,
         }
     }
 
     /// Answers the SYN that the connection was made for. The caller settles it afterwards.
     pub(crate) fn open<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        let Some(syn) = self.syn.take() else { return };
-        let mut packet = syn.packet(self.key, None, syn.window, syn.scale);
-        if let Ok(headers) = Headers::parse(&packet) {
-            self.ingress(&mut packet, &headers, work);
+        if let Some(syn) = self.syn.take() {
+            self.greet(&syn, None, work);
         }
     }
 
@@ -186,49 +204,158 @@ impl Flow {
         self.socket().state()
     }
 
-    /// Feeds one packet of the peer. The caller settles the connection afterwards.
+    /// Takes in one packet of the peer. The caller settles the connection afterwards.
     pub(crate) fn ingress<F: Flavor>(
         &mut self,
         packet: &mut [u8],
         headers: &Headers,
         work: &mut Work<'_, F>,
     ) {
-        let Some(tcp) = headers.tcp() else { return };
-        if self.detached {
+        let Some(mut tcp) = headers.tcp() else { return };
+        let before = self.state();
+        if self.detached || matches!(before, State::Closed | State::Listen | State::TimeWait) {
             return;
         }
-        self.owed_since = None; // the peer is there
-        let before = self.state();
-        let received = self.received();
-        let synchronized = !matches!(
-            before,
-            State::Closed | State::Listen | State::SynSent | State::SynReceived
-        );
-        match self
-            .guard
-            .admit(packet, headers, tcp, received, synchronized)
-        {
-            Admission::Granted => {}
-            Admission::Refused => return,
-            Admission::Challenged => return self.challenge(work),
+        if before == State::SynSent {
+            return self.answered(packet, headers, tcp, work);
         }
+        if before == State::SynReceived && !self.greeted(packet, headers, &mut tcp, work) {
+            return;
+        }
+        let now = work.context.fixed.micros(work.now);
+        let waits = (self.received(), self.unsent());
+        let admission = self.guard.admit(now, packet, headers, tcp, waits);
+        if admission.credible {
+            self.heard_at = work.now;
+            self.asked = None;
+            if admission.advanced || self.guard.send.closed() {
+                self.owed_since = None; // the peer does what it can
+            }
+        }
+        work.dropped += u64::from(admission.dropped);
+        if admission.feed {
+            self.feed(packet, 0, work);
+            loop {
+                let received = self.received();
+                let Some(piece) = self.guard.piece(received) else {
+                    break;
+                };
+                let mut packet = self.guard.deliver(&piece).packet(self.key);
+                self.feed(&mut packet, 0, work);
+            }
+        } else if admission.tell {
+            self.tell(true, work);
+        }
+        match admission.answer {
+            Answer::No => {}
+            Answer::Seldom => self.challenge(work),
+            Answer::Always => self.answer(work),
+        }
+        if tcp.flags.rst() {
+            self.note_reset(before);
+        }
+        if self.orphan.is_some() || self.read_shut {
+            self.discard();
+        }
+    }
 
-        let fixed = &*work.context.fixed;
+    /// Looks at what answers our SYN (RFC 9293, 3.10.7.3).
+    fn answered<F: Flavor>(
+        &mut self,
+        packet: &mut [u8],
+        headers: &Headers,
+        tcp: TcpHeader,
+        work: &mut Work<'_, F>,
+    ) {
+        let acceptable = tcp.flags.ack() && tcp.ack == self.guard.send.nxt();
+        if tcp.flags.ack() && !acceptable {
+            return self.reset(packet, headers, work);
+        }
+        if tcp.flags.rst() {
+            if acceptable {
+                self.feed(packet, 0, work);
+                self.note_reset(State::SynSent);
+            }
+        } else if tcp.flags.syn() {
+            self.heard_at = work.now;
+            let syn = Syn::parse(packet, headers, tcp);
+            let ack = acceptable.then_some(tcp.ack);
+            self.greet(&syn, ack, work);
+            if ack.is_some() {
+                let now = work.context.fixed.micros(work.now);
+                self.guard.greeted(now, &syn);
+            }
+        }
+    }
+
+    /// Shows smoltcp the peer's SYN, or its SYN-ACK.
+    fn greet<F: Flavor>(&mut self, syn: &Syn, ack: Option<u32>, work: &mut Work<'_, F>) {
+        let fixed = &work.context.fixed;
+        let mss = u32::from(syn.effective_mss(self.key.is_ipv6())).min(self.local_mss());
+        let now = fixed.micros(work.now);
+        let mut packet = self.guard.begin(now, self.key, syn, ack, mss);
         // The seed decides our initial sequence number, and nothing else.
-        let seed = if before == State::Listen {
-            self.seed(fixed, work.now)
-        } else {
-            0
-        };
-        let now = fixed.smoltcp_now(work.now);
-        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        let mut device = OnePacket::new(fixed.config.mtu, Some(packet), &mut port);
-        let mut iface = interface(&mut device, now, seed);
-        iface.poll_ingress_single(now, &mut device, &mut self.sockets);
-        drop(port);
+        let seed = isn::seed(self.key, fixed, work.now);
+        self.feed(&mut packet, seed, work);
+    }
 
+    /// The most data that fits into a packet of ours.
+    fn local_mss(&self) -> u32 {
+        let headers = if self.key.is_ipv6() { 60 } else { 40 };
+        self.mtu.saturating_sub(headers) as u32
+    }
+
+    /// Looks at a packet that should end the handshake. Says whether it is to be admitted.
+    fn greeted<F: Flavor>(
+        &mut self,
+        packet: &mut [u8],
+        headers: &Headers,
+        tcp: &mut TcpHeader,
+        work: &mut Work<'_, F>,
+    ) -> bool {
+        let acceptable = tcp.flags.ack() && tcp.ack == self.guard.send.nxt();
+        if tcp.flags.syn() {
+            if !self.guard.is_syn_of_peer(tcp.seq) {
+                return true; // challenged
+            }
+            if !acceptable {
+                // The peer asks again: our answer was lost.
+                self.syn_again(work);
+                return false;
+            }
+            // Both sides sent a SYN, and this one acknowledges ours (RFC 9293, 3.5).
+            let mut segment = TcpPacket::new_unchecked(&mut packet[headers.transport_range()]);
+            segment.set_syn(false);
+            let seq = smoltcp::wire::TcpSeqNumber(tcp.seq.wrapping_add(1) as i32);
+            segment.set_seq_number(seq);
+            segment.set_window_len(tcp.window >> self.guard.peer_shift());
+            match Headers::parse(packet)
+                .ok()
+                .and_then(|headers| headers.tcp())
+            {
+                Some(rewritten) => *tcp = rewritten,
+                None => return false,
+            }
+        } else if !tcp.flags.rst() && !acceptable {
+            self.reset(packet, headers, work);
+            return false;
+        }
+        true
+    }
+
+    /// Answers a packet that cannot belong to this connection (RFC 9293, 3.10.7).
+    fn reset<F: Flavor>(&mut self, packet: &[u8], headers: &Headers, work: &mut Work<'_, F>) {
+        let mut reply = Vec::new();
+        if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
+            let driver = work.context.hub.with(|hub| hub.push(reply.into(), false));
+            work.wakes.extend(driver);
+        }
+    }
+
+    /// smoltcp has been shown a reset.
+    fn note_reset(&mut self, before: State) {
         let state = self.state();
-        if tcp.flags.rst() && before != state && matches!(state, State::Closed | State::Listen) {
+        if before != state && matches!(state, State::Closed | State::Listen) {
             self.end.get_or_insert(match before {
                 State::SynSent => End::Refused,
                 _ => End::Reset,
@@ -236,8 +363,24 @@ impl Flow {
             // A reset in SYN-RECEIVED would leave a socket that takes any client's SYN.
             self.socket().close();
         }
-        if self.orphan.is_some() || self.read_shut {
-            self.discard();
+    }
+
+    /// Shows smoltcp a packet.
+    fn feed<F: Flavor>(&mut self, packet: &mut [u8], seed: u64, work: &mut Work<'_, F>) {
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        let mut device = OnePacket::new(self.mtu, Some(packet), &mut port);
+        let mut iface = interface(&mut device, seed);
+        iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
+    }
+
+    /// Tells smoltcp what it may send, if it does not know and would do something else.
+    fn tell<F: Flavor>(&mut self, always: bool, work: &mut Work<'_, F>) {
+        if self.state() == State::LastAck {
+            return; // it would be taken for a repetition
+        }
+        let (received, unsent) = (self.received(), self.unsent());
+        if let Some(word) = self.guard.word(received, unsent, always) {
+            self.feed(&mut word.packet(self.key), 0, work);
         }
     }
 
@@ -250,23 +393,26 @@ impl Flow {
         self.socket().recv_queue() + usize::from(fin)
     }
 
-    /// Tells the peer where this connection is (RFC 5961, 3.2 and 4.2), once a second at most.
+    /// What was written and has never been sent, in bytes.
+    fn unsent(&mut self) -> usize {
+        let flight = self.guard.send.flight() as usize;
+        self.socket().send_queue().saturating_sub(flight)
+    }
+
+    /// Tells the peer where this connection is, unless that was just done: RFC 5961, 3.2, 4.2 and 7.
     fn challenge<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        if self
-            .challenged_at
-            .is_some_and(|at| work.now < at + CHALLENGE)
-        {
-            return;
+        if self.answered_at.is_none_or(|at| work.now >= at + SELDOM) {
+            self.answered_at = Some(work.now);
+            self.answer(work);
         }
-        self.challenged_at = Some(work.now);
-        let (seq, ack, window) = self.guard.present();
-        let ack = Segment {
-            seq,
-            ack: Some(ack),
-            window,
-            ..Segment::default()
-        }
-        .packet(self.key.reversed());
+    }
+
+    /// Tells the peer at once what has come.
+    fn answer<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        let now = work.context.fixed.micros(work.now);
+        let received = self.received();
+        let ack = self.guard.answer(now, received, self.ttl);
+        let ack = ack.packet(self.key.reversed());
         let driver = work.context.hub.with(|hub| hub.push(ack.into(), false));
         work.wakes.extend(driver);
     }
@@ -294,7 +440,8 @@ impl Flow {
                 work.shaken = Some(true);
             }
         }
-        let owed = self.owes();
+        let unsent = self.unsent();
+        let owed = state != State::Closed && self.guard.send.owed(unsent);
         self.owed_since = if owed {
             self.owed_since.or(Some(work.now))
         } else {
@@ -307,78 +454,13 @@ impl Flow {
         }
     }
 
-    /// Makes packets until there are none, the queue is full or others should have their turn.
-    /// Returns when smoltcp wants to be called again.
-    fn egress<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Option<Instant> {
-        if self.detached {
-            return None;
-        }
-        let before = self.state();
-        let fixed = &*work.context.fixed;
-        let now = fixed.smoltcp_now(work.now);
-        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        let mut device = OnePacket::new(fixed.config.mtu, None, &mut port);
-        let mut iface = interface(&mut device, now, 0);
-        // A place is reserved before smoltcp makes a packet: it forgets a fast retransmission, and
-        // with it the whole flight, when it finds none halfway.
-        let mut at = iface.poll_at(now, &self.sockets);
-        let mut rounds = 0;
-        while at.is_some_and(|at| at <= now) {
-            if rounds == QUOTA {
-                device.outbound().wait();
-                break;
-            }
-            if !device.outbound().reserve() {
-                break;
-            }
-            rounds += 1;
-            let made = iface.poll_egress(now, &mut device, &mut self.sockets);
-            at = iface.poll_at(now, &self.sockets);
-            if made == PollResult::None {
-                break;
-            }
-        }
-        drop(port);
-        // With keepalive smoltcp itself finds that the peer is gone.
-        if self.state() == State::Closed && !matches!(before, State::Closed | State::TimeWait) {
-            self.end.get_or_insert(End::TimedOut);
-        }
-        if self.waiting {
-            return None; // called again when there is room
-        }
-        if at.is_none() && self.connected && self.owes() {
-            if self.socket().send_queue() == 0 {
-                return Some(self.finish_again(work));
-            }
-            at = self.start_probing(fixed, now);
-        }
-        self.fin_again = None;
-        let at = fixed.std_instant(at?);
-        if at > work.now {
-            self.back_off = 0;
-            return Some(at);
-        }
-        // smoltcp says "now" in some states in which it then does nothing.
-        let pause = BACK_OFF * (1 << self.back_off.min(10));
-        self.back_off += 1;
-        Some(work.now + pause)
-    }
-
-    /// Whether the peer has something to acknowledge.
-    fn owes(&mut self) -> bool {
-        let socket = self.socket();
-        match socket.state() {
-            State::Closed => false,
-            State::FinWait1 | State::Closing | State::LastAck => true,
-            _ => socket.send_queue() > 0,
-        }
-    }
-
     fn wake_tasks(&mut self, wakes: &mut Wakes) {
         let over = self.end.is_some();
         if !self.connected && !over {
             return;
         }
+        self.note_acknowledged();
+        let delivered = over || self.all_acknowledged;
         let socket = self.socket();
         let readable = over || socket.can_recv() || !socket.may_recv();
         // A writer is woken for a good piece of the buffer, not for every acknowledgement.
@@ -390,23 +472,28 @@ impl Flow {
         if writable {
             self.writer.drain_into(wakes);
         }
+        if delivered {
+            self.flusher.drain_into(wakes);
+        }
+    }
+
+    /// Notes whether the peer has acknowledged everything: a connection that ends later with an
+    /// error has still delivered it.
+    fn note_acknowledged(&mut self) {
+        if self.end.is_none() {
+            let finished = matches!(
+                self.state(),
+                State::FinWait2 | State::TimeWait | State::Closed
+            );
+            self.all_acknowledged =
+                (finished || !self.write_shut) && self.socket().send_queue() == 0;
+        }
     }
 
     /// There is room in the outbound queue again.
     pub(crate) fn on_room<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         self.waiting = false;
         self.settle(work);
-    }
-
-    /// A hash of the tuple, the time and a secret: initial sequence numbers cannot be guessed
-    /// from those of other tuples (RFC 6528).
-    fn seed(&self, fixed: &Fixed, now: Instant) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        fixed.secret.hash(&mut hasher);
-        self.key.hash(&mut hasher);
-        // A tick of 4 us, as in RFC 6528, 3.
-        (now.saturating_duration_since(fixed.epoch).as_micros() / 4).hash(&mut hasher);
-        hasher.finish()
     }
 }
 
@@ -419,6 +506,7 @@ fn port<'a, F: Flavor>(
     Port {
         hub: &work.context.hub,
         guard,
+        now: work.context.fixed.micros(work.now),
         key,
         waiting,
         wakes: &mut work.wakes,
@@ -427,14 +515,10 @@ fn port<'a, F: Flavor>(
 }
 
 /// An interface for the length of one call. It takes a few nanoseconds to make, so none is kept.
-fn interface<O: Outbound>(
-    device: &mut OnePacket<'_, O>,
-    now: smoltcp::time::Instant,
-    seed: u64,
-) -> Interface {
+fn interface<O: Outbound>(device: &mut OnePacket<'_, O>, seed: u64) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
-    let mut iface = Interface::new(config, device, now);
+    let mut iface = Interface::new(config, device, STILL);
     iface.set_any_ip(true);
     iface
 }

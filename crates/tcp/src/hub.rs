@@ -1,4 +1,5 @@
 use crate::guard::Guard;
+use crate::seq::Micros;
 use crate::timers::Timers;
 use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
@@ -104,6 +105,7 @@ impl Hub {
 pub(crate) struct Port<'a, F: Flavor> {
     pub(crate) hub: &'a Shared<F, Hub>,
     pub(crate) guard: &'a mut Guard,
+    pub(crate) now: Micros,
     pub(crate) key: FlowKey,
     /// The connection is noted as waiting for room.
     pub(crate) waiting: &'a mut bool,
@@ -126,6 +128,15 @@ impl<F: Flavor> Port<'_, F> {
             });
             self.wakes.extend(driver);
         }
+    }
+}
+
+impl<F: Flavor> Port<'_, F> {
+    /// Sends a packet in the place that was reserved for it, or if there is room.
+    pub(crate) fn send(&mut self, packet: PacketBuf) {
+        let reserved = std::mem::take(&mut self.reserved);
+        let driver = self.hub.with(|hub| hub.push(packet, reserved));
+        self.wakes.extend(driver);
     }
 }
 
@@ -156,10 +167,8 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
     }
 
     fn push(&mut self, mut packet: PacketBuf) {
-        self.guard.sent(&mut packet);
-        let reserved = std::mem::take(&mut self.reserved);
-        let driver = self.hub.with(|hub| hub.push(packet, reserved));
-        self.wakes.extend(driver);
+        self.guard.sent(self.now, &mut packet);
+        self.send(packet);
     }
 }
 

@@ -30,6 +30,11 @@ pub struct TcpOptions {
     /// or the questions of keepalive unanswered, before the connection times out (RFC 9293, 3.8.3).
     /// `None` waits for ever. Default 5 min.
     pub user_timeout: Option<Duration>,
+    /// What becomes of data that is not delivered when the last handle is dropped (`SO_LINGER`).
+    /// `None`: it is delivered as long as that makes progress (see
+    /// [`orphan_timeout`](crate::Config::orphan_timeout)). A time: for so long at most, and then
+    /// the connection is reset; 0 resets it at once. No drop ever waits. Default `None`.
+    pub linger: Option<Duration>,
     /// TTL or hop limit of the packets that are sent. Default 64.
     pub ttl: u8,
     /// How much may be under way at a time. Default [`Congestion::Cubic`].
@@ -60,6 +65,7 @@ impl Default for TcpOptions {
             nodelay: true,
             keepalive: None,
             user_timeout: Some(Duration::from_secs(300)),
+            linger: None,
             ttl: 64,
             congestion: Congestion::default(),
         }
@@ -76,6 +82,7 @@ impl TcpOptions {
             send_buffer: buffer(self.send_buffer),
             keepalive: usable_keepalive(self.keepalive),
             user_timeout: self.user_timeout.map(usable_time),
+            linger: self.linger.map(usable_time),
             ttl: self.ttl.max(1),
             ..self
         }

@@ -31,6 +31,8 @@ pub struct Stats {
     pub backlog_full: u64,
     /// Requests dropped because the table was full.
     pub table_full: u64,
+    /// Segments dropped that came before others and found no place to wait for them.
+    pub early_full: u64,
     /// Answers dropped because the outbound queue was full.
     pub outbound_full: u64,
 }

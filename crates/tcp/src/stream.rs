@@ -1,3 +1,5 @@
+mod settings;
+
 use crate::context::{Context, Work};
 use crate::error::{End, stack_closed};
 use crate::flow::Flow;
@@ -144,6 +146,9 @@ impl<F: Flavor> TcpStream<F> {
             if let Some(end) = flow.end {
                 return Poll::Ready(Err(end.into()));
             }
+            if flow.write_shut {
+                return Poll::Ready(Err(write_shut()));
+            }
             match flow.socket().send_slice(buf) {
                 Ok(n @ 1..) => {
                     flow.settle(work);
@@ -153,10 +158,7 @@ impl<F: Flavor> TcpStream<F> {
                     flow.writer.register(cx, &mut work.wakes);
                     Poll::Pending
                 }
-                Err(_) => Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::BrokenPipe,
-                    "this end of the connection has been closed for writing",
-                ))),
+                Err(_) => Poll::Ready(Err(write_shut())),
             }
         })
     }
@@ -190,7 +192,7 @@ impl<F: Flavor> TcpStream<F> {
                 flow.discard();
             }
             if matches!(how, Shutdown::Write | Shutdown::Both) {
-                flow.socket().close();
+                flow.shut_write();
             }
             flow.settle(work);
             // Reads end by our own decision, which smoltcp does not know of.
@@ -201,60 +203,50 @@ impl<F: Flavor> TcpStream<F> {
         })
     }
 
+    /// Waits until the peer has acknowledged everything that was written, and the end of the
+    /// stream if that was written too.
+    ///
+    /// `flush` does not wait for that: what was written is on its way without it. An
+    /// acknowledgement says that the peer's host has the data, not that its program has read it.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended before: as for writing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn acknowledged(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_acknowledged(cx)).await
+    }
+
+    fn poll_acknowledged(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.enter(|flow, work| {
+            if flow.all_acknowledged() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(end) = flow.end {
+                return Poll::Ready(Err(end.into()));
+            }
+            flow.flusher.register(cx, &mut work.wakes);
+            Poll::Pending
+        })
+    }
+
+    /// Finishes, and waits until the peer has acknowledged it.
+    fn poll_finish(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.enter(|flow, work| {
+            if flow.end.is_none() && !flow.write_shut {
+                flow.shut_write();
+                flow.settle(work);
+            }
+        });
+        self.poll_acknowledged(cx)
+    }
+
     /// Ends the connection at once with a reset. What was not delivered is lost.
     pub fn abort(&self) {
         self.enter(Flow::abort);
-    }
-
-    /// Whether small writes are sent at once (`TCP_NODELAY`). They are, by default.
-    ///
-    /// # Errors
-    ///
-    /// Never; the signature is that of other streams.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.flow.with(|flow| !flow.socket().nagle_enabled()))
-    }
-
-    /// Sets whether small writes are sent at once, or gathered while data is under way
-    /// (RFC 9293, 3.7.4).
-    ///
-    /// # Errors
-    ///
-    /// Never; the signature is that of other streams.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.enter(|flow, work| {
-            flow.socket().set_nagle_enabled(!nodelay);
-            flow.settle(work);
-        });
-        Ok(())
-    }
-
-    /// The TTL or hop limit of the packets that are sent. 64 by default.
-    ///
-    /// # Errors
-    ///
-    /// Never; the signature is that of other streams.
-    pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self
-            .flow
-            .with(|flow| flow.socket().hop_limit().unwrap_or(64).into()))
-    }
-
-    /// Sets the TTL or hop limit of the packets that are sent.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) unless it is between 1 and 255.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        let hop_limit = u8::try_from(ttl)
-            .ok()
-            .filter(|&ttl| ttl > 0)
-            .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, "a TTL is between 1 and 255")
-            })?;
-        self.flow
-            .with(|flow| flow.socket().set_hop_limit(Some(hop_limit)));
-        Ok(())
     }
 
     /// Splits the stream into a half to read from and a half to write to, each of which may go to
@@ -262,6 +254,13 @@ impl<F: Flavor> TcpStream<F> {
     pub fn split(self) -> (ReadHalf<F>, WriteHalf<F>) {
         (ReadHalf(self.clone()), WriteHalf(self))
     }
+}
+
+fn write_shut() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "this end of the connection has been closed for writing",
+    )
 }
 
 impl<F: Flavor> Clone for TcpStream<F> {
@@ -297,8 +296,9 @@ impl<F: Flavor> AsyncRead for &TcpStream<F> {
     }
 }
 
-/// `poll_flush` is ready at once: what was written is on its way. `poll_close` closes the writing
-/// half, as [`shutdown`](TcpStream::shutdown) does, and is ready at once.
+/// `poll_flush` is ready at once: what was written is on its way. `poll_close` finishes, as
+/// [`shutdown`](TcpStream::shutdown) does, and is ready when the peer has acknowledged that: not
+/// later, and not after TIME-WAIT.
 impl<F: Flavor> AsyncWrite for TcpStream<F> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -312,8 +312,8 @@ impl<F: Flavor> AsyncWrite for TcpStream<F> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown(Shutdown::Write))
+    fn poll_close(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.poll_finish(cx)
     }
 }
 
@@ -331,8 +331,8 @@ impl<F: Flavor> AsyncWrite for &TcpStream<F> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown(Shutdown::Write))
+    fn poll_close(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.poll_finish(cx)
     }
 }
 
@@ -388,7 +388,7 @@ impl<F: Flavor> AsyncWrite for WriteHalf<F> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown(Shutdown::Write))
+    fn poll_close(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_finish(cx)
     }
 }

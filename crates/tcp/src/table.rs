@@ -3,7 +3,7 @@
 use crate::Config;
 use crate::context::Leaves;
 use crate::flow::Flow;
-use crate::guard::after;
+use crate::seq::after;
 use crate::stats::Stats;
 use crate::syn::Syn;
 use crate::wake::{WakerList, Wakes};

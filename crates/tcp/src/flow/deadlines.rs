@@ -4,12 +4,19 @@ use super::Flow;
 use crate::context::Work;
 use crate::error::End;
 use brooklet_cell::Flavor;
+use smoltcp::socket::tcp::State;
 use std::time::Instant;
 
 impl Flow {
     pub(super) fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
         let check = self.orphan.as_ref().map(|orphan| orphan.check);
-        let deadlines = [deadline, self.handshake_by, check, self.quiet_until()];
+        let deadlines = [
+            deadline,
+            self.handshake_by,
+            check,
+            self.quiet_until(),
+            self.ask_at(),
+        ];
         self.wanted = deadlines.into_iter().flatten().min();
         if let Some(at) = self.wanted
             && self.armed.is_none_or(|armed| at < armed)
@@ -34,9 +41,34 @@ impl Flow {
         None // there is another one for this connection
     }
 
-    /// When a peer that owes an acknowledgement counts as gone (RFC 9293, 3.8.3).
-    pub(super) fn quiet_until(&self) -> Option<Instant> {
-        Some(self.owed_since? + self.user_timeout?)
+    /// When a peer that owes something counts as gone (RFC 9293, 3.8.3 and 3.8.4).
+    fn quiet_until(&self) -> Option<Instant> {
+        let asked_since = self.asked.map(|(_, since)| since);
+        let since = [self.owed_since, asked_since].into_iter().flatten().min()?;
+        Some(since + self.user_timeout?)
+    }
+
+    /// When the peer is asked whether it is still there (RFC 9293, 3.8.4).
+    fn ask_at(&self) -> Option<Instant> {
+        let interval = self.keepalive?;
+        if !self.connected || self.end.is_some() || self.guard.send.flight() > 0 {
+            return None; // what is under way is question enough
+        }
+        let last = self.asked.map_or(self.heard_at, |(last, _)| last);
+        Some(last + interval)
+    }
+
+    /// Asks the peer for its acknowledgement and its window.
+    fn ask<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        let now = work.context.fixed.micros(work.now);
+        let received = self.received();
+        let question = self.guard.question(now, received, self.ttl);
+        let question = question.packet(self.key.reversed());
+        let driver = work
+            .context
+            .hub
+            .with(|hub| hub.push(question.into(), false));
+        work.wakes.extend(driver);
     }
 
     /// The deadline `at` has come.
@@ -54,21 +86,21 @@ impl Flow {
         {
             self.end.get_or_insert(End::TimedOut);
             self.socket().abort();
-            // The reset may have to wait for room; a deadline that has passed must not stay.
+            // The reset may have to wait for room; deadlines that have passed must not stay.
             self.handshake_by = None;
-        }
-        let timeout = work.context.fixed.config.orphan_timeout;
-        let queued = self.socket().send_queue();
-        if let Some(orphan) = &mut self.orphan
-            && orphan.check <= work.now
-        {
-            let progress = queued > 0 && queued < orphan.queued;
-            orphan.queued = queued;
-            orphan.check = work.now + timeout;
-            if !progress {
-                self.socket().abort();
+            self.asked = None;
+        } else if !matches!(self.state(), State::Closed) {
+            let now = work.context.fixed.micros(work.now);
+            let unsent = self.unsent();
+            if self.guard.send.on_deadline(now, unsent) {
+                self.ask(work);
+            } else if self.ask_at().is_some_and(|at| at <= work.now) {
+                let since = self.asked.map_or(work.now, |(_, since)| since);
+                self.asked = Some((work.now, since));
+                self.ask(work);
             }
         }
+        self.check_orphan(work);
         self.settle(work);
     }
 }

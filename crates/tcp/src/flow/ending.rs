@@ -6,7 +6,7 @@ use crate::error::End;
 use crate::wake::Wakes;
 use brooklet_cell::Flavor;
 use smoltcp::socket::tcp::State;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A connection that the application has let go, and which still delivers what was written.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Orphan {
     pub(super) queued: usize,
     /// The peer sent data that nobody will read.
     pub(super) late: bool,
+    /// When it is given up, progress or not.
+    pub(super) until: Option<Instant>,
 }
 
 impl Flow {
@@ -34,6 +36,29 @@ impl Flow {
         }
     }
 
+    /// Finishes: what was written is still sent, and then a FIN.
+    pub(crate) fn shut_write(&mut self) {
+        self.write_shut = true;
+    }
+
+    /// Has smoltcp send the FIN once nothing else is left to be sent. Says whether it is time.
+    ///
+    /// Not before: in LAST-ACK smoltcp takes no window that comes without a new acknowledgement,
+    /// and what did not fit into the last one would never be sent.
+    pub(super) fn finish(&mut self) -> bool {
+        if !self.write_shut || self.finished || self.unsent() > 0 {
+            return false;
+        }
+        self.finished = true;
+        self.socket().close();
+        true
+    }
+
+    /// Whether the peer has acknowledged everything, and the FIN if there is one.
+    pub(crate) fn all_acknowledged(&self) -> bool {
+        self.all_acknowledged
+    }
+
     /// The application lets go: what was written is still delivered.
     pub(crate) fn release<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         self.handles -= 1;
@@ -42,21 +67,45 @@ impl Flow {
         }
         let socket = self.socket();
         let unread = socket.recv_queue() > 0 && socket.send_queue() == 0;
-        if self.end.is_some() || !self.connected || unread {
+        let at_once = self.linger == Some(Duration::ZERO);
+        if self.end.is_some() || !self.connected || unread || at_once {
             self.socket().abort();
         } else {
             let timeout = work.context.fixed.config.orphan_timeout;
-            let socket = self.socket();
-            socket.close();
-            let queued = socket.send_queue();
+            let until = self.linger.map(|linger| work.now + linger);
+            self.shut_write();
+            let queued = self.socket().send_queue();
             self.orphan = Some(Orphan {
-                check: work.now + timeout,
+                check: (work.now + timeout).min(until.unwrap_or(work.now + timeout)),
                 queued,
                 late: false,
+                until,
             });
             self.discard();
         }
         self.settle(work);
+    }
+
+    /// Looks whether a connection that was let go still gets on.
+    pub(super) fn check_orphan<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        let timeout = work.context.fixed.config.orphan_timeout;
+        let queued = self.socket().send_queue();
+        if let Some(orphan) = &mut self.orphan
+            && orphan.check <= work.now
+        {
+            let late = orphan.until.is_some_and(|until| until <= work.now);
+            let progress = queued > 0 && queued < orphan.queued && !late;
+            orphan.queued = queued;
+            orphan.check = work.now + timeout;
+            if let Some(until) = orphan.until
+                && !late
+            {
+                orphan.check = orphan.check.min(until);
+            }
+            if !progress {
+                self.socket().abort();
+            }
+        }
     }
 
     /// Ends the connection with a reset.

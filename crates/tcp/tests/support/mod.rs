@@ -187,6 +187,8 @@ pub struct Peer {
     pub seq: u32,
     pub ack: u32,
     pub window: u16,
+    /// Offers selective acknowledgements.
+    pub sack: bool,
     pub scale: Option<u8>,
 }
 
@@ -198,6 +200,7 @@ impl Peer {
             seq: 1000,
             ack: 0,
             window: 65_535,
+            sack: true,
             scale: Some(7),
         }
     }
@@ -218,7 +221,7 @@ impl Peer {
             window_len: self.window,
             window_scale: self.scale.filter(|_| syn),
             max_seg_size: syn.then_some(1460),
-            sack_permitted: syn,
+            sack_permitted: syn && self.sack,
             sack_ranges: [None; 3],
             timestamp: None,
             payload: data,

@@ -1,0 +1,194 @@
+//! What a connection sends: what smoltcp makes, and what is sent again.
+
+use super::{Flow, STILL, interface, port};
+use crate::context::Work;
+use crate::guard::Guard;
+use crate::seq::{Micros, after, seq};
+use brooklet_cell::Flavor;
+use brooklet_device::{OnePacket, Outbound, PacketBuf};
+use smoltcp::iface::PollResult;
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpPacket};
+use std::time::{Duration, Instant};
+
+/// Packets that a connection may make before others have their turn.
+const QUOTA: usize = 64;
+
+/// How long to leave alone a socket that says it has work and does none; doubles each time.
+const BACK_OFF: Duration = Duration::from_millis(10);
+
+impl Flow {
+    /// Makes packets until there are none, the queue is full or others should have their turn.
+    /// Returns when it wants to be called again.
+    pub(super) fn egress<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Option<Instant> {
+        if self.detached {
+            return None;
+        }
+        self.tell(false, work);
+        self.finish();
+        let mut busy = self.make(work);
+        if !self.waiting && self.finish() {
+            busy = self.make(work);
+        }
+        if !self.waiting {
+            self.send_again(work);
+        }
+        if self.waiting {
+            return None; // called again when there is room
+        }
+        if busy {
+            // smoltcp says "now" in some states in which it then does nothing.
+            let pause = BACK_OFF * (1 << self.back_off.min(10));
+            self.back_off += 1;
+            return Some(work.now + pause);
+        }
+        self.back_off = 0;
+        if matches!(self.state(), State::Closed | State::TimeWait) {
+            return None;
+        }
+        let unsent = self.unsent();
+        let fixed = &work.context.fixed;
+        let at = self.guard.send.deadline(fixed.micros(work.now), unsent)?;
+        Some(fixed.instant(at))
+    }
+
+    /// Has smoltcp make its packets. Says whether it claims to have more and makes none.
+    fn make<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
+        let mtu = self.mtu;
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        let mut device = OnePacket::new(mtu, None, &mut port);
+        let mut iface = interface(&mut device, 0);
+        // A place is reserved before smoltcp makes a packet: it forgets some when it finds none
+        // halfway.
+        let due = |iface: &mut smoltcp::iface::Interface, sockets: &_| {
+            iface.poll_at(STILL, sockets).is_some_and(|at| at <= STILL)
+        };
+        let mut rounds = 0;
+        while due(&mut iface, &self.sockets) {
+            if rounds == QUOTA {
+                device.outbound().wait();
+                return false;
+            }
+            if !device.outbound().reserve() {
+                return false;
+            }
+            rounds += 1;
+            let made = iface.poll_egress(STILL, &mut device, &mut self.sockets);
+            if made == PollResult::None {
+                return due(&mut iface, &self.sockets);
+            }
+        }
+        false
+    }
+
+    /// Sends again what is lost, as far as the path may be given it.
+    fn send_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        if self.guard.send.lost() == 0 {
+            return;
+        }
+        match self.state() {
+            State::SynSent | State::SynReceived => return self.syn_again(work),
+            State::Closed | State::TimeWait => return,
+            _ => {}
+        }
+        let now = work.context.fixed.micros(work.now);
+        if self.guard.send.wants_copies() {
+            self.copy(now, work);
+        }
+        let ttl = self.ttl;
+        for _ in 0..QUOTA {
+            let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+            if !Outbound::reserve(&mut &mut port) {
+                return;
+            }
+            let again = port.guard.resend(now, ttl);
+            let Some(packet) = again.map(|segment| segment.packet(self.key.reversed())) else {
+                return;
+            };
+            port.send(packet.into());
+        }
+        port(&mut self.guard, &mut self.waiting, self.key, work).wait();
+    }
+
+    /// Sends the SYN, or the SYN-ACK, once more.
+    pub(super) fn syn_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        let mtu = self.mtu;
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        if !Outbound::reserve(&mut &mut port) {
+            return;
+        }
+        let mut device = OnePacket::new(mtu, None, &mut port);
+        let mut iface = interface(&mut device, 0);
+        // At the time of smoltcp's retransmission timer it makes the packet anew.
+        if let Some(at) = iface.poll_at(STILL, &self.sockets) {
+            iface.poll_egress(at, &mut device, &mut self.sockets);
+        }
+    }
+
+    /// Gets out of smoltcp once more everything that is not acknowledged, to send parts of it
+    /// again. It happens once for all losses that are found until they are mended.
+    fn copy<F: Flavor>(&mut self, now: Micros, work: &mut Work<'_, F>) {
+        let received = self.received();
+        if let Some(word) = self.guard.word_for_copies(received) {
+            self.feed(&mut word.packet(self.key), 0, work);
+        }
+        let end = self.guard.send.nxt();
+        self.guard.send.forget_copies();
+        let mut copier = Copier {
+            guard: &mut self.guard,
+            now,
+            reached: end.wrapping_sub(1),
+            buffer: PacketBuf::default(),
+        };
+        let mut device = OnePacket::new(self.mtu, None, &mut copier);
+        let mut iface = interface(&mut device, 0);
+        // At the time of its retransmission timer smoltcp begins anew with the first byte that is
+        // not acknowledged, and then goes on as far as its peer's window lets it.
+        let mut at = iface.poll_at(STILL, &self.sockets);
+        while let Some(time) = at {
+            if iface.poll_egress(time, &mut device, &mut self.sockets) == PollResult::None
+                || !after(end, device.outbound().reached)
+            {
+                break;
+            }
+            at = iface
+                .poll_at(STILL, &self.sockets)
+                .filter(|at| *at <= STILL);
+        }
+    }
+}
+
+/// Takes what smoltcp sends, and sends nothing.
+struct Copier<'a> {
+    guard: &'a mut Guard,
+    now: Micros,
+    /// The number after the last one seen.
+    reached: u32,
+    buffer: PacketBuf,
+}
+
+impl Outbound for &mut Copier<'_> {
+    fn reserve(&mut self) -> bool {
+        true
+    }
+
+    fn buffer(&mut self) -> PacketBuf {
+        std::mem::take(&mut self.buffer)
+    }
+
+    fn push(&mut self, packet: PacketBuf) {
+        let header = match packet.first() {
+            Some(first) if first >> 4 == 4 => {
+                usize::from(Ipv4Packet::new_unchecked(&packet[..]).header_len())
+            }
+            _ => IPV6_HEADER_LEN,
+        };
+        let tcp = TcpPacket::new_unchecked(&packet[header..]);
+        let start = seq(tcp.seq_number());
+        self.reached = start.wrapping_add(tcp.segment_len() as u32);
+        self.guard
+            .send
+            .copy(self.now, start, tcp.payload(), tcp.fin());
+        self.buffer = packet;
+    }
+}

@@ -1,0 +1,44 @@
+//! Initial sequence numbers (RFC 6528).
+
+use crate::context::Fixed;
+use brooklet_packet::FlowKey;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+/// F of RFC 6528, 3: a hash of the tuple and a secret.
+pub(super) fn keyed_hash(key: FlowKey, fixed: &Fixed) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fixed.secret.hash(&mut hasher);
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The initial sequence number of a connection that begins now: for one tuple it grows by one
+/// every 4 us, and that of one tuple says nothing about that of another.
+fn initial(key: FlowKey, fixed: &Fixed, now: Instant) -> u32 {
+    let ticks = fixed.micros(now) / 4;
+    (keyed_hash(key, fixed) as u32).wrapping_add(ticks as u32)
+}
+
+/// The seed for which smoltcp takes that number.
+///
+/// smoltcp takes the first 32 bits of its generator: `s = seed * M + A`, shifted down by 29 less
+/// the top three bits of `s`. The state whose upper bits are the number and nothing else is found
+/// and led back to the seed.
+pub(super) fn seed(key: FlowKey, fixed: &Fixed, now: Instant) -> u64 {
+    const M: u64 = 0xbb2e_fcec_3c39_611d;
+    const A: u64 = 0x7590_ef39;
+    let state = u64::from(initial(key, fixed, now)) << 29;
+    state.wrapping_sub(A).wrapping_mul(inverse(M))
+}
+
+/// What `m` is to be multiplied with to give 1. Each step doubles the bits that are right.
+const fn inverse(m: u64) -> u64 {
+    let mut x = m;
+    let mut n = 0;
+    while n < 5 {
+        x = x.wrapping_mul(2u64.wrapping_sub(m.wrapping_mul(x)));
+        n += 1;
+    }
+    x
+}
