@@ -96,6 +96,7 @@ fn answers(packet: &Packet<'_>) {
         Unreachable::Protocol,
         Unreachable::Port,
         Unreachable::Prohibited,
+        Unreachable::PacketTooBig { mtu: 1400 },
     ] {
         let written = icmp::unreachable(&mut out, packet, why);
         check(

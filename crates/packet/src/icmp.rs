@@ -13,6 +13,7 @@ const V4_UNREACHABLE: u8 = 3;
 const V4_ECHO_REQUEST: u8 = 8;
 // RFC 4443
 const V6_UNREACHABLE: u8 = 1;
+const V6_PACKET_TOO_BIG: u8 = 2;
 const V6_PARAMETER_PROBLEM: u8 = 4;
 const V6_UNRECOGNISED_NEXT_HEADER: u8 = 1;
 const V6_ECHO_REQUEST: u8 = 128;
@@ -75,6 +76,7 @@ pub fn echo_reply(out: &mut Vec<u8>, request: &Packet<'_>) -> bool {
 /// assert_ne!(no_listener, Unreachable::Protocol);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unreachable {
     /// No route there. IPv4 code 0, IPv6 code 0.
     Network,
@@ -87,6 +89,12 @@ pub enum Unreachable {
     Port,
     /// A filter does not let it through. IPv4 code 13 (RFC 1812, 5.2.7.1), IPv6 code 1.
     Prohibited,
+    /// It is longer than what the way carries in one piece. IPv4 code 4 (RFC 1191, 4), IPv6 a
+    /// message of its own (RFC 4443, 3.2).
+    PacketTooBig {
+        /// How long a packet may be, in bytes; with IPv4 at most 65,535 is said.
+        mtu: u32,
+    },
 }
 
 /// Writes the ICMP error that tells the sender of a packet that it does not get through, in the
@@ -98,7 +106,7 @@ pub enum Unreachable {
 /// Answers `false`, with `out` empty, where no error may be sent (RFC 1122, 3.2.2; RFC 4443,
 /// 2.4(e)): to an ICMP error or redirect, to a fragment other than the first, and to a packet that
 /// does not go from one host to one host. Nor does it answer a fragment that does not show what it
-/// carries. How often errors are sent (RFC 4443, 2.4(f)) is for the caller to limit.
+/// carries, or call an IPv4 packet too big that may be cut into pieces (RFC 792). How often errors are sent (RFC 4443, 2.4(f)) is for the caller to limit.
 ///
 /// ```
 /// use brooklet_packet::{Packet, Protocol, icmp, udp};
@@ -123,37 +131,17 @@ pub fn unreachable(out: &mut Vec<u8>, offending: &Packet<'_>, why: Unreachable) 
         return false;
     }
     let bytes = offending.bytes();
-    let mut header = [0; HEADER];
-    let (protocol, room) = if offending.key().is_ipv6() {
-        let (kind, code) = match why {
-            Unreachable::Network => (V6_UNREACHABLE, 0),
-            Unreachable::Prohibited => (V6_UNREACHABLE, 1),
-            Unreachable::Host => (V6_UNREACHABLE, 3),
-            Unreachable::Port => (V6_UNREACHABLE, 4),
-            Unreachable::Protocol => (V6_PARAMETER_PROBLEM, V6_UNRECOGNISED_NEXT_HEADER),
+    let (header, protocol, room) = if offending.key().is_ipv6() {
+        let Some(header) = header_v6(bytes, why) else {
+            return false;
         };
-        header[..2].copy_from_slice(&[kind, code]);
-        if why == Unreachable::Protocol {
-            let Ok(chain) = ext::walk(bytes) else {
-                return false;
-            };
-            // A chain is at most 2 KiB long.
-            header[4..].copy_from_slice(&(chain.named_at as u32).to_be_bytes());
-        }
-        (
-            protocol::ICMPV6,
-            V6_LONGEST_ERROR - ext::IPV6_HEADER - HEADER,
-        )
+        let room = V6_LONGEST_ERROR - ext::IPV6_HEADER - HEADER;
+        (header, protocol::ICMPV6, room)
     } else {
-        let code = match why {
-            Unreachable::Network => 0,
-            Unreachable::Host => 1,
-            Unreachable::Protocol => 2,
-            Unreachable::Port => 3,
-            Unreachable::Prohibited => 13,
+        let Some(header) = header_v4(bytes, why) else {
+            return false;
         };
-        header[..2].copy_from_slice(&[V4_UNREACHABLE, code]);
-        (protocol::ICMPV4, V4_LONGEST_ERROR - 20 - HEADER)
+        (header, protocol::ICMPV4, V4_LONGEST_ERROR - 20 - HEADER)
     };
     message(
         out,
@@ -162,6 +150,50 @@ pub fn unreachable(out: &mut Vec<u8>, offending: &Packet<'_>, why: Unreachable) 
         header,
         &bytes[..bytes.len().min(room)],
     )
+}
+
+/// The header of an error about `offending`, whole IPv4 packet or first fragment.
+fn header_v4(offending: &[u8], why: Unreachable) -> Option<[u8; HEADER]> {
+    let mut mtu_said = [0; 2];
+    let code = match why {
+        Unreachable::Network => 0,
+        Unreachable::Host => 1,
+        Unreachable::Protocol => 2,
+        Unreachable::Port => 3,
+        Unreachable::PacketTooBig { mtu } => {
+            let dont_fragment = offending[6] & 0x40 != 0;
+            if !dont_fragment {
+                return None;
+            }
+            mtu_said = u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes();
+            4
+        }
+        Unreachable::Prohibited => 13,
+    };
+    let [high, low] = mtu_said;
+    Some([V4_UNREACHABLE, code, 0, 0, 0, 0, high, low])
+}
+
+/// The same for IPv6.
+fn header_v6(offending: &[u8], why: Unreachable) -> Option<[u8; HEADER]> {
+    let (kind, code, number) = match why {
+        Unreachable::Network => (V6_UNREACHABLE, 0, 0),
+        Unreachable::Prohibited => (V6_UNREACHABLE, 1, 0),
+        Unreachable::Host => (V6_UNREACHABLE, 3, 0),
+        Unreachable::Port => (V6_UNREACHABLE, 4, 0),
+        Unreachable::PacketTooBig { mtu } => (V6_PACKET_TOO_BIG, 0, mtu),
+        Unreachable::Protocol => {
+            let pointer = ext::walk(offending).ok()?.named_at;
+            // A chain is at most 2 KiB long.
+            (
+                V6_PARAMETER_PROBLEM,
+                V6_UNRECOGNISED_NEXT_HEADER,
+                pointer as u32,
+            )
+        }
+    };
+    let [a, b, c, d] = number.to_be_bytes();
+    Some([kind, code, 0, 0, a, b, c, d])
 }
 
 /// Writes an ICMP message that goes back to where `cause` came from.

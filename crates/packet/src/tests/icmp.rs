@@ -198,6 +198,25 @@ fn the_pointer_names_the_field_that_names_the_protocol() {
 }
 
 #[test]
+fn too_big_says_how_big() {
+    let why = |mtu| Unreachable::PacketTooBig { mtu };
+    let whole = with_fragment_field(v4(17, &[], &udp(b"data")), 0x4000);
+    assert_eq!(error_for(&whole, why(1400))[20..22], [3, 4]);
+    assert_eq!(error_for(&whole, why(1400))[24..28], [0, 0, 0x05, 0x78]);
+    assert_eq!(error_for(&whole, why(70_000))[24..28], [0, 0, 0xff, 0xff]);
+    // What may be cut is not too big.
+    let mut out = vec![1];
+    let cuttable = v4(17, &[], &udp(b"data"));
+    let cuttable = Packet::parse(&cuttable).unwrap();
+    assert!(!unreachable(&mut out, &cuttable, why(1400)) && out.is_empty());
+
+    let out = error_for(&v6(17, &udp(b"data")), why(70_000));
+    assert_eq!(out[40..42], [2, 0]);
+    assert_eq!(out[44..48], 70_000u32.to_be_bytes());
+    assert_silent(&out);
+}
+
+#[test]
 fn quotes_are_as_long_as_may_be() {
     let quoted = |bytes: &[u8]| error_for(bytes, Unreachable::Port).len();
     assert_eq!(
