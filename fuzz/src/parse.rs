@@ -1,7 +1,7 @@
 //! Invariants of the parser and of the writers that answer a packet.
 
 use crate::bytes::{fold, repair, words};
-use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Headers, Packet, Protocol, strip_options, tcp, udp};
 
 /// Parses `data` as it is and with its IPv4 header checksum made right, runs everything that
@@ -21,6 +21,10 @@ fn exercise(bytes: &[u8]) {
     };
     ranges(bytes, &packet);
     stripped(&packet);
+    if let Some(error) = icmp::parse_error(&packet) {
+        assert_eq!(error.key.source().ip(), packet.destination());
+        assert!(packet.verify_checksum());
+    }
     answers(&packet);
     datagram(&packet);
     with_right_checksum(&packet);
@@ -107,11 +111,30 @@ fn answers(packet: &Packet<'_>) {
         if written {
             let error = Packet::parse(&out).expect("checked above");
             assert!(packet.bytes().starts_with(error.payload()));
+            understood(packet, why, &error);
             assert!(
                 !icmp::unreachable(&mut Vec::new(), &error, why),
                 "errors answer no errors"
             );
         }
+    }
+}
+
+/// Who reads an error finds in it what was written, if enough of the packet was there.
+fn understood(packet: &Packet<'_>, why: Unreachable, error: &Packet<'_>) {
+    let Some(read) = icmp::parse_error(error) else {
+        // Eight bytes of the transport tell the flow (RFC 792). They may not be there, or lie
+        // behind a chain of extension headers too long to be quoted.
+        assert!(error.payload().len() < packet.transport_range().start + 8);
+        return;
+    };
+    assert_eq!(read.kind, IcmpErrorKind::Unreachable(why));
+    assert_eq!(read.protocol, packet.protocol());
+    assert_eq!(read.key.source().ip(), packet.source());
+    assert_eq!(read.key.destination().ip(), packet.destination());
+    if packet.fragment().is_none() {
+        assert_eq!(read.key, packet.key());
+        assert_eq!(read.seq, packet.tcp().map(|tcp| tcp.seq));
     }
 }
 

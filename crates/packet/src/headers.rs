@@ -7,7 +7,7 @@ use crate::{FlowKey, Fragment, ParseError, Protocol, TcpHeader, checksum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-const IPV4_HEADER: usize = 20;
+pub(crate) const IPV4_HEADER: usize = 20;
 
 /// Everything that one parse of a packet finds, without the bytes.
 ///
@@ -372,7 +372,7 @@ impl Headers {
     }
 }
 
-fn v6_address(bytes: &[u8]) -> Ipv6Addr {
+pub(crate) fn v6_address(bytes: &[u8]) -> Ipv6Addr {
     let mut octets = [0; 16];
     octets.copy_from_slice(bytes);
     octets.into()

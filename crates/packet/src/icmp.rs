@@ -1,4 +1,8 @@
-//! The answers of ICMP (RFC 792) and ICMPv6 (RFC 4443).
+//! ICMP (RFC 792) and ICMPv6 (RFC 4443): answers, errors, and the errors of others.
+
+mod received;
+
+pub use received::{IcmpError, IcmpErrorKind, parse_error};
 
 use crate::ext;
 use crate::protocol::{self, Protocol};

@@ -5,6 +5,7 @@ mod errors;
 mod extension;
 mod fragment;
 mod icmp;
+mod icmp_errors;
 mod parse;
 mod properties;
 mod small;

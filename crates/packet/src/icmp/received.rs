@@ -1,0 +1,229 @@
+//! What an ICMP error that came in says, and about which packet.
+
+use super::{
+    HEADER, Unreachable, V4_UNREACHABLE, V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM, V6_UNREACHABLE,
+    V6_UNRECOGNISED_NEXT_HEADER, between_hosts,
+};
+use crate::ext::{self, IPV6_HEADER};
+use crate::headers::{IPV4_HEADER, v6_address};
+use crate::transport::{be16, be32};
+use crate::{FlowKey, Packet, Protocol};
+use std::net::Ipv4Addr;
+
+// RFC 792
+const V4_TIME_EXCEEDED: u8 = 11;
+const V4_PARAMETER_PROBLEM: u8 = 12;
+// RFC 4443
+const V6_TIME_EXCEEDED: u8 = 3;
+
+/// What every IPv6 link carries (RFC 8200, 5), in bytes.
+const V6_LEAST_MTU: u32 = 1280;
+
+/// An ICMP error, as it concerns the flow whose packet caused it.
+///
+/// Nothing here proves that the error is honest: whoever guesses the addresses and ports of a flow
+/// can send one (RFC 5927). A TCP compares [`seq`](Self::seq) with what it has under way, and
+/// takes none but as a hint.
+///
+/// There is an example at [`parse_error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IcmpError {
+    /// What the error says.
+    pub kind: IcmpErrorKind,
+    /// The flow of the packet that caused it, **in the direction of that packet**: the source is
+    /// this host, to which the error has come, and the destination is the peer. It is the
+    /// [reverse](FlowKey::reversed) of the key of the packets that come in from that peer. Ports
+    /// are 0 with protocols other than TCP and UDP.
+    pub key: FlowKey,
+    /// What that packet carried.
+    pub protocol: Protocol,
+    /// The sequence number of that packet, when it was a TCP segment.
+    pub seq: Option<u32>,
+}
+
+/// What an ICMP error says.
+///
+/// ```
+/// use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
+///
+/// let kind = IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1400 });
+/// assert!(matches!(kind, IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1400 })));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IcmpErrorKind {
+    /// The packet did not get through, and why. The codes beyond those that
+    /// [`unreachable`](super::unreachable) writes count as the one that they refine.
+    ///
+    /// [`PacketTooBig`](Unreachable::PacketTooBig) has the MTU as it was said: 0 from an IPv4
+    /// router older than RFC 1191, and never below 1,280 with IPv6.
+    Unreachable(Unreachable),
+    /// The hop limit ran out, or fragments were missing for too long.
+    TimeExceeded,
+    /// Something in a header was not understood, other than the protocol.
+    ParameterProblem,
+}
+
+/// Reads an ICMP error about a packet that was sent from here.
+///
+/// `None` for everything else: other packets and messages, a wrong checksum, codes without a
+/// meaning, source quench (RFC 6633), an IPv6 packet too big below 1,280 bytes (RFC 8201, 4); and
+/// where the packet that caused it cannot be told, because fewer than 8 bytes behind its IP header
+/// are quoted (RFC 792), because it was a fragment other than the first, or because it came from
+/// another address than the one that the error is sent to.
+///
+/// ```
+/// use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
+/// use brooklet_packet::{Packet, Protocol, udp};
+///
+/// let (here, there) = ("10.0.0.1:5000".parse()?, "10.0.0.2:9".parse()?);
+/// let mut datagram = Vec::new();
+/// udp::write(&mut datagram, here, there, 64, b"anyone?")?;
+/// let mut answer = Vec::new();
+/// icmp::unreachable(&mut answer, &Packet::parse(&datagram)?, Unreachable::Port);
+///
+/// let error = icmp::parse_error(&Packet::parse(&answer)?).expect("it is one");
+/// assert_eq!(error.kind, IcmpErrorKind::Unreachable(Unreachable::Port));
+/// assert_eq!((error.key.source(), error.key.destination()), (here, there));
+/// assert_eq!((error.protocol, error.seq), (Protocol::Udp, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn parse_error(packet: &Packet<'_>) -> Option<IcmpError> {
+    let is_ipv6 = packet.key().is_ipv6();
+    if packet.fragment().is_some() {
+        return None;
+    }
+    let header = packet.transport().first_chunk::<HEADER>()?;
+    let kind = match packet.protocol() {
+        Protocol::Icmpv4 if !is_ipv6 => kind_v4(header)?,
+        Protocol::Icmpv6 if is_ipv6 => kind_v6(header)?,
+        _ => return None,
+    };
+    let caused = if is_ipv6 {
+        caused_v6(packet.payload())?
+    } else {
+        caused_v4(packet.payload())?
+    };
+    let ours = caused.key.source().ip() == packet.destination();
+    // The sum last: it is the dearest.
+    if !ours || !between_hosts(packet) || !packet.verify_checksum() {
+        return None;
+    }
+    let Caused { key, protocol, seq } = caused;
+    Some(IcmpError {
+        kind,
+        key,
+        protocol,
+        seq,
+    })
+}
+
+/// RFC 792; RFC 1122, 3.2.2.1; RFC 1812, 5.2.7.1
+fn kind_v4(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
+    let why = match (header[0], header[1]) {
+        (V4_UNREACHABLE, code) => match code {
+            // 5: a source route failed; 11: not for this type of service.
+            0 | 5 | 6 | 11 => Unreachable::Network,
+            1 | 7 | 8 | 12 => Unreachable::Host,
+            2 => Unreachable::Protocol,
+            3 => Unreachable::Port,
+            4 => Unreachable::PacketTooBig {
+                mtu: be16(header, 6).into(),
+            },
+            9 | 10 | 13..=15 => Unreachable::Prohibited,
+            _ => return None,
+        },
+        (V4_TIME_EXCEEDED, 0 | 1) => return Some(IcmpErrorKind::TimeExceeded),
+        (V4_PARAMETER_PROBLEM, 0..=2) => return Some(IcmpErrorKind::ParameterProblem),
+        _ => return None,
+    };
+    Some(IcmpErrorKind::Unreachable(why))
+}
+
+/// RFC 4443, 3
+fn kind_v6(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
+    let why = match (header[0], header[1]) {
+        (V6_UNREACHABLE, code) => match code {
+            // 2: beyond the scope of the source address.
+            0 | 2 => Unreachable::Network,
+            3 => Unreachable::Host,
+            4 => Unreachable::Port,
+            1 | 5 | 6 => Unreachable::Prohibited,
+            _ => return None,
+        },
+        // The code is to be ignored.
+        (V6_PACKET_TOO_BIG, _) => match be32(header, 4) {
+            mtu if mtu < V6_LEAST_MTU => return None,
+            mtu => Unreachable::PacketTooBig { mtu },
+        },
+        (V6_TIME_EXCEEDED, 0 | 1) => return Some(IcmpErrorKind::TimeExceeded),
+        (V6_PARAMETER_PROBLEM, V6_UNRECOGNISED_NEXT_HEADER) => Unreachable::Protocol,
+        (V6_PARAMETER_PROBLEM, 0..=3) => return Some(IcmpErrorKind::ParameterProblem),
+        _ => return None,
+    };
+    Some(IcmpErrorKind::Unreachable(why))
+}
+
+/// The packet that caused an error, as far as the quotation shows it.
+struct Caused {
+    key: FlowKey,
+    protocol: Protocol,
+    seq: Option<u32>,
+}
+
+/// Reads the start of an IPv4 packet. Its header checksum is not looked at: routers have changed
+/// the header that they quote, and the checksum of the error covers it all.
+fn caused_v4(quoted: &[u8]) -> Option<Caused> {
+    let header = quoted.first_chunk::<IPV4_HEADER>()?;
+    let header_len = usize::from(header[0] & 0xf) * 4;
+    let first_piece = be16(header, 6) & 0x1fff == 0;
+    if header[0] >> 4 != 4 || header_len < IPV4_HEADER || !first_piece {
+        return None;
+    }
+    let long_enough = usize::from(be16(header, 2)) >= header_len + HEADER;
+    let start = quoted.get(header_len..)?.first_chunk()?;
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
+    let protocol = header[9].into();
+    let (from, to) = ports(protocol, start);
+    long_enough.then(|| Caused {
+        key: FlowKey::v4(source, destination, from, to),
+        protocol,
+        seq: seq(protocol, start),
+    })
+}
+
+/// The same for IPv6.
+fn caused_v6(quoted: &[u8]) -> Option<Caused> {
+    let header = quoted.first_chunk::<IPV6_HEADER>()?;
+    if header[0] >> 4 != 6 {
+        return None;
+    }
+    let chain = ext::walk(quoted).ok()?;
+    if chain.fragment.is_some_and(|fragment| fragment.offset != 0) {
+        return None;
+    }
+    let long_enough = IPV6_HEADER + usize::from(be16(header, 4)) >= chain.end + HEADER;
+    let start = quoted.get(chain.end..)?.first_chunk()?;
+    let [_, _, _, _, _, _, _, _, addresses @ ..] = header;
+    let (source, destination) = addresses.split_at(16);
+    let protocol = chain.protocol.into();
+    let (from, to) = ports(protocol, start);
+    long_enough.then(|| Caused {
+        key: FlowKey::v6(v6_address(source), v6_address(destination), from, to),
+        protocol,
+        seq: seq(protocol, start),
+    })
+}
+
+fn ports(protocol: Protocol, start: &[u8; 8]) -> (u16, u16) {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => (be16(start, 0), be16(start, 2)),
+        _ => (0, 0),
+    }
+}
+
+fn seq(protocol: Protocol, start: &[u8; 8]) -> Option<u32> {
+    (protocol == Protocol::Tcp).then(|| be32(start, 4))
+}

@@ -1,0 +1,275 @@
+//! The errors of others: what they say, and about which packet.
+
+use super::build::*;
+use crate::icmp::{IcmpError, IcmpErrorKind, Unreachable, parse_error, unreachable};
+use crate::{FlowKey, Packet, Protocol};
+
+fn error_of(bytes: &[u8]) -> Option<IcmpError> {
+    parse_error(&Packet::parse(bytes).unwrap())
+}
+
+/// Something that A4 or A6 sent to B4 or B6.
+fn sent_v4() -> Vec<u8> {
+    let mut packet = v4(6, &[], &tcp(ACK, 0x0102_0304, 0, &[], b"data"));
+    packet[6] = 0x40; // don't fragment
+    fix_v4(&mut packet);
+    packet
+}
+
+fn sent_v6() -> Vec<u8> {
+    v6(6, &tcp(ACK, 0x0102_0304, 0, &[], b"data"))
+}
+
+/// An error from a host on the way back to A4 or A6.
+fn error(kind: u8, code: u8, number: u32, quoted: &[u8]) -> Vec<u8> {
+    let is_v4 = quoted.first().is_none_or(|first| first >> 4 != 6);
+    let mut message = icmp(kind, code, quoted);
+    message[4..8].copy_from_slice(&number.to_be_bytes());
+    let mut packet = if is_v4 {
+        v4(1, &[], &summed_v4(1, message))
+    } else {
+        v6(58, &summed_v6(58, message))
+    };
+    // From B to A; a sum over both addresses stays the same.
+    if is_v4 {
+        packet[12..20].rotate_left(4);
+    } else {
+        packet[8..40].rotate_left(16);
+    }
+    packet
+}
+
+fn key(v4: bool, ports: bool) -> FlowKey {
+    let (from, to) = if ports { (4000, 80) } else { (0, 0) };
+    if v4 {
+        FlowKey::v4(A4, B4, from, to)
+    } else {
+        FlowKey::v6(A6, B6, from, to)
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for sent in [sent_v4(), sent_v6()] {
+        for why in [
+            Unreachable::Network,
+            Unreachable::Host,
+            Unreachable::Protocol,
+            Unreachable::Port,
+            Unreachable::Prohibited,
+            Unreachable::PacketTooBig { mtu: 1300 },
+        ] {
+            let mut out = Vec::new();
+            assert!(unreachable(&mut out, &Packet::parse(&sent).unwrap(), why));
+            let expected = IcmpError {
+                kind: IcmpErrorKind::Unreachable(why),
+                key: Packet::parse(&sent).unwrap().key(),
+                protocol: Protocol::Tcp,
+                seq: Some(0x0102_0304),
+            };
+            assert_eq!(error_of(&out), Some(expected));
+        }
+    }
+}
+
+#[test]
+fn kinds_of_ipv4() {
+    use IcmpErrorKind::{ParameterProblem, TimeExceeded};
+    use Unreachable::*;
+    let kind = |kind, code| error_of(&error(kind, code, 0, &sent_v4())).map(|error| error.kind);
+    let codes = [
+        Network,
+        Host,
+        Protocol,
+        Port,
+        PacketTooBig { mtu: 0 },
+        Network,
+        Network,
+        Host,
+        Host,
+        Prohibited,
+        Prohibited,
+        Network,
+        Host,
+        Prohibited,
+        Prohibited,
+        Prohibited,
+    ];
+    for (code, why) in (0..).zip(codes) {
+        assert_eq!(
+            kind(3, code),
+            Some(IcmpErrorKind::Unreachable(why)),
+            "{code}"
+        );
+    }
+    assert_eq!(
+        (kind(11, 0), kind(11, 1)),
+        (Some(TimeExceeded), Some(TimeExceeded))
+    );
+    assert_eq!(kind(12, 0), Some(ParameterProblem));
+    // Unknown codes, echo, source quench, redirect, and ICMPv6's numbers.
+    for (other, code) in [
+        (3, 16),
+        (11, 2),
+        (12, 3),
+        (0, 0),
+        (8, 0),
+        (4, 0),
+        (5, 0),
+        (1, 0),
+        (2, 0),
+    ] {
+        assert_eq!(kind(other, code), None, "{other} {code}");
+    }
+}
+
+#[test]
+fn kinds_of_ipv6() {
+    use IcmpErrorKind::{ParameterProblem, TimeExceeded};
+    use Unreachable::*;
+    let kind = |kind, code| error_of(&error(kind, code, 1280, &sent_v6())).map(|error| error.kind);
+    let codes = [
+        Network, Prohibited, Network, Host, Port, Prohibited, Prohibited,
+    ];
+    for (code, why) in (0..).zip(codes) {
+        assert_eq!(
+            kind(1, code),
+            Some(IcmpErrorKind::Unreachable(why)),
+            "{code}"
+        );
+    }
+    let too_big = Some(IcmpErrorKind::Unreachable(PacketTooBig { mtu: 1280 }));
+    assert_eq!((kind(2, 0), kind(2, 7)), (too_big, too_big));
+    assert_eq!(
+        (kind(3, 0), kind(3, 1)),
+        (Some(TimeExceeded), Some(TimeExceeded))
+    );
+    assert_eq!(kind(4, 0), Some(ParameterProblem));
+    assert_eq!(kind(4, 1), Some(IcmpErrorKind::Unreachable(Protocol)));
+    for (other, code) in [(1, 7), (3, 2), (4, 4), (11, 0), (128, 0), (137, 0), (0, 0)] {
+        assert_eq!(kind(other, code), None, "{other} {code}");
+    }
+}
+
+#[test]
+fn an_mtu_that_no_ipv6_link_has_is_not_believed() {
+    assert_eq!(error_of(&error(2, 0, 1279, &sent_v6())), None);
+    let error = error_of(&error(2, 0, u32::MAX, &sent_v6())).unwrap();
+    let why = Unreachable::PacketTooBig { mtu: u32::MAX };
+    assert_eq!(error.kind, IcmpErrorKind::Unreachable(why));
+}
+
+#[test]
+fn the_mtu_of_ipv4() {
+    // The upper half of the word is unused (RFC 1191, 4).
+    let error = error_of(&error(3, 4, 0xffff_03e8, &sent_v4())).unwrap();
+    let why = Unreachable::PacketTooBig { mtu: 1000 };
+    assert_eq!(error.kind, IcmpErrorKind::Unreachable(why));
+}
+
+#[test]
+fn eight_bytes_of_the_segment_are_enough_and_fewer_are_not() {
+    for (sent, header_len, kind) in [(sent_v4(), 20, 3), (sent_v6(), 40, 1)] {
+        for len in 1..sent.len() {
+            let read = error_of(&error(kind, 0, 0, &sent[..len]));
+            assert_eq!(read.is_some(), len >= header_len + 8, "{len}");
+            if let Some(read) = read {
+                assert_eq!(
+                    (read.key, read.seq),
+                    (key(kind == 3, true), Some(0x0102_0304))
+                );
+            }
+        }
+        // The length field of the packet, not only the quotation, says how much there was.
+        let mut short = sent.clone();
+        let at = if kind == 3 { 2 } else { 4 };
+        let too_short = if kind == 3 { 27u16 } else { 7 };
+        short[at..at + 2].copy_from_slice(&too_short.to_be_bytes());
+        assert_eq!(error_of(&error(kind, 0, 0, &short)), None);
+    }
+    assert_eq!(error_of(&error(3, 0, 0, &[])), None);
+}
+
+#[test]
+fn options_and_extension_headers_of_the_packet_are_passed_over() {
+    let segment = tcp(SYN, 7, 0, &[], b"");
+    let with_options = v4(6, &[1; 12], &segment);
+    let read = error_of(&error(3, 1, 0, &with_options)).unwrap();
+    assert_eq!((read.key, read.seq), (key(true, true), Some(7)));
+
+    let chain = [ext(60, 1), ext(6, 0), segment].concat();
+    let read = error_of(&error(1, 3, 0, &v6(0, &chain))).unwrap();
+    assert_eq!((read.key, read.seq), (key(false, true), Some(7)));
+    // A quotation that ends inside of the chain says nothing.
+    assert_eq!(error_of(&error(1, 3, 0, &v6(0, &chain)[..60])), None);
+}
+
+#[test]
+fn fragments_but_the_first_have_no_ports() {
+    for (field, read) in [(0x2000u16, true), (0x2001, false), (0x0001, false)] {
+        let mut sent = sent_v4();
+        sent[6..8].copy_from_slice(&field.to_be_bytes());
+        assert_eq!(
+            error_of(&error(11, 1, 0, &sent)).is_some(),
+            read,
+            "{field:#x}"
+        );
+    }
+    for (offset, read) in [(0, true), (8, false)] {
+        let piece = [
+            fragment_header(6, offset, true, 1),
+            tcp(SYN, 7, 0, &[], b""),
+        ]
+        .concat();
+        assert_eq!(error_of(&error(3, 1, 0, &v6(44, &piece))).is_some(), read);
+    }
+}
+
+#[test]
+fn other_protocols_have_neither_ports_nor_numbers() {
+    let datagram = v4(17, &[], &udp(b"data"));
+    let read = error_of(&error(3, 3, 0, &datagram)).unwrap();
+    assert_eq!((read.protocol, read.seq), (Protocol::Udp, None));
+    assert_eq!(
+        (read.key.source().port(), read.key.destination().port()),
+        (5000, 53)
+    );
+
+    let ping = v6(58, &icmp(128, 0, b""));
+    let read = error_of(&error(1, 3, 0, &ping)).unwrap();
+    assert_eq!((read.protocol, read.seq), (Protocol::Icmpv6, None));
+    assert_eq!(read.key, key(false, false));
+}
+
+#[test]
+fn only_about_packets_of_the_one_it_comes_to() {
+    let quoting = |at, sent: Vec<u8>| {
+        let mut sent = sent;
+        sent[at] ^= 1;
+        sent
+    };
+    assert_eq!(error_of(&error(3, 1, 0, &quoting(15, sent_v4()))), None);
+    assert_eq!(error_of(&error(1, 3, 0, &quoting(23, sent_v6()))), None);
+    // To whom it was sent is not the sender's address: a router may complain.
+    assert!(error_of(&error(3, 1, 0, &quoting(19, sent_v4()))).is_some());
+    // A quotation of the other version, in either.
+    let outer = v6(58, &summed_v6(58, icmp(1, 0, &sent_v4())));
+    assert_eq!(error_of(&outer), None);
+    let outer = v4(1, &[], &summed_v4(1, icmp(3, 0, &sent_v6())));
+    assert_eq!(error_of(&outer), None);
+}
+
+#[test]
+fn damage_is_noticed() {
+    for good in [error(3, 1, 0, &sent_v4()), error(1, 3, 0, &sent_v6())] {
+        assert!(error_of(&good).is_some());
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        assert_eq!(error_of(&bad), None);
+    }
+    // A fragment of an error is not one.
+    let mut piece = error(3, 1, 0, &sent_v4());
+    piece[6] = 0x20;
+    fix_v4(&mut piece);
+    assert_eq!(error_of(&piece), None);
+}
