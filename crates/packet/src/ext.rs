@@ -27,6 +27,8 @@ pub(crate) struct Chain {
     pub(crate) end: usize,
     /// The fragment header, unless it is that of a packet in one piece.
     pub(crate) fragment: Option<Fragment>,
+    /// Where the next-header field is that names the last fragment header.
+    pub(crate) fragment_named_at: usize,
 }
 
 /// Whether `next_header` names a header that [`walk`] reads.
@@ -49,6 +51,7 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
         named_at: 6,
         end: IPV6_HEADER,
         fragment: None,
+        fragment_named_at: 6,
     };
     let mut headers = 0;
     while is_extension(chain.protocol) {
@@ -66,6 +69,7 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
             ROUTING if header[3] != 0 => return Err(ParseError::ExtensionHeader),
             FRAGMENT => {
                 chain.fragment = fragment(header);
+                chain.fragment_named_at = chain.named_at;
                 8
             }
             // RFC 4302, 2: 12 bytes at least, counted in 32-bit words, less two.

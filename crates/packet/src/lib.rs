@@ -9,7 +9,8 @@
 //!
 //! The writers make the packets that a host sends back: [`udp::write`] for a datagram,
 //! [`icmp::echo_reply`], [`icmp::unreachable`] and [`tcp::reset`]. They fill a `Vec<u8>` that the
-//! caller keeps, so that a stack that runs allocates nothing.
+//! caller keeps, so that a stack that runs allocates nothing. [`icmp::parse_error`] reads the ICMP
+//! errors of others.
 //!
 //! There is no I/O here, no clock and no async.
 //!
@@ -36,6 +37,7 @@
 //! a call of its own.
 //!
 //! Fragments are recognised and described, and nothing behind the IP header is read from them.
+//! A [`reassembly::Reassembler`] makes whole packets of them, within limits.
 
 mod addr;
 mod checksum;
@@ -46,6 +48,7 @@ pub mod icmp;
 mod key;
 mod packet;
 mod protocol;
+pub mod reassembly;
 mod strip;
 pub mod tcp;
 mod transport;

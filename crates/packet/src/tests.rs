@@ -8,6 +8,7 @@ mod icmp;
 mod icmp_errors;
 mod parse;
 mod properties;
+mod reassembly;
 mod small;
 mod strip;
 mod tcp;
