@@ -23,6 +23,10 @@ fn sent_v6() -> Vec<u8> {
 /// An error from a host on the way back to A4 or A6.
 fn error(kind: u8, code: u8, number: u32, quoted: &[u8]) -> Vec<u8> {
     let is_v4 = quoted.first().is_none_or(|first| first >> 4 != 6);
+    error_in(is_v4, kind, code, number, quoted)
+}
+
+fn error_in(is_v4: bool, kind: u8, code: u8, number: u32, quoted: &[u8]) -> Vec<u8> {
     let mut message = icmp(kind, code, quoted);
     message[4..8].copy_from_slice(&number.to_be_bytes());
     let mut packet = if is_v4 {
@@ -252,11 +256,31 @@ fn only_about_packets_of_the_one_it_comes_to() {
     assert_eq!(error_of(&error(1, 3, 0, &quoting(23, sent_v6()))), None);
     // To whom it was sent is not the sender's address: a router may complain.
     assert!(error_of(&error(3, 1, 0, &quoting(19, sent_v4()))).is_some());
-    // A quotation of the other version, in either.
-    let outer = v6(58, &summed_v6(58, icmp(1, 0, &sent_v4())));
-    assert_eq!(error_of(&outer), None);
-    let outer = v4(1, &[], &summed_v4(1, icmp(3, 0, &sent_v6())));
-    assert_eq!(error_of(&outer), None);
+    // Nor about one of the other version.
+    let mut sent = sent_v4();
+    sent[0] = 0x65;
+    assert_eq!(error_of(&error_in(true, 3, 1, 0, &sent)), None);
+    let mut sent = sent_v6();
+    sent[0] = 0x40;
+    assert_eq!(error_of(&error_in(false, 1, 3, 0, &sent)), None);
+}
+
+#[test]
+fn only_from_a_host() {
+    let mut nobody = error(3, 1, 0, &sent_v4());
+    nobody[12..16].fill(0);
+    fix_v4(&mut nobody);
+    assert_eq!(error_of(&nobody), None);
+    // From a group; one's complement takes the change back, so that the sum stays right.
+    let mut group = error(1, 3, 0, &sent_v6());
+    let (before, after) = (u16::from_be_bytes([group[8], group[9]]), 0xff02u16);
+    group[8..10].copy_from_slice(&after.to_be_bytes());
+    let (sum, borrowed) = before.overflowing_sub(after);
+    let last = u16::from_be_bytes([group[22], group[23]]);
+    let (last, carried) = last.overflowing_add(sum.wrapping_sub(borrowed.into()));
+    group[22..24].copy_from_slice(&last.wrapping_add(carried.into()).to_be_bytes());
+    assert!(Packet::parse(&group).unwrap().verify_checksum());
+    assert_eq!(error_of(&group), None);
 }
 
 #[test]

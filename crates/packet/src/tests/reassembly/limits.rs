@@ -1,0 +1,158 @@
+//! How long pieces are waited for, how much is held, and who has to go.
+
+use super::*;
+
+#[test]
+fn time_runs_from_the_first_piece_and_frees_everything() {
+    let mut bench = Bench::default();
+    let start = bench.now;
+    bench.push(&piece_v4(1, 0, true, &[0; 800]));
+    bench.now += Duration::from_secs(10);
+    bench.push(&piece_v4(2, 0, true, &[0; 800]));
+    bench.push(&piece_v4(1, 800, true, &[0; 800]));
+    assert_eq!(
+        bench.reassembler.poll_timeout(),
+        Some(start + Duration::from_secs(15))
+    );
+    bench
+        .reassembler
+        .handle_timeout(start + Duration::from_millis(14_999));
+    assert_eq!(bench.stats().expired, 0);
+    bench
+        .reassembler
+        .handle_timeout(start + Duration::from_secs(15));
+    bench.check();
+    let stats = bench.stats();
+    assert_eq!(
+        (stats.expired, stats.held_packets, stats.held_fragments),
+        (2, 1, 1)
+    );
+    assert_eq!(
+        bench.reassembler.poll_timeout(),
+        Some(start + Duration::from_secs(25))
+    );
+    // Late pieces begin anew, and a fragment alone is enough to have the time looked at.
+    bench.now = start + Duration::from_secs(25);
+    assert_eq!(bench.push(&piece_v4(1, 1600, false, b"end")), None);
+    let stats = bench.stats();
+    assert_eq!(
+        (stats.expired, stats.held_packets, stats.packets),
+        (3, 1, 0)
+    );
+    bench
+        .reassembler
+        .handle_timeout(bench.now + Duration::from_secs(15));
+    bench.check();
+    assert_eq!(
+        (bench.stats().held_bytes, bench.stats().held_packets),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_lifetime_without_end() {
+    let mut bench = Bench::new(Config {
+        lifetime: Duration::MAX,
+        ..Config::default()
+    });
+    let packet = piece_v4(1, 0, true, &[0; 8]);
+    let mut out = Vec::new();
+    let packet = Packet::parse(&packet).unwrap();
+    assert!(
+        !bench
+            .reassembler
+            .handle_fragment(bench.now, &packet, &mut out)
+    );
+    assert_eq!(bench.reassembler.poll_timeout(), None);
+}
+
+#[test]
+fn one_source_has_sixteen_places() {
+    let mut bench = Bench::default();
+    let start = |host, id| from(host, piece_v4(id, 0, true, &[0; 8]));
+    let end = |host, id| from(host, piece_v4(id, 8, false, b"end"));
+    bench.push(&start(7, 1));
+    for id in 0..17 {
+        bench.push(&start(8, id));
+    }
+    let stats = bench.stats();
+    assert_eq!((stats.held_packets, stats.full), (17, 1));
+    assert!(
+        bench.push(&end(7, 1)).is_some(),
+        "another source has lost nothing"
+    );
+    assert!(bench.push(&end(8, 1)).is_some());
+    assert!(bench.push(&end(8, 16)).is_some());
+    assert_eq!(bench.push(&end(8, 0)), None, "the oldest had to go");
+}
+
+#[test]
+fn sixty_four_places_in_all() {
+    let mut bench = Bench::default();
+    let start = |host| from(host, piece_v4(1, 0, true, &[0; 8]));
+    let end = |host| from(host, piece_v4(1, 8, false, b"end"));
+    for host in 0..65 {
+        bench.push(&start(host));
+    }
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (64, 1));
+    assert!(bench.push(&end(64)).is_some());
+    assert!(bench.push(&end(1)).is_some());
+    assert_eq!(bench.push(&end(0)), None);
+}
+
+#[test]
+fn bytes_are_bounded_and_the_oldest_goes() {
+    let config = Config {
+        bytes: 4 * (1024 + PIECE as usize + PACKET as usize) + 20 * 4,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    for id in 0..4 {
+        bench.push(&piece_v4(id, 0, true, &[0; 1024]));
+    }
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (4, 0));
+    assert_eq!(bench.stats().held_bytes, config.bytes as u64);
+    // Every byte is taken: the smallest piece displaces.
+    bench.push(&piece_v4(3, 1024, true, &[0; 8]));
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (3, 1));
+    // A packet can displace itself when it is the oldest.
+    bench.push(&piece_v4(1, 1024, true, &[0; 4096]));
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (2, 3));
+    // Larger than all there is: nothing stays.
+    bench.push(&piece_v4(9, 0, true, &[0; 8192]));
+    assert_eq!(
+        (bench.stats().held_packets, bench.stats().held_bytes),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_packet_has_so_many_pieces() {
+    let mut bench = Bench::default();
+    for at in 0..128 {
+        assert_eq!(bench.push(&piece_v6(1, at * 8, true, &[0; 8])), None);
+    }
+    assert_eq!(bench.stats().held_fragments, 128);
+    bench.push(&piece_v6(1, 128 * 8, false, &[0; 8]));
+    assert_eq!(
+        (bench.stats().conflicts, bench.stats().held_fragments),
+        (129, 0)
+    );
+}
+
+#[test]
+fn zero_limits_do_not_panic() {
+    let mut bench = Bench::new(Config {
+        bytes: 0,
+        packets: 1,
+        per_source: 1,
+        lifetime: Duration::ZERO,
+    });
+    bench.reassembler = Reassembler::new(Config {
+        packets: 0,
+        per_source: 0,
+        ..bench.config
+    });
+    assert_eq!(bench.push(&piece_v4(1, 0, true, &[0; 8])), None);
+    assert_eq!(bench.stats().full, 1);
+}
