@@ -5,6 +5,9 @@ use crate::{Fragment, ParseError};
 /// The length of the IPv6 header itself.
 pub(crate) const IPV6_HEADER: usize = 40;
 
+/// The length of a fragment header.
+pub(crate) const FRAGMENT_HEADER: usize = 8;
+
 // A chain that a sender has a use for has three or four headers and a few hundred bytes. The
 // limits keep a packet made to be slow to walk from being so.
 const MAX_HEADERS: usize = 8;
@@ -12,7 +15,7 @@ const MAX_BYTES: usize = 2048;
 
 pub(crate) const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+pub(crate) const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 
@@ -70,7 +73,7 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
             FRAGMENT => {
                 chain.fragment = fragment(header);
                 chain.fragment_named_at = chain.named_at;
-                8
+                FRAGMENT_HEADER
             }
             // RFC 4302, 2: 12 bytes at least, counted in 32-bit words, less two.
             AUTHENTICATION if units == 0 => return Err(ParseError::ExtensionHeader),

@@ -37,10 +37,12 @@
 //! a call of its own.
 //!
 //! Fragments are recognised and described, and nothing behind the IP header is read from them.
-//! A [`reassembly::Reassembler`] makes whole packets of them, within limits.
+//! A [`reassembly::Reassembler`] makes whole packets of them, within limits, and [`cut`] makes
+//! fragments of packets.
 
 mod addr;
 mod checksum;
+mod cut;
 mod error;
 mod ext;
 mod headers;
@@ -56,6 +58,7 @@ pub mod udp;
 mod write;
 
 pub use addr::is_unicast;
+pub use cut::cut;
 pub use error::{ParseError, WriteError};
 pub use headers::Headers;
 pub use key::FlowKey;

@@ -1,6 +1,7 @@
 //! Packets made by hand, rule by rule.
 
 mod build;
+mod cut;
 mod errors;
 mod extension;
 mod fragment;

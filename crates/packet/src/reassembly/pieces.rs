@@ -1,6 +1,6 @@
 //! The pieces of one packet.
 
-use crate::ext::{self, IPV6_HEADER};
+use crate::ext::{self, FRAGMENT_HEADER, IPV6_HEADER};
 use crate::{Fragment, Packet, checksum};
 
 /// What a piece costs beside its bytes: its place in a list, that list's spare capacity, and what
@@ -10,8 +10,6 @@ const PIECE_COST: usize = 64;
 /// How many pieces a packet may have: enough for the longest at the 576 bytes that every IPv4 host
 /// takes, and too few to make looking for a place among them slow.
 const MOST_PIECES: usize = 128;
-
-const FRAGMENT_HEADER: usize = 8;
 
 /// The largest value of the length field of either version.
 const LONGEST: usize = u16::MAX as usize;
