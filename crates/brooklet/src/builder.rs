@@ -1,9 +1,10 @@
-use crate::driver::Driver;
+use crate::driver::{Driver, Settings};
 use crate::stack::Stack;
 use crate::timer::Timer;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_device::PacketIo;
 use brooklet_filter::{Filter, UnicastOnly};
+use brooklet_packet::reassembly;
 use brooklet_tcp::TcpListener;
 use brooklet_udp::UdpSocket;
 use std::hash::{BuildHasher, RandomState};
@@ -17,6 +18,7 @@ use std::marker::PhantomData;
 pub struct Builder<F: Flavor, P = UnicastOnly> {
     mtu: usize,
     icmp_echo: bool,
+    reassembly: Option<reassembly::Config>,
     filter: P,
     tcp: brooklet_tcp::Config,
     udp: brooklet_udp::Config,
@@ -42,6 +44,7 @@ impl<F: Flavor> Builder<F> {
         Self {
             mtu: 1500,
             icmp_echo: true,
+            reassembly: Some(reassembly::Config::default()),
             filter: UnicastOnly,
             tcp: brooklet_tcp::Config::default(),
             udp: brooklet_udp::Config::default(),
@@ -61,6 +64,7 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
         f.debug_struct("Builder")
             .field("mtu", &self.mtu)
             .field("icmp_echo", &self.icmp_echo)
+            .field("reassembly", &self.reassembly)
             .field("filter", &self.filter)
             .field("tcp", &self.tcp)
             .field("udp", &self.udp)
@@ -82,11 +86,24 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
+    /// Sets limits of the reassembly of fragments, or switches it off with `None`: then every
+    /// fragment is dropped.
+    pub fn reassembly(mut self, config: Option<reassembly::Config>) -> Self {
+        self.reassembly = config;
+        self
+    }
+
     /// Judges every packet, in and out, by `filter`. By default what is not unicast is dropped.
+    ///
+    /// It never sees a fragment that comes in: it is shown the packet that the fragments make,
+    /// with its ports, so that nothing gets past it in pieces. Of what it would drop, pieces may
+    /// be held within the limits of [`reassembly`](Self::reassembly). Answers to "ping" that are
+    /// longer than the MTU go out in fragments, and it sees each of them.
     pub fn filter<Q: Filter>(self, filter: Q) -> Builder<F, Q> {
         let Self {
             mtu,
             icmp_echo,
+            reassembly,
             tcp,
             udp,
             flavor,
@@ -95,6 +112,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         Builder {
             mtu,
             icmp_echo,
+            reassembly,
             filter,
             tcp,
             udp,
@@ -163,7 +181,12 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             (tcp_engine, udp_engine),
             (device, timer, self.filter),
             stack.published.clone(),
-            self.icmp_echo,
+            Settings {
+                mtu,
+                icmp_echo: self.icmp_echo,
+                reassembly: self.reassembly,
+                identification: RandomState::new().hash_one(2) as u32,
+            },
         );
         Ok(Parts {
             stack,

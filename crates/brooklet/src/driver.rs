@@ -1,10 +1,13 @@
+use crate::bucket::Bucket;
 use crate::outlet::Outlet;
 use crate::stats::Stats;
 use crate::timer::Timer;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_device::{PacketBuf, PacketIo};
 use brooklet_filter::{Direction, Filter, Verdict};
-use brooklet_packet::{Headers, Packet, Protocol, icmp};
+use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::reassembly::{self, Reassembler};
+use brooklet_packet::{Headers, Packet, Protocol};
 use brooklet_udp::Received;
 use std::io;
 use std::pin::Pin;
@@ -20,6 +23,19 @@ const BATCHES: usize = 4;
 
 /// Any IP packet fits.
 const LARGEST: usize = 65_535;
+
+/// "No next header" (RFC 8200, 4.7): nothing follows, and that is no error.
+const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
+
+/// What a driver is told beside the parts that it drives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mtu: usize,
+    pub(crate) icmp_echo: bool,
+    pub(crate) reassembly: Option<reassembly::Config>,
+    /// Of the first packet that is sent in fragments; random.
+    pub(crate) identification: u32,
+}
 
 /// Moves packets between the device and the stack: a future to be spawned or awaited.
 ///
@@ -41,7 +57,11 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     udp: brooklet_udp::Engine<F>,
     outlet: Outlet,
     inbound: PacketBuf,
+    reassembler: Option<Reassembler>,
+    /// The packet that fragments made.
+    whole: Vec<u8>,
     icmp_echo: bool,
+    icmp_errors: Bucket,
     stats: Stats,
     published: Shared<F, Stats>,
     ended: bool,
@@ -61,7 +81,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         (tcp, udp): (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
         (device, timer, filter): (D, T, P),
         published: Shared<F, Stats>,
-        icmp_echo: bool,
+        settings: Settings,
     ) -> Self {
         Self {
             device,
@@ -69,9 +89,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             filter,
             tcp,
             udp,
-            outlet: Outlet::default(),
+            outlet: Outlet::new(settings.mtu, settings.identification),
             inbound: PacketBuf::with_capacity(LARGEST),
-            icmp_echo,
+            reassembler: settings.reassembly.map(Reassembler::new),
+            whole: Vec::new(),
+            icmp_echo: settings.icmp_echo,
+            icmp_errors: Bucket::default(),
             stats: Stats::default(),
             published,
             ended: false,
@@ -89,6 +112,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         for _ in 0..BATCHES {
             let now = clock.now();
             let more = self.receive(cx, now)?;
+            if let Some(reassembler) = &mut self.reassembler {
+                reassembler.handle_timeout(now);
+            }
             if self.tcp.poll_timeout(now).is_some_and(|at| at <= now) {
                 self.tcp.handle_timeout(now);
             }
@@ -97,7 +123,16 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if more {
                 continue;
             }
-            let until = self.tcp.poll_timeout(now);
+            let fragments = self
+                .reassembler
+                .as_ref()
+                .and_then(Reassembler::poll_timeout);
+            let until = self
+                .tcp
+                .poll_timeout(now)
+                .into_iter()
+                .chain(fragments)
+                .min();
             if self.timer.poll_deadline(cx, until).is_ready() {
                 continue;
             }
@@ -130,54 +165,92 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         Ok(true)
     }
 
-    /// Judges the packet in `inbound` and gives it to whom it is for.
+    /// Takes in the packet in `inbound`: a whole one is delivered, a fragment when it completes one.
     fn handle(&mut self, now: Instant) {
-        let Self { stats, outlet, .. } = self;
-        stats.packets_in += 1;
-        stats.bytes_in += self.inbound.len() as u64;
+        self.stats.packets_in += 1;
+        self.stats.bytes_in += self.inbound.len() as u64;
         let headers = match Headers::parse(&self.inbound) {
             Ok(headers) => headers,
-            Err(error) => {
-                stats.dropped.malformed[error.index()] += 1;
-                return;
-            }
+            Err(error) => return self.stats.dropped.malformed[error.index()] += 1,
         };
-        let packet = Packet::new(&self.inbound, headers);
-        if self.filter.verdict(&packet, Direction::Inbound) != Verdict::Pass {
-            stats.dropped.filtered_in += 1;
+        if headers.fragment().is_some() {
+            return self.handle_fragment(now, headers);
+        }
+        let mut packet = std::mem::take(&mut self.inbound);
+        self.deliver(now, &mut packet, headers);
+        self.inbound = packet;
+    }
+
+    fn handle_fragment(&mut self, now: Instant, headers: Headers) {
+        let Some(reassembler) = &mut self.reassembler else {
+            return self.stats.dropped.fragment += 1;
+        };
+        let fragment = Packet::new(&self.inbound, headers);
+        if !reassembler.handle_fragment(now, &fragment, &mut self.whole) {
             return;
         }
-        if packet.fragment().is_some() {
-            stats.dropped.fragment += 1;
-            return;
+        let mut whole = std::mem::take(&mut self.whole);
+        match Headers::parse(&whole) {
+            // Nobody has a reason to cut what is cut, and so it ends here.
+            Ok(headers) if headers.fragment().is_some() => self.stats.dropped.fragment += 1,
+            Ok(headers) => self.deliver(now, &mut whole, headers),
+            Err(error) => self.stats.dropped.malformed[error.index()] += 1,
+        }
+        self.whole = whole;
+    }
+
+    /// Judges a whole packet and gives it to whom it is for.
+    fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers) {
+        let packet = Packet::new(bytes, headers);
+        if self.filter.verdict(&packet, Direction::Inbound) != Verdict::Pass {
+            return self.stats.dropped.filtered_in += 1;
         }
         if !packet.verify_checksum() {
-            stats.dropped.checksum += 1;
-            return;
+            return self.stats.dropped.checksum += 1;
         }
-        let answered = match packet.protocol() {
-            Protocol::Tcp => return self.tcp.handle_packet(now, &mut self.inbound, &headers),
+        match packet.protocol() {
+            Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
             Protocol::Udp => match self.udp.handle_packet(&packet) {
-                Received::NoListener => {
-                    outlet.icmp(|out| icmp::unreachable(out, &packet, icmp::Unreachable::Port))
-                }
-                Received::Queued | Received::Dropped => return,
+                Received::NoListener => self.complain(now, &packet, Unreachable::Port),
+                Received::Queued | Received::Dropped => {}
             },
-            Protocol::Icmpv4 | Protocol::Icmpv6 if self.icmp_echo => {
-                match outlet.icmp(|out| icmp::echo_reply(out, &packet)) {
-                    Some(true) => return stats.echo_replies += 1,
-                    Some(false) => return stats.dropped.icmp += 1,
-                    None => None,
+            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(&packet),
+            protocol => {
+                self.stats.dropped.protocol += 1;
+                if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
+                    self.complain(now, &packet, Unreachable::Protocol);
                 }
             }
-            Protocol::Icmpv4 | Protocol::Icmpv6 => return stats.dropped.icmp += 1,
-            _ => {
-                stats.dropped.protocol += 1;
-                outlet.icmp(|out| icmp::unreachable(out, &packet, icmp::Unreachable::Protocol))
-            }
-        };
-        if answered.is_none() {
-            stats.dropped.icmp_full += 1;
+        }
+    }
+
+    fn handle_icmp(&mut self, packet: &Packet<'_>) {
+        let stats = &mut self.stats;
+        if icmp::parse_error(packet).is_some() {
+            return stats.icmp_errors += 1;
+        }
+        if !self.icmp_echo {
+            return stats.dropped.icmp += 1;
+        }
+        match self.outlet.icmp(|out| icmp::echo_reply(out, packet)) {
+            Some(true) => stats.echo_replies += 1,
+            Some(false) => stats.dropped.icmp += 1,
+            None => stats.dropped.icmp_full += 1,
+        }
+    }
+
+    /// Answers with an ICMP error, where one may be sent and not too many have been.
+    fn complain(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
+        let dropped = &mut self.stats.dropped;
+        let queued = self.outlet.icmp(|out| {
+            // An error that may not be sent is not counted as one.
+            let may = icmp::unreachable(out, packet, why);
+            let limited = may && !self.icmp_errors.take(now);
+            dropped.icmp_limited += u64::from(limited);
+            may && !limited
+        });
+        if queued.is_none() {
+            dropped.icmp_full += 1;
         }
     }
 
@@ -213,6 +286,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Future for Driver<F, D, T, P> 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         assert!(!self.ended, "the driver was polled after its end");
         let poll = self.run(cx);
+        if let Some(reassembler) = &self.reassembler {
+            self.stats.reassembly = reassembler.stats();
+        }
         let stats = self.stats;
         self.published.with(|published| *published = stats);
         if poll.is_ready() {

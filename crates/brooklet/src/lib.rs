@@ -55,6 +55,7 @@
 //!   `build_with_timer` a [`Timer`] of your own.
 //! - `futures-sink`: packets, listener and datagrams as `Stream` and `Sink`.
 
+mod bucket;
 mod builder;
 mod driver;
 mod filter_cell;
@@ -67,6 +68,7 @@ mod timer;
 pub use brooklet_cell::{Flavor, Local, Sync};
 pub use brooklet_device::{PacketBuf, PacketIo};
 pub use brooklet_filter as filter;
+pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
 pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats};
 pub use brooklet_udp::{

@@ -1,5 +1,6 @@
 use brooklet_cell::Flavor;
 use brooklet_device::PacketBuf;
+use brooklet_packet::{Packet, cut};
 use std::collections::VecDeque;
 
 /// Answers of ICMP that may wait for the device.
@@ -8,12 +9,18 @@ const ICMP_QUEUE: usize = 64;
 /// Buffers of ICMP answers that are kept.
 const SPARES: usize = 8;
 
+/// Capacity of the largest that is kept, in bytes.
+const SPARE_BYTES: usize = 2048;
+
 /// Which packet goes to the device next.
 ///
 /// TCP, UDP and ICMP each have a bounded queue of their own and take turns, so that none can keep
 /// another from being sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outlet {
+    mtu: usize,
+    /// What the fragments of the next packet that is cut will carry.
+    identification: u32,
     /// The packet that the device has not taken yet, and whose it is.
     sending: Option<(PacketBuf, Source)>,
     icmp: VecDeque<Vec<u8>>,
@@ -30,23 +37,51 @@ enum Source {
 }
 
 impl Outlet {
-    /// Queues the packet that `write` makes, if it makes one. `None`: there is no room.
+    pub(crate) fn new(mtu: usize, identification: u32) -> Self {
+        Self {
+            mtu,
+            identification,
+            sending: None,
+            icmp: VecDeque::new(),
+            spares: Vec::new(),
+            last: Source::default(),
+        }
+    }
+
+    /// Queues the packet that `write` makes, if it makes one, in fragments if it is longer than
+    /// the MTU. `None`: there is no room.
     pub(crate) fn icmp(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<bool> {
         if self.icmp.len() >= ICMP_QUEUE {
             return None;
         }
         let mut packet = self.spares.pop().unwrap_or_default();
         let written = write(&mut packet);
-        if written {
+        if written && packet.len() <= self.mtu {
             self.icmp.push_back(packet);
-        } else {
-            self.spare(packet);
+            return Some(true);
         }
-        Some(written)
+        let queued = !written || self.queue_fragments(&packet);
+        self.spare(packet);
+        queued.then_some(written)
+    }
+
+    /// Queues all fragments of a packet, or none.
+    fn queue_fragments(&mut self, packet: &[u8]) -> bool {
+        let Ok(packet) = Packet::parse(packet) else {
+            return false;
+        };
+        let before = self.icmp.len();
+        self.icmp
+            .extend(cut(&packet, self.mtu, self.identification));
+        self.identification = self.identification.wrapping_add(1);
+        if self.icmp.len() > ICMP_QUEUE {
+            self.icmp.truncate(before);
+        }
+        self.icmp.len() > before
     }
 
     fn spare(&mut self, packet: Vec<u8>) {
-        if self.spares.len() < SPARES {
+        if self.spares.len() < SPARES && packet.capacity() <= SPARE_BYTES {
             self.spares.push(packet);
         }
     }

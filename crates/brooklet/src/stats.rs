@@ -1,4 +1,4 @@
-use brooklet_packet::ParseError;
+use brooklet_packet::{ParseError, reassembly};
 use std::fmt;
 
 /// What a stack has done so far, and what it holds.
@@ -17,6 +17,10 @@ pub struct Stats {
     pub bytes_out: u64,
     /// ICMP echo requests answered.
     pub echo_replies: u64,
+    /// ICMP errors received about packets that were sent from here.
+    pub icmp_errors: u64,
+    /// The reassembly of fragments.
+    pub reassembly: reassembly::Stats,
     /// The TCP side.
     pub tcp: brooklet_tcp::Stats,
     /// The UDP side.
@@ -35,6 +39,7 @@ pub(crate) struct Dropped {
     pub(crate) protocol: u64,
     pub(crate) icmp: u64,
     pub(crate) icmp_full: u64,
+    pub(crate) icmp_limited: u64,
 }
 
 /// Why a packet was dropped.
@@ -45,8 +50,18 @@ pub enum DropReason {
     Malformed(ParseError),
     /// Its TCP, UDP or ICMP checksum is wrong.
     Checksum,
-    /// It is a fragment.
+    /// It is a fragment and reassembly is off, or it is one inside of fragments.
     Fragment,
+    /// A fragment as no packet can have it.
+    FragmentInvalid,
+    /// A fragment that was there already.
+    FragmentDuplicate,
+    /// A fragment of a packet whose fragments overlap or contradict each other.
+    FragmentConflict,
+    /// A fragment that gave way to newer ones.
+    FragmentFull,
+    /// A fragment whose packet was not complete in time.
+    FragmentExpired,
     /// The filter dropped it on the way in.
     FilteredIn,
     /// The filter dropped it on the way out.
@@ -57,6 +72,9 @@ pub enum DropReason {
     Icmp,
     /// The answer of ICMP found its queue full.
     IcmpFull,
+    /// The ICMP error in answer would have been one too many: 100 a second are sent, and 50 at
+    /// once.
+    IcmpLimited,
     /// TCP flags that make no sense together.
     TcpFlags,
     /// A SYN from or to an address that is not unicast, a port 0, or from an address to itself.
@@ -81,15 +99,22 @@ impl Stats {
     /// Packets dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         let (own, tcp, udp) = (&self.dropped, &self.tcp, &self.udp);
+        let fragments = &self.reassembly;
         match reason {
             DropReason::Malformed(error) => own.malformed[error.index()],
             DropReason::Checksum => own.checksum,
             DropReason::Fragment => own.fragment,
+            DropReason::FragmentInvalid => fragments.invalid,
+            DropReason::FragmentDuplicate => fragments.duplicates,
+            DropReason::FragmentConflict => fragments.conflicts,
+            DropReason::FragmentFull => fragments.full,
+            DropReason::FragmentExpired => fragments.expired,
             DropReason::FilteredIn => own.filtered_in,
             DropReason::FilteredOut => own.filtered_out,
             DropReason::Protocol => own.protocol,
             DropReason::Icmp => own.icmp,
             DropReason::IcmpFull => own.icmp_full,
+            DropReason::IcmpLimited => own.icmp_limited,
             DropReason::TcpFlags => tcp.bad_flags,
             DropReason::TcpAddress => tcp.bad_address,
             DropReason::TcpBacklog => tcp.backlog_full,
@@ -108,11 +133,17 @@ impl Stats {
         let rest = [
             R::Checksum,
             R::Fragment,
+            R::FragmentInvalid,
+            R::FragmentDuplicate,
+            R::FragmentConflict,
+            R::FragmentFull,
+            R::FragmentExpired,
             R::FilteredIn,
             R::FilteredOut,
             R::Protocol,
             R::Icmp,
             R::IcmpFull,
+            R::IcmpLimited,
             R::TcpFlags,
             R::TcpAddress,
             R::TcpBacklog,
@@ -138,11 +169,17 @@ impl fmt::Display for DropReason {
             Self::Malformed(error) => return write!(f, "malformed: {error}"),
             Self::Checksum => "bad checksum",
             Self::Fragment => "fragment",
+            Self::FragmentInvalid => "fragment of no packet",
+            Self::FragmentDuplicate => "fragment repeated",
+            Self::FragmentConflict => "fragments in conflict",
+            Self::FragmentFull => "fragment displaced",
+            Self::FragmentExpired => "fragment expired",
             Self::FilteredIn => "filtered inbound",
             Self::FilteredOut => "filtered outbound",
             Self::Protocol => "unknown protocol",
             Self::Icmp => "ICMP not answered",
             Self::IcmpFull => "ICMP answer queue full",
+            Self::IcmpLimited => "ICMP error beyond the limit",
             Self::TcpFlags => "TCP flags",
             Self::TcpAddress => "TCP address",
             Self::TcpBacklog => "TCP backlog full",
@@ -165,6 +202,10 @@ impl fmt::Display for Stats {
             ("packets out", self.packets_out),
             ("bytes out", self.bytes_out),
             ("echo replies", self.echo_replies),
+            ("ICMP errors in", self.icmp_errors),
+            ("fragments in", self.reassembly.fragments),
+            ("fragments waiting", self.reassembly.held_fragments),
+            ("packets put together", self.reassembly.packets),
             ("TCP connections", tcp.connections),
             ("TCP requests waiting", tcp.requests),
             ("TCP time-wait", tcp.time_wait),

@@ -149,7 +149,7 @@ fn ping_is_answered_for_every_address_or_for_none() {
 
 #[test]
 fn bad_packets_are_counted_by_reason_and_nothing_else_happens() {
-    let (stack, mut run, mut wire, tcp) = stack(Builder::new());
+    let (stack, mut run, mut wire, tcp) = stack(Builder::new().reassembly(None));
     let good = udp("10.0.0.2:1", "192.0.2.1:2", b"hello");
     let mut bad_checksum = good.clone();
     *bad_checksum.last_mut().unwrap() ^= 1;
