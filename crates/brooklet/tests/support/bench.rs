@@ -1,0 +1,126 @@
+//! A stack at one end of a wire, a hand at the other, and a clock that the hand moves.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+
+use brooklet::{
+    Builder, Clock, Driver, PacketBuf, PacketIo, Parts, Pipe, Stack, TcpListener, Timer, UdpSocket,
+    filter::Filter, generic,
+};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// A clock moved by hand, and what the driver last asked to be woken for.
+#[derive(Clone)]
+pub struct Hand {
+    now: Arc<Mutex<Instant>>,
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Hand {
+    fn now(&self) -> Instant {
+        *self.now.lock().unwrap()
+    }
+}
+
+impl Timer for Hand {
+    fn clock(&self) -> Clock {
+        let hand = self.clone();
+        Clock::new(move || hand.now())
+    }
+
+    fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        *self.deadline.lock().unwrap() = deadline;
+        match deadline {
+            Some(at) if at <= self.now() => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+pub struct Bench<P: Filter> {
+    pub stack: Stack,
+    pub tcp: Option<TcpListener>,
+    pub udp: Option<UdpSocket>,
+    driver: Driver<Pipe, Hand, P>,
+    wire: Pipe,
+    hand: Hand,
+}
+
+impl<P: Filter> Bench<P> {
+    pub fn new(builder: generic::Builder<brooklet::Sync, P>) -> Self {
+        let (here, wire) = brooklet::pipe(512);
+        let hand = Hand {
+            now: Arc::new(Mutex::new(Instant::now())),
+            deadline: Arc::default(),
+        };
+        let Parts {
+            stack,
+            tcp,
+            udp,
+            driver,
+        } = builder.build_with_timer(here, hand.clone()).unwrap();
+        Self {
+            stack,
+            tcp: Some(tcp),
+            udp: Some(udp),
+            driver,
+            wire,
+            hand,
+        }
+    }
+
+    /// Lets the driver work, and takes what it sends.
+    pub fn run(&mut self) -> Vec<Vec<u8>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut self.driver).poll(&mut cx).is_pending());
+        let (mut sent, mut packet) = (Vec::new(), PacketBuf::default());
+        while self.wire.poll_recv(&mut cx, &mut packet).is_ready() {
+            sent.push(packet.to_vec());
+        }
+        sent
+    }
+
+    /// Hands in packets, one at a time; what is sent meanwhile.
+    pub fn give<B: AsRef<[u8]>>(&mut self, packets: impl IntoIterator<Item = B>) -> Vec<Vec<u8>> {
+        let give = |packet| {
+            self.put(packet);
+            self.run()
+        };
+        packets.into_iter().flat_map(give).collect()
+    }
+
+    /// Leaves a packet on the wire, for the next run.
+    pub fn put(&mut self, packet: impl AsRef<[u8]>) {
+        let packet = PacketBuf::from(packet.as_ref().to_vec());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(self.wire.poll_send(&mut cx, &packet).is_ready());
+    }
+
+    /// How long the driver would sleep.
+    pub fn sleeps_for(&self) -> Option<Duration> {
+        let deadline = *self.hand.deadline.lock().unwrap();
+        deadline.map(|at| at - self.hand.now())
+    }
+
+    pub fn pass(&mut self, time: Duration) -> Vec<Vec<u8>> {
+        *self.hand.now.lock().unwrap() += time;
+        self.run()
+    }
+
+    /// The oldest datagram, if there is one.
+    pub fn datagram(&self) -> Option<brooklet::Datagram> {
+        let socket = self.udp.as_ref().expect("still there");
+        futures_lite::future::block_on(futures_lite::future::poll_once(socket.recv()))
+            .map(Result::unwrap)
+    }
+}
+
+/// The default stack.
+pub fn bench() -> Bench<brooklet::filter::UnicastOnly> {
+    Bench::new(Builder::new())
+}
