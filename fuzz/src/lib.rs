@@ -7,14 +7,17 @@
 //! cargo run --example corpus corpus/parse corpus/differential       # once
 //! cargo +nightly fuzz run parse -- -max_total_time=60
 //! cargo +nightly fuzz run differential -- -max_total_time=60
+//! cargo +nightly fuzz run fragments -- -max_total_time=60
 //! ```
 
 mod bytes;
 mod differential;
+mod fragments;
 mod parse;
 mod seeds;
 
 pub use bytes::{Mutator, repair};
 pub use differential::{Outcome, Reason, differential};
+pub use fragments::{Tally, fragments};
 pub use parse::parse;
 pub use seeds::seeds;

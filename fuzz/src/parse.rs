@@ -1,8 +1,11 @@
 //! Invariants of the parser and of the writers that answer a packet.
 
 use crate::bytes::{fold, repair, words};
+use crate::fragments::again;
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
+use brooklet_packet::reassembly::{Config, Reassembler};
 use brooklet_packet::{Headers, Packet, Protocol, strip_options, tcp, udp};
+use std::time::Instant;
 
 /// Parses `data` as it is and with its IPv4 header checksum made right, runs everything that
 /// takes a packet, and panics when something does not hold.
@@ -25,6 +28,7 @@ fn exercise(bytes: &[u8]) {
         assert_eq!(error.key.source().ip(), packet.destination());
         assert!(packet.verify_checksum());
     }
+    reassembled(&packet);
     answers(&packet);
     datagram(&packet);
     with_right_checksum(&packet);
@@ -68,6 +72,17 @@ fn stripped(packet: &Packet<'_>) {
     assert_eq!(plain.transport(), packet.transport());
     assert_eq!(plain.payload(), packet.payload());
     assert_eq!(plain.verify_checksum(), packet.verify_checksum());
+}
+
+/// One fragment is no packet, and a packet survives being cut.
+fn reassembled(packet: &Packet<'_>) {
+    let mut reassembler = Reassembler::new(Config::default());
+    let mut out = vec![1];
+    assert!(!reassembler.handle_fragment(Instant::now(), packet, &mut out));
+    assert!(out.is_empty());
+    let taken = reassembler.stats().fragments;
+    assert_eq!(taken, u64::from(packet.fragment().is_some()));
+    again(packet.bytes());
 }
 
 fn answers(packet: &Packet<'_>) {

@@ -1,6 +1,8 @@
 //! The targets over good packets and changes of them, without a fuzzer.
 
-use brooklet_fuzz::{Mutator, Outcome, Reason, differential, parse, repair, seeds};
+use brooklet_fuzz::{
+    Mutator, Outcome, Reason, Tally, differential, fragments, parse, repair, seeds,
+};
 use brooklet_packet::Packet;
 
 #[test]
@@ -53,6 +55,26 @@ fn random_bytes() {
         parse(&packet);
         differential(&packet);
     }
+}
+
+#[test]
+fn random_fragments() {
+    let mut mutator = Mutator::new(20_261_122);
+    let mut all = Tally::default();
+    for _ in 0..5000 {
+        let len = mutator.below(600);
+        let data: Vec<u8> = (0..len).map(|_| mutator.below(256) as u8).collect();
+        let tally = fragments(&data);
+        all.packets += tally.packets;
+        all.conflicts += tally.conflicts;
+        all.full += tally.full;
+        all.expired += tally.expired;
+    }
+    // All of it happens, and not only once.
+    let least = [all.packets, all.conflicts, all.full, all.expired]
+        .into_iter()
+        .min();
+    assert!(least > Some(1000), "{all:?}");
 }
 
 /// IPv4 with this protocol and body.

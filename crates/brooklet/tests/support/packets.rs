@@ -115,7 +115,7 @@ pub fn fragment(header: &[u8], offset: usize, more: bool, body: &[u8]) -> Vec<u8
         let mut packet = [&header[..20], body].concat();
         let length = packet.len() as u16;
         packet[2..4].copy_from_slice(&length.to_be_bytes());
-        let field = offset / 8 | u16::from(more) << 13;
+        let field = (offset / 8) | (u16::from(more) << 13);
         packet[6..8].copy_from_slice(&field.to_be_bytes());
         fix(&mut packet);
         return packet;
