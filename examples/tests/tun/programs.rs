@@ -19,14 +19,23 @@ fn ping(mode: &[&str]) {
     let Some(ping) = require(program("ping")) else {
         return;
     };
-    on_inetd(mode, |_| pings(&ping, &["-4", "-s", "1400", SOMEWHERE]));
+    // The kernel cuts the long ones into fragments, and puts the answers together.
+    on_inetd(mode, |_| {
+        for size in ["1400", "4000", "60000"] {
+            pings(&ping, &["-4", "-s", size, SOMEWHERE]);
+        }
+    });
 }
 
 fn ping6(mode: &[&str]) {
     let Some(ping) = require(program("ping")) else {
         return;
     };
-    on_inetd(mode, |_| pings(&ping, &["-6", "-s", "1400", SOMEWHERE6]));
+    on_inetd(mode, |_| {
+        for size in ["1400", "4000", "60000"] {
+            pings(&ping, &["-6", "-s", size, SOMEWHERE6]);
+        }
+    });
 }
 
 fn pings(ping: &Path, flags: &[&str]) {
