@@ -214,7 +214,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 Received::NoListener => self.complain(now, &packet, Unreachable::Port),
                 Received::Queued | Received::Dropped => {}
             },
-            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(&packet),
+            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
                 self.stats.dropped.protocol += 1;
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
@@ -224,10 +224,14 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
     }
 
-    fn handle_icmp(&mut self, packet: &Packet<'_>) {
+    fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>) {
         let stats = &mut self.stats;
-        if icmp::parse_error(packet).is_some() {
-            return stats.icmp_errors += 1;
+        if let Some(error) = icmp::parse_error(packet) {
+            stats.icmp_errors += 1;
+            if error.protocol == Protocol::Tcp {
+                self.tcp.handle_icmp_error(now, &error);
+            }
+            return;
         }
         if !self.icmp_echo {
             return stats.dropped.icmp += 1;

@@ -8,6 +8,7 @@ use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_device::PacketBuf;
+use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{FlowKey, Headers, Packet};
 use std::sync::Arc;
 use std::task::Waker;
@@ -114,6 +115,20 @@ impl<F: Flavor> Engine<F> {
                 }
             }
             Route::Done => {}
+        }
+    }
+
+    /// Takes in an ICMP error about a packet that was sent from here.
+    ///
+    /// It counts only if it quotes a segment that is under way (RFC 5927, 4.1). A packet that was
+    /// too big makes smaller segments (RFC 1191, 8201); an error about a SYN fails the `connect`
+    /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
+    pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
+        let Some(seq) = error.seq else { return };
+        let key = error.key.reversed();
+        if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
+            self.context
+                .enter(&flow, now, |flow, work| flow.on_icmp(error.kind, seq, work));
         }
     }
 

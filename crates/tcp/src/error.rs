@@ -10,6 +10,9 @@ pub(crate) enum End {
     Refused,
     /// The peer did not answer in time.
     TimedOut,
+    /// A router said that the peer's network, or the peer, cannot be had.
+    NetworkUnreachable,
+    HostUnreachable,
     /// This side aborted it.
     Aborted,
     /// The driver ended.
@@ -28,6 +31,13 @@ impl From<End> for io::Error {
                 "the peer refused the connection",
             ),
             End::TimedOut => Self::new(io::ErrorKind::TimedOut, "the peer stopped answering"),
+            End::NetworkUnreachable => Self::new(
+                io::ErrorKind::NetworkUnreachable,
+                "there is no way to the peer's network",
+            ),
+            End::HostUnreachable => {
+                Self::new(io::ErrorKind::HostUnreachable, "the peer cannot be reached")
+            }
             End::Aborted => Self::new(
                 io::ErrorKind::ConnectionAborted,
                 "the connection was aborted here",

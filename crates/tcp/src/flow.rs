@@ -5,6 +5,7 @@ mod egress;
 mod ending;
 mod info;
 mod isn;
+mod path;
 
 use self::ending::Orphan;
 pub use self::info::{TcpInfo, TcpState};

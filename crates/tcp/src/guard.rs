@@ -175,6 +175,12 @@ impl Guard {
         syn.packet(key, ack, window, scale)
     }
 
+    /// The path takes no more than `mss` bytes of data and options.
+    pub(crate) fn narrow(&mut self, mss: u32) {
+        let stamps = if self.stamps.on { 12 } else { 0 };
+        self.send.shrink(mss.saturating_sub(stamps).max(1));
+    }
+
     /// The SYN-ACK to our SYN has been taken in.
     pub(crate) fn greeted(&mut self, now: Micros, syn: &Syn) {
         let ack = Ack {
@@ -529,9 +535,6 @@ impl Guard {
 
     /// The next of what came too early, once all before it is there.
     pub(crate) fn piece(&mut self, received: usize) -> Option<Piece> {
-        if self.held.is_empty() {
-            return None;
-        }
         let next = self.next(received)?;
         self.held.received(next);
         self.held.take(next)

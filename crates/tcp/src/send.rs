@@ -9,8 +9,6 @@ mod congestion;
 mod copies;
 mod rtt;
 mod scoreboard;
-#[cfg(test)]
-mod tests;
 
 use self::congestion::Window;
 use self::copies::Copies;

@@ -108,6 +108,7 @@ impl Scoreboard {
     }
 
     /// Runs, oldest number first.
+    #[cfg(test)]
     pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter()
     }
