@@ -375,7 +375,7 @@ impl Flow {
     }
 
     /// Tells smoltcp what it may send, if it does not know and would do something else.
-    fn tell<F: Flavor>(&mut self, always: bool, work: &mut Work<'_, F>) {
+    pub(super) fn tell<F: Flavor>(&mut self, always: bool, work: &mut Work<'_, F>) {
         if self.state() == State::LastAck {
             return; // it would be taken for a repetition
         }

@@ -410,10 +410,21 @@ impl Guard {
         }
     }
 
+    /// Whether the window that smoltcp knows does not reach over all that is under way.
+    pub(crate) fn short(&self) -> bool {
+        self.shown < self.send.flight()
+    }
+
     fn units(&self, unsent: usize) -> u16 {
         let flight = self.send.flight();
         let allowance = self.send.allowance(unsent);
-        let units = (allowance >> self.shown_shift).min(u16::MAX.into()) as u16;
+        let units = match unsent {
+            // All of what is under way, so that it can be had again in any state.
+            0 => allowance.div_ceil(1 << self.shown_shift),
+            // And nothing beyond what may be sent.
+            _ => allowance >> self.shown_shift,
+        };
+        let units = units.min(u16::MAX.into()) as u16;
         // A closed window over what is under way would stop smoltcp's timer, which is needed to
         // get that out of it once more.
         units.max(u16::from(flight > 0 || allowance > 0))

@@ -25,9 +25,9 @@ impl Flow {
             return None;
         }
         self.tell(false, work);
-        self.finish();
+        self.finish(work);
         let mut busy = self.make(work);
-        if !self.waiting && self.finish() {
+        if !self.waiting && self.finish(work) {
             busy = self.make(work);
         }
         if !self.waiting {

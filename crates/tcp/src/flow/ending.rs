@@ -45,11 +45,14 @@ impl Flow {
     ///
     /// Not before: in LAST-ACK smoltcp takes no window that comes without a new acknowledgement,
     /// and what did not fit into the last one would never be sent.
-    pub(super) fn finish(&mut self) -> bool {
+    pub(super) fn finish<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
         if !self.write_shut || self.finished || self.unsent() > 0 {
             return false;
         }
         self.finished = true;
+        if self.guard.short() {
+            self.tell(true, work); // there will be no other chance
+        }
         self.socket().close();
         true
     }
