@@ -29,6 +29,7 @@
 //!
 //! - `sync` (default): `Sync` is a flavor.
 //! - `local`: `Local` is a flavor.
+//! - `shuttle`: for the models of the repository. Without `--cfg shuttle` it does nothing.
 
 use std::fmt;
 
@@ -121,7 +122,11 @@ impl<F: Flavor, T: 'static> fmt::Debug for Shared<F, T> {
 
 #[cfg(feature = "sync")]
 mod sync {
-    use std::sync::{Arc, Mutex, PoisonError};
+    #[cfg(all(shuttle, feature = "shuttle"))]
+    use shuttle::sync::Mutex;
+    #[cfg(not(all(shuttle, feature = "shuttle")))]
+    use std::sync::Mutex;
+    use std::sync::{Arc, PoisonError};
 
     impl super::Flavor for super::Sync {
         type Cell<T: 'static> = Arc<Mutex<T>>;
@@ -132,7 +137,10 @@ mod sync {
             Self::new(Mutex::new(value))
         }
         fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-            f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+            let mut value = self.lock().unwrap_or_else(PoisonError::into_inner);
+            #[cfg(all(shuttle, feature = "shuttle"))]
+            let _held = super::model::Held::new();
+            f(&mut value)
         }
         fn same(&self, other: &Self) -> bool {
             Self::ptr_eq(self, other)
@@ -163,6 +171,38 @@ mod local {
     }
 
     impl<T> super::sealed::SealedCell for Rc<RefCell<T>> {}
+}
+
+/// What the models in `models/` ask; in no other build.
+#[cfg(all(shuttle, feature = "shuttle"))]
+pub mod model {
+    use std::cell::Cell;
+
+    shuttle::thread_local! {
+        static HELD: Cell<usize> = Cell::new(0);
+    }
+
+    /// How many cells of [`Sync`](crate::Sync) the calling task holds.
+    pub fn held() -> usize {
+        // While a task is torn down its locals are gone, and nothing runs inside of a cell.
+        HELD.try_with(Cell::get).unwrap_or(0)
+    }
+
+    /// Counts one cell as held for as long as it lives.
+    pub(crate) struct Held(());
+
+    impl Held {
+        pub(crate) fn new() -> Self {
+            let _ = HELD.try_with(|held| held.set(held.get() + 1));
+            Self(())
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _ = HELD.try_with(|held| held.set(held.get() - 1));
+        }
+    }
 }
 
 #[allow(
