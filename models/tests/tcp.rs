@@ -311,3 +311,17 @@ fn the_end_of_the_driver_ends_every_wait() {
         net.drivers.end();
     });
 }
+
+#[test]
+fn a_listener_dropped_while_a_client_knocks_refuses_it() {
+    check(|| {
+        let net = net(Options::default());
+        let tcp = net.tcp;
+        let here = net.here.clone();
+        let client = task(async move { here.connect(CLIENT, SERVER).await });
+        drop(tcp);
+        let refused = client.join().unwrap().unwrap_err().kind();
+        assert_eq!(refused, ErrorKind::ConnectionRefused);
+        net.drivers.end();
+    });
+}

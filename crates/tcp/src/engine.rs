@@ -160,9 +160,11 @@ impl<F: Flavor> Engine<F> {
             let facts = Syn::parse(syn, &headers, tcp);
             let syn = segment::without_data(syn, &headers);
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
-            self.context
-                .table
-                .with(|table| table.request(headers.key(), facts, syn, now, config, wakes));
+            let request =
+                |table: &mut Table<F>| table.request(headers.key(), facts, syn, now, config, wakes);
+            if !self.context.table.with(request) {
+                self.context.refuse(&[syn.into()]);
+            }
         }
         self.scratch = scratch;
     }

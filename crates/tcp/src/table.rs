@@ -162,7 +162,8 @@ impl<F: Flavor> Table<F> {
         }
     }
 
-    /// Keeps a SYN until somebody answers it.
+    /// Keeps a SYN until somebody answers it. `false`: the last listener has gone since the SYN
+    /// was routed, and it is to be refused.
     pub(crate) fn request(
         &mut self,
         key: FlowKey,
@@ -171,21 +172,24 @@ impl<F: Flavor> Table<F> {
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
-    ) {
+    ) -> bool {
         match self.entries.get_mut(&key) {
             Some(Entry::Request(request)) => {
                 // Whoever holds the old request answers the new one.
                 request.facts = facts;
                 request.syn = syn.into();
-                return;
+                return true;
             }
             // A connection was begun from here since the packet was routed.
-            Some(Entry::Flow(_)) => return,
+            Some(Entry::Flow(_)) => return true,
             _ => {}
+        }
+        if self.listeners == 0 {
+            return false;
         }
         if self.stats.connections as usize >= config.max_connections {
             self.stats.table_full += 1;
-            return;
+            return true;
         }
         // Each request has its place among the connections, so that it can be accepted.
         let held = (self.stats.requests + self.stats.connections) as usize;
@@ -215,6 +219,7 @@ impl<F: Flavor> Table<F> {
             .push_back((now + config.handshake_timeout, key, id));
         self.forget_answered(config.backlog);
         self.acceptors.drain_into(wakes);
+        true
     }
 
     /// Keeps the queues from filling with requests that have long been answered.
@@ -464,6 +469,7 @@ mod tests {
             ..Config::default()
         };
         let mut table = Table::<Sync>::new();
+        table.listeners = 1;
         let mut wakes = Wakes::default();
         let facts = Syn {
             isn: 0,
@@ -476,7 +482,7 @@ mod tests {
         };
         for n in 0..10_000u16 {
             let key = FlowKey::new(([10, 0, 0, 1], n).into(), ([10, 0, 0, 2], 80).into()).unwrap();
-            table.request(key, facts, &[], now, &config, &mut wakes);
+            assert!(table.request(key, facts, &[], now, &config, &mut wakes));
         }
         assert_eq!(table.stats.requests, 4);
         assert!(table.offers.len() < 200, "{} offers", table.offers.len());
