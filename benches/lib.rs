@@ -1,5 +1,7 @@
 //! Helpers shared by the benches.
 
+pub mod loss;
+
 use brooklet_packet::Headers;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{

@@ -1,0 +1,20 @@
+//! What loss and distance cost a transfer between two stacks, in virtual time.
+//!
+//! ```text
+//! cargo bench -p brooklet-benches --bench loss
+//! cargo bench -p brooklet-benches --bench loss -- --bless
+//! ```
+//!
+//! The first prints the tables, the second writes them into `benches/LOSS.md`, where a test
+//! compares them.
+
+use brooklet_benches::loss::{Part, Report, simulated};
+
+fn main() -> std::io::Result<()> {
+    let tables = simulated(Report::ALL);
+    print!("{tables}");
+    if std::env::args().any(|arg| arg == "--bless") {
+        Part::Simulated.replace(&tables)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+use super::{Case, Report, Run};
+use brooklet_sim::SimError;
+use brooklet_tcp::Congestion;
+use std::path::PathBuf;
+use std::{fs, io};
+
+/// Runs of a case in virtual time; odd, so that there is a middle one.
+const SEEDS: u64 = 5;
+
+/// Makes the tables in virtual time: the same text whenever and wherever it is made.
+///
+/// # Panics
+///
+/// Where [`Case::simulate`] does.
+pub fn simulated(report: Report<'_>) -> String {
+    let rows = [
+        ("CUBIC (the default)", Congestion::Cubic),
+        ("`Congestion::None`", Congestion::None),
+    ];
+    let tables = rows.map(|(name, congestion)| {
+        let run = |case: &Case| {
+            (1..=SEEDS)
+                .map(|seed| went(case, congestion, seed))
+                .collect()
+        };
+        format!("## brooklet, {name}\n\n{}", report.write(run))
+    });
+    tables.concat()
+}
+
+fn went(case: &Case, congestion: Congestion, seed: u64) -> Run {
+    match case.simulate(congestion, seed) {
+        Ok(time) => Run::Took(time),
+        Err(SimError::OutOfTime) => Run::NoEnd,
+        Err(SimError::Stalled) => Run::Stalled,
+        Err(error) => panic!("{error}; seed {seed}, {case:?}"),
+    }
+}
+
+/// A part of the document, between its marks.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// Ours, in virtual time.
+    Simulated,
+    /// The kernel's, in real time.
+    Kernel,
+}
+
+impl Part {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// If the document is not there, or not marked.
+    pub fn read(self) -> io::Result<String> {
+        let text = fs::read_to_string(path())?;
+        Ok(self.cut(&text)?[1].to_owned())
+    }
+
+    /// Puts new text in its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), and if the document cannot be written.
+    pub fn replace(self, part: &str) -> io::Result<()> {
+        let text = fs::read_to_string(path())?;
+        let [before, _, after] = self.cut(&text)?;
+        fs::write(path(), [before, part, after].concat())
+    }
+
+    /// The document before, in and after the part.
+    fn cut(self, text: &str) -> io::Result<[&str; 3]> {
+        let name = match self {
+            Self::Simulated => "simulated",
+            Self::Kernel => "kernel",
+        };
+        let begin = format!("<!-- {name} -->\n\n");
+        let end = format!("<!-- end of {name} -->\n");
+        let missing = || io::Error::other(format!("{}: no part {name}", path().display()));
+        let at = text.find(&begin).ok_or_else(missing)? + begin.len();
+        let until = at + text[at..].find(&end).ok_or_else(missing)?;
+        Ok([&text[..at], &text[at..until], &text[until..]])
+    }
+}
+
+/// The document.
+fn path() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/LOSS.md").into()
+}
