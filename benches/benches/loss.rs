@@ -9,9 +9,10 @@
 //! compares them.
 
 use brooklet_benches::loss::{Part, Report, simulated};
+use brooklet_tcp::Congestion;
 
 fn main() -> std::io::Result<()> {
-    let tables = simulated(Report::ALL);
+    let tables = simulated(Report::ALL, &[Congestion::Cubic, Congestion::None]);
     print!("{tables}");
     if std::env::args().any(|arg| arg == "--bless") {
         Part::Simulated.replace(&tables)?;

@@ -7,25 +7,24 @@ use std::{fs, io};
 /// Runs of a case in virtual time; odd, so that there is a middle one.
 const SEEDS: u64 = 5;
 
-/// Makes the tables in virtual time: the same text whenever and wherever it is made.
+/// Makes the tables in virtual time, for each way to control congestion: the same text whenever
+/// and wherever it is made.
 ///
 /// # Panics
 ///
 /// Where [`Case::simulate`] does.
-pub fn simulated(report: Report<'_>) -> String {
-    let rows = [
-        ("CUBIC (the default)", Congestion::Cubic),
-        ("`Congestion::None`", Congestion::None),
-    ];
-    let tables = rows.map(|(name, congestion)| {
+pub fn simulated(report: Report<'_>, congestions: &[Congestion]) -> String {
+    let mut text = String::new();
+    for congestion in congestions {
         let run = |case: &Case| {
-            (1..=SEEDS)
-                .map(|seed| went(case, congestion, seed))
-                .collect()
+            // Where nothing is left to chance, all runs are one.
+            let seeds = if case.by_chance() { SEEDS } else { 1 };
+            let runs = (1..=seeds).map(|seed| went(case, *congestion, seed));
+            runs.collect()
         };
-        format!("## brooklet, {name}\n\n{}", report.write(run))
-    });
-    tables.concat()
+        text += &format!("## brooklet, `{congestion:?}`\n\n{}", report.write(run));
+    }
+    text
 }
 
 fn went(case: &Case, congestion: Congestion, seed: u64) -> Run {
