@@ -43,6 +43,8 @@ pub enum Part {
     Simulated,
     /// The kernel's, in real time.
     Kernel,
+    /// The kernel with brooklet for its server, in real time.
+    Mixed,
 }
 
 impl Part {
@@ -72,6 +74,7 @@ impl Part {
         let name = match self {
             Self::Simulated => "simulated",
             Self::Kernel => "kernel",
+            Self::Mixed => "mixed",
         };
         let begin = format!("<!-- {name} -->\n\n");
         let end = format!("<!-- end of {name} -->\n");
