@@ -73,7 +73,7 @@ impl Default for LinkConfig {
 pub struct LinkStats {
     /// Packets that were sent into it.
     pub sent: u64,
-    /// Packets that were lost by chance.
+    /// Packets that were lost, by chance or by [`Link::lose_if`](crate::Link::lose_if).
     pub lost: u64,
     /// Packets that found the queue full. More than 65,536 on the way at a time count here too.
     pub queue_full: u64,
@@ -102,7 +102,7 @@ pub enum Fate {
         /// Whether it has a wrong bit.
         corrupted: bool,
     },
-    /// Chance took it.
+    /// It is lost.
     Lost,
     /// The queue was full.
     QueueFull,
@@ -173,6 +173,11 @@ impl Channel {
 
     /// Sends a packet at `now`, which must not go backwards, and says what becomes of it.
     pub fn send(&mut self, now: Instant, packet: &[u8]) -> Fate {
+        self.send_unless(false, now, packet)
+    }
+
+    /// Sends a packet, or loses it for sure.
+    pub(crate) fn send_unless(&mut self, lost: bool, now: Instant, packet: &[u8]) -> Fate {
         let LinkConfig {
             delay,
             jitter,
@@ -186,7 +191,7 @@ impl Channel {
         self.stats.sent += 1;
         // Each packet draws the same numbers whatever becomes of it, so that a change of one
         // chance leaves what the others do as it is.
-        let lost = self.random.fraction() < loss;
+        let lost = self.random.fraction() < loss || lost;
         let doubled = self.random.fraction() < duplicate;
         let held = self.random.fraction() < reorder;
         let corrupted = self.random.fraction() < corrupt && !packet.is_empty();

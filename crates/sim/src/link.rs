@@ -58,12 +58,20 @@ pub struct Sighting<'a> {
     pub fate: Fate,
 }
 
-type Tap = Box<dyn FnMut(Sighting<'_>) + Send>;
+/// What a test has to say to each packet.
+#[derive(Default)]
+struct Hooks {
+    tap: Option<Box<Tap>>,
+    lose: Option<Box<Lose>>,
+}
+
+type Tap = dyn FnMut(Sighting<'_>) + Send;
+type Lose = dyn FnMut(bool, &[u8]) -> bool + Send;
 
 struct State<T> {
     /// By the number of the end that sends.
     ways: [Way<T>; 2],
-    tap: Option<Tap>,
+    hooks: Hooks,
 }
 
 struct Way<T> {
@@ -105,7 +113,10 @@ impl<T: Timer> Link<T> {
         };
         let [first, second] = timers;
         let ways = [way(seed, first), way(!seed, second)];
-        let link = Self(Arc::new(Mutex::new(State { ways, tap: None })));
+        let link = Self(Arc::new(Mutex::new(State {
+            ways,
+            hooks: Hooks::default(),
+        })));
         let end = |number| LinkEnd {
             link: link.clone(),
             clock: clock.clone(),
@@ -131,15 +142,47 @@ impl<T> Link<T> {
         (state.ways[0].channel.stats(), state.ways[1].channel.stats())
     }
 
-    /// Shows every packet to `tap` when it is sent. It is called while the link is held, and must
-    /// not use it.
+    /// Shows every packet to `tap` when it is sent, with what becomes of it: for a capture, or to
+    /// count.
     pub fn tap(&self, tap: impl FnMut(Sighting<'_>) + Send + 'static) {
-        let old = self.state().tap.replace(Box::new(tap));
+        let old = self.state().hooks.tap.replace(Box::new(tap));
         drop(old);
     }
 
+    /// Loses exactly the packets for which `lose` says so, beside those that chance takes. It is
+    /// told whether the first end sends the packet, and the packet.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    ///
+    /// let sim = Simulation::new();
+    /// let (link, client, server) = Link::new(sim.time(), 1, LinkConfig::default());
+    /// let mut answers = 0;
+    /// link.lose_if(move |from_client, _packet| {
+    ///     answers += u32::from(!from_client);
+    ///     !from_client && answers == 1 // the SYN-ACK, once
+    /// });
+    /// # drop((client, server));
+    /// ```
+    pub fn lose_if(&self, lose: impl FnMut(bool, &[u8]) -> bool + Send + 'static) {
+        let old = self.state().hooks.lose.replace(Box::new(lose));
+        drop(old);
+    }
+
+    /// Gives the hooks their place again, unless there are new ones.
+    fn put_back(&self, mut hooks: Hooks) {
+        let mut state = self.state();
+        let Hooks { tap, lose } = std::mem::take(&mut state.hooks);
+        state.hooks = Hooks {
+            tap: tap.or_else(|| hooks.tap.take()),
+            lose: lose.or_else(|| hooks.lose.take()),
+        };
+        drop(state);
+        drop(hooks); // those that were replaced
+    }
+
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        // A tap may panic; the packet before it is complete.
+        // Nothing that can panic runs while it is held, so that there is no half-done state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,27 +220,35 @@ impl<T: Timer> PacketIo for LinkEnd<T> {
     }
 
     fn poll_send(&mut self, _: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
-        let now = self.clock.now();
+        let (now, from_first) = (self.clock.now(), self.number == 0);
+        // They are called while nothing is held, so that they may use the link.
+        let mut hooks = std::mem::take(&mut self.link.state().hooks);
+        let lost = hooks
+            .lose
+            .as_mut()
+            .is_some_and(|lose| lose(from_first, packet));
+
         let mut state = self.link.state();
-        let State { ways, tap } = &mut *state;
-        let way = &mut ways[self.number];
-        let fate = way.channel.send(now, packet);
+        let way = &mut state.ways[self.number];
+        let fate = way.channel.send_unless(lost, now, packet);
         let next = way.channel.next_arrival();
         // The receiver is woken when the packet arrives, not now, unless that is now.
         let come = way.receiver.take_if(|receiver| {
             let mut cx = Context::from_waker(receiver);
             way.alarm.poll_deadline(&mut cx, next).is_ready()
         });
-        if let Some(tap) = tap {
+        drop(state);
+
+        come.into_iter().for_each(Waker::wake);
+        if let Some(tap) = &mut hooks.tap {
             tap(Sighting {
                 at: now,
-                from_first: self.number == 0,
+                from_first,
                 packet,
                 fate,
             });
         }
-        drop(state);
-        come.into_iter().for_each(Waker::wake);
+        self.link.put_back(hooks);
         Poll::Ready(Ok(()))
     }
 }
@@ -348,6 +399,33 @@ mod tests {
             *seen.lock().unwrap(),
             [(true, vec![1], true), (false, vec![2], false)]
         );
+    }
+
+    #[test]
+    fn exactly_the_packets_that_a_test_names_are_lost() {
+        let sim = Simulation::new();
+        let (link, mut a, mut b) = link(&sim, MS);
+        let (mut count, handle) = (0, link.clone());
+        link.lose_if(move |from_first, packet| {
+            count += 1;
+            // The link may be used, and a hook be replaced, from within one.
+            assert_eq!(handle.stats().0.sent, u64::from(packet[0]) - 1);
+            if count == 3 {
+                handle.lose_if(|_, _| false);
+            }
+            from_first && count != 1
+        });
+        let got = sim.run(async {
+            for byte in 1..=4 {
+                send(&mut a, byte).await;
+            }
+            (
+                receive(&mut b).await.unwrap(),
+                receive(&mut b).await.unwrap(),
+            )
+        });
+        assert_eq!(got, Ok((1, 4)));
+        assert_eq!(link.stats().0.lost, 2);
     }
 
     #[test]
