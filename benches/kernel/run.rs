@@ -1,7 +1,7 @@
 use crate::carry::carry;
 use crate::namespace::Namespace;
 use brooklet::{AsyncIoTimer, Builder, Parts};
-use brooklet_benches::loss::{Case, LIMIT, Part, Report, Run, Transfer};
+use brooklet_benches::loss::{Case, Part, Report, Run, Transfer};
 use brooklet_sim::Link;
 use brooklet_tcp::Congestion;
 use brooklet_tun::Tun;
@@ -28,6 +28,9 @@ const REPORT: Report<'_> = Report {
     rtts: &[10],
     rates: &[20, 100],
 };
+
+/// A run is given up after so much time: this is real.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Who talks to whom.
 #[derive(Clone, Copy)]

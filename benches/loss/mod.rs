@@ -6,11 +6,13 @@
 mod report;
 mod snapshot;
 
-pub use report::{Report, Run};
+pub use report::{Report, Run, bytes_at};
 pub use snapshot::{Part, simulated};
 
 use brooklet::{Builder, Parts};
-use brooklet_sim::{Link, LinkConfig, SimError, Simulation};
+#[cfg(doc)]
+use brooklet_sim::SimError;
+use brooklet_sim::{Link, LinkConfig, Simulation};
 use brooklet_tcp::{Config, Congestion, TcpOptions};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future, io};
 use std::net::SocketAddr;
@@ -93,15 +95,28 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// If it never ends, or not within [`LIMIT`].
+    /// Those of the stacks, and wrong or missing bytes. [`SimError`] is inside if it never ends, or
+    /// not within [`LIMIT`].
+    pub fn simulate(&self, congestion: Congestion, seed: u64) -> io::Result<Duration> {
+        self.simulate_watched(congestion, seed, |_| {})
+    }
+
+    /// As [`simulate`](Self::simulate), with the link shown to `watch` before it begins: to look
+    /// into a run, packet by packet, with [`Link::tap`].
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If a byte is wrong or missing, or the connection breaks.
-    pub fn simulate(&self, congestion: Congestion, seed: u64) -> Result<Duration, SimError> {
+    /// As for [`simulate`](Self::simulate).
+    pub fn simulate_watched(
+        &self,
+        congestion: Congestion,
+        seed: u64,
+        watch: impl FnOnce(&Link),
+    ) -> io::Result<Duration> {
         let sim = Simulation::new();
         sim.set_limit(LIMIT);
-        let (_link, here, there) = Link::new(sim.time(), seed, self.link);
+        let (link, here, there) = Link::new(sim.time(), seed, self.link);
+        watch(&link);
         let build = |device| {
             let builder = Builder::new().tcp_config(self.config(congestion));
             let parts = builder.build_with_timer(device, sim.time().timer());
@@ -124,9 +139,8 @@ impl Case {
             self.ask(stack.connect(from, to).await?).await?;
             io::Result::Ok(sim.time().elapsed())
         };
-        let ends = sim.run(future::try_zip(client, server))?;
-        let (client, server) =
-            ends.unwrap_or_else(|error| panic!("{error}; seed {seed}, {self:?}"));
+        let ends = sim.run(future::try_zip(client, server));
+        let (client, server) = ends.map_err(io::Error::other)??;
         Ok(match self.transfer {
             Transfer::Echo => client,
             Transfer::OneWay => server,

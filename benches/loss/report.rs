@@ -14,6 +14,12 @@ const LOSSES: [(f64, usize); 5] = [
     (20.0, 256 << 10),
 ];
 
+/// The bytes of a transfer at this loss in percent.
+pub fn bytes_at(percent: f64) -> usize {
+    let row = LOSSES.iter().rev().find(|(least, _)| percent >= *least);
+    row.map_or(LOSSES[0].1, |(_, bytes)| *bytes)
+}
+
 const BUFFERS: [(usize, &str); 2] = [(128 << 10, "128 KiB"), (1 << 20, "1 MiB")];
 
 /// How a run went.
@@ -25,6 +31,8 @@ pub enum Run {
     NoEnd,
     /// Nothing would ever have happened again.
     Stalled,
+    /// The connection broke, or bytes were wrong.
+    Broken,
 }
 
 /// Which rows of the tables to make.
@@ -156,6 +164,7 @@ fn cell(mut runs: Vec<Run>, show: impl Fn(Duration) -> f64) -> String {
         Some(Run::Took(time)) => format!("{:.2}", show(*time)),
         Some(Run::NoEnd) => "no end".to_owned(),
         Some(Run::Stalled) => "stall".to_owned(),
+        Some(Run::Broken) => "BROKEN".to_owned(),
         None => "-".to_owned(),
     };
     format!("{} ({})", show(runs.get(runs.len() / 2)), show(runs.last()))

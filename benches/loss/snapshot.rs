@@ -10,9 +10,7 @@ const SEEDS: u64 = 5;
 /// Makes the tables in virtual time, for each way to control congestion: the same text whenever
 /// and wherever it is made.
 ///
-/// # Panics
-///
-/// Where [`Case::simulate`] does.
+/// What broke is written to the standard error as well, with its seed.
 pub fn simulated(report: Report<'_>, congestions: &[Congestion]) -> String {
     let mut text = String::new();
     for congestion in congestions {
@@ -28,11 +26,18 @@ pub fn simulated(report: Report<'_>, congestions: &[Congestion]) -> String {
 }
 
 fn went(case: &Case, congestion: Congestion, seed: u64) -> Run {
-    match case.simulate(congestion, seed) {
-        Ok(time) => Run::Took(time),
-        Err(SimError::OutOfTime) => Run::NoEnd,
-        Err(SimError::Stalled) => Run::Stalled,
-        Err(error) => panic!("{error}; seed {seed}, {case:?}"),
+    let error = match case.simulate(congestion, seed) {
+        Ok(time) => return Run::Took(time),
+        Err(error) => error,
+    };
+    let given_up = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match given_up {
+        Some(SimError::OutOfTime) => Run::NoEnd,
+        Some(SimError::Stalled) => Run::Stalled,
+        _ => {
+            eprintln!("{error}; {congestion:?}, seed {seed}, {case:?}");
+            Run::Broken
+        }
     }
 }
 
