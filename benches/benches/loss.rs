@@ -12,9 +12,17 @@ use brooklet_benches::loss::{Part, Report, simulated};
 use brooklet_tcp::Congestion;
 
 fn main() -> std::io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name| args.iter().any(|arg| arg == name);
+    // As the other benches do: `cargo test --benches` measures nothing, and a part of a name is
+    // for those who have it.
+    let mut names = args.iter().filter(|arg| !arg.starts_with('-'));
+    if !has("--bench") || !names.all(|name| "loss".contains(&name[..])) {
+        return Ok(());
+    }
     let tables = simulated(Report::ALL, &[Congestion::Cubic, Congestion::None]);
     print!("{tables}");
-    if std::env::args().any(|arg| arg == "--bless") {
+    if has("--bless") {
         Part::Simulated.replace(&tables)?;
     }
     if tables.contains("BROKEN") {
