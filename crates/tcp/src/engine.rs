@@ -145,6 +145,9 @@ impl<F: Flavor> Engine<F> {
             if let Some((bytes, headers)) = plain {
                 flow.ingress(bytes, &headers, work);
             }
+            if flow.end.is_some() {
+                flow.settle(work); // the next packet of the batch may open its tuple anew
+            }
             !std::mem::replace(&mut flow.touched, true)
         });
         self.scratch = scratch;

@@ -13,7 +13,7 @@ pub use self::info::{TcpInfo, TcpState};
 use crate::TcpOptions;
 use crate::context::{Fixed, Work};
 use crate::error::End;
-use crate::guard::{Answer, Guard};
+use crate::guard::{Answer, Guard, Waits};
 use crate::hub::Port;
 use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
@@ -224,7 +224,11 @@ impl Flow {
             return;
         }
         let now = work.context.fixed.micros(work.now);
-        let waits = (self.received(), self.unsent());
+        let waits = Waits {
+            received: self.received(),
+            unsent: self.unsent(),
+            ended: self.ended(),
+        };
         let admission = self.guard.admit(now, packet, headers, tcp, waits);
         if admission.credible {
             self.heard_at = work.now;
@@ -241,6 +245,9 @@ impl Flow {
                 let Some(piece) = self.guard.piece(received) else {
                     break;
                 };
+                if self.ended() {
+                    continue; // it is behind the FIN
+                }
                 let mut packet = self.guard.deliver(&piece).packet(self.key);
                 self.feed(&mut packet, 0, work);
             }
@@ -387,11 +394,16 @@ impl Flow {
 
     /// How far the peer's numbers have come beyond what has been read: what waits, and the FIN.
     fn received(&mut self) -> usize {
-        let fin = matches!(
+        let fin = usize::from(self.ended());
+        self.socket().recv_queue() + fin
+    }
+
+    /// Whether the peer's FIN has come, with all before it.
+    fn ended(&mut self) -> bool {
+        matches!(
             self.state(),
             State::CloseWait | State::Closing | State::LastAck | State::TimeWait
-        );
-        self.socket().recv_queue() + usize::from(fin)
+        )
     }
 
     /// What was written and has never been sent, in bytes.

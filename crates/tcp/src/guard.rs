@@ -67,6 +67,17 @@ struct Open {
     told: u32,
 }
 
+/// What a connection has that is not yet done with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// Bytes that wait in the receive buffer, and the FIN behind them.
+    pub(crate) received: usize,
+    /// Bytes that wait to be sent.
+    pub(crate) unsent: usize,
+    /// The peer's FIN has come.
+    pub(crate) ended: bool,
+}
+
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Admission {
@@ -382,6 +393,29 @@ impl Guard {
         })
     }
 
+    /// What the peer may still send by leave of what it was told since the handshake, whose
+    /// window is small.
+    pub(crate) fn window_told(&self, received: usize) -> Option<u32> {
+        let (next, open) = (self.next(received)?, self.window?);
+        let told = match after(open.told, next) {
+            true => open.told.wrapping_sub(next),
+            false => 0,
+        };
+        self.opened.then_some(told)
+    }
+
+    /// A byte of the peer that has been received already.
+    pub(crate) fn old_byte(&self, received: usize) -> Option<Segment<'static>> {
+        Some(Segment {
+            seq: self.next(received)?.wrapping_sub(1),
+            ack: Some(self.send.una()),
+            window: (self.shown >> self.shown_shift) as u16,
+            timestamp: self.stamps.on.then_some((0, 0)),
+            payload: &[0],
+            ..Segment::default()
+        })
+    }
+
     /// The same with a window that reaches just as far as what has been sent, so that smoltcp
     /// gives all of it out again.
     pub(crate) fn word_for_copies(&mut self, received: usize) -> Option<Segment<'static>> {
@@ -439,8 +473,11 @@ impl Guard {
         packet: &mut [u8],
         headers: &Headers,
         tcp: TcpHeader,
-        (received, unsent): (usize, usize),
+        waits: Waits,
     ) -> Admission {
+        let Waits {
+            received, unsent, ..
+        } = waits;
         let (Some(next), Some(open)) = (self.next(received), self.window) else {
             return Admission::REFUSED;
         };
@@ -503,7 +540,10 @@ impl Guard {
             }
             return admission;
         }
-        if !after(end, next) {
+        if waits.ended && after(end, next) {
+            // Behind the peer's FIN there is nothing (RFC 9293, 3.10.7.4).
+            admission.answer = Answer::Seldom;
+        } else if !after(end, next) {
             self.twice = Some((tcp.seq, end));
             admission.answer = Answer::Always;
         } else if !(after(open.edge, tcp.seq) || payload.is_empty() && tcp.seq == next)

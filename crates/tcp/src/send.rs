@@ -61,6 +61,8 @@ pub(crate) struct Sender {
     timer: Option<Micros>,
     backoff: u32,
     sent_at: Micros,
+    /// A small window has been waited out.
+    impatient: bool,
     /// The number of the FIN.
     fin: Option<u32>,
     retransmits: u64,
@@ -122,6 +124,7 @@ impl Sender {
             timer: None,
             backoff: 0,
             sent_at: 0,
+            impatient: false,
             fin: None,
             retransmits: 0,
         }
@@ -190,6 +193,7 @@ impl Sender {
         }
         self.board.push(now, end, Mark::Flying);
         self.sent_at = now;
+        self.impatient = false;
     }
 
     /// The SYN has been sent again.
@@ -466,14 +470,9 @@ impl Sender {
     /// Up to where smoltcp may send, in bytes from what is acknowledged; `unsent` bytes wait.
     pub(crate) fn allowance(&self, unsent: usize) -> u32 {
         let flight = self.board.flight();
-        let peer = match after(self.edge, self.board.una()) {
-            true => self.edge.wrapping_sub(self.board.una()),
-            false => 0,
-        };
+        let peer = self.peer_window();
         let usable = peer.saturating_sub(flight);
-        // Silly windows are not filled (RFC 9293, 3.8.6.2.1).
-        let silly = usable < self.mss.min(self.largest / 2) && unsent > usable as usize;
-        if flight > 0 && silly {
+        if self.silly(usable, unsent) && !self.impatient {
             return flight;
         }
         let pipe = match self.sack {
@@ -489,10 +488,15 @@ impl Sender {
         flight + usable.min(room)
     }
 
+    /// Whether a window is too small to be filled yet (RFC 9293, 3.8.6.2.1).
+    fn silly(&self, usable: u32, unsent: usize) -> bool {
+        usable < self.mss.min(self.largest / 2).max(1) && unsent > usable as usize
+    }
+
     /// When [`on_deadline`](Self::on_deadline) is to be called; `unsent` bytes wait.
     pub(crate) fn deadline(&mut self, now: Micros, unsent: usize) -> Option<Micros> {
         if self.board.flight() == 0 {
-            if unsent == 0 || !self.closed() {
+            if unsent == 0 || !self.silly(self.peer_window(), unsent) || self.impatient {
                 self.timer = None;
                 return None;
             }
@@ -535,13 +539,16 @@ impl Sender {
             .timer
             .is_some_and(|from| from + self.rtt.timeout(self.backoff) <= now);
         if self.board.flight() == 0 {
-            // RFC 9293, 3.8.6.1.
-            let ask = timeout && unsent > 0 && self.closed();
-            if ask {
-                self.timer = Some(now);
-                self.backoff += 1;
+            if !timeout || unsent == 0 {
+                return false;
             }
-            return ask;
+            self.timer = Some(now);
+            if self.closed() {
+                self.backoff += 1; // RFC 9293, 3.8.6.1
+            } else {
+                self.impatient = true; // RFC 9293, 3.8.6.2.1, (4)
+            }
+            return self.closed();
         }
         if timeout {
             self.on_timeout(now);

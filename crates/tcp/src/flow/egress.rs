@@ -31,6 +31,7 @@ impl Flow {
             busy = self.make(work);
         }
         if !self.waiting {
+            self.open_window(work);
             self.send_again(work);
         }
         if self.waiting {
@@ -79,6 +80,26 @@ impl Flow {
             }
         }
         false
+    }
+
+    /// Has smoltcp tell of a window that has grown by a good piece of the buffer
+    /// (RFC 9293, 3.8.6.2.2). By itself it waits until the window has doubled, and so lets a peer
+    /// wait that has filled the first half of it.
+    fn open_window<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        if !matches!(
+            self.state(),
+            State::Established | State::FinWait1 | State::FinWait2
+        ) {
+            return;
+        }
+        let (received, capacity) = (self.received(), self.socket().recv_capacity());
+        if let Some(told) = self.guard.window_told(received)
+            && capacity - received >= told as usize + capacity / 3
+            // It answers a byte that it has with all that it knows.
+            && let Some(old) = self.guard.old_byte(received)
+        {
+            self.feed(&mut old.packet(self.key), 0, work);
+        }
     }
 
     /// Sends again what is lost, as far as the path may be given it.

@@ -22,14 +22,21 @@ fn initial(key: FlowKey, fixed: &Fixed, now: Instant) -> u32 {
 
 /// The seed for which smoltcp takes that number.
 ///
-/// smoltcp takes the first 32 bits of its generator: `s = seed * M + A`, shifted down by 29 less
-/// the top three bits of `s`. The state whose upper bits are the number and nothing else is found
-/// and led back to the seed.
+/// smoltcp takes the second number of its generator, whose state goes from `s` to `s * M + A`, and
+/// whose number is that shifted down by 29 less its top three bits. (The first one becomes an IPv4
+/// identification, and is taken again if it is 0.) So a state with the wanted number in its upper
+/// bits is led back to the seed.
 pub(super) fn seed(key: FlowKey, fixed: &Fixed, now: Instant) -> u64 {
     const M: u64 = 0xbb2e_fcec_3c39_611d;
     const A: u64 = 0x7590_ef39;
-    let state = u64::from(initial(key, fixed, now)) << 29;
-    state.wrapping_sub(A).wrapping_mul(inverse(M))
+    let back = |state: u64| state.wrapping_sub(A).wrapping_mul(inverse(M));
+    let wanted = u64::from(initial(key, fixed, now)) << 29;
+    let first = back(wanted);
+    let number = (first >> (29 - (first >> 61))) as u32;
+    match (number ^ (number >> 16)) as u16 {
+        0 => back(back(wanted | 1)),
+        _ => back(first),
+    }
 }
 
 /// What `m` is to be multiplied with to give 1. Each step doubles the bits that are right.

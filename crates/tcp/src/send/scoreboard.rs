@@ -212,6 +212,7 @@ impl Scoreboard {
         for run in &mut self.runs {
             if run.mark == Mark::Sacked {
                 run.mark = Mark::Flying;
+                run.resent = true; // when it comes says nothing about the round trip
             }
         }
         self.sacked = 0;
