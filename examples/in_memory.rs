@@ -56,18 +56,23 @@ fn main() -> ExitCode {
 
 async fn transfer(executor: &smol::LocalExecutor<'_>, mib: u64) -> io::Result<()> {
     let (left, right) = Wire::pair();
-    let client = Builder::new().mtu(MTU).build(left)?;
-    let server = Builder::new().mtu(MTU).build(right)?;
+    let client = Builder::new()
+        .mtu(MTU)
+        .address([10, 0, 0, 1].into())
+        .build(left)?;
+    let server = Builder::new()
+        .mtu(MTU)
+        .address([10, 0, 0, 2].into())
+        .build(right)?;
     // Nothing moves unless the drivers are polled; this is all there is to run.
     executor.spawn(client.driver).detach();
     executor.spawn(server.driver).detach();
 
     let blocks = mib * (1024 * 1024 / BLOCK as u64);
-    let receiving = executor.spawn(receive(server.tcp));
-    let from: SocketAddr = ([10, 0, 0, 1], 40_000).into();
     let to: SocketAddr = ([10, 0, 0, 2], 80).into();
+    let receiving = executor.spawn(receive(server.stack.bind(to)?));
     let start = Instant::now();
-    let sent = send(client.stack.connect(from, to).await?, blocks, start).await?;
+    let sent = send(client.stack.connect(to).await?, blocks, start).await?;
     let (received, bytes) = receiving.await?;
     let seconds = start.elapsed().as_secs_f64();
 

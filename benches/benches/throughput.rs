@@ -111,7 +111,8 @@ impl<F: Flavor> Pair<F> {
         let (from, to) = addresses();
         self.run(async {
             let accept = async { Ok(self.listener.accept().await?.0) };
-            let (client, server) = future::try_zip(self.stack.connect(from, to), accept).await?;
+            let (client, server) =
+                future::try_zip(self.stack.connect_from(from, to), accept).await?;
             Ok([client, server])
         })
     }

@@ -136,7 +136,7 @@ impl Case {
         let client = async {
             let from: SocketAddr = ([10, 0, 0, 2], 40_000).into();
             let to: SocketAddr = ([192, 0, 2, 1], 80).into();
-            self.ask(stack.connect(from, to).await?).await?;
+            self.ask(stack.connect_from(from, to).await?).await?;
             io::Result::Ok(sim.time().elapsed())
         };
         let ends = sim.run(future::try_zip(client, server));

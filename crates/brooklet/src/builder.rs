@@ -10,6 +10,7 @@ use brooklet_udp::UdpSocket;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 /// Builds a stack over a device.
 ///
@@ -22,6 +23,7 @@ pub struct Builder<F: Flavor, P = UnicastOnly> {
     filter: P,
     tcp: brooklet_tcp::Config,
     udp: brooklet_udp::Config,
+    addresses: Vec<IpAddr>,
     flavor: PhantomData<F>,
 }
 
@@ -48,6 +50,7 @@ impl<F: Flavor> Builder<F> {
             filter: UnicastOnly,
             tcp: brooklet_tcp::Config::default(),
             udp: brooklet_udp::Config::default(),
+            addresses: Vec::new(),
             flavor: PhantomData,
         }
     }
@@ -68,6 +71,7 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
             .field("filter", &self.filter)
             .field("tcp", &self.tcp)
             .field("udp", &self.udp)
+            .field("addresses", &self.addresses)
             .finish()
     }
 }
@@ -106,6 +110,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             reassembly,
             tcp,
             udp,
+            addresses,
             flavor,
             ..
         } = self;
@@ -116,8 +121,28 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             filter,
             tcp,
             udp,
+            addresses,
             flavor,
         }
+    }
+
+    /// Gives the stack an address of its own, from which
+    /// [`Stack::connect`](crate::generic::Stack::connect) begins connections: one of IPv4 and one of
+    /// IPv6, of which the last one said counts. Every address is served all the same.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// let (device, _) = brooklet::pipe(64);
+    /// let parts = brooklet::Builder::new()
+    ///     .address([10, 0, 0, 2].into())
+    ///     .address([0xfd00, 0, 0, 0, 0, 0, 0, 2].into())
+    ///     .build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.addresses.push(address);
+        self
     }
 
     /// Sets limits and timeouts of TCP. Its `mtu` is not looked at: [`mtu`](Self::mtu) counts.
@@ -136,7 +161,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range or an
+    /// [`address`](Self::address) is not unicast.
     #[cfg(feature = "async-io")]
     pub fn build<D: PacketIo>(
         self,
@@ -149,7 +175,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range or an
+    /// [`address`](Self::address) is not unicast.
     pub fn build_with_timer<D: PacketIo, T: Timer>(
         self,
         device: D,
@@ -162,7 +189,19 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 format!("an MTU of {mtu} is out of range; use 1280 to 65535"),
             ));
         }
-        let tcp_config = brooklet_tcp::Config { mtu, ..self.tcp };
+        let mut tcp_config = brooklet_tcp::Config { mtu, ..self.tcp };
+        for address in self.addresses {
+            if !brooklet_packet::is_unicast(address) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{address} is not the address of a single host"),
+                ));
+            }
+            match address {
+                IpAddr::V4(address) => tcp_config.ipv4 = Some(address),
+                IpAddr::V6(address) => tcp_config.ipv6 = Some(address),
+            }
+        }
         let udp_config = brooklet_udp::Config { mtu, ..self.udp };
         // Two hashers of the standard library's: their keys come from the system.
         let secret = [

@@ -18,7 +18,7 @@
 //!     };
 //!     let connect = async {
 //!         let (from, to) = ("10.0.0.1:4000", "192.0.2.1:80"); // any address is served
-//!         let mut stream = stack.connect(from.parse().unwrap(), to.parse().unwrap()).await?;
+//!         let mut stream = stack.connect_from(from.parse().unwrap(), to.parse().unwrap()).await?;
 //!         let mut greeting = String::new();
 //!         stream.read_to_string(&mut greeting).await?;
 //!         assert_eq!(greeting, "hello, 10.0.0.1:4000");
@@ -70,7 +70,7 @@ pub use brooklet_device::{PacketBuf, PacketIo};
 pub use brooklet_filter as filter;
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
-pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats};
+pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats, TcpOptions, Unreachable};
 pub use brooklet_udp::{
     Config as UdpConfig, Datagram, SendError as UdpSendError, Stats as UdpStats,
 };

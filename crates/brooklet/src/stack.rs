@@ -1,6 +1,6 @@
 use crate::stats::Stats;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_tcp::{Connector, TcpStream};
+use brooklet_tcp::{Connector, TcpListener, TcpStream};
 use std::io;
 use std::net::SocketAddr;
 
@@ -12,19 +12,76 @@ pub struct Stack<F: Flavor> {
 }
 
 impl<F: Flavor> Stack<F> {
-    /// Connects from `from` to `to`, through the packets of the device.
+    /// Connects to `to`, from the stack's own [`address`](crate::generic::Builder::address) and an
+    /// ephemeral port.
     ///
-    /// Any address serves as `from`, as long as the other side sends its answers this way.
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
+    /// use brooklet::{Builder, Parts};
+    /// use futures_lite::future::{block_on, or, zip};
+    ///
+    /// let (here, there) = brooklet::pipe(64);
+    /// let Parts { stack, driver: client, .. } =
+    ///     Builder::new().address([10, 0, 0, 2].into()).build(here)?;
+    /// let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
+    /// let talk = async {
+    ///     let to = "192.0.2.1:80".parse().unwrap();
+    ///     let (stream, accepted) = zip(stack.connect(to), tcp.accept()).await;
+    ///     assert_eq!(stream?.local_addr()?, accepted?.1);
+    ///     Ok(())
+    /// };
+    /// block_on(or(talk, or(client, server)))
+    /// # }
+    /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
+    /// ```
     ///
     /// # Errors
     ///
-    /// Those of [`Connector::connect`](brooklet_tcp::Connector::connect).
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the stack has no address of that
+    /// family, and those of [`connect_from`](Self::connect_from).
     ///
     /// # Cancel safety
     ///
     /// Dropped before its end, the future gives the connection up.
-    pub async fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        self.connector.connect(from, to).await
+    pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream<F>> {
+        self.connector.connect(to).await
+    }
+
+    /// Connects from `from` to `to`, through the packets of the device.
+    ///
+    /// Any address serves as `from`, as long as the other side sends its answers this way; port 0
+    /// stands for an ephemeral one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connector::connect_from`](brooklet_tcp::Connector::connect_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the future gives the connection up.
+    pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
+        self.connector.connect_from(from, to).await
+    }
+
+    /// Takes the connections to `address`, which
+    /// [`Parts::tcp`](crate::generic::Parts::tcp) then does not get. `0.0.0.0` and `::` stand
+    /// for every address of their family, and port 0 for a free one.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// # let (device, _) = brooklet::pipe(64);
+    /// let parts = brooklet::Builder::new().build(device)?;
+    /// let web = parts.stack.bind("0.0.0.0:80".parse().unwrap())?;
+    /// assert_eq!(web.local_addr()?.port(), 80);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connector::bind`](brooklet_tcp::Connector::bind).
+    pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
+        self.connector.bind(address)
     }
 
     /// What the stack has done and what it holds. Counters of packets are as of the last time

@@ -81,6 +81,8 @@ pub enum DropReason {
     TcpAddress,
     /// A TCP request that gave way to a newer one in a full backlog.
     TcpBacklog,
+    /// A TCP connection request gave way to a newer one of its source.
+    TcpSource,
     /// A SYN that found the table full.
     TcpTable,
     /// A TCP request that nobody answered in time.
@@ -118,6 +120,7 @@ impl Stats {
             DropReason::TcpFlags => tcp.bad_flags,
             DropReason::TcpAddress => tcp.bad_address,
             DropReason::TcpBacklog => tcp.backlog_full,
+            DropReason::TcpSource => tcp.source_full,
             DropReason::TcpTable => tcp.table_full,
             DropReason::TcpExpired => tcp.expired,
             DropReason::TcpOutbound => tcp.outbound_full,
@@ -147,6 +150,7 @@ impl Stats {
             R::TcpFlags,
             R::TcpAddress,
             R::TcpBacklog,
+            R::TcpSource,
             R::TcpTable,
             R::TcpExpired,
             R::TcpOutbound,
@@ -183,6 +187,7 @@ impl fmt::Display for DropReason {
             Self::TcpFlags => "TCP flags",
             Self::TcpAddress => "TCP address",
             Self::TcpBacklog => "TCP backlog full",
+            Self::TcpSource => "TCP backlog of the source full",
             Self::TcpTable => "TCP table full",
             Self::TcpExpired => "TCP request expired",
             Self::TcpOutbound => "TCP outbound queue full",
@@ -212,6 +217,7 @@ impl fmt::Display for Stats {
             ("TCP requested", tcp.requested),
             ("TCP accepted", tcp.accepted),
             ("TCP refused", tcp.refused),
+            ("TCP unreachable", tcp.unreachable),
             ("TCP ignored", tcp.ignored),
             ("TCP connects", tcp.connects),
             ("TCP resets to strangers", tcp.resets),

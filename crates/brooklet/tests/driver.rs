@@ -281,7 +281,7 @@ fn the_end_of_the_device_ends_the_driver_and_every_call() {
         let mut accept = pin!(tcp.accept());
         let mut buf = [0; 8];
         let mut recv = pin!(udp.recv_from(&mut buf));
-        let mut connect = pin!(stack.connect(addr("10.0.0.1:1"), addr("192.0.2.1:2")));
+        let mut connect = pin!(stack.connect_from(addr("10.0.0.1:1"), addr("192.0.2.1:2")));
         future::block_on(async {
             assert!(future::poll_once(accept.as_mut()).await.is_none());
             assert!(future::poll_once(recv.as_mut()).await.is_none());
@@ -302,7 +302,9 @@ fn the_end_of_the_device_ends_the_driver_and_every_call() {
             assert_eq!(accept.await.unwrap_err().kind(), ErrorKind::NetworkDown);
             assert_eq!(recv.await.unwrap_err().kind(), ErrorKind::NetworkDown);
             assert_eq!(connect.await.unwrap_err().kind(), ErrorKind::NetworkDown);
-            let late = stack.connect(addr("10.0.0.1:2"), addr("192.0.2.1:2")).await;
+            let late = stack
+                .connect_from(addr("10.0.0.1:2"), addr("192.0.2.1:2"))
+                .await;
             assert_eq!(late.unwrap_err().kind(), ErrorKind::NetworkDown);
         });
         drop((kept, wire));
@@ -338,7 +340,7 @@ fn a_stream_survives_the_drop_of_everything_but_the_driver() {
             drop(tcp);
             stream
         };
-        let connect = stack.connect(addr("10.0.0.1:1"), addr("192.0.2.1:2"));
+        let connect = stack.connect_from(addr("10.0.0.1:1"), addr("192.0.2.1:2"));
         let (there, here) = future::zip(accept, connect).await;
         let mut here = here.unwrap();
         drop(stack);
@@ -362,7 +364,7 @@ fn an_idle_stack_sleeps() {
         mut driver,
     } = Builder::new().build(here).unwrap();
     // Give it a deadline that runs out first: a connect that nobody answers.
-    let mut connect = Box::pin(stack.connect(addr("10.0.0.1:1"), addr("192.0.2.1:2")));
+    let mut connect = Box::pin(stack.connect_from(addr("10.0.0.1:1"), addr("192.0.2.1:2")));
     assert!(future::block_on(future::poll_once(&mut connect)).is_none());
     drop(connect);
     let task = Arc::new(Count::default());

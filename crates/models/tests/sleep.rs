@@ -22,7 +22,7 @@ fn connects(connector: &Connector<Sync>) -> [shuttle::thread::JoinHandle<()>; 2]
     [1, 2].map(|port| {
         let connector = connector.clone();
         task(async move {
-            let mut connect = Box::pin(connector.connect(addr(1, port), addr(2, 2)));
+            let mut connect = Box::pin(connector.connect_from(addr(1, port), addr(2, 2)));
             poll_fn(|cx| {
                 assert!(connect.as_mut().poll(cx).is_pending());
                 Poll::Ready(())

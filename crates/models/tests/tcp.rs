@@ -43,7 +43,7 @@ fn a_reader_and_a_writer_of_one_stream_and_an_echo() {
                 }
             }
         });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         let (mut reader, mut writer) = stream.split();
         let write = task(async move { writer.write_all(&data(MUCH)).await.unwrap() });
         let mut got = Vec::new();
@@ -75,7 +75,7 @@ fn two_tasks_read_one_stream_and_two_write_it() {
             });
             all(readers).iter().sum::<u64>()
         });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         let writers = [1, 2].map(|n| {
             let stream = stream.clone();
             task(async move { (&stream).write_all(&[n; 1500]).await.unwrap() })
@@ -105,7 +105,7 @@ fn two_tasks_accept_what_two_clients_open() {
         let clients = [1, 2].map(|port| {
             let here = net.here.clone();
             task(async move {
-                let stream = here.connect(addr(1, port), SERVER).await.unwrap();
+                let stream = here.connect_from(addr(1, port), SERVER).await.unwrap();
                 (&stream).write_all(&[port as u8]).await.unwrap();
                 // Until the other end has let go.
                 assert_eq!((&stream).read(&mut [0]).await.unwrap(), 0);
@@ -134,7 +134,7 @@ fn an_accept_that_is_given_up_leaves_its_connection_to_another() {
             None
         });
         let here = net.here.clone();
-        let client = task(async move { here.connect(CLIENT, SERVER).await.unwrap() });
+        let client = task(async move { here.connect_from(CLIENT, SERVER).await.unwrap() });
         let stream = match fickle.join().unwrap() {
             Some(stream) => stream,
             None => run(net.tcp.accept()).unwrap().0,
@@ -165,7 +165,7 @@ fn requests_are_answered_from_two_tasks() {
         });
         let clients = [1, 2].map(|port| {
             let here = net.here.clone();
-            task(async move { here.connect(addr(1, port), SERVER).await })
+            task(async move { here.connect_from(addr(1, port), SERVER).await })
         });
         let outcomes = all(clients);
         assert!(outcomes[0].is_ok());
@@ -201,7 +201,7 @@ fn connections_share_an_outbound_queue_of_two() {
         let clients = [1, 2, 3].map(|port| {
             let here = net.here.clone();
             task(async move {
-                let stream = here.connect(addr(1, port), SERVER).await.unwrap();
+                let stream = here.connect_from(addr(1, port), SERVER).await.unwrap();
                 (&stream).write_all(&data(1700)).await.unwrap();
                 expect(&stream, &data(1300)).await;
                 stream
@@ -223,7 +223,7 @@ fn an_abort_reaches_the_other_tasks_of_both_ends() {
             (&stream).write_all(b"x").await.unwrap();
             (&stream).read(&mut [0]).await.unwrap_err().kind()
         });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         run(expect(&stream, b"x")); // or a client that has gone may never be accepted
         let waiting = {
             let stream = stream.clone();
@@ -245,7 +245,7 @@ fn what_was_written_is_read_before_the_end_that_a_drop_makes() {
             let (stream, _) = tcp.accept().await.unwrap();
             (&stream).write_all(&data(1500)).await.unwrap();
         });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         let reader = task(async move {
             let mut got = Vec::new();
             (&stream).read_to_end(&mut got).await.unwrap();
@@ -263,7 +263,7 @@ fn a_reading_end_shut_by_another_task_ends_the_read() {
         let net = net(Options::default());
         let tcp = net.tcp;
         let server = task(async move { tcp.accept().await.unwrap().0 });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         let reader = {
             let stream = stream.clone();
             task(async move { (&stream).read(&mut [0]).await.unwrap() })
@@ -281,7 +281,7 @@ fn the_end_of_the_driver_ends_every_wait() {
         let net = net(Options::default());
         let tcp = net.tcp.clone();
         let server = task(async move { tcp.accept().await.map(|(stream, _)| stream) });
-        let stream = run(net.here.connect(CLIENT, SERVER)).unwrap();
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
         let server = server.join().unwrap().unwrap();
         let read = {
             let stream = stream.clone();
@@ -292,7 +292,7 @@ fn the_end_of_the_driver_ends_every_wait() {
         let connect = {
             let here = net.here.clone();
             // Nobody accepts it at the other end.
-            task(async move { here.connect(addr(1, 9), SERVER).await.map(drop) })
+            task(async move { here.connect_from(addr(1, 9), SERVER).await.map(drop) })
         };
         let datagram = {
             let udp = net.here_udp.clone();
@@ -318,7 +318,7 @@ fn a_listener_dropped_while_a_client_knocks_refuses_it() {
         let net = net(Options::default());
         let tcp = net.tcp;
         let here = net.here.clone();
-        let client = task(async move { here.connect(CLIENT, SERVER).await });
+        let client = task(async move { here.connect_from(CLIENT, SERVER).await });
         drop(tcp);
         let refused = client.join().unwrap().unwrap_err().kind();
         assert_eq!(refused, ErrorKind::ConnectionRefused);

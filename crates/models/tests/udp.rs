@@ -85,7 +85,7 @@ fn tcp_and_udp_share_a_wire() {
         let writer = task(async move {
             here.send_to(b"x", addr(1, 1), addr(2, 2)).await.unwrap();
         });
-        let stream = run(net.here.connect(addr(1, 1), addr(2, 2))).unwrap();
+        let stream = run(net.here.connect_from(addr(1, 1), addr(2, 2))).unwrap();
         all([reader, writer]);
         all([server]);
         drop(stream);

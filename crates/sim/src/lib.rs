@@ -43,7 +43,7 @@
 //! sim.spawn(driver).detach();
 //! let (from, to) = ("10.0.0.2:40000".parse()?, "192.0.2.1:80".parse()?);
 //! let back = sim.run(async {
-//!     let stream = stack.connect(from, to).await?;
+//!     let stream = stack.connect_from(from, to).await?;
 //!     let (mut reader, mut writer) = stream.split();
 //!     let write = async {
 //!         writer.write_all(&[7; 20_000]).await?;

@@ -57,7 +57,7 @@ fn a_stack_that_connects() {
     let (stack, _tcp, mut peer) = stack(&sim);
     let (from, to) = addresses();
     let connect = async {
-        let mut stream = stack.connect(to, from).await?;
+        let mut stream = stack.connect_from(to, from).await?;
         stream.write_all(b"first").await?;
         let mut answer = [0; 6];
         stream.read_exact(&mut answer).await?;

@@ -1,5 +1,6 @@
 use crate::TcpOptions;
 use crate::options::usable_time;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// What an [`Engine`](crate::Engine) is built with.
@@ -22,12 +23,19 @@ pub struct Config {
     /// Connections at a time, both directions. A SYN beyond them is dropped and counted, a
     /// `connect` or `accept` beyond them fails. Default 65,536.
     pub max_connections: usize,
-    /// Connection requests that may wait for an answer. When one more comes, the oldest goes and
-    /// is counted. Default 4,096, of at most a few hundred bytes each.
+    /// Connection requests that may wait for an answer, of all listeners together. When one more
+    /// comes, the oldest of all goes and is counted
+    /// ([`backlog_full`](crate::Stats::backlog_full)). Default 4,096, of at most 256 bytes each.
     pub backlog: usize,
+    /// The same for one source: an IPv4 address, or an IPv6 /64. When one more comes, the oldest
+    /// of that source goes and is counted apart ([`source_full`](crate::Stats::source_full)), so
+    /// that one client cannot crowd out the others. Default 256.
+    pub backlog_per_source: usize,
     /// Connections that [`TcpListener::accept`](crate::TcpListener::accept) has answered and
-    /// whose handshake is not done, at a time; further requests wait in the backlog.
-    /// Default 1,024.
+    /// whose handshake is not done, at a time and of each listener. When one more request
+    /// comes, the oldest of them is reset if it has waited for 5 ms, and counted
+    /// ([`handshakes_full`](crate::Stats::handshakes_full)), so that clients that never finish shut
+    /// nobody out; until then the request waits in the backlog. Default 1,024.
     pub handshakes: usize,
     /// How long a connection request may wait for an answer, and an answered one for the end of
     /// its handshake. Default 15 s.
@@ -43,6 +51,10 @@ pub struct Config {
     /// Packets that may wait for the device. Connections that find no room wait their turn.
     /// Default 512.
     pub outbound_packets: usize,
+    /// The IPv4 address that connections begin from when none is said. Default none.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The IPv6 address that connections begin from when none is said. Default none.
+    pub ipv6: Option<Ipv6Addr>,
 }
 
 impl Default for Config {
@@ -52,12 +64,15 @@ impl Default for Config {
             options: TcpOptions::default(),
             max_connections: 65_536,
             backlog: 4096,
+            backlog_per_source: 256,
             handshakes: 1024,
             handshake_timeout: Duration::from_secs(15),
             orphan_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(30),
             max_time_wait: 65_536,
             outbound_packets: 512,
+            ipv4: None,
+            ipv6: None,
         }
     }
 }
@@ -69,7 +84,9 @@ impl Config {
             mtu: self.mtu.clamp(576, 65_535),
             options: self.options.usable(),
             max_connections: self.max_connections.max(1),
-            backlog: self.backlog.max(1),
+            // Slots are numbered by 32 bits.
+            backlog: self.backlog.clamp(1, 1 << 24),
+            backlog_per_source: self.backlog_per_source.max(1),
             handshakes: self.handshakes.max(1),
             handshake_timeout: usable_time(self.handshake_timeout),
             orphan_timeout: usable_time(self.orphan_timeout),

@@ -91,7 +91,7 @@ impl<F: Flavor> Context<F> {
             let touch = self.table.with(|table| {
                 table.stats.early_full += dropped;
                 if let Some(done) = shaken {
-                    table.shaken(key, done, &mut wakes);
+                    table.shaken(key, flow, done, &mut wakes);
                 }
                 leaves.is_some_and(|leaves| table.leave(key, flow, leaves, now, config))
             });

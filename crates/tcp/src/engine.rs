@@ -1,8 +1,9 @@
 use crate::context::{Context, Fixed};
 use crate::flow::Flow;
 use crate::hub::Hub;
+use crate::listeners::CATCH_ALL;
+use crate::requests;
 use crate::segment::{self, Segment};
-use crate::syn::Syn;
 use crate::table::{Route, Table};
 use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener};
@@ -63,7 +64,7 @@ impl<F: Flavor> Engine<F> {
     ) -> (Self, TcpListener<F>, Connector<F>) {
         let config = config.usable();
         let context = Context {
-            table: Shared::new(Table::new()),
+            table: Shared::new(Table::new(&config)),
             hub: Shared::new(Hub::new(config.outbound_packets)),
             fixed: Arc::new(Fixed {
                 epoch: clock.now(),
@@ -80,7 +81,7 @@ impl<F: Flavor> Engine<F> {
         };
         (
             engine,
-            TcpListener::new(context.clone()),
+            TcpListener::new(context.clone(), CATCH_ALL),
             Connector::new(context),
         )
     }
@@ -107,13 +108,7 @@ impl<F: Flavor> Engine<F> {
                 };
                 self.reply(ack.packet(key.reversed()));
             }
-            Route::Reset => {
-                let mut reply = Vec::new();
-                if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
-                    self.context.table.with(|table| table.stats.resets += 1);
-                    self.reply(reply);
-                }
-            }
+            Route::Reset => self.reset(packet, headers),
             Route::Done => {}
         }
     }
@@ -132,6 +127,14 @@ impl<F: Flavor> Engine<F> {
         }
     }
 
+    fn reset(&mut self, packet: &[u8], headers: &Headers) {
+        let mut reply = Vec::new();
+        if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
+            self.context.table.with(|table| table.stats.resets += 1);
+            self.reply(reply);
+        }
+    }
+
     fn deliver(
         &mut self,
         now: Instant,
@@ -144,6 +147,11 @@ impl<F: Flavor> Engine<F> {
         let first = self.context.enter(flow, now, |flow, work| {
             if let Some((bytes, headers)) = plain {
                 flow.ingress(bytes, &headers, work);
+                if flow.end.is_some() {
+                    // The next packet may be the SYN of a new connection, which must not meet
+                    // what is left of this one.
+                    flow.settle(work);
+                }
             }
             if flow.end.is_some() {
                 flow.settle(work); // the next packet of the batch may open its tuple anew
@@ -157,16 +165,21 @@ impl<F: Flavor> Engine<F> {
     }
 
     fn keep(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
+        let Some(tcp) = headers.tcp() else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some((syn, headers)) = plain(&mut scratch, packet, headers) {
-            let Some(tcp) = headers.tcp() else { return };
-            let facts = Syn::parse(syn, &headers, tcp);
-            let syn = segment::without_data(syn, &headers);
+        let syn = if packet.len() <= requests::SYN {
+            Some(&*packet)
+        } else {
+            plain(&mut scratch, packet, headers)
+                .map(|(syn, headers)| segment::without_data(syn, &headers))
+        };
+        if let Some(syn) = syn {
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
-            let request =
-                |table: &mut Table<F>| table.request(headers.key(), facts, syn, now, config, wakes);
+            let request = |table: &mut Table<F>| {
+                table.request(headers.key(), tcp.seq, syn, now, config, wakes)
+            };
             if !self.context.table.with(request) {
-                self.context.refuse(&[syn.into()]);
+                self.reset(packet, headers);
             }
         }
         self.scratch = scratch;
@@ -208,7 +221,12 @@ impl<F: Flavor> Engine<F> {
     /// Within the next second it may be a moment that has become needless since; a later one is
     /// needed, so that an idle stack sleeps.
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        let table = self.context.table.with(Table::next_expiry);
+        let config = &self.context.fixed.config;
+        let (table, connections) = self
+            .context
+            .table
+            .with(|table| (table.next_expiry(config), table.stats.connections));
+        self.forget_deadlines(connections as usize);
         let flows = loop {
             let first = self.context.hub.with(|hub| hub.timers.first());
             let Some((at, key)) = first else { break None };
@@ -217,6 +235,29 @@ impl<F: Flavor> Engine<F> {
             }
         };
         table.into_iter().chain(flows).min()
+    }
+
+    /// Throws away the deadlines that nobody waits for, once they are the greater part: those of
+    /// connections that are gone would stay until they come.
+    fn forget_deadlines(&mut self, connections: usize) {
+        let limit = 2 * connections + 1024;
+        let all = self.context.hub.with(|hub| hub.timers.take_beyond(limit));
+        // The driver, which is here, is the only one to take deadlines out.
+        for (at, key) in all {
+            let flow = self.context.table.with(|table| table.flow(key));
+            let next = flow.and_then(|flow| {
+                flow.with(|flow| {
+                    if flow.wants(at) {
+                        Some(at)
+                    } else {
+                        flow.rearm(at)
+                    }
+                })
+            });
+            if let Some(next) = next {
+                self.context.hub.with(|hub| hub.timers.push(next, key));
+            }
+        }
     }
 
     /// Whether the connection `key` needs its deadline `at`; if not, takes that out and puts the
@@ -243,7 +284,8 @@ impl<F: Flavor> Engine<F> {
 
     /// Does what is due at `now`: retransmissions, probes, timeouts.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.context.table.with(|table| table.expire(now));
+        let config = &self.context.fixed.config;
+        self.context.table.with(|table| table.expire(now, config));
         while let Some((at, key)) = self.context.hub.with(|hub| hub.timers.pop_due(now)) {
             if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
                 self.context
@@ -295,7 +337,7 @@ impl<F: Flavor> Engine<F> {
         let mut wakes = std::mem::take(&mut self.wakes);
         let flows = self.context.table.with(|table| {
             let flows = table.flows();
-            table.acceptors.drain_into(&mut wakes);
+            table.listeners.wake_all(&mut wakes);
             table.clear();
             flows
         });
@@ -330,8 +372,84 @@ fn plain<'a>(
 
 impl<F: Flavor> Context<F> {
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = self.table.with(|table| table.stats);
+        let mut stats = self.table.with(|table| table.stats());
         stats.outbound_full = self.hub.with(|hub| hub.queue.refused());
         stats
+    }
+}
+
+#[cfg(all(test, feature = "sync"))]
+mod tests {
+    use super::*;
+    use brooklet_cell::Sync;
+    use std::pin::pin;
+    use std::task::Context as TaskContext;
+
+    #[test]
+    fn connections_that_are_gone_leave_no_deadlines() {
+        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
+        let now = Instant::now();
+        let config = Config {
+            ipv4: Some([10, 0, 0, 1].into()),
+            ..Config::default()
+        };
+        let clock = Clock::new(move || now);
+        let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+        let cx = &mut TaskContext::from_waker(Waker::noop());
+        let mut stays = pin!(connector.connect(([192, 0, 2, 1], 81).into()));
+        assert!(stays.as_mut().poll(cx).is_pending());
+        for _ in 0..10_000 {
+            let connect = pin!(connector.connect(([192, 0, 2, 1], 80).into()));
+            assert!(connect.poll(cx).is_pending());
+            while engine.poll_transmit().is_some() {}
+            engine.poll_timeout(now);
+        }
+        while engine.poll_transmit().is_some() {}
+        engine.settle(now);
+        assert_eq!(engine.stats().connections, 1);
+        let deadlines = engine.context.hub.with(|hub| hub.timers.len());
+        assert!(deadlines < 1100, "{deadlines} deadlines of one connection");
+        // The one that stays has kept its own.
+        assert!(engine.poll_timeout(now).is_some());
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_room_is_noted_once() {
+        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
+        let now = Instant::now();
+        let config = Config {
+            outbound_packets: 2,
+            ..Config::default()
+        };
+        let clock = Clock::new(move || now);
+        let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+        let cx = &mut TaskContext::from_waker(Waker::noop());
+        let to = ([192, 0, 2, 1], 80).into();
+        let keys = (1..=6).map(|port| ([10, 0, 0, 1], port).into());
+        let keys: Vec<_> = keys.map(|from| (from, FlowKey::new(to, from))).collect();
+        let mut connects = Vec::new();
+        for (from, _) in &keys {
+            let mut connect = Box::pin(connector.connect_from(*from, to));
+            assert!(connect.as_mut().poll(cx).is_pending());
+            connects.push(connect);
+        }
+        for round in 0..5 {
+            for key in keys.iter().filter_map(|(_, key)| *key) {
+                let stray = Segment {
+                    seq: round,
+                    ack: Some(round),
+                    ..Segment::default()
+                };
+                let mut packet = stray.packet(key);
+                let headers = Headers::parse(&packet).unwrap();
+                engine.handle_packet(now, &mut packet, &headers);
+            }
+            engine.settle(now);
+        }
+        let waiting = engine.context.hub.with(|hub| {
+            while hub.queue.pop().is_some() {}
+            hub.queue.callable()
+        });
+        assert_eq!(waiting, 4);
     }
 }

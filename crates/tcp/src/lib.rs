@@ -28,7 +28,10 @@ mod guard;
 mod hub;
 mod incoming;
 mod listener;
+mod listeners;
 mod options;
+mod ports;
+mod requests;
 mod segment;
 mod send;
 mod seq;
@@ -39,6 +42,7 @@ mod table;
 mod timers;
 mod wake;
 
+pub use brooklet_packet::icmp::Unreachable;
 pub use clock::Clock;
 pub use config::Config;
 pub use connector::Connector;

@@ -1,26 +1,34 @@
 use crate::context::Context;
 use crate::error::stack_closed;
 use crate::flow::Flow;
+use crate::requests::Ticket;
+use crate::table::Table;
+use crate::wake::{Place, Wakes};
 use crate::{Incoming, Stats, TcpStream};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
 use futures_core::Stream;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
-/// Takes the connections that clients open, to whatever address.
+/// Takes the connections that clients open.
+///
+/// The listener that an engine is made with takes those to every address. One that is
+/// [bound](crate::Connector::bind) takes those to its own address, and the other the rest.
 ///
 /// Use one of two ways. [`accept`](Self::accept) gives connected streams, as any listener does.
 /// [`incoming`](Self::incoming) gives the requests, so that a program can find out first what to
 /// answer; the client learns the truth.
 ///
-/// Clones share the connections: each goes to one of them. When the last one is dropped, clients
-/// are refused, as on a host where nobody listens.
+/// Clones share the connections: each goes to one of them. When the last one is dropped, its
+/// clients are refused, as on a host where nobody listens, and the address is free again.
 pub struct TcpListener<F: Flavor> {
     context: Context<F>,
+    id: u32,
 }
 
 impl<F: Flavor> std::fmt::Debug for TcpListener<F> {
@@ -30,9 +38,23 @@ impl<F: Flavor> std::fmt::Debug for TcpListener<F> {
 }
 
 impl<F: Flavor> TcpListener<F> {
-    pub(crate) fn new(context: Context<F>) -> Self {
-        context.table.with(|table| table.listeners += 1);
-        Self { context }
+    /// Makes the handle that the table already counts.
+    pub(crate) fn new(context: Context<F>, id: u32) -> Self {
+        Self { context, id }
+    }
+
+    /// The address that the listener is bound to; of the one that takes what no other does,
+    /// `[::]:0`.
+    ///
+    /// # Errors
+    ///
+    /// Never; the signature is that of other listeners.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.context.table.with(|table| {
+            let listening = table.listeners.get(self.id);
+            listening.and_then(|listening| listening.address)
+        });
+        Ok(address.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into()))
     }
 
     /// Waits for the next connection and its client's address.
@@ -50,11 +72,12 @@ impl<F: Flavor> TcpListener<F> {
     ///
     /// No connection is lost if the future is dropped.
     pub async fn accept(&self) -> io::Result<(TcpStream<F>, SocketAddr)> {
-        poll_fn(|cx| self.poll_accept(cx)).await
+        let mut waiter = Waiter::new(self);
+        poll_fn(|cx| waiter.poll_accept(cx)).await
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) does. Any number of tasks may
-    /// wait.
+    /// Polls for the next connection, as [`accept`](Self::accept) does. Up to 64 tasks may wait
+    /// by this method; one more wakes another.
     ///
     /// # Errors
     ///
@@ -63,23 +86,33 @@ impl<F: Flavor> TcpListener<F> {
         &self,
         cx: &mut TaskContext<'_>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        let limit = self.context.fixed.config.handshakes;
+        self.poll_accept_with(cx, None)
+    }
+
+    fn poll_accept_with(
+        &self,
+        cx: &mut TaskContext<'_>,
+        mut place: Option<&mut Place>,
+    ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
+        let config = &self.context.fixed.config;
+        let mut gave_way = false;
         loop {
-            let next = self.context.table.with(|table| {
-                if table.gone {
-                    Next::Gone
-                } else if let Some(flow) = table.next_ready() {
-                    Next::Ready(flow)
-                } else if table.handshakes < limit
-                    && let Some((key, id)) = table.next_offer()
-                {
-                    Next::Offer(key, id)
-                } else {
-                    table.acceptors.register(cx);
-                    Next::Wait
+            let now = self.context.now();
+            let next = self.wait(cx, place.as_deref_mut(), |table, id| {
+                if let Some(flow) = table.next_ready(id) {
+                    return Some(Next::Ready(flow));
                 }
+                if table.listeners.get(id)?.handshakes >= config.handshakes {
+                    // One for one: a reset that finds no room leaves its connection waiting.
+                    let stale = !gave_way && table.requests.has_offers(id);
+                    return stale
+                        .then(|| table.stale_handshake(id, now, PATIENCE))?
+                        .map(Next::Stale);
+                }
+                let (ticket, request) = table.requests.next_offer(id)?;
+                Some(Next::Offer(request.key, ticket))
             });
-            match next {
+            match std::task::ready!(next)? {
                 Next::Ready(flow) => {
                     let key = flow.with(|flow| {
                         // Its tuple may have ended and begun anew since it was noted.
@@ -92,12 +125,50 @@ impl<F: Flavor> TcpListener<F> {
                         return Poll::Ready(Ok((stream, key.source())));
                     }
                 }
+                Next::Stale(flow) => {
+                    gave_way = true;
+                    self.context.enter(&flow, now, |flow, work| {
+                        if !flow.connected {
+                            flow.abort(work);
+                        }
+                    });
+                }
                 // A request that went away meanwhile is nobody's error.
-                Next::Offer(key, id) => drop(self.context.answer(key, id, true)),
-                Next::Wait => return Poll::Pending,
-                Next::Gone => return Poll::Ready(Err(stack_closed())),
+                Next::Offer(key, ticket) => {
+                    gave_way = false;
+                    drop(self.context.answer(key, ticket, &config.options, true));
+                }
             }
         }
+    }
+
+    /// Looks for something, and waits for a change where there is nothing.
+    fn wait<R>(
+        &self,
+        cx: &TaskContext<'_>,
+        place: Option<&mut Place>,
+        look: impl FnOnce(&mut Table<F>, u32) -> Option<R>,
+    ) -> Poll<io::Result<R>> {
+        let mut wakes = Wakes::default();
+        let (found, _old) = self.context.table.with(|table| {
+            if table.gone {
+                return (Poll::Ready(Err(stack_closed())), None);
+            }
+            if let Some(found) = look(table, self.id) {
+                return (Poll::Ready(Ok(found)), None);
+            }
+            let listening = table.listeners.get_mut(self.id);
+            let old = listening.and_then(|listening| match place {
+                Some(place) => listening.acceptors.register(cx, place),
+                None => {
+                    listening.acceptors.register_other(cx, &mut wakes);
+                    None
+                }
+            });
+            (Poll::Pending, old)
+        });
+        wakes.wake();
+        found
     }
 
     /// The requests for connections, as a stream that ends when the stack is gone.
@@ -116,30 +187,30 @@ impl<F: Flavor> TcpListener<F> {
     /// ```
     pub fn incoming(&self) -> Requests<'_, F> {
         Requests {
-            listener: self,
+            waiter: Waiter::new(self),
             ended: false,
         }
     }
 
-    /// Polls for the next request. Any number of tasks may wait.
+    /// Polls for the next request. Up to 64 tasks may wait by this method; one more wakes another.
     ///
     /// # Errors
     ///
     /// [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     pub fn poll_incoming(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming<F>>> {
-        let next = self.context.table.with(|table| {
-            if table.gone {
-                return Poll::Ready(Err(stack_closed()));
-            }
-            match table.next_offer() {
-                Some(offer) => Poll::Ready(Ok(offer)),
-                None => {
-                    table.acceptors.register(cx);
-                    Poll::Pending
-                }
-            }
+        self.poll_incoming_with(cx, None)
+    }
+
+    fn poll_incoming_with(
+        &self,
+        cx: &mut TaskContext<'_>,
+        place: Option<&mut Place>,
+    ) -> Poll<io::Result<Incoming<F>>> {
+        let offer = self.wait(cx, place, |table, id| {
+            let (ticket, request) = table.requests.next_offer(id)?;
+            Some((request.key, ticket, request.facts()?))
         });
-        next.map_ok(|offer| Incoming::new(self.context.clone(), offer))
+        offer.map_ok(|offer| Incoming::new(self.context.clone(), offer))
     }
 
     /// What the TCP side has done and holds.
@@ -150,33 +221,73 @@ impl<F: Flavor> TcpListener<F> {
 
 enum Next<F: Flavor> {
     Ready(Shared<F, Flow>),
-    Offer(FlowKey, u64),
-    Wait,
-    Gone,
+    Offer(FlowKey, Ticket),
+    Stale(Shared<F, Flow>),
 }
+
+/// What a client has for the third packet of the handshake when others wait. Behind a TUN it takes
+/// less than a millisecond.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 impl<F: Flavor> Clone for TcpListener<F> {
     fn clone(&self) -> Self {
-        Self::new(self.context.clone())
+        self.context
+            .table
+            .with(|table| table.listeners.enter(self.id));
+        Self::new(self.context.clone(), self.id)
     }
 }
 
 impl<F: Flavor> Drop for TcpListener<F> {
     fn drop(&mut self) {
-        let last = self.context.table.with(|table| {
-            table.listeners -= 1;
-            (table.listeners == 0).then(|| (table.flows(), table.take_offers()))
-        });
-        let Some((flows, syns)) = last else { return };
-        self.context.refuse(&syns);
+        let last = self.context.table.with(|table| table.unlisten(self.id));
+        let Some(left) = last else { return };
+        self.context.reset(&left.requests);
         let now = self.context.now();
-        for flow in flows {
-            self.context.enter(&flow, now, |flow, work| {
+        for flow in &left.answered {
+            self.context.enter(flow, now, |flow, work| {
                 if flow.listened {
                     flow.abort(work);
                 }
             });
         }
+    }
+}
+
+/// Somebody who waits on a listener, and leaves nothing there when it is dropped.
+#[derive(Debug)]
+struct Waiter<'a, F: Flavor> {
+    listener: &'a TcpListener<F>,
+    place: Place,
+}
+
+impl<'a, F: Flavor> Waiter<'a, F> {
+    fn new(listener: &'a TcpListener<F>) -> Self {
+        Self {
+            listener,
+            place: Place::default(),
+        }
+    }
+
+    fn poll_accept(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
+        self.listener.poll_accept_with(cx, Some(&mut self.place))
+    }
+
+    fn poll_incoming(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming<F>>> {
+        self.listener.poll_incoming_with(cx, Some(&mut self.place))
+    }
+}
+
+impl<F: Flavor> Drop for Waiter<'_, F> {
+    fn drop(&mut self) {
+        let TcpListener { context, id } = self.listener;
+        let _waker = context.table.with(|table| {
+            let listening = table.listeners.get_mut(*id)?;
+            listening.acceptors.leave(&mut self.place)
+        });
     }
 }
 
@@ -186,7 +297,7 @@ impl<F: Flavor> Drop for TcpListener<F> {
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Requests<'a, F: Flavor> {
-    listener: &'a TcpListener<F>,
+    waiter: Waiter<'a, F>,
     ended: bool,
 }
 
@@ -197,7 +308,7 @@ impl<F: Flavor> Stream for Requests<'_, F> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = self.listener.poll_incoming(cx);
+        let next = self.waiter.poll_incoming(cx);
         self.ended = matches!(next, Poll::Ready(Err(_)));
         next.map(Some)
     }

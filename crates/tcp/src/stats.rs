@@ -14,6 +14,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Requests refused with a reset.
     pub refused: u64,
+    /// Requests answered with an ICMP error.
+    pub unreachable: u64,
     /// Requests dropped without an answer, by `ignore` or by letting them go.
     pub ignored: u64,
     /// Connections begun from here.
@@ -29,6 +31,11 @@ pub struct Stats {
     pub expired: u64,
     /// Requests that gave way to newer ones in a full backlog.
     pub backlog_full: u64,
+    /// Requests that gave way to newer ones of the same source, which had its share of the backlog.
+    pub source_full: u64,
+    /// Connections that [`accept`](crate::TcpListener::accept) answered, and reset to make place:
+    /// their clients were slow to finish the handshake.
+    pub handshakes_full: u64,
     /// Requests dropped because the table was full.
     pub table_full: u64,
     /// Segments dropped that came before others and found no place to wait for them.

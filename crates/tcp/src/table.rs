@@ -2,48 +2,44 @@
 
 use crate::Config;
 use crate::context::Leaves;
+use crate::error::stack_closed;
 use crate::flow::Flow;
+use crate::incoming::withdrawn;
+use crate::listeners::{Listeners, Listening};
+use crate::ports::Ports;
+use crate::requests::{Request, Requests, Ticket};
 use crate::seq::after;
 use crate::stats::Stats;
-use crate::syn::Syn;
-use crate::wake::{WakerList, Wakes};
+use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, TcpHeader, is_unicast};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Table<F: Flavor> {
+    /// A tuple is here or among the requests, never both.
     entries: HashMap<FlowKey, Entry<F>, RandomState>,
-    /// Requests that nobody has been given yet, oldest first. May name some that are gone.
-    offers: VecDeque<(FlowKey, u64)>,
-    /// Connections of the listener with their handshake done. May name some that are gone.
-    ready: VecDeque<FlowKey>,
-    /// When requests expire, in order, as all wait equally long. May name some that are gone.
-    expiry: VecDeque<(Instant, FlowKey, u64)>,
-    /// The same for ended connections.
+    pub(crate) requests: Requests,
+    pub(crate) listeners: Listeners,
+    ports: Ports,
+    /// When ended connections are forgotten, in order. May name some that are gone.
     time_waits: VecDeque<(Instant, FlowKey)>,
-    /// Connections that the listener answered and whose handshake is not done.
-    pub(crate) handshakes: usize,
-    pub(crate) listeners: usize,
-    pub(crate) acceptors: WakerList,
     pub(crate) gone: bool,
     pub(crate) stats: Stats,
-    next_id: u64,
 }
 
-pub(crate) enum Entry<F: Flavor> {
-    Request(Box<Request>),
-    Flow(Shared<F, Flow>),
+enum Entry<F: Flavor> {
+    Flow {
+        flow: Shared<F, Flow>,
+        /// The listener that answered it by itself.
+        listener: Option<u32>,
+        /// Its handshake is not done, and the listener counts it.
+        shaking: bool,
+    },
     TimeWait(TimeWait),
-}
-
-/// A SYN that waits for an answer.
-pub(crate) struct Request {
-    pub(crate) id: u64,
-    pub(crate) facts: Syn,
-    /// The whole packet, without IP options.
-    pub(crate) syn: Box<[u8]>,
 }
 
 /// What is left of an ended connection.
@@ -54,10 +50,20 @@ pub(crate) struct TimeWait {
     until: Instant,
 }
 
+/// What a listener leaves behind.
+pub(crate) struct Left<F: Flavor> {
+    /// Requests that it has not been given.
+    pub(crate) requests: Vec<Request>,
+    /// Connections that it answered, also those that have been collected.
+    pub(crate) answered: Vec<Shared<F, Flow>>,
+    /// To be dropped where no cell is held.
+    _listening: Listening,
+}
+
 /// Where a packet goes.
 pub(crate) enum Route<F: Flavor> {
     Flow(Shared<F, Flow>),
-    /// To the listener: keep it with [`Table::request`].
+    /// To a listener: keep it with [`Table::request`].
     Request,
     /// Answer it with a bare acknowledgement.
     Acknowledge {
@@ -78,27 +84,48 @@ impl<F: Flavor> std::fmt::Debug for Table<F> {
     }
 }
 
+/// The connection `key` if `listener` answered it and its handshake is not done.
+fn shaking<F: Flavor>(
+    entries: &HashMap<FlowKey, Entry<F>, RandomState>,
+    key: FlowKey,
+    listener: u32,
+) -> Option<Shared<F, Flow>> {
+    match entries.get(&key)? {
+        Entry::Flow {
+            flow,
+            listener: Some(id),
+            shaking: true,
+        } if *id == listener => Some(flow.clone()),
+        _ => None,
+    }
+}
+
 impl<F: Flavor> Table<F> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut listeners = Listeners::new();
+        listeners.add(None);
         Self {
             entries: HashMap::default(),
-            offers: VecDeque::new(),
-            ready: VecDeque::new(),
-            expiry: VecDeque::new(),
+            requests: Requests::new(config.backlog),
+            listeners,
+            ports: Ports::new(),
             time_waits: VecDeque::new(),
-            handshakes: 0,
-            listeners: 0,
-            acceptors: WakerList::default(),
             gone: false,
             stats: Stats::default(),
-            next_id: 0,
         }
     }
 
     pub(crate) fn flow(&self, key: FlowKey) -> Option<Shared<F, Flow>> {
         match self.entries.get(&key) {
-            Some(Entry::Flow(flow)) => Some(flow.clone()),
+            Some(Entry::Flow { flow, .. }) => Some(flow.clone()),
             _ => None,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            requests: self.requests.len() as u64,
+            ..self.stats
         }
     }
 
@@ -112,19 +139,7 @@ impl<F: Flavor> Table<F> {
         }
         let opens = flags.syn() && !flags.ack();
         match self.entries.get_mut(&key) {
-            Some(Entry::Flow(flow)) => Route::Flow(flow.clone()),
-            Some(Entry::Request(request)) => {
-                if flags.rst() && tcp.seq == request.facts.isn.wrapping_add(1) {
-                    self.remove_request(key);
-                    return Route::Done;
-                }
-                match opens {
-                    true if tcp.seq == request.facts.isn => Route::Done, // it asks again
-                    true => Route::Request, // a client that started anew
-                    false if flags.rst() => Route::Done,
-                    false => Route::Reset, // it acknowledges what was never sent
-                }
-            }
+            Some(Entry::Flow { flow, .. }) => Route::Flow(flow.clone()),
             Some(Entry::TimeWait(wait)) => {
                 let TimeWait { next, acked, .. } = *wait;
                 // A SYN beyond what was seen opens anew (RFC 9293, 3.10.7.4); a RST must not
@@ -144,193 +159,261 @@ impl<F: Flavor> Table<F> {
                     ack: acked,
                 }
             }
-            None if opens => self.fresh(key),
-            None => Route::Reset,
+            None => match self.requests.isn(key) {
+                Some(isn) => self.requested(key, isn, tcp, opens),
+                None if opens => self.fresh(key),
+                None => Route::Reset,
+            },
+        }
+    }
+
+    /// Decides on a packet of a client whose SYN `isn` waits for an answer.
+    fn requested(&mut self, key: FlowKey, isn: u32, tcp: TcpHeader, opens: bool) -> Route<F> {
+        if tcp.flags.rst() {
+            if tcp.seq == isn.wrapping_add(1) {
+                self.requests.remove(key);
+            }
+            return Route::Done;
+        }
+        match opens {
+            true if tcp.seq == isn => Route::Done, // it asks again
+            true => Route::Request,                // a client that started anew
+            false => Route::Reset,                 // it acknowledges what was never sent
         }
     }
 
     fn fresh(&mut self, key: FlowKey) -> Route<F> {
         let (peer, local) = (key.source(), key.destination());
-        let addressable = |a: std::net::SocketAddr| is_unicast(a.ip()) && a.port() != 0;
+        let addressable = |a: SocketAddr| is_unicast(a.ip()) && a.port() != 0;
         if !addressable(peer) || !addressable(local) || peer == local {
             self.stats.bad_address += 1;
             Route::Done
-        } else if self.listeners == 0 {
+        } else if self.listeners.of(local).is_none() {
             Route::Reset
         } else {
             Route::Request
         }
     }
 
-    /// Keeps a SYN until somebody answers it. `false`: the last listener has gone since the SYN
-    /// was routed, and it is to be refused.
+    /// Keeps a SYN until somebody answers it. `false`: whoever listened has gone since the SYN was
+    /// routed, and it is to be refused.
     pub(crate) fn request(
         &mut self,
         key: FlowKey,
-        facts: Syn,
+        isn: u32,
         syn: &[u8],
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
     ) -> bool {
-        match self.entries.get_mut(&key) {
-            Some(Entry::Request(request)) => {
-                // Whoever holds the old request answers the new one.
-                request.facts = facts;
-                request.syn = syn.into();
-                return true;
-            }
-            // A connection was begun from here since the packet was routed.
-            Some(Entry::Flow(_)) => return true,
-            _ => {}
+        if self.requests.isn(key).is_some() {
+            self.requests.renew(key, isn, syn);
+            return true;
         }
-        if self.listeners == 0 {
+        // A connection was begun from here since the packet was routed.
+        if self.entries.contains_key(&key) {
+            return true;
+        }
+        let Some(listener) = self.listeners.of(key.destination()) else {
             return false;
-        }
+        };
         if self.stats.connections as usize >= config.max_connections {
             self.stats.table_full += 1;
             return true;
         }
         // Each request has its place among the connections, so that it can be accepted.
-        let held = (self.stats.requests + self.stats.connections) as usize;
-        if self.stats.requests as usize >= config.backlog || held >= config.max_connections {
-            while let Some((_, key, id)) = self.expiry.pop_front() {
-                if self.is_request(key, id) {
-                    self.remove_request(key);
-                    self.stats.backlog_full += 1;
-                    break;
-                }
-            }
+        let held = self.requests.len() + self.stats.connections as usize;
+        if self.requests.of_source(key) >= config.backlog_per_source {
+            self.requests.remove_oldest_of_source(key);
+            self.stats.source_full += 1;
+        } else if (self.requests.len() >= config.backlog || held >= config.max_connections)
+            && self.requests.remove_oldest()
+        {
+            self.stats.backlog_full += 1;
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        self.stats.requests += 1;
         self.stats.requested += 1;
-        self.entries.insert(
-            key,
-            Entry::Request(Box::new(Request {
-                id,
-                facts,
-                syn: syn.into(),
-            })),
-        );
-        self.offers.push_back((key, id));
-        self.expiry
-            .push_back((now + config.handshake_timeout, key, id));
-        self.forget_answered(config.backlog);
-        self.acceptors.drain_into(wakes);
+        self.requests.insert((key, listener), isn, syn, now);
+        if let Some(listening) = self.listeners.get_mut(listener) {
+            listening.acceptors.drain_into(wakes);
+        }
         true
     }
 
-    /// Keeps the queues from filling with requests that have long been answered.
-    fn forget_answered(&mut self, backlog: usize) {
-        if self.expiry.len().max(self.offers.len()) > 2 * backlog + 64 {
-            let entries = &self.entries;
-            let live = |key: &FlowKey, id: u64| matches!(entries.get(key), Some(Entry::Request(request)) if request.id == id);
-            self.expiry.retain(|(_, key, id)| live(key, *id));
-            self.offers.retain(|(key, id)| live(key, *id));
+    /// Puts a connection in the place of a request. With `listened` it is the listener's until
+    /// its handshake is done.
+    pub(crate) fn answer(
+        &mut self,
+        ticket: Ticket,
+        flow: Shared<F, Flow>,
+        listened: bool,
+        now: Instant,
+    ) -> io::Result<()> {
+        if self.gone {
+            return Err(stack_closed());
+        }
+        let Request { key, listener, .. } = self.requests.take(ticket).ok_or_else(withdrawn)?;
+        let listener = listened.then_some(listener);
+        if let Some(listening) = listener.and_then(|id| self.listeners.get_mut(id)) {
+            listening.handshakes += 1;
+            listening.answered.push_back((now, key));
+        }
+        let entry = Entry::Flow {
+            flow,
+            listener,
+            shaking: listened,
+        };
+        self.entries.insert(key, entry);
+        self.forget_handshakes(listener);
+        self.stats.connections += 1;
+        self.stats.accepted += 1;
+        Ok(())
+    }
+
+    /// Whether a connection can begin here.
+    pub(crate) fn is_free(&self, key: FlowKey) -> bool {
+        let taken = matches!(self.entries.get(&key), Some(Entry::Flow { .. }));
+        !taken && self.requests.isn(key).is_none()
+    }
+
+    /// A port to connect from `from` to `to`, that no connection between the two has used lately.
+    pub(crate) fn port(
+        &mut self,
+        secret: [u64; 2],
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Option<u16> {
+        let (entries, requests, listeners) = (&self.entries, &self.requests, &self.listeners);
+        self.ports.pick(secret, from.ip(), Some(to), |port| {
+            let from = SocketAddr::new(from.ip(), port);
+            from != to
+                && !listeners.is_bound(from)
+                && FlowKey::new(to, from)
+                    .is_some_and(|key| !entries.contains_key(&key) && requests.isn(key).is_none())
+        })
+    }
+
+    /// Adds a listener that takes the connections to `address`; port 0 is replaced by a free one.
+    pub(crate) fn bind(&mut self, secret: [u64; 2], address: SocketAddr) -> io::Result<u32> {
+        if self.gone {
+            return Err(stack_closed());
+        }
+        let mut bound = address;
+        if address.port() == 0 {
+            let listeners = &self.listeners;
+            let free = |port| !listeners.is_bound(SocketAddr::new(address.ip(), port));
+            let port = self.ports.pick(secret, address.ip(), None, free);
+            bound.set_port(port.ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    format!("all ephemeral ports of {} are bound", address.ip()),
+                )
+            })?);
+        } else if self.listeners.is_bound(address) {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("another listener is bound to {address}"),
+            ));
+        }
+        Ok(self.listeners.add(Some(bound)))
+    }
+
+    /// Adds a connection that begins here. The tuple is [free](Self::is_free).
+    pub(crate) fn connect(&mut self, key: FlowKey, flow: Shared<F, Flow>) {
+        let entry = Entry::Flow {
+            flow,
+            listener: None,
+            shaking: false,
+        };
+        if let Some(Entry::TimeWait(_)) = self.entries.insert(key, entry) {
+            self.stats.time_wait -= 1;
+        }
+        self.stats.connections += 1;
+        self.stats.connects += 1;
+    }
+
+    /// The handshake of a connection that its listener answered is over: done, or failed.
+    pub(crate) fn shaken(
+        &mut self,
+        key: FlowKey,
+        flow: &Shared<F, Flow>,
+        done: bool,
+        wakes: &mut Wakes,
+    ) {
+        let listener = match self.entries.get_mut(&key) {
+            Some(Entry::Flow {
+                flow: here,
+                listener: Some(listener),
+                shaking: shaking @ true,
+            }) if here.same(flow) => {
+                *shaking = false;
+                *listener
+            }
+            _ => return,
+        };
+        if let Some(listening) = self.listeners.get_mut(listener) {
+            listening.handshakes -= 1;
+            if done {
+                listening.ready.push_back(key);
+            }
+            listening.acceptors.drain_into(wakes);
         }
     }
 
-    fn is_request(&self, key: FlowKey, id: u64) -> bool {
-        matches!(self.entries.get(&key), Some(Entry::Request(request)) if request.id == id)
-    }
-
-    fn remove_request(&mut self, key: FlowKey) {
-        self.entries.remove(&key);
-        self.stats.requests -= 1;
-    }
-
-    /// The oldest request that nobody has been given.
-    pub(crate) fn next_offer(&mut self) -> Option<(FlowKey, u64)> {
-        while let Some((key, id)) = self.offers.pop_front() {
-            if self.is_request(key, id) {
-                return Some((key, id));
+    /// The connection whose handshake the listener has waited for longest, if it has for `patience`.
+    pub(crate) fn stale_handshake(
+        &mut self,
+        listener: u32,
+        now: Instant,
+        patience: Duration,
+    ) -> Option<Shared<F, Flow>> {
+        let answered = &mut self.listeners.get_mut(listener)?.answered;
+        while let Some(&(at, key)) = answered.front() {
+            let shaking = shaking(&self.entries, key, listener);
+            if shaking.is_some() && now < at + patience {
+                return None;
+            }
+            answered.pop_front();
+            if shaking.is_some() {
+                self.stats.handshakes_full += 1;
+                return shaking;
             }
         }
         None
     }
 
-    /// The request `id`, if it still waits for an answer.
-    pub(crate) fn pending(&self, key: FlowKey, id: u64) -> Option<&Request> {
-        match self.entries.get(&key) {
-            Some(Entry::Request(request)) if request.id == id => Some(request),
-            _ => None,
+    /// Keeps the list of handshakes from filling with those that are over.
+    fn forget_handshakes(&mut self, listener: Option<u32>) {
+        if let Some(id) = listener
+            && let Some(listening) = self.listeners.get_mut(id)
+            && listening.answered.len() > 2 * listening.handshakes + 64
+        {
+            let live = |key: FlowKey| shaking(&self.entries, key, id).is_some();
+            listening.answered.retain(|(_, key)| live(*key));
         }
-    }
-
-    /// Every request that nobody has been given, for when the listener goes.
-    pub(crate) fn take_offers(&mut self) -> Vec<Box<[u8]>> {
-        let mut offers = Vec::new();
-        while let Some((key, id)) = self.next_offer() {
-            offers.extend(self.take(key, id));
-        }
-        offers
-    }
-
-    /// Takes the request `id` out, to be refused.
-    pub(crate) fn take(&mut self, key: FlowKey, id: u64) -> Option<Box<[u8]>> {
-        if !self.is_request(key, id) {
-            return None;
-        }
-        match self.entries.remove(&key) {
-            Some(Entry::Request(request)) => {
-                self.stats.requests -= 1;
-                Some(request.syn)
-            }
-            _ => None,
-        }
-    }
-
-    /// Puts a connection in the place of the request `id`. Says whether it was still there.
-    pub(crate) fn answer(
-        &mut self,
-        key: FlowKey,
-        id: u64,
-        flow: Shared<F, Flow>,
-        listened: bool,
-    ) -> bool {
-        if !self.is_request(key, id) {
-            return false;
-        }
-        self.entries.insert(key, Entry::Flow(flow));
-        self.handshakes += usize::from(listened);
-        self.stats.requests -= 1;
-        self.stats.connections += 1;
-        self.stats.accepted += 1;
-        true
-    }
-
-    /// Adds a connection that begins here. Says whether the tuple was free.
-    pub(crate) fn connect(&mut self, key: FlowKey, flow: Shared<F, Flow>) -> bool {
-        match self.entries.get(&key) {
-            Some(Entry::TimeWait(_)) => self.stats.time_wait -= 1,
-            Some(_) => return false,
-            None => {}
-        }
-        self.entries.insert(key, Entry::Flow(flow));
-        self.stats.connections += 1;
-        self.stats.connects += 1;
-        true
-    }
-
-    /// The handshake of a connection that the listener answered is over: done, or failed.
-    pub(crate) fn shaken(&mut self, key: FlowKey, done: bool, wakes: &mut Wakes) {
-        self.handshakes -= 1;
-        if done {
-            self.ready.push_back(key);
-        }
-        self.acceptors.drain_into(wakes);
     }
 
     /// The oldest connection of the listener that is ready.
-    pub(crate) fn next_ready(&mut self) -> Option<Shared<F, Flow>> {
-        while let Some(key) = self.ready.pop_front() {
+    pub(crate) fn next_ready(&mut self, listener: u32) -> Option<Shared<F, Flow>> {
+        while let Some(key) = self.listeners.get_mut(listener)?.ready.pop_front() {
             if let Some(flow) = self.flow(key) {
                 return Some(flow);
             }
         }
         None
+    }
+
+    /// A handle of a listener goes. If it was the last, returns what it leaves.
+    pub(crate) fn unlisten(&mut self, id: u32) -> Option<Left<F>> {
+        let listening = self.listeners.leave(id)?;
+        let answered = self.entries.values().filter_map(|entry| match entry {
+            Entry::Flow { flow, listener, .. } if *listener == Some(id) => Some(flow.clone()),
+            _ => None,
+        });
+        Some(Left {
+            requests: self.requests.take_offers(id),
+            answered: answered.collect(),
+            _listening: listening,
+        })
     }
 
     /// A connection leaves. Says whether the driver has a new deadline to see.
@@ -343,7 +426,7 @@ impl<F: Flavor> Table<F> {
         config: &Config,
     ) -> bool {
         match self.entries.get(&key) {
-            Some(Entry::Flow(here)) if here.same(flow) => {}
+            Some(Entry::Flow { flow: here, .. }) if here.same(flow) => {}
             _ => return false,
         }
         self.stats.connections -= 1;
@@ -377,33 +460,20 @@ impl<F: Flavor> Table<F> {
 
     /// When [`expire`](Self::expire) is to be called. A second late, so that what expires one by
     /// one is forgotten in batches and wakes nobody each time.
-    pub(crate) fn next_expiry(&mut self) -> Option<Instant> {
-        while let Some(&(_, key, id)) = self.expiry.front()
-            && !self.is_request(key, id)
-        {
-            self.expiry.pop_front();
-        }
+    pub(crate) fn next_expiry(&mut self, config: &Config) -> Option<Instant> {
         while let Some(&(until, key)) = self.time_waits.front()
             && !self.is_time_wait(key, until)
         {
             self.time_waits.pop_front();
         }
-        let requests = self.expiry.front().map(|(at, ..)| *at);
+        let requests = self.requests.next_expiry(config.handshake_timeout);
         let waits = self.time_waits.front().map(|(at, _)| *at);
         Some(requests.into_iter().chain(waits).min()? + Duration::from_secs(1))
     }
 
     /// Forgets the requests and ended connections whose time has come.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(&(at, key, id)) = self.expiry.front()
-            && at <= now
-        {
-            self.expiry.pop_front();
-            if self.is_request(key, id) {
-                self.remove_request(key);
-                self.stats.expired += 1;
-            }
-        }
+    pub(crate) fn expire(&mut self, now: Instant, config: &Config) {
+        self.stats.expired += self.requests.expire(now, config.handshake_timeout);
         while let Some(&(until, key)) = self.time_waits.front()
             && until <= now
         {
@@ -422,24 +492,15 @@ impl<F: Flavor> Table<F> {
         if roomy(self.time_waits.len(), self.time_waits.capacity()) {
             self.time_waits.shrink_to_fit();
         }
-        if roomy(self.expiry.len(), self.expiry.capacity()) {
-            self.expiry.shrink_to_fit();
-        }
-        if roomy(self.offers.len(), self.offers.capacity()) {
-            self.offers.shrink_to_fit();
-        }
-        if roomy(self.ready.len(), self.ready.capacity()) {
-            self.ready.shrink_to_fit();
-        }
     }
 
-    /// Every connection, for when the driver ends or the listener goes.
+    /// Every connection, for when the driver ends.
     pub(crate) fn flows(&self) -> Vec<Shared<F, Flow>> {
         self.entries
             .values()
             .filter_map(|entry| match entry {
-                Entry::Flow(flow) => Some(flow.clone()),
-                _ => None,
+                Entry::Flow { flow, .. } => Some(flow.clone()),
+                Entry::TimeWait(_) => None,
             })
             .collect()
     }
@@ -448,44 +509,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn clear(&mut self) {
         self.gone = true;
         self.entries.clear();
-        self.offers.clear();
-        self.ready.clear();
-        self.expiry.clear();
+        self.requests.clear();
         self.time_waits.clear();
-    }
-}
-
-#[cfg(all(test, feature = "sync"))]
-mod tests {
-    use super::*;
-    use brooklet_cell::Sync;
-
-    #[test]
-    fn requests_that_nobody_looks_at_leave_nothing_behind() {
-        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
-        let now = Instant::now();
-        let config = Config {
-            backlog: 4,
-            ..Config::default()
-        };
-        let mut table = Table::<Sync>::new();
-        table.listeners = 1;
-        let mut wakes = Wakes::default();
-        let facts = Syn {
-            isn: 0,
-            mss: None,
-            window: 0,
-            scale: None,
-            sack: false,
-            timestamp: None,
-            ttl: 64,
-        };
-        for n in 0..10_000u16 {
-            let key = FlowKey::new(([10, 0, 0, 1], n).into(), ([10, 0, 0, 2], 80).into()).unwrap();
-            assert!(table.request(key, facts, &[], now, &config, &mut wakes));
-        }
-        assert_eq!(table.stats.requests, 4);
-        assert!(table.offers.len() < 200, "{} offers", table.offers.len());
-        assert!(table.expiry.len() < 200, "{} expiries", table.expiry.len());
     }
 }

@@ -42,6 +42,22 @@ impl Timers {
         self.0.push(Reverse(Deadline { at, key }));
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes all deadlines out if there are more than `limit`.
+    pub(crate) fn take_beyond(&mut self, limit: usize) -> Vec<(Instant, FlowKey)> {
+        if self.0.len() <= limit {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.0).into_vec();
+        all.into_iter()
+            .map(|Reverse(deadline)| (deadline.at, deadline.key))
+            .collect()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse(deadline)| deadline.at)
     }

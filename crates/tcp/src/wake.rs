@@ -1,3 +1,5 @@
+use slab::Slab;
+use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
 /// Tasks that wait for one connection: as a rule one, and a few more without being put out of
@@ -37,19 +39,72 @@ impl WakerSlot {
 }
 
 /// Any number of tasks that wait for the same thing.
+///
+/// A future has a [`Place`] in it and gives that up when it is dropped, so that nothing is left of
+/// those who no longer wait. Who only polls has none: a few of those are kept, and one more wakes
+/// the oldest.
 #[derive(Debug, Default)]
-pub(crate) struct WakerList(Vec<Waker>);
+pub(crate) struct WakerList {
+    placed: Slab<Waker>,
+    others: VecDeque<Waker>,
+    /// How often it has been emptied, which ends every place.
+    round: u64,
+}
+
+/// Where a future waits in a [`WakerList`].
+#[derive(Debug, Default)]
+pub(crate) struct Place(Option<(u64, usize)>);
+
+/// Tasks without a place in a [`WakerList`].
+const OTHERS: usize = 64;
 
 impl WakerList {
-    pub(crate) fn register(&mut self, cx: &Context<'_>) {
-        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.0.push(cx.waker().clone());
+    /// Registers the task of `cx`. Returns a waker to be dropped once no cell is held.
+    pub(crate) fn register(&mut self, cx: &Context<'_>, place: &mut Place) -> Option<Waker> {
+        if let Some((round, at)) = place.0
+            && round == self.round
+            && let Some(waker) = self.placed.get_mut(at)
+        {
+            return (!waker.will_wake(cx.waker()))
+                .then(|| std::mem::replace(waker, cx.waker().clone()));
         }
+        let at = self.placed.insert(cx.waker().clone());
+        place.0 = Some((self.round, at));
+        None
+    }
+
+    /// Registers the task of `cx`, which has no place.
+    pub(crate) fn register_other(&mut self, cx: &Context<'_>, wakes: &mut Wakes) {
+        if self.others.iter().any(|waker| waker.will_wake(cx.waker())) {
+            return;
+        }
+        if self.others.len() == OTHERS {
+            wakes.extend(self.others.pop_front());
+        }
+        self.others.push_back(cx.waker().clone());
+    }
+
+    /// Gives a place up. Returns the waker, to be dropped once no cell is held.
+    pub(crate) fn leave(&mut self, place: &mut Place) -> Option<Waker> {
+        let (round, at) = place.0.take()?;
+        if round != self.round {
+            return None;
+        }
+        let waker = self.placed.try_remove(at);
+        if self.placed.is_empty() {
+            self.placed = Slab::new(); // gives the memory of a crowd back
+        }
+        waker
     }
 
     /// Empties the list into `wakes`.
     pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
-        wakes.extend(self.0.drain(..));
+        if self.placed.is_empty() && self.others.is_empty() {
+            return; // most often
+        }
+        self.round += 1;
+        wakes.extend(self.placed.drain());
+        wakes.extend(self.others.drain(..));
     }
 }
 

@@ -371,7 +371,7 @@ fn two_stacks_connect_refuse_and_tell_used_tuples_apart() {
     }
     let exchange = |a: &mut Host, b: &mut Host| while carry(a, b) | carry(b, a) {};
     let connector = a.connector.clone();
-    let mut connect = Box::pin(connector.connect(from, to));
+    let mut connect = Box::pin(connector.connect_from(from, to));
     assert!(poll(&mut connect).is_pending());
     exchange(&mut a, &mut b);
     assert!(pends(b.listener().accept()));
@@ -379,7 +379,7 @@ fn two_stacks_connect_refuse_and_tell_used_tuples_apart() {
     let (there, _) = now(b.listener().accept()).unwrap();
     let here = now(connect).unwrap();
     assert_eq!(
-        now(connector.connect(from, to)).unwrap_err().kind(),
+        now(connector.connect_from(from, to)).unwrap_err().kind(),
         ErrorKind::AddrInUse
     );
     now((&here).write_all(b"across")).unwrap();
@@ -387,7 +387,7 @@ fn two_stacks_connect_refuse_and_tell_used_tuples_apart() {
     assert_eq!(read(&there).unwrap(), b"across");
 
     b.listener = None;
-    let mut refused = Box::pin(connector.connect(addr("10.0.0.2:5"), to));
+    let mut refused = Box::pin(connector.connect_from(addr("10.0.0.2:5"), to));
     assert!(poll(&mut refused).is_pending());
     exchange(&mut a, &mut b);
     assert_eq!(
@@ -395,9 +395,9 @@ fn two_stacks_connect_refuse_and_tell_used_tuples_apart() {
         ErrorKind::ConnectionRefused
     );
 
-    let mixed = now(connector.connect(from, addr("[fd00::1]:1"))).unwrap_err();
+    let mixed = now(connector.connect_from(from, addr("[fd00::1]:1"))).unwrap_err();
     assert_eq!(mixed.kind(), ErrorKind::InvalidInput);
-    let silent = Box::pin(connector.connect(addr("10.0.0.2:6"), addr("192.0.2.9:1")));
+    let silent = Box::pin(connector.connect_from(addr("10.0.0.2:6"), addr("192.0.2.9:1")));
     let mut silent = silent;
     assert!(poll(&mut silent).is_pending());
     a.pass(16 * SECOND);
@@ -412,7 +412,7 @@ fn when_the_engine_goes_every_call_ends_with_an_error() {
     peer.send(&mut host, b"read me");
     let listener = host.listener.take().unwrap();
     let connector = host.connector.clone();
-    let mut connect = Box::pin(connector.connect(addr("10.0.0.2:7"), addr(SERVER)));
+    let mut connect = Box::pin(connector.connect_from(addr("10.0.0.2:7"), addr(SERVER)));
     assert!(poll(&mut connect).is_pending());
     drop(host);
     assert_eq!(read(&stream).unwrap(), b"read me");
@@ -424,7 +424,7 @@ fn when_the_engine_goes_every_call_ends_with_an_error() {
         ErrorKind::NetworkDown
     );
     assert_eq!(now(connect).unwrap_err().kind(), ErrorKind::NetworkDown);
-    let late = connector.connect(addr("10.0.0.2:8"), addr(SERVER));
+    let late = connector.connect_from(addr("10.0.0.2:8"), addr(SERVER));
     assert_eq!(now(late).unwrap_err().kind(), ErrorKind::NetworkDown);
     let ends: Vec<_> = future::block_on(listener.incoming().collect());
     assert_eq!(ends.len(), 1);

@@ -294,7 +294,7 @@ impl Run {
         let mut link = Link::new(seed, faults, client, server);
         let connector = link.client.connector.clone();
         let listener = link.server.listener().clone();
-        let mut connect = Box::pin(connector.connect(addr(CLIENT), addr(SERVER)));
+        let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
         let mut accept = Box::pin(listener.accept());
         let (mut here, mut there) = (None, None);
         while !matches!((&here, &there), (Some(a), Some(b)) if End::done(a) && End::done(b)) {

@@ -107,7 +107,7 @@ fn two_ends_in_time_wait_fall_silent() {
         panic!("they never fall silent");
     }
     let connector = hosts[0].connector.clone();
-    let mut connect = Box::pin(connector.connect(addr(CLIENT), addr(SERVER)));
+    let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
     assert!(poll(&mut connect).is_pending());
     exchange(&mut hosts);
     assert!(pends(hosts[1].listener().accept()));
@@ -285,7 +285,7 @@ fn acknowledgements_that_nobody_meant_do_not_count() {
 fn a_syn_ack_for_another_syn_is_not_remembered() {
     let mut host = Host::new(Config::default());
     let connector = host.connector.clone();
-    let mut connect = Box::pin(connector.connect(addr(CLIENT), addr(SERVER)));
+    let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
     assert!(poll(&mut connect).is_pending());
     let syn = host.rx().unwrap();
     let mut peer = Peer::new(SERVER, CLIENT);
@@ -329,16 +329,18 @@ fn only_single_hosts_are_connected() {
         "224.0.0.1:80",
         "255.255.255.255:80",
         "0.0.0.0:80",
-        "10.0.0.2:0",
         "[ff02::1]:80",
     ] {
         let bad = addr(bad);
         let good = good[usize::from(bad.is_ipv6())];
         for (from, to) in [(good, bad), (bad, good)] {
-            let error = now(host.connector.connect(from, to)).unwrap_err();
+            let error = now(host.connector.connect_from(from, to)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{from} to {to}");
         }
     }
+    let no_port = addr("10.0.0.2:0");
+    let error = now(host.connector.connect_from(good[0], no_port)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
 }
 
 #[test]
@@ -417,4 +419,28 @@ fn two_tasks_that_wait_for_data_sleep() {
     }
     let woken: usize = tasks.iter().map(|task| task.0.load(Ordering::SeqCst)).sum();
     assert_eq!(woken, 0, "they keep each other awake");
+}
+
+/// What remains of a connection that was reset refused the next one, if its SYN came in the same
+/// batch.
+#[test]
+fn a_client_may_begin_anew_right_behind_its_reset() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.all();
+    let mut again = Peer::new(CLIENT, SERVER);
+    again.seq = 500_000;
+    let now = host.now();
+    for mut packet in [peer.seg(RST | ACK, &[]), again.syn()] {
+        let headers = brooklet_packet::Headers::parse(&packet).unwrap();
+        host.engine.handle_packet(now, &mut packet, &headers);
+    }
+    host.engine.settle(now);
+    host.silent();
+    assert_eq!(
+        read(&stream).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+    assert_eq!(host.listener().stats().requests, 1);
 }

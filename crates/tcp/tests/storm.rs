@@ -229,12 +229,14 @@ impl Storm {
             mtu,
             max_connections: 300,
             backlog: 40,
+            backlog_per_source: 25,
             handshakes: 20,
             handshake_timeout: 5 * SECOND,
             orphan_timeout: 10 * SECOND,
             time_wait: 5 * SECOND,
             max_time_wait: 30,
             outbound_packets: [2, 16, 512][rng.below(3) as usize],
+            ..Config::default()
         };
         Self {
             by_request: rng.chance(500),

@@ -145,7 +145,7 @@ fn share_both_ends() {
         use_from_all_sides(&stream)
     });
     let (from, to) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
-    let stream = block_on(connector.connect(from, to)).unwrap();
+    let stream = block_on(connector.connect_from(from, to)).unwrap();
     let here = use_from_all_sides(&stream);
     let there = server.join().unwrap();
     for seen in [here, there] {

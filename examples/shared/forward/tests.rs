@@ -73,7 +73,11 @@ fn each_direction_ends_by_itself() {
 
         // The client ends first, and the answer still comes.
         let near = async {
-            let mut near = world.client.connect(client(1000), remote).await.unwrap();
+            let mut near = world
+                .client
+                .connect_from(client(1000), remote)
+                .await
+                .unwrap();
             assert_eq!(world.streams.uploads(), 1);
             near.write_all(&sent).await.unwrap();
             near.close().await.unwrap();
@@ -95,7 +99,11 @@ fn each_direction_ends_by_itself() {
 
         // The host ends first, and the client can still send.
         let near = async {
-            let mut near = world.client.connect(client(1001), remote).await.unwrap();
+            let mut near = world
+                .client
+                .connect_from(client(1001), remote)
+                .await
+                .unwrap();
             let mut answer = String::new();
             near.read_to_string(&mut answer).await.unwrap();
             assert_eq!(answer, "first");
@@ -123,7 +131,7 @@ fn a_refusal_is_passed_on() {
         for remote in [closed, unmapped] {
             let error = world
                 .client
-                .connect(client(1000), remote)
+                .connect_from(client(1000), remote)
                 .await
                 .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{remote}");
@@ -136,7 +144,11 @@ fn resets_are_passed_on_in_both_directions() {
     block_on(async {
         let world = world(Limits::default());
         let (listener, remote) = listener().await;
-        let mut near = world.client.connect(client(1000), remote).await.unwrap();
+        let mut near = world
+            .client
+            .connect_from(client(1000), remote)
+            .await
+            .unwrap();
         let (far, _) = listener.accept().await.unwrap();
         let now = nix::libc::linger {
             l_onoff: 1,
@@ -147,7 +159,11 @@ fn resets_are_passed_on_in_both_directions() {
         let error = near.read(&mut [0; 10]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 
-        let near = world.client.connect(client(1001), remote).await.unwrap();
+        let near = world
+            .client
+            .connect_from(client(1001), remote)
+            .await
+            .unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
         near.abort();
         let error = far.read(&mut [0; 10]).await.unwrap_err();
@@ -163,7 +179,7 @@ fn a_host_that_does_not_answer_is_silence() {
             ..Limits::default()
         });
         let (_listener, remote) = listener().await;
-        let connect = world.client.connect(client(1000), remote);
+        let connect = world.client.connect_from(client(1000), remote);
         assert!(
             within(SOON, connect).await.is_none(),
             "an answer from nowhere"
@@ -180,9 +196,13 @@ fn a_client_beyond_the_limit_waits_for_room() {
             ..Limits::default()
         });
         let (listener, remote) = listener().await;
-        let first = world.client.connect(client(1000), remote).await.unwrap();
+        let first = world
+            .client
+            .connect_from(client(1000), remote)
+            .await
+            .unwrap();
         let (far, _) = listener.accept().await.unwrap();
-        let second = world.client.connect(client(1001), remote);
+        let second = world.client.connect_from(client(1001), remote);
         let mut second = std::pin::pin!(second);
         assert!(
             within(SOON, &mut second).await.is_none(),

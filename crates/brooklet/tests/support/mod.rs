@@ -42,7 +42,7 @@ pub async fn check<F: Flavor>(stack: Stack<F>, n: u16) {
             },
             40_000 + n,
         );
-        let stream = stack.connect(from, to).await.unwrap();
+        let stream = stack.connect_from(from, to).await.unwrap();
         assert_eq!(
             (stream.local_addr().unwrap(), stream.peer_addr().unwrap()),
             (from, to)

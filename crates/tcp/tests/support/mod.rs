@@ -180,7 +180,7 @@ impl Host {
 }
 
 /// A client of one connection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     pub from: SocketAddr,
     pub to: SocketAddr,
