@@ -3,9 +3,9 @@
 mod support;
 
 use brooklet_tcp::Config;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, Stream as _};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -129,6 +129,66 @@ fn all_who_wait_for_connections_are_woken_and_each_connection_goes_to_one() {
         std::task::Poll::Pending => None,
     });
     assert_eq!(done.collect::<Vec<_>>(), [peer.from]);
+}
+
+#[test]
+fn who_no_longer_waits_for_connections_leaves_nothing() {
+    let mut host = Host::new(Config::default());
+    let listener = host.listener().clone();
+    let gone = Arc::new(Count::default());
+    let waker = Waker::from(gone.clone());
+    let held = || Arc::strong_count(&gone);
+    let before = held();
+    for _ in 0..100 {
+        let cx = &mut Context::from_waker(&waker);
+        assert!(pin!(listener.accept()).poll(cx).is_pending());
+        assert!(
+            Pin::new(&mut listener.incoming())
+                .poll_next(cx)
+                .is_pending()
+        );
+    }
+    assert_eq!(held(), before, "wakers of futures that are gone");
+    // Who waits all the same is woken, also if its place was another's once.
+    let task = Arc::new(Count::default());
+    let task_waker = Waker::from(task.clone());
+    let mut stale = Box::pin(listener.accept());
+    assert!(
+        stale
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
+    assert_eq!(gone.get(), 1);
+    let mut requests = listener.incoming();
+    drop(now(futures_lite::StreamExt::next(&mut requests)));
+    let mut accept = Box::pin(listener.accept());
+    assert!(
+        accept
+            .as_mut()
+            .poll(&mut Context::from_waker(&task_waker))
+            .is_pending()
+    );
+    drop(stale);
+    host.tx(Peer::new("10.0.0.2:2", SERVER).syn());
+    assert_eq!((task.get(), gone.get()), (1, 1));
+    // Those who only poll are bounded.
+    for _ in 0..1000 {
+        let waker = Waker::from(Arc::new(Holds(gone.clone())));
+        let cx = &mut Context::from_waker(&waker);
+        while listener.poll_incoming(cx).is_ready() {}
+    }
+    assert!(held() < before + 100, "{} wakers", held() - before);
+}
+
+/// A task that shows by a count whether it is still held.
+struct Holds(Arc<Count>);
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {
+        self.0.clone().wake();
+    }
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! Two stacks back to back, each with an address and a listener of its own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![cfg(all(feature = "sync", feature = "async-io"))]
+
+mod support;
+
+use brooklet::{Builder, Stack, TcpListener};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use support::addr;
+
+/// Echoes one connection.
+async fn serve(listener: &TcpListener) -> io::Result<SocketAddr> {
+    let (stream, peer) = listener.accept().await?;
+    support::echo(stream).await?;
+    Ok(peer)
+}
+
+async fn ask(stack: &Stack, to: SocketAddr) -> io::Result<SocketAddr> {
+    let mut stream = stack.connect(to).await?;
+    stream.write_all(b"both ways").await?;
+    stream.close().await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    assert_eq!(answer, "both ways");
+    stream.local_addr()
+}
+
+#[test]
+fn two_stacks_talk_as_two_hosts_do() {
+    let (here, there) = brooklet::pipe(64);
+    let host = |device, v4: &str, v6: &str| {
+        let builder = Builder::new().address(v4.parse().unwrap());
+        builder.address(v6.parse().unwrap()).build(device).unwrap()
+    };
+    let a = host(here, "10.0.0.1", "fd00::1");
+    let b = host(there, "10.0.0.2", "fd00::2");
+    let talk = async {
+        for (one, other) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+            let [one, other]: [IpAddr; 2] = [one.parse().unwrap(), other.parse().unwrap()];
+            // Either listens, and either connects.
+            let at_a = a.stack.bind(SocketAddr::new(one, 7))?;
+            let at_b = b.stack.bind(SocketAddr::new(other, 0))?;
+            let (from_a, from_b) = (
+                ask(&a.stack, at_b.local_addr()?),
+                ask(&b.stack, at_a.local_addr()?),
+            );
+            let served = future::zip(serve(&at_a), serve(&at_b));
+            let ((from_a, from_b), (peer_at_a, peer_at_b)) =
+                future::zip(future::zip(from_a, from_b), served).await;
+            let (from_a, from_b) = (from_a?, from_b?);
+            assert_eq!((from_a.ip(), from_b.ip()), (one, other));
+            assert_eq!((peer_at_a?, peer_at_b?), (from_b, from_a));
+        }
+        // What nobody is bound to goes to the listener for the rest; without that it is refused.
+        drop(b.tcp);
+        let refused = a.stack.connect(addr("10.0.0.2:7")).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        Ok(())
+    };
+    async_io::block_on(future::or(talk, future::or(a.driver, b.driver))).unwrap();
+}
+
+#[test]
+fn an_address_that_is_not_of_one_host_is_refused() {
+    for bad in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+        let (device, _other) = brooklet::pipe(1);
+        let built = Builder::new().address(bad.parse().unwrap()).build(device);
+        assert_eq!(
+            built.unwrap_err().kind(),
+            io::ErrorKind::InvalidInput,
+            "{bad}"
+        );
+    }
+}
