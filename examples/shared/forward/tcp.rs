@@ -1,6 +1,6 @@
 use super::{Limits, Map};
 use async_io::Timer;
-use brooklet::{Incoming, TcpListener};
+use brooklet::{Incoming, TcpListener, Unreachable};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
 use nix::sys::socket::{setsockopt, sockopt};
 use smol::lock::Semaphore;
@@ -34,8 +34,8 @@ impl Streams {
 
 /// Forwards every connection until the stack ends.
 ///
-/// The remote host is dialled first, and the client hears what came of it: accepted, refused, or
-/// nothing when the remote host did not answer. The ends of both directions and resets are passed
+/// The remote host is dialled first, and the client hears what came of it: accepted, refused,
+/// unreachable, or nothing when the remote host did not answer. The ends of both directions and resets are passed
 /// on in both directions.
 pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: Streams) {
     let room = Arc::new(Semaphore::new(limits.connections));
@@ -65,8 +65,7 @@ async fn connection(request: Incoming, to: SocketAddr, limit: Duration, uploads:
     let host = match dial(to, limit).await {
         Ok(host) => host,
         // As the client would have it without anything in between.
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => return request.ignore(),
-        Err(_) => return request.refuse(),
+        Err(error) => return decline(request, error.kind()),
     };
     let upload = uploads.enter();
     let Ok(client) = request.accept().await else {
@@ -82,6 +81,17 @@ async fn connection(request: Incoming, to: SocketAddr, limit: Duration, uploads:
     if future::try_zip(up, down).await.is_err() {
         client.abort();
         reset(&host);
+    }
+}
+
+/// Tells the client why the remote host cannot be had.
+fn decline(request: Incoming, why: io::ErrorKind) {
+    match why {
+        io::ErrorKind::TimedOut => request.ignore(),
+        io::ErrorKind::HostUnreachable => request.unreachable(Unreachable::Host),
+        io::ErrorKind::NetworkUnreachable => request.unreachable(Unreachable::Network),
+        io::ErrorKind::PermissionDenied => request.unreachable(Unreachable::Prohibited),
+        _ => request.refuse(),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Those that cannot run say `skipped:` and why, and with `CI=true` they fail instead.
 
+mod answers;
 mod hostile;
 mod load;
 mod process;

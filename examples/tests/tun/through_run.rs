@@ -4,7 +4,7 @@
 use crate::programs::succeeded;
 use crate::support::data::{hash, random};
 use crate::support::{
-    Finished, LIMIT, Process, example, in_namespace, program, require, wait_until,
+    Finished, LIMIT, Process, example, in_namespace, ip, program, require, wait_until,
 };
 use std::fs;
 use std::net::TcpStream;
@@ -142,6 +142,38 @@ fn a_name_by_udp_and_by_tcp() {
             ];
             let ended = run(&[&["dig"][..], &flags].concat());
             assert_eq!(ended.out, answer, "{transport} {kind}");
+        }
+    });
+}
+
+/// What the host cannot reach, the command cannot reach either, for the same reason.
+#[test]
+fn a_host_that_cannot_be_had() {
+    let Some(bash) = require(program("bash")) else {
+        return;
+    };
+    in_namespace(|| {
+        ip("route add unreachable 198.51.100.0/24
+            route add prohibit 203.0.113.0/24
+            -6 route add unreachable 2001:db8:1::/48");
+        for (to, why) in [
+            ("10.77.0.1/1", "Connection refused"),
+            ("fd77::1/1", "Connection refused"),
+            ("198.51.100.1/80", "No route to host"),
+            ("203.0.113.1/80", "No route to host"),
+            ("192.0.2.1/80", "Network is unreachable"),
+            ("2001:db8:1::1/80", "No route to host"),
+            ("2001:db8::1/80", "Network is unreachable"),
+        ] {
+            let script = format!("exec 3<>/dev/tcp/{to}");
+            let mut run = Command::new(example("run"));
+            run.env("LC_ALL", "C")
+                .arg("--")
+                .arg(&bash)
+                .args(["-c", &script]);
+            let ended = Process::start(&mut run).finish(LIMIT);
+            assert!(!ended.status.success(), "{to}");
+            assert!(ended.err.contains(why), "{to}: {}", ended.err);
         }
     });
 }
