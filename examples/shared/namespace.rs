@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The addresses of the programs inside.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -83,8 +85,20 @@ pub fn enter(mtu: u16) -> io::Result<Tun> {
         let result = netlink::set_default_route("tun0", gateway);
         result.map_err(|error| failed(&format!("cannot route to {gateway}"), error))?;
     }
+    if ipv6 {
+        wait_for_inside6();
+    }
     replace_resolv_conf().map_err(|error| failed("cannot replace /etc/resolv.conf", error))?;
     Ok(tun)
+}
+
+/// The kernel takes an IPv6 address into use a moment after it was set, in the background. A
+/// connection begun before that would come from `::1`, and hear no answer.
+fn wait_for_inside6() {
+    let end = Instant::now() + Duration::from_secs(3);
+    while UdpSocket::bind((INSIDE6, 0)).is_err() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The first name server that the calling thread's `/etc/resolv.conf` names.
