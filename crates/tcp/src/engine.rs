@@ -96,7 +96,8 @@ impl<F: Flavor> Engine<F> {
         let key = headers.key();
         let packet = &mut packet[..headers.total_len()];
         let payload = !headers.payload_range().is_empty();
-        let route = |table: &mut Table<F>| table.route(key, tcp, payload);
+        let again = now + self.context.fixed.config.time_wait;
+        let route = |table: &mut Table<F>| table.route(key, tcp, payload, again);
         match self.context.table.with(route) {
             Route::Flow(flow) => self.deliver(now, &flow, packet, headers),
             Route::Request => self.keep(now, packet, headers),
@@ -152,9 +153,6 @@ impl<F: Flavor> Engine<F> {
                     // what is left of this one.
                     flow.settle(work);
                 }
-            }
-            if flow.end.is_some() {
-                flow.settle(work); // the next packet of the batch may open its tuple anew
             }
             !std::mem::replace(&mut flow.touched, true)
         });

@@ -60,6 +60,9 @@ pub(crate) struct Left<F: Flavor> {
     _listening: Listening,
 }
 
+/// TIME-WAIT is not begun anew more often, so that notes of it are few.
+const ONCE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Where a packet goes.
 pub(crate) enum Route<F: Flavor> {
     Flow(Shared<F, Flow>),
@@ -130,7 +133,15 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Decides where a packet goes. Its checksum is good.
-    pub(crate) fn route(&mut self, key: FlowKey, tcp: TcpHeader, payload: bool) -> Route<F> {
+    ///
+    /// A FIN that comes again keeps TIME-WAIT going until `again` (RFC 9293, 3.10.7.4).
+    pub(crate) fn route(
+        &mut self,
+        key: FlowKey,
+        tcp: TcpHeader,
+        payload: bool,
+        again: Instant,
+    ) -> Route<F> {
         let flags = tcp.flags;
         let impossible = flags.syn() && (flags.fin() || flags.rst());
         if impossible || !(flags.syn() || flags.ack() || flags.rst()) {
@@ -141,7 +152,12 @@ impl<F: Flavor> Table<F> {
         match self.entries.get_mut(&key) {
             Some(Entry::Flow { flow, .. }) => Route::Flow(flow.clone()),
             Some(Entry::TimeWait(wait)) => {
-                let TimeWait { next, acked, .. } = *wait;
+                let TimeWait { next, acked, until } = *wait;
+                let few = self.time_waits.len() <= 2 * self.stats.time_wait as usize;
+                if flags.fin() && few && again >= until + ONCE_AGAIN {
+                    wait.until = again;
+                    self.time_waits.push_back((again, key));
+                }
                 // A SYN beyond what was seen opens anew (RFC 9293, 3.10.7.4); a RST must not
                 // end TIME-WAIT (RFC 1337).
                 if opens && after(tcp.seq, acked) {
