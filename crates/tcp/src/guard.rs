@@ -394,14 +394,15 @@ impl Guard {
     }
 
     /// What the peer may still send by leave of what it was told since the handshake, whose
-    /// window is small.
-    pub(crate) fn window_told(&self, received: usize) -> Option<u32> {
+    /// window is small, and the most that it can be told.
+    pub(crate) fn window_told(&self, received: usize) -> Option<(usize, usize)> {
         let (next, open) = (self.next(received)?, self.window?);
         let told = match after(open.told, next) {
             true => open.told.wrapping_sub(next),
             false => 0,
         };
-        self.opened.then_some(told)
+        let most = usize::from(u16::MAX) << self.shift;
+        self.opened.then_some((told as usize, most))
     }
 
     /// A byte of the peer that has been received already.
