@@ -1,0 +1,257 @@
+//! What the application does, by the port that it is asked on: the same code over streams of
+//! brooklet and of the kernel.
+
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Sends back what it reads, and ends when the peer does.
+pub(crate) const ECHO: u16 = 7;
+/// Reads to the end.
+pub(crate) const DISCARD: u16 = 9;
+/// Sends 1 MiB and closes.
+pub(crate) const SEND: u16 = 19;
+/// Neither reads nor writes.
+pub(crate) const STALL: u16 = 5001;
+/// Writes 100,000 bytes and lets go at once.
+pub(crate) const WRITE_AND_DROP: u16 = 5002;
+/// Reads to the end, then sends 100,000 bytes and closes.
+pub(crate) const ANSWER: u16 = 5003;
+/// Sends 100 bytes and ends its half first, then reads to the end.
+pub(crate) const HALF_CLOSE: u16 = 5004;
+/// Does nothing for 3 s, then reads to the end.
+pub(crate) const LATE: u16 = 5005;
+/// Reads once, and lets go.
+pub(crate) const READ_AND_DROP: u16 = 5006;
+/// Sends 1,000 bytes at once, then reads to the end.
+pub(crate) const GREET: u16 = 5007;
+/// Closes at once.
+pub(crate) const CLOSE: u16 = 5008;
+/// Sends 10 bytes every 10 ms, 20 times, then reads to the end.
+pub(crate) const DRIP: u16 = 5009;
+/// Answers a datagram with none in it.
+pub(crate) const EMPTY_ANSWER: u16 = 5010;
+/// Answers a datagram with one of 3,000 bytes.
+pub(crate) const BIG_ANSWER: u16 = 5011;
+
+/// Ports where somebody listens.
+pub(crate) const TCP_PORTS: [u16; 12] = [
+    ECHO,
+    DISCARD,
+    SEND,
+    STALL,
+    WRITE_AND_DROP,
+    ANSWER,
+    HALF_CLOSE,
+    LATE,
+    READ_AND_DROP,
+    GREET,
+    CLOSE,
+    DRIP,
+];
+/// Ports that take datagrams.
+pub(crate) const UDP_PORTS: [u16; 4] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER];
+/// Nobody listens here.
+pub(crate) const NOBODY: u16 = 4444;
+
+/// What the application is asked to do beside that. The defaults are those of the stacks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    /// Whether anybody takes datagrams.
+    pub(crate) udp: bool,
+    /// Connections ask idle peers after so long.
+    pub(crate) keepalive: Option<Duration>,
+    /// Connections end when data is not acknowledged for so long.
+    pub(crate) user_timeout: Option<Duration>,
+    /// How long FIN-WAIT-2 lasts when the application has let go.
+    pub(crate) orphan: Option<Duration>,
+}
+
+impl Setup {
+    pub(crate) const DEFAULT: Self = Self {
+        udp: true,
+        keepalive: None,
+        user_timeout: None,
+        orphan: None,
+    };
+}
+
+/// `n` bytes to be recognized by their place.
+pub(crate) fn pattern(n: usize) -> Vec<u8> {
+    (0..n).map(|i| (i % 251) as u8 ^ (i / 251) as u8).collect()
+}
+
+/// A connection as the application saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// When it was offered, since the case began.
+    pub(crate) opened: Duration,
+    /// What was read.
+    pub(crate) data: Vec<u8>,
+    /// How many bytes were written.
+    pub(crate) written: usize,
+    /// The end of reading or the first error.
+    pub(crate) end: Option<Result<(), io::ErrorKind>>,
+    /// When that was.
+    pub(crate) ended: Duration,
+}
+
+/// A datagram as the application saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Heard {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) data: Vec<u8>,
+    /// What became of the answer.
+    pub(crate) answer: Option<Result<(), io::ErrorKind>>,
+}
+
+/// What happened in the application.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) datagrams: Vec<Heard>,
+    /// What must not happen: the end of the stack, of a listener, of a socket.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Where the application runs: its log and its clock.
+#[derive(Clone)]
+pub(crate) struct Env {
+    pub(crate) log: Rc<RefCell<Log>>,
+    pub(crate) now: Rc<dyn Fn() -> Duration>,
+    pub(crate) sleep: Rc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Env {
+    pub(crate) fn fault(&self, what: String) {
+        self.log.borrow_mut().faults.push(what);
+    }
+}
+
+/// One connection of the application.
+pub(crate) async fn serve<S>(env: Env, stream: S, peer: SocketAddr, local: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let index = {
+        let mut log = env.log.borrow_mut();
+        log.streams.push(Stream {
+            peer,
+            local,
+            opened: (env.now)(),
+            data: Vec::new(),
+            written: 0,
+            end: None,
+            ended: Duration::ZERO,
+        });
+        log.streams.len() - 1
+    };
+    let mut conn = Conn { env, stream, index };
+    let end = conn.play(local.port()).await;
+    let mut log = conn.env.log.borrow_mut();
+    let entry = &mut log.streams[index];
+    if entry.end.is_none() {
+        entry.end = end.err().map(|error| Err(error.kind()));
+        entry.ended = (conn.env.now)();
+    }
+}
+
+struct Conn<S> {
+    env: Env,
+    stream: S,
+    index: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    async fn play(&mut self, port: u16) -> io::Result<()> {
+        match port {
+            ECHO => {
+                loop {
+                    let data = self.read().await?;
+                    if data.is_empty() {
+                        break;
+                    }
+                    self.write(&data).await?;
+                }
+                self.stream.close().await
+            }
+            SEND => self.write(&pattern(1 << 20)).await,
+            STALL => std::future::pending().await,
+            WRITE_AND_DROP => self.write(&pattern(100_000)).await,
+            ANSWER => {
+                self.read_all().await?;
+                self.write(&pattern(100_000)).await
+            }
+            HALF_CLOSE => {
+                self.write(&pattern(100)).await?;
+                self.stream.close().await?;
+                self.read_all().await
+            }
+            LATE => {
+                (self.env.sleep)(Duration::from_secs(3)).await;
+                self.read_all().await
+            }
+            READ_AND_DROP => self.read().await.map(drop),
+            GREET => {
+                self.write(&pattern(1000)).await?;
+                self.read_all().await
+            }
+            CLOSE => Ok(()),
+            DRIP => {
+                for part in pattern(200).chunks(10) {
+                    self.write(part).await?;
+                    (self.env.sleep)(Duration::from_millis(10)).await;
+                }
+                self.read_all().await
+            }
+            _ => self.read_all().await,
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut buf = vec![0; 16 * 1024];
+        let result = self.stream.read(&mut buf).await;
+        let mut log = self.env.log.borrow_mut();
+        let entry = &mut log.streams[self.index];
+        match &result {
+            Ok(0) => entry.end = Some(Ok(())),
+            Ok(n) => entry.data.extend(&buf[..*n]),
+            Err(error) => entry.end = Some(Err(error.kind())),
+        }
+        entry.ended = (self.env.now)();
+        buf.truncate(result?);
+        Ok(buf)
+    }
+
+    async fn read_all(&mut self) -> io::Result<()> {
+        while !self.read().await?.is_empty() {}
+        Ok(())
+    }
+
+    async fn write(&mut self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            let n = self.stream.write(data).await?;
+            self.env.log.borrow_mut().streams[self.index].written += n;
+            data = &data[n..];
+        }
+        Ok(())
+    }
+}
+
+/// The answer to a datagram, if it gets one.
+pub(crate) fn answer(port: u16, data: &[u8]) -> Option<Vec<u8>> {
+    match port {
+        ECHO => Some(data.to_vec()),
+        EMPTY_ANSWER => Some(Vec::new()),
+        BIG_ANSWER => Some(pattern(3000)),
+        _ => None,
+    }
+}

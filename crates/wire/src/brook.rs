@@ -1,0 +1,114 @@
+//! brooklet with the application on it, over any device and timer.
+
+use crate::app::{self, Env, Heard, Setup, TCP_PORTS, UDP_PORTS};
+use async_executor::LocalExecutor;
+use brooklet::local::{Builder, Incoming, Parts, UdpSocket};
+use brooklet::{PacketIo, TcpConfig, Timer, filter};
+use futures_lite::StreamExt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// Runs a task beside the others.
+pub(crate) type Spawn = Rc<dyn Fn(Pin<Box<dyn Future<Output = ()>>>)>;
+
+/// For an executor that outlives what it spawns.
+#[cfg(target_os = "linux")]
+pub(crate) fn spawner(executor: &Rc<LocalExecutor<'static>>) -> Spawn {
+    // Weak, because the tasks hold the spawner and the executor the tasks.
+    let executor = Rc::downgrade(executor);
+    Rc::new(move |task| {
+        if let Some(executor) = executor.upgrade() {
+            executor.spawn(task).detach();
+        }
+    })
+}
+
+/// Starts stack and application.
+pub(crate) fn start<D, T>(
+    env: &Env,
+    spawn: &Spawn,
+    setup: Setup,
+    device: D,
+    timer: T,
+) -> io::Result<()>
+where
+    D: PacketIo + 'static,
+    T: Timer + 'static,
+{
+    let mut config = TcpConfig::default();
+    config.options.keepalive = setup.keepalive;
+    if setup.user_timeout.is_some() {
+        config.options.user_timeout = setup.user_timeout;
+    }
+    if let Some(orphan) = setup.orphan {
+        config.orphan_timeout = orphan;
+    }
+    let Parts {
+        tcp, udp, driver, ..
+    } = Builder::new()
+        .filter(filter::UnicastOnly)
+        .tcp_config(config)
+        .build_with_timer(device, timer)?;
+
+    let fault = env.clone();
+    spawn(Box::pin(async move {
+        let end = driver.await;
+        fault.fault(format!("the driver ended: {end:?}"));
+    }));
+    if setup.udp {
+        spawn(Box::pin(datagrams(env.clone(), udp)));
+    } else {
+        drop(udp);
+    }
+    let (env, tasks) = (env.clone(), spawn.clone());
+    spawn(Box::pin(async move {
+        let mut requests = tcp.incoming();
+        while let Some(request) = requests.next().await {
+            match request {
+                Ok(request) if TCP_PORTS.contains(&request.local_addr().port()) => {
+                    tasks(Box::pin(connection(env.clone(), request)));
+                }
+                Ok(request) => request.refuse(),
+                Err(error) => return env.fault(format!("the listener ended: {error}")),
+            }
+        }
+        env.fault("the listener ended".into());
+    }));
+    Ok(())
+}
+
+async fn connection(env: Env, request: Incoming) {
+    let (peer, local) = (request.peer_addr(), request.local_addr());
+    // A handshake that fails is no connection; nobody is told by the kernel either.
+    if let Ok(stream) = request.accept().await {
+        app::serve(env, stream, peer, local).await;
+    }
+}
+
+async fn datagrams(env: Env, socket: UdpSocket) {
+    loop {
+        let heard = match socket.recv().await {
+            Ok(heard) => heard,
+            Err(error) => return env.fault(format!("the UDP socket ended: {error}")),
+        };
+        let port = heard.to.port();
+        if !UDP_PORTS.contains(&port) {
+            continue;
+        }
+        let answer = match app::answer(port, &heard.payload) {
+            Some(answer) => {
+                let sent = socket.send_to(&answer, heard.to, heard.from).await;
+                Some(sent.map(drop).map_err(|error| error.kind()))
+            }
+            None => None,
+        };
+        env.log.borrow_mut().datagrams.push(Heard {
+            from: heard.from,
+            to: heard.to,
+            data: heard.payload,
+            answer,
+        });
+    }
+}

@@ -1,0 +1,57 @@
+//! The cases, by subject.
+
+mod handshake;
+
+use crate::app::Setup;
+use crate::backend::Which;
+use crate::wire::{Done, Wire};
+
+/// A few packets in, and an answer expected.
+pub(crate) struct Case {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) setup: Setup,
+    /// Where it is known to fail, or not asked, and why.
+    pub(crate) known: &'static [Known],
+    pub(crate) run: fn(&mut Wire) -> Done,
+}
+
+/// What is expected other than that a case passes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    /// It fails there, for this reason. If it passes, the mark has to go.
+    Fails(Which, &'static str),
+    /// It is not asked there, for this reason.
+    NotAsked(Which, &'static str),
+}
+
+/// A case that every backend passes.
+const fn case(id: &'static str, name: &'static str, run: fn(&mut Wire) -> Done) -> Case {
+    Case {
+        id,
+        name,
+        setup: Setup::DEFAULT,
+        known: &[],
+        run,
+    }
+}
+
+impl Case {
+    const fn with(self, setup: Setup) -> Self {
+        Self { setup, ..self }
+    }
+
+    const fn known(self, known: &'static [Known]) -> Self {
+        Self { known, ..self }
+    }
+
+    /// Whether it is one of those that are counted.
+    pub(crate) fn counts(&self) -> bool {
+        !self.id.starts_with('F')
+    }
+}
+
+/// All cases: those that are counted, and then the others.
+pub(crate) fn all() -> Vec<&'static Case> {
+    [handshake::CASES].into_iter().flatten().collect()
+}

@@ -1,0 +1,215 @@
+//! Cases on the wire: a few packets in, and an answer expected, of brooklet and of the kernel.
+//!
+//! `cargo run -p brooklet-wire -- [--backend sim|tun|linux] [--only T10,T12] [-v]`
+
+mod app;
+mod backend;
+mod brook;
+mod cases;
+mod packet;
+#[cfg(target_os = "linux")]
+mod real;
+mod run;
+mod sim;
+mod wire;
+
+use backend::Which;
+use cases::Case;
+use run::{Outcome, Reports};
+use std::process::ExitCode;
+
+const USAGE: &str = "brooklet-wire [--backend sim|tun|linux] [--only ID,ID] [-v]
+
+Puts brooklet (in virtual time, and behind a real TUN) and the Linux kernel to the same
+cases, and prints how they fared. Without --backend, whatever this machine can run.
+
+  --backend NAME  only this backend; may be repeated
+  --only ID,ID    only these cases
+  -v              the packets of every case";
+
+struct Arguments {
+    backends: Vec<Which>,
+    only: Vec<String>,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    match arguments().and_then(|arguments| arguments.map_or(Ok(true), |all| work(&all))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("brooklet-wire: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut arguments = Arguments {
+        backends: Vec::new(),
+        only: Vec::new(),
+        verbose: false,
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("backend") => {
+                let name = parser.value()?.string()?;
+                let which = Which::ALL.into_iter().find(|which| which.name() == name);
+                arguments
+                    .backends
+                    .push(which.ok_or_else(|| format!("no backend `{name}`"))?);
+            }
+            Long("only") => {
+                let ids = parser.value()?.string()?;
+                arguments.only.extend(ids.split(',').map(str::to_uppercase));
+            }
+            Short('v') => arguments.verbose = true,
+            Short('h') | Long("help") => {
+                println!("{USAGE}");
+                return Ok(None);
+            }
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Some(arguments))
+}
+
+/// Says whether all is as it should be.
+fn work(arguments: &Arguments) -> Result<bool, lexopt::Error> {
+    let all = cases::all();
+    for id in &arguments.only {
+        if !all.iter().any(|case| case.id == id) {
+            return Err(format!("no case `{id}`").into());
+        }
+    }
+    let wanted = |case: &&&'static Case| {
+        arguments.only.is_empty() || arguments.only.iter().any(|id| id == case.id)
+    };
+    let cases: Vec<_> = all.iter().filter(wanted).copied().collect();
+
+    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let mut complete = true;
+    let mut backends = Vec::new();
+    let asked = |which: &Which| arguments.backends.is_empty() || arguments.backends.contains(which);
+    for which in Which::ALL.into_iter().filter(asked) {
+        match which.missing() {
+            None => backends.push(which),
+            Some(why) => {
+                eprintln!("{}: skipped: {why}", which.name());
+                // What was asked for by name must run, and in CI everything must.
+                complete &= !ci && arguments.backends.is_empty();
+            }
+        }
+    }
+    let reports = run::run(&cases, &backends);
+    print(&cases, &backends, &reports, arguments.verbose);
+    let faults = reports
+        .values()
+        .filter(|report| report.outcome.is_fault())
+        .count();
+    if faults > 0 {
+        eprintln!("wire: {faults} not as expected");
+    }
+    Ok(complete && faults == 0)
+}
+
+fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose: bool) {
+    let (counted, further): (Vec<&Case>, Vec<&Case>) =
+        cases.iter().copied().partition(|case| case.counts());
+    let header: String = backends
+        .iter()
+        .map(|which| format!("{:8}", which.name()))
+        .collect();
+    for (title, cases) in [("case", &counted), ("further case", &further)] {
+        if cases.is_empty() {
+            continue;
+        }
+        println!("id   {header}{title}");
+        for case in cases {
+            let marks: String = backends
+                .iter()
+                .map(|which| reports.get(&(case.id, *which)))
+                .map(|report| format!("{:8}", report.map_or("-", |report| report.outcome.mark())))
+                .collect();
+            println!("{:5}{marks}{}", case.id, case.name);
+        }
+        println!();
+    }
+    for ((id, which), report) in reports {
+        let (name, tell) = (which.name(), verbose || report.outcome.is_fault());
+        match &report.outcome {
+            Outcome::Passed => {}
+            Outcome::Failed(why) => println!("{id} on {name} failed: {why}"),
+            Outcome::Known(why) => println!("{id} on {name} is known to fail: {why}"),
+            Outcome::Unmarked => println!("{id} on {name} passed, and is marked as failing"),
+            Outcome::NotAsked(why) => println!("{id} is not asked of {name}: {why}"),
+        }
+        if tell {
+            let from = if verbose {
+                0
+            } else {
+                report.trace.len().saturating_sub(12)
+            };
+            if verbose {
+                println!("--- {id} on {name}");
+            }
+            for line in &report.trace[from..] {
+                println!("      {line}");
+            }
+        }
+    }
+    let score = |name: &str, of: &[Which]| {
+        let asked: Vec<_> = counted
+            .iter()
+            .filter_map(|case| {
+                let outcomes: Vec<_> = of
+                    .iter()
+                    .filter_map(|which| reports.get(&(case.id, *which)))
+                    .map(|report| &report.outcome)
+                    .filter(|outcome| !matches!(outcome, Outcome::NotAsked(_)))
+                    .collect();
+                (!outcomes.is_empty()).then(|| outcomes.iter().all(|one| one.is_right()))
+            })
+            .collect();
+        let right = asked.iter().filter(|right| **right).count();
+        (!asked.is_empty()).then(|| format!("{name} {right}/{}", asked.len()))
+    };
+    let scores: Vec<_> = [
+        score("linux", &[Which::Linux]),
+        score("brooklet", &[Which::Sim, Which::Tun]),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    println!("wire: {}", scores.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_fares_as_expected_in_virtual_time() {
+        let cases = cases::all();
+        let reports = run::run(&cases, &[Which::Sim]);
+        assert_eq!(reports.len(), cases.len());
+        print(&cases, &[Which::Sim], &reports, false);
+        let faults: Vec<_> = reports
+            .iter()
+            .filter(|(_, report)| report.outcome.is_fault())
+            .map(|((id, _), report)| format!("{id}: {:?}", report.outcome))
+            .collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+
+    #[test]
+    fn no_id_is_used_twice() {
+        let mut ids: Vec<_> = cases::all().iter().map(|case| case.id).collect();
+        ids.sort_unstable();
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}

@@ -1,0 +1,132 @@
+//! Runs cases on backends and says how they fared.
+
+use crate::backend::Which;
+use crate::cases::{Case, Known};
+use crate::wire::Wire;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
+
+/// Cases at a time on the real devices: they wait for most of their time.
+const AT_A_TIME: usize = 12;
+
+/// How a case fared on a backend.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed(String),
+    /// It failed, and was known to.
+    Known(&'static str),
+    /// It passed, and was marked as failing.
+    Unmarked,
+    NotAsked(&'static str),
+}
+
+impl Outcome {
+    /// Whether the run fails for it.
+    pub(crate) fn is_fault(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Unmarked)
+    }
+
+    /// Whether the stack did what was asked of it.
+    pub(crate) fn is_right(&self) -> bool {
+        matches!(self, Self::Passed | Self::Unmarked)
+    }
+
+    pub(crate) fn mark(&self) -> &'static str {
+        match self {
+            Self::Passed => "ok",
+            Self::Failed(_) => "FAILED",
+            Self::Known(_) => "known",
+            Self::Unmarked => "PASSED",
+            Self::NotAsked(_) => "n/a",
+        }
+    }
+}
+
+/// A case on a backend: how it went, and the packets of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    pub(crate) trace: Vec<String>,
+}
+
+pub(crate) type Reports = BTreeMap<(&'static str, Which), Report>;
+
+/// Runs the cases on the backends.
+pub(crate) fn run(cases: &[&'static Case], backends: &[Which]) -> Reports {
+    let mut queue: Vec<_> = backends
+        .iter()
+        .flat_map(|which| cases.iter().map(|case| (*case, *which)))
+        .collect();
+    queue.reverse();
+    let (queue, reports) = (Mutex::new(queue), Mutex::new(Reports::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().map_or(None, |mut queue| queue.pop());
+                    let Some((case, which)) = next else { return };
+                    // A thread of its own, because a network namespace is a thread's.
+                    let report = thread::scope(|inner| {
+                        inner
+                            .spawn(|| one(case, which))
+                            .join()
+                            .unwrap_or_else(|_| Report {
+                                outcome: Outcome::Failed("its thread died".into()),
+                                trace: Vec::new(),
+                            })
+                    });
+                    if let Ok(mut reports) = reports.lock() {
+                        reports.insert((case.id, which), report);
+                    }
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap_or_default()
+}
+
+fn one(case: &Case, which: Which) -> Report {
+    let mut expected = None;
+    for known in case.known {
+        match *known {
+            Known::NotAsked(on, why) if on == which => {
+                return Report {
+                    outcome: Outcome::NotAsked(why),
+                    trace: Vec::new(),
+                };
+            }
+            Known::Fails(on, why) if on == which => expected = Some(why),
+            _ => {}
+        }
+    }
+    let mut wire = match Wire::new(which, case.setup) {
+        Ok(wire) => wire,
+        Err(error) => {
+            return Report {
+                outcome: Outcome::Failed(format!("cannot begin: {error}")),
+                trace: Vec::new(),
+            };
+        }
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| (case.run)(&mut wire)));
+    let result = result.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panic: {}", text.unwrap_or("without a word")))
+    });
+    let outcome = match (result, expected) {
+        (Ok(()), None) => Outcome::Passed,
+        (Ok(()), Some(_)) => Outcome::Unmarked,
+        (Err(_), Some(why)) => Outcome::Known(why),
+        (Err(why), None) => Outcome::Failed(why),
+    };
+    Report {
+        outcome,
+        trace: std::mem::take(&mut wire.trace),
+    }
+}
