@@ -1,6 +1,11 @@
 //! The cases, by subject.
 
+mod ack;
+mod close;
 mod handshake;
+mod reset;
+mod retransmit;
+mod window;
 
 use crate::app::Setup;
 use crate::backend::Which;
@@ -53,5 +58,15 @@ impl Case {
 
 /// All cases: those that are counted, and then the others.
 pub(crate) fn all() -> Vec<&'static Case> {
-    [handshake::CASES].into_iter().flatten().collect()
+    [
+        handshake::CASES,
+        reset::CASES,
+        ack::CASES,
+        window::CASES,
+        retransmit::CASES,
+        close::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

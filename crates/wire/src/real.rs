@@ -68,6 +68,7 @@ impl Real {
             let seconds = orphan.as_secs().to_string();
             std::fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", seconds)?;
         }
+        wait_for_address()?;
         let (env, start) = environment();
         let executor = Rc::new(LocalExecutor::new());
         let spawn = brook::spawner(&executor);
@@ -210,6 +211,7 @@ fn enter() -> io::Result<()> {
         ("ipv4/conf/default/rp_filter", "0"),
         ("ipv6/conf/all/forwarding", "0"),
         // An address is of use at once.
+        ("ipv6/conf/all/accept_dad", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
     ] {
         std::fs::write(format!("/proc/sys/net/{name}"), value)?;
@@ -228,6 +230,18 @@ fn find_link(raw: &OwnedFd) -> io::Result<LinkAddr> {
         let (len, from) = recvfrom::<LinkAddr>(raw.as_raw_fd(), &mut packet)?;
         if packet[..len].ends_with(KNOCK) {
             return from.ok_or_else(|| io::Error::other("a packet of no interface"));
+        }
+    }
+}
+
+/// The kernel gives leave to use an IPv6 address a moment after it was set.
+fn wait_for_address() -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        match UdpSocket::bind((SERVER6, 0)) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }
     }
 }
