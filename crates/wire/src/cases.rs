@@ -3,8 +3,12 @@
 mod ack;
 mod close;
 mod handshake;
+mod icmp;
+mod ip;
+mod malformed;
 mod reset;
 mod retransmit;
+mod udp;
 mod window;
 
 use crate::app::Setup;
@@ -65,6 +69,10 @@ pub(crate) fn all() -> Vec<&'static Case> {
         window::CASES,
         retransmit::CASES,
         close::CASES,
+        malformed::CASES,
+        ip::CASES,
+        icmp::CASES,
+        udp::CASES,
     ]
     .into_iter()
     .flatten()

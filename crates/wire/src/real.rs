@@ -271,6 +271,7 @@ async fn listen(env: Env, spawn: brook::Spawn, setup: Setup, listener: Async<Tcp
         }
         // A connection may be gone before it is accepted, and then has no address any more.
         if let Ok(local) = stream.get_ref().local_addr() {
+            let stream = async_net::TcpStream::from(stream);
             spawn(Box::pin(app::serve(env.clone(), stream, peer, local)));
         }
     }

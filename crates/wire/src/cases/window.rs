@@ -52,7 +52,7 @@ fn t28(wire: &mut Wire) -> Done {
     peer.window = 0;
     peer.ack(wire)?;
     for n in 0..3 {
-        let probe = peer.find(wire, ms(4000), |_| true)?.ok_or("no probe")?;
+        let probe = peer.find(wire, ms(9000), |_| true)?.ok_or("no probe")?;
         check!(!probe.has(RST), "a reset");
         check!(
             probe.data.len() <= 1,
