@@ -224,7 +224,8 @@ fn enter() -> io::Result<()> {
 fn find_link(raw: &OwnedFd) -> io::Result<LinkAddr> {
     const KNOCK: &[u8] = b"which interface is it?";
     let knock = UdpSocket::bind("192.0.2.1:0")?;
-    knock.send_to(KNOCK, "192.0.2.2:9")?;
+    // brooklet will find it in its queue, and nobody at that port.
+    knock.send_to(KNOCK, "192.0.2.2:1")?;
     loop {
         let mut packet = [0; 2000];
         let (len, from) = recvfrom::<LinkAddr>(raw.as_raw_fd(), &mut packet)?;

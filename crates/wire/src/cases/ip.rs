@@ -210,9 +210,9 @@ fn i09(wire: &mut Wire) -> Done {
     let (data, bytes) = datagram(wire, 3000);
     let mut other = bytes.clone();
     other[1200..2400].iter_mut().for_each(|byte| *byte ^= 0xff);
-    part(wire, 90, &bytes, 0, 1600)?;
+    part(wire, 90, &bytes, 0, 1400)?;
     part(wire, 90, &other, 1200, 2400)?;
-    part(wire, 90, &bytes, 1600, 2400)?;
+    part(wire, 90, &bytes, 1400, 2400)?;
     part(wire, 90, &bytes, 2400, 3600)?;
     wire.collect(ms(100))?;
     for heard in wire.datagrams() {

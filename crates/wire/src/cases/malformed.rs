@@ -41,8 +41,10 @@ fn t38(wire: &mut Wire) -> Done {
         let mut seg = peer.seg(ACK | PSH, b"data");
         seg.options.raw = raw.to_vec();
         wire.send(&seg)?;
-        peer.seq = peer.seq.wrapping_add(4);
+        wire.collect(ms(5))?;
+        peer.write(wire, b"data")?;
         peer.expect_ack(wire)?;
+        check!(wire.stream(&peer)?.data == b"data", "other data was read");
     }
     wire.alive()
 }
