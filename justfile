@@ -15,6 +15,10 @@ test *args:
 e2e *args:
     CI=true cargo test -p brooklet-tun -p brooklet-examples {{ args }}
 
+# The cases on the wire, beside the kernel's (as root); `just wire --backend sim --only T10 -v`
+wire *args:
+    cargo run -q -p brooklet-wire -- {{ args }}
+
 # The benches; arguments go to criterion, a part of a name for instance
 bench *args:
     cargo bench -p brooklet-benches -- {{ args }}

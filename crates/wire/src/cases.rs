@@ -2,6 +2,8 @@
 
 mod ack;
 mod close;
+mod flow;
+mod further;
 mod handshake;
 mod icmp;
 mod ip;
@@ -73,6 +75,8 @@ pub(crate) fn all() -> Vec<&'static Case> {
         ip::CASES,
         icmp::CASES,
         udp::CASES,
+        further::CASES,
+        flow::CASES,
     ]
     .into_iter()
     .flatten()

@@ -140,7 +140,11 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
     for ((id, which), report) in reports {
         let (name, tell) = (which.name(), verbose || report.outcome.is_fault());
         match &report.outcome {
-            Outcome::Passed => {}
+            Outcome::Passed => {
+                if let Some(why) = &report.at_first {
+                    println!("{id} on {name} passed alone; among the others: {why}");
+                }
+            }
             Outcome::Failed(why) => println!("{id} on {name} failed: {why}"),
             Outcome::Known(why) => println!("{id} on {name} is known to fail: {why}"),
             Outcome::Unmarked => println!("{id} on {name} passed, and is marked as failing"),
