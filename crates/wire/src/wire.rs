@@ -386,8 +386,8 @@ impl Peer {
             .collect())
     }
 
-    /// Takes data in order until there are `n` bytes, or until the end if `n` is `None`, and
-    /// acknowledges each segment. The limit is for the time between two segments.
+    /// Takes data until there are `n` bytes, or until the end if `n` is `None`, and acknowledges
+    /// each segment. What is out of order is kept. The limit is for the time between two segments.
     fn take(
         &mut self,
         wire: &mut Wire,
@@ -395,7 +395,9 @@ impl Peer {
         limit: Duration,
     ) -> Result<Vec<u8>, String> {
         let mut data = Vec::new();
-        while n.is_none_or(|n| data.len() < n) {
+        let mut kept: Vec<Seg> = Vec::new();
+        let mut ended = false;
+        while !ended && n.is_none_or(|n| data.len() < n) {
             let Some(seg) = self.find(wire, limit, |_| true)? else {
                 return Err(format!("only {} bytes came", data.len()));
             };
@@ -403,23 +405,24 @@ impl Peer {
             if seg.data.is_empty() && !seg.has(FIN) {
                 continue;
             }
-            let skip = self.ack.wrapping_sub(seg.seq) as usize;
-            if skip <= seg.data.len() {
-                data.extend(&seg.data[skip..]);
-                self.ack = self.ack.wrapping_add((seg.data.len() - skip) as u32);
-                if seg.has(FIN) {
-                    self.ack = self.ack.wrapping_add(1);
-                    self.ack(wire)?;
-                    return match n {
-                        Some(n) if data.len() < n => {
-                            Err(format!("the end came after {} bytes", data.len()))
-                        }
-                        _ => Ok(data),
-                    };
+            kept.push(seg);
+            // All that is now in order, and nothing that is old.
+            while let Some(next) = kept.iter().position(|seg| !after(seg.seq, self.ack)) {
+                let seg = kept.swap_remove(next);
+                if after(seg.end(), self.ack) {
+                    let skip = self.ack.wrapping_sub(seg.seq) as usize;
+                    data.extend(seg.data.iter().skip(skip));
+                    self.ack = seg.end();
+                    ended |= seg.has(FIN);
                 }
             }
             self.ack(wire)?;
         }
+        check!(
+            n.is_none_or(|n| data.len() >= n),
+            "the end came after {} bytes",
+            data.len()
+        );
         Ok(data)
     }
 
@@ -440,4 +443,9 @@ impl Peer {
         check!(back == data, "the echo of {} bytes differs", data.len());
         Ok(())
     }
+}
+
+/// Whether a sequence number comes after another.
+pub(crate) fn after(seq: u32, other: u32) -> bool {
+    (seq.wrapping_sub(other) as i32) > 0
 }

@@ -3,7 +3,7 @@
 use super::{Case, case};
 use crate::app::{DISCARD, ECHO, GREET, LATE, pattern};
 use crate::packet::{ACK, FIN, Options, PSH, RST, Seg};
-use crate::wire::{Done, Peer, Wire, check, ms};
+use crate::wire::{Done, Peer, Wire, after, check, ms};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -200,7 +200,7 @@ fn t27(wire: &mut Wire) -> Done {
         sent.extend(part);
         if let Some(seg) = peer.find(wire, ms(60), |seg| seg.ack == peer.seq)? {
             let right = seg.ack.wrapping_add(u32::from(seg.window));
-            if (right.wrapping_sub(edge) as i32) > 0 {
+            if after(right, edge) {
                 edge = right;
             }
         }

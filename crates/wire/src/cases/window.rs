@@ -3,7 +3,7 @@
 use super::{Case, case};
 use crate::app::{GREET, LATE, SEND, pattern};
 use crate::packet::{ACK, RST, Seg};
-use crate::wire::{Done, Peer, Wire, check, ms};
+use crate::wire::{Done, Peer, Wire, after, check, ms};
 use std::collections::BTreeSet;
 
 pub(super) const CASES: &[Case] = &[
@@ -89,7 +89,7 @@ pub(super) fn fill(wire: &mut Wire, peer: &mut Peer, mut edge: u32) -> Result<Ve
         while let Some(seg) = peer.find(wire, ms(if n < 1460 { 60 } else { 0 }), |_| true)? {
             check!(!seg.has(RST), "a reset");
             let right = seg.ack.wrapping_add(u32::from(seg.window) << peer.scale);
-            if (right.wrapping_sub(edge) as i32) > 0 {
+            if after(right, edge) {
                 edge = right;
             }
             if seg.ack == peer.seq {
