@@ -56,6 +56,8 @@ pub(crate) const TCP_PORTS: [u16; 12] = [
 ];
 /// Ports that take datagrams.
 pub(crate) const UDP_PORTS: [u16; 4] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER];
+/// Where the application connects to, on our side, when it is asked to.
+pub(crate) const OUTWARD: u16 = 9000;
 /// Nobody listens here.
 pub(crate) const NOBODY: u16 = 4444;
 
@@ -70,6 +72,8 @@ pub(crate) struct Setup {
     pub(crate) user_timeout: Option<Duration>,
     /// How long FIN-WAIT-2 lasts when the application has let go.
     pub(crate) orphan: Option<Duration>,
+    /// Whether it connects to us, on [`OUTWARD`], and echoes.
+    pub(crate) connect: bool,
 }
 
 impl Setup {
@@ -78,6 +82,7 @@ impl Setup {
         keepalive: None,
         user_timeout: None,
         orphan: None,
+        connect: false,
     };
 }
 
@@ -118,6 +123,8 @@ pub(crate) struct Heard {
 pub(crate) struct Log {
     pub(crate) streams: Vec<Stream>,
     pub(crate) datagrams: Vec<Heard>,
+    /// What became of its own connecting.
+    pub(crate) connected: Option<Result<(), io::ErrorKind>>,
     /// What must not happen: the end of the stack, of a listener, of a socket.
     pub(crate) faults: Vec<String>,
 }
@@ -136,8 +143,27 @@ impl Env {
     }
 }
 
-/// One connection of the application.
+/// A connection that the application began, and its echo.
+pub(crate) async fn connect<S>(env: Env, stream: io::Result<(S, SocketAddr)>, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let result = stream.as_ref().map(drop).map_err(io::Error::kind);
+    env.log.borrow_mut().connected = Some(result);
+    if let Ok((stream, local)) = stream {
+        play(env, ECHO, stream, peer, local).await;
+    }
+}
+
+/// A connection that the application accepted.
 pub(crate) async fn serve<S>(env: Env, stream: S, peer: SocketAddr, local: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    play(env, local.port(), stream, peer, local).await;
+}
+
+async fn play<S>(env: Env, role: u16, stream: S, peer: SocketAddr, local: SocketAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -155,7 +181,7 @@ where
         log.streams.len() - 1
     };
     let mut conn = Conn { env, stream, index };
-    let end = conn.play(local.port()).await;
+    let end = conn.play(role).await;
     let mut log = conn.env.log.borrow_mut();
     let entry = &mut log.streams[index];
     if entry.end.is_none() {
@@ -171,8 +197,8 @@ struct Conn<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
-    async fn play(&mut self, port: u16) -> io::Result<()> {
-        match port {
+    async fn play(&mut self, role: u16) -> io::Result<()> {
+        match role {
             ECHO => {
                 loop {
                     let data = self.read().await?;

@@ -1,6 +1,7 @@
 //! brooklet with the application on it, over any device and timer.
 
 use crate::app::{self, Env, Heard, Setup, TCP_PORTS, UDP_PORTS};
+use crate::backend::{CLIENT, SERVER};
 use async_executor::LocalExecutor;
 use brooklet::local::{Builder, Incoming, Parts, UdpSocket};
 use brooklet::{PacketIo, TcpConfig, Timer, filter};
@@ -46,7 +47,10 @@ where
         config.orphan_timeout = orphan;
     }
     let Parts {
-        tcp, udp, driver, ..
+        stack,
+        tcp,
+        udp,
+        driver,
     } = Builder::new()
         .filter(filter::UnicastOnly)
         .tcp_config(config)
@@ -61,6 +65,14 @@ where
         spawn(Box::pin(datagrams(env.clone(), udp)));
     } else {
         drop(udp);
+    }
+    if setup.connect {
+        let env = env.clone();
+        spawn(Box::pin(async move {
+            let (from, to) = ((SERVER, 50_000).into(), (CLIENT, app::OUTWARD).into());
+            let stream = stack.connect(from, to).await;
+            app::connect(env, stream.map(|stream| (stream, from)), to).await;
+        }));
     }
     let (env, tasks) = (env.clone(), spawn.clone());
     spawn(Box::pin(async move {

@@ -2,12 +2,14 @@
 
 mod ack;
 mod close;
+mod connect;
 mod flow;
 mod further;
 mod handshake;
 mod icmp;
 mod ip;
 mod malformed;
+mod path;
 mod reset;
 mod retransmit;
 mod udp;
@@ -77,6 +79,8 @@ pub(crate) fn all() -> Vec<&'static Case> {
         udp::CASES,
         further::CASES,
         flow::CASES,
+        connect::CASES,
+        path::CASES,
     ]
     .into_iter()
     .flatten()

@@ -7,7 +7,7 @@
 //! sees the answers too, but has neither the addresses nor leave to forward, and says nothing.
 
 use crate::app::{self, Env, Heard, Log, Setup, TCP_PORTS, UDP_PORTS};
-use crate::backend::{Backend, SERVER, SERVER6, concerns};
+use crate::backend::{Backend, CLIENT, SERVER, SERVER6, concerns};
 use crate::brook;
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer, block_on};
@@ -93,6 +93,9 @@ impl Real {
                     spawn(Box::pin(datagrams(env.clone(), socket)));
                 }
             }
+        }
+        if setup.connect {
+            spawn(Box::pin(connect(env.clone())));
         }
         Ok(Self {
             executor,
@@ -276,6 +279,16 @@ async fn listen(env: Env, spawn: brook::Spawn, setup: Setup, listener: Async<Tcp
             spawn(Box::pin(app::serve(env.clone(), stream, peer, local)));
         }
     }
+}
+
+async fn connect(env: Env) {
+    let peer = SocketAddr::from((CLIENT, app::OUTWARD));
+    let stream = Async::<std::net::TcpStream>::connect(peer).await;
+    let stream = stream.and_then(|stream| {
+        let local = stream.get_ref().local_addr()?;
+        Ok((async_net::TcpStream::from(stream), local))
+    });
+    app::connect(env, stream, peer).await;
 }
 
 fn configure(stream: &Async<std::net::TcpStream>, setup: Setup) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::backend::Which;
 use crate::cases::{Case, Known};
-use crate::wire::Wire;
+use crate::wire::{Done, Wire};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -130,22 +130,14 @@ fn one(case: &Case, which: Which) -> Report {
             _ => {}
         }
     }
-    let mut wire = match Wire::new(which, case.setup) {
-        Ok(wire) => wire,
+    let mut wire = match which.open(case.setup) {
+        Ok(backend) => Wire::new(which, backend),
         Err(error) => {
             let why = format!("cannot begin: {error}");
             return Report::without_packets(Outcome::Failed(why));
         }
     };
-    let result = catch_unwind(AssertUnwindSafe(|| (case.run)(&mut wire)));
-    let result = result.unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panic: {}", text.unwrap_or("without a word")))
-    });
-    let outcome = match (result, expected) {
+    let outcome = match (play(case, &mut wire), expected) {
         (Ok(()), None) => Outcome::Passed,
         (Ok(()), Some(_)) => Outcome::Unmarked,
         (Err(_), Some(why)) => Outcome::Known(why),
@@ -156,4 +148,16 @@ fn one(case: &Case, which: Which) -> Report {
         trace: std::mem::take(&mut wire.trace),
         at_first: None,
     }
+}
+
+/// Plays a case; a panic is a failure.
+pub(crate) fn play(case: &Case, wire: &mut Wire) -> Done {
+    let result = catch_unwind(AssertUnwindSafe(|| (case.run)(wire)));
+    result.unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panic: {}", text.unwrap_or("without a word")))
+    })
 }

@@ -1,9 +1,10 @@
 //! What the cases are written with: a wire that judges every packet, and a peer that knows the
 //! numbers of one connection.
 
-use crate::app::{Heard, Setup, Stream};
+use crate::app::{Heard, Stream};
 use crate::backend::{Backend, CLIENT, CLIENT6, MTU, SERVER, SERVER6, Which};
 use crate::packet::{ACK, FIN, Options, PSH, Packet, RST, SYN, Seg};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,14 +40,14 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(which: Which, setup: Setup) -> std::io::Result<Self> {
-        Ok(Self {
-            backend: which.open(setup)?,
+    pub(crate) fn new(which: Which, backend: Box<dyn Backend>) -> Self {
+        Self {
+            backend,
             port: 40_000,
             seq: 1_000_000,
             which,
             trace: Vec::new(),
-        })
+        }
     }
 
     /// Time since the case began.
@@ -173,6 +174,11 @@ impl Wire {
         let stream = found.next().ok_or("no connection was offered")?;
         check!(found.next().is_none(), "two connections were offered");
         Ok(stream.clone())
+    }
+
+    /// What became of the application's own connecting.
+    pub(crate) fn connected(&self) -> Option<Result<(), ErrorKind>> {
+        self.backend.log().borrow().connected
     }
 
     /// The datagrams that the application was given.
