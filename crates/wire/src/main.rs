@@ -11,6 +11,8 @@ mod packet;
 mod real;
 mod run;
 mod sim;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use backend::Which;
@@ -188,32 +190,4 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
     .flatten()
     .collect();
     println!("wire: {}", scores.join(", "));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_case_fares_as_expected_in_virtual_time() {
-        let cases = cases::all();
-        let reports = run::run(&cases, &[Which::Sim]);
-        assert_eq!(reports.len(), cases.len());
-        print(&cases, &[Which::Sim], &reports, false);
-        let faults: Vec<_> = reports
-            .iter()
-            .filter(|(_, report)| report.outcome.is_fault())
-            .map(|((id, _), report)| format!("{id}: {:?}", report.outcome))
-            .collect();
-        assert!(faults.is_empty(), "{faults:#?}");
-    }
-
-    #[test]
-    fn no_id_is_used_twice() {
-        let mut ids: Vec<_> = cases::all().iter().map(|case| case.id).collect();
-        ids.sort_unstable();
-        let count = ids.len();
-        ids.dedup();
-        assert_eq!(ids.len(), count);
-    }
 }

@@ -527,7 +527,8 @@ fn f25(wire: &mut Wire) -> Done {
     }
     let later = crate::packet::fragment(25, 800, false);
     wire.tx(&crate::packet::ipv4(CLIENT, SERVER, UDP, &datagram, later))?;
-    wire.silent("an ICMP error that must not be")
+    wire.silent("an ICMP error that must not be")?;
+    wire.alive()
 }
 
 fn f26(wire: &mut Wire) -> Done {
