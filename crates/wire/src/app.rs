@@ -34,13 +34,15 @@ pub(crate) const GREET: u16 = 5007;
 pub(crate) const CLOSE: u16 = 5008;
 /// Sends 10 bytes every 10 ms, 20 times, then reads to the end.
 pub(crate) const DRIP: u16 = 5009;
+/// Lets go after 200 ms, having read nothing.
+pub(crate) const DROP_UNREAD: u16 = 5012;
 /// Answers a datagram with none in it.
 pub(crate) const EMPTY_ANSWER: u16 = 5010;
 /// Answers a datagram with one of 3,000 bytes.
 pub(crate) const BIG_ANSWER: u16 = 5011;
 
 /// Ports where somebody listens.
-pub(crate) const TCP_PORTS: [u16; 12] = [
+pub(crate) const TCP_PORTS: [u16; 13] = [
     ECHO,
     DISCARD,
     SEND,
@@ -53,6 +55,7 @@ pub(crate) const TCP_PORTS: [u16; 12] = [
     GREET,
     CLOSE,
     DRIP,
+    DROP_UNREAD,
 ];
 /// Ports that take datagrams.
 pub(crate) const UDP_PORTS: [u16; 4] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER];
@@ -231,6 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 self.read_all().await
             }
             CLOSE => Ok(()),
+            DROP_UNREAD => {
+                (self.env.sleep)(Duration::from_millis(200)).await;
+                Ok(())
+            }
             DRIP => {
                 for part in pattern(200).chunks(10) {
                     self.write(part).await?;

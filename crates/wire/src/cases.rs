@@ -10,8 +10,10 @@ mod icmp;
 mod ip;
 mod malformed;
 mod path;
+mod receiver;
 mod reset;
 mod retransmit;
+mod sender;
 mod udp;
 mod window;
 
@@ -36,6 +38,11 @@ pub(crate) enum Known {
     Fails(Which, &'static str),
     /// It is not asked there, for this reason.
     NotAsked(Which, &'static str),
+}
+
+/// It fails on brooklet, wherever that runs.
+const fn known_of_brooklet(why: &'static str) -> [Known; 2] {
+    [Known::Fails(Which::Sim, why), Known::Fails(Which::Tun, why)]
 }
 
 /// A case that every backend passes.
@@ -81,6 +88,8 @@ pub(crate) fn all() -> Vec<&'static Case> {
         flow::CASES,
         connect::CASES,
         path::CASES,
+        receiver::CASES,
+        sender::CASES,
     ]
     .into_iter()
     .flatten()
