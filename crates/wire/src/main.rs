@@ -166,28 +166,37 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
             }
         }
     }
-    let score = |name: &str, of: &[Which]| {
-        let asked: Vec<_> = counted
-            .iter()
-            .filter_map(|case| {
-                let outcomes: Vec<_> = of
-                    .iter()
-                    .filter_map(|which| reports.get(&(case.id, *which)))
-                    .map(|report| &report.outcome)
-                    .filter(|outcome| !matches!(outcome, Outcome::NotAsked(_)))
-                    .collect();
-                (!outcomes.is_empty()).then(|| outcomes.iter().all(|one| one.is_right()))
-            })
-            .collect();
-        let right = asked.iter().filter(|right| **right).count();
-        (!asked.is_empty()).then(|| format!("{name} {right}/{}", asked.len()))
+    let scores = |cases: &[&Case]| {
+        let of = |name: &str, backends: &[Which]| {
+            let (right, asked) = score(cases, backends, reports);
+            (asked > 0).then(|| format!("{name} {right}/{asked}"))
+        };
+        let both = [
+            of("linux", &[Which::Linux]),
+            of("brooklet", &[Which::Sim, Which::Tun]),
+        ];
+        both.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
-    let scores: Vec<_> = [
-        score("linux", &[Which::Linux]),
-        score("brooklet", &[Which::Sim, Which::Tun]),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    println!("wire: {}", scores.join(", "));
+    for (title, cases) in [("further", &further), ("wire", &counted)] {
+        if !cases.is_empty() {
+            println!("{title}: {}", scores(cases));
+        }
+    }
+}
+
+/// How many of the cases these backends got right, all of them, and how many they were asked.
+fn score(cases: &[&Case], backends: &[Which], reports: &Reports) -> (usize, usize) {
+    let (mut right, mut asked) = (0, 0);
+    for case in cases {
+        let outcomes: Vec<_> = backends
+            .iter()
+            .filter_map(|which| reports.get(&(case.id, *which)))
+            .map(|report| &report.outcome)
+            .filter(|outcome| !matches!(outcome, Outcome::NotAsked(_)))
+            .collect();
+        asked += usize::from(!outcomes.is_empty());
+        let all = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.is_right());
+        right += usize::from(all);
+    }
+    (right, asked)
 }

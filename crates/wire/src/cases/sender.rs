@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
         "many ACKs for one segment open the window no further (RFC 5681, 3.1)",
         f93,
     ),
-    case("F94", "duplicate ACKs without end: a bounded answer", f94),
+    case("F94", "1,000 duplicate ACKs: no more than the window", f94),
     case(
         "F95",
         "each 9th segment lost, SACK: in time, and little twice",
@@ -104,17 +104,21 @@ fn f93(wire: &mut Wire) -> Done {
 }
 
 fn f94(wire: &mut Wire) -> Done {
-    let mut peer = wire.peer(SEND);
-    peer.options.scale = Some(7);
-    peer.open(wire)?;
+    let mut peer = wire.open(SEND)?;
     let first = flight(wire, &peer)?;
     for _ in 0..1000 {
         peer.ack(wire)?;
     }
     let more = peer.collect(wire, ms(100))?;
-    let more: usize = more.iter().map(|(_, seg)| seg.data.len()).sum();
-    check!(more >= 1460, "the first is not sent again");
-    check!(more <= 40 * 1460, "{more} bytes for 1,000 duplicate ACKs");
+    check!(
+        more.iter().any(|(_, seg)| seg.seq == peer.ack),
+        "the first is not sent again"
+    );
+    let edge = peer.ack.wrapping_add(65_535);
+    check!(
+        !more.iter().any(|(_, seg)| after(seg.end(), edge)),
+        "more than the window"
+    );
     peer.ack = first.last().ok_or("no data")?.end();
     peer.ack(wire)?;
     peer.read(wire, 20_000).map(drop)
@@ -290,6 +294,10 @@ fn f99(wire: &mut Wire) -> Done {
             wire.send(&answer)?;
         }
     }
-    check!(again <= 5, "{again} segments were sent again, of none lost");
+    // With a path as short as this one, some time passes between two that change places.
+    check!(
+        again <= 20,
+        "{again} segments were sent again, of none lost"
+    );
     Ok(())
 }
