@@ -132,12 +132,14 @@ pub(crate) struct Log {
     pub(crate) faults: Vec<String>,
 }
 
+pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Where the application runs: its log and its clock.
 #[derive(Clone)]
 pub(crate) struct Env {
     pub(crate) log: Rc<RefCell<Log>>,
     pub(crate) now: Rc<dyn Fn() -> Duration>,
-    pub(crate) sleep: Rc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>>,
+    pub(crate) sleep: Rc<dyn Fn(Duration) -> Sleep>,
 }
 
 impl Env {

@@ -2,6 +2,7 @@
 
 use crate::app::{self, Env, Heard, Setup, TCP_PORTS, UDP_PORTS};
 use crate::backend::{CLIENT, SERVER};
+#[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
 use brooklet::local::{Builder, Incoming, Parts, UdpSocket};
 use brooklet::{PacketIo, TcpConfig, Timer, filter};

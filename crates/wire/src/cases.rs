@@ -3,6 +3,7 @@
 mod ack;
 mod close;
 mod connect;
+mod ending;
 mod flow;
 mod further;
 mod handshake;
@@ -90,6 +91,7 @@ pub(crate) fn all() -> Vec<&'static Case> {
         path::CASES,
         receiver::CASES,
         sender::CASES,
+        ending::CASES,
     ]
     .into_iter()
     .flatten()

@@ -1,6 +1,28 @@
 //! Cases on the wire: a few packets in, and an answer expected, of brooklet and of the kernel.
 //!
-//! `cargo run -p brooklet-wire -- [--backend sim|tun|linux] [--only T10,T12] [-v]`
+//! ```text
+//! cargo run -p brooklet-wire -- [--backend sim|tun|linux] [--only T10,T12] [-v]
+//! ```
+//!
+//! A case (`cases/`, by subject) is a short function over a `Wire`: it sends packets that it has
+//! written itself, right or wrong, and looks at what comes back. Every packet that comes is checked
+//! for its lengths and checksums as well. The application at the other end (`app.rs`) does what the
+//! port says; it is the same code over streams of brooklet and of the kernel.
+//!
+//! - `sim`: brooklet in this process, in virtual time. `cargo test` runs these.
+//! - `tun`: brooklet on a TUN device in a network namespace, asked by a packet socket on the
+//!   kernel's side of that device. What such a socket sends goes through as it is, wrong checksums,
+//!   fragments and TTLs of 0 included, and the kernel, which has none of the addresses and does not
+//!   forward, says nothing to the answers: no case is lost on the way.
+//! - `linux`: the kernel's sockets behind a TUN device in a network namespace, asked by whoever
+//!   holds the device. It says whether a case is right: one that the kernel fails has to be mended,
+//!   or to say why it is not asked there.
+//!
+//! Each case has a stack, and on a real device a network namespace, of its own. Those that fail on
+//! a real clock are asked once more, alone; the run says so.
+//!
+//! A case that is known to fail is marked with the reason (`Known`). A mark that is not needed any
+//! more fails the run, and so does a failure without one, so that the score can only rise.
 
 mod app;
 mod backend;

@@ -144,7 +144,7 @@ fn an_acknowledgement_of_what_was_not_sent_that_is_believed_is_found() {
             move |bytes| {
                 if let Some(seg) = seg(bytes) {
                     let mut sent = seen.borrow_mut();
-                    let end = sent.entry(seg.to).or_insert(seg.end());
+                    let end = sent.entry(seg.to).or_insert_with(|| seg.end());
                     if after(seg.end(), *end) {
                         *end = seg.end();
                     }

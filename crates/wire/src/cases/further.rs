@@ -5,11 +5,11 @@ use super::{Case, Known, case, known_of_brooklet};
 use crate::app::{
     ANSWER, CLOSE, DISCARD, DRIP, ECHO, GREET, HALF_CLOSE, NOBODY, SEND, Setup, pattern,
 };
-use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6, Which};
-use crate::packet::{ACK, FIN, ICMP, ICMPV6, PSH, RST, SYN, Seg, UDP, icmp, ip, udp};
-use crate::wire::{Done, Peer, SOON, Wire, check, ms};
+use crate::backend::{SERVER, Which};
+use crate::packet::{ACK, FIN, PSH, RST, SYN, Seg};
+use crate::wire::{Done, Peer, Wire, check, ms};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const SHORT_ORPHAN: Setup = Setup {
@@ -98,19 +98,6 @@ pub(super) const CASES: &[Case] = &[
         "a FIN before its data: no end until that has come",
         f22,
     ),
-    case("F23", "unknown protocol: protocol unreachable", f23),
-    case(
-        "F24",
-        "UDP that nobody takes, on IPv6: port unreachable",
-        f24,
-    )
-    .with(super::icmp::NO_UDP),
-    case(
-        "F25",
-        "no ICMP error about an ICMP error, a broadcast, a later fragment",
-        f25,
-    )
-    .with(super::icmp::NO_UDP),
     case(
         "F26",
         "the peer closes while the stack still sends: all of it",
@@ -120,11 +107,6 @@ pub(super) const CASES: &[Case] = &[
         "F27",
         "a stream of small writes arrives as it was written",
         f27,
-    ),
-    case(
-        "F28",
-        "an exact ICMP error does not end an open connection (RFC 5927)",
-        f28,
     ),
 ];
 
@@ -479,63 +461,6 @@ fn f22(wire: &mut Wire) -> Done {
     Ok(())
 }
 
-fn f23(wire: &mut Wire) -> Done {
-    let packet = ip(CLIENT.into(), SERVER.into(), 253, &pattern(16));
-    wire.tx(&packet)?;
-    let message = wire.expect("an ICMP error", |packet| packet.icmp().cloned())?;
-    check!(
-        (message.kind, message.code) == (3, 2),
-        "{}/{}",
-        message.kind,
-        message.code
-    );
-    check!(message.body[4..] == packet, "another packet is quoted");
-    Ok(())
-}
-
-fn f24(wire: &mut Wire) -> Done {
-    let (from, to) = (wire.client6(), SocketAddr::from((SERVER6, NOBODY)));
-    let packet = ip(from.ip(), to.ip(), UDP, &udp(from, to, &pattern(1400)));
-    wire.tx(&packet)?;
-    let message = wire.expect("an ICMPv6 error", |packet| packet.icmp().cloned())?;
-    check!(
-        (message.kind, message.code) == (1, 4),
-        "{}/{}",
-        message.kind,
-        message.code
-    );
-    // As much as fits the smallest MTU (RFC 4443, 2.4).
-    check!(
-        message.body[4..] == packet[..1280 - 48],
-        "{} bytes are quoted",
-        message.body.len() - 4
-    );
-    Ok(())
-}
-
-fn f25(wire: &mut Wire) -> Done {
-    let (from, to): (IpAddr, IpAddr) = (CLIENT.into(), SERVER.into());
-    let client = wire.client();
-    let datagram = udp(client, SocketAddr::new(to, NOBODY), b"anybody?");
-    let about = [vec![0; 4], ip(to, from, UDP, &datagram)].concat();
-    for kind in [3, 11, 12] {
-        wire.tx(&ip(from, to, ICMP, &icmp(from, to, kind, 1, &about)))?;
-    }
-    let (from6, to6): (IpAddr, IpAddr) = (CLIENT6.into(), SERVER6.into());
-    for kind in [1, 3, 100] {
-        let about = [vec![0; 4], ip(to6, from6, UDP, &datagram)].concat();
-        wire.tx(&ip(from6, to6, ICMPV6, &icmp(from6, to6, kind, 0, &about)))?;
-    }
-    for to in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
-        let datagram = udp(client, SocketAddr::from((to, NOBODY)), b"anybody?");
-        wire.tx(&ip(from, to.into(), UDP, &datagram))?;
-    }
-    let later = crate::packet::fragment(25, 800, false);
-    wire.tx(&crate::packet::ipv4(CLIENT, SERVER, UDP, &datagram, later))?;
-    wire.silent("an ICMP error that must not be")?;
-    wire.alive()
-}
-
 fn f26(wire: &mut Wire) -> Done {
     let mut peer = wire.open(SEND)?;
     let mut data = peer.read(wire, 20_000)?;
@@ -549,18 +474,5 @@ fn f27(wire: &mut Wire) -> Done {
     let mut peer = wire.open(DRIP)?;
     let data = peer.read(wire, 200)?;
     check!(data == pattern(200), "other data");
-    Ok(())
-}
-
-fn f28(wire: &mut Wire) -> Done {
-    let mut peer = wire.open(GREET)?;
-    let first = super::icmp::data(wire, &peer)?;
-    for code in [1, 2, 3] {
-        super::icmp::error(wire, 3, code, 0, &first.bytes)?;
-    }
-    wire.collect(SOON)?;
-    let data = peer.read(wire, 1000)?;
-    check!(data == pattern(1000), "other data");
-    check!(wire.stream(&peer)?.end.is_none(), "it ended");
     Ok(())
 }

@@ -1,14 +1,22 @@
 //! Further cases: what is agreed on in the handshake, and what is taken in.
 
-use super::{Case, case};
-use crate::app::{DISCARD, DROP_UNREAD, ECHO, pattern};
+use super::window::fill;
+use super::{Case, Known, case, known_of_brooklet};
+use crate::app::{DISCARD, DROP_UNREAD, ECHO, LATE, pattern};
 use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::packet::{
     ACK, FIN, Options, PSH, RST, SYN, Seg, TCP, fill_checksum, fragment, ip, ipv4, ipv6,
     ipv6_fragment,
 };
-use crate::wire::{Done, Wire, check, ms};
+use crate::wire::{Done, Wire, after, check, ms};
 use std::io::ErrorKind;
+
+const F75: &[Known] = &known_of_brooklet(
+    "a SYN right behind the RST, before the application has let go of the old connection, is \
+     dropped; the client's second SYN is answered",
+);
+const F78: &[Known] =
+    &known_of_brooklet("data numbered behind a FIN is delivered, and the end comes after it");
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -23,14 +31,15 @@ pub(super) const CASES: &[Case] = &[
         "let go with data unread: RST (RFC 1122, 4.2.2.13)",
         f74,
     ),
-    case("F75", "a tuple is free at once after a RST", f75),
+    case("F75", "a tuple is free at once after a RST", f75).known(F75),
     case("F76", "TCP in IPv4 fragments", f76),
     case("F77", "a SYN in an atomic fragment (RFC 6946)", f77),
     case(
         "F78",
         "FIN with data, twice; data behind it is nobody's",
         f78,
-    ),
+    )
+    .known(F78),
     case(
         "F79",
         "200 kB shuffled, overlapping, and half of it twice",
@@ -53,6 +62,9 @@ pub(super) const CASES: &[Case] = &[
         "old data again with new behind it: the new is taken",
         f84,
     ),
+    case("F85", "own window, scaled: closes, and opens again", f85),
+    case("F86", "a whole window behind one hole", f86),
+    case("F87", "1 MiB echoed, in and out at once", f87),
 ];
 
 fn f71(wire: &mut Wire) -> Done {
@@ -324,5 +336,89 @@ fn f84(wire: &mut Wire) -> Done {
     peer.expect_ack(wire)?;
     let read = wire.stream(&peer)?.data;
     check!(read == data, "{} bytes were read, or others", read.len());
+    Ok(())
+}
+
+fn f85(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(LATE);
+    peer.options.scale = Some(7);
+    let syn_ack = peer.open(wire)?;
+    let edge = peer.seq.wrapping_add(u32::from(syn_ack.window));
+    let mut sent = fill(wire, &mut peer, edge)?;
+    let opened = peer.find(wire, ms(4000), |seg| seg.window > 0 && seg.ack == peer.seq)?;
+    check!(opened.is_some(), "the window never opens");
+    peer.write(wire, b"the rest")?;
+    sent.extend(b"the rest");
+    peer.expect_ack(wire)?;
+    let read = wire.stream(&peer)?.data;
+    check!(
+        read == sent,
+        "{} bytes were read, {} sent",
+        read.len(),
+        sent.len()
+    );
+    Ok(())
+}
+
+fn f86(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(DISCARD);
+    peer.options.sack_ok = true;
+    let syn_ack = peer.open(wire)?;
+    let data = pattern(usize::from(syn_ack.window) / 2);
+    for (n, part) in data.chunks(1460).enumerate().skip(1) {
+        wire.send(&peer.at(n as i64 * 1460, ACK, part))?;
+    }
+    let last = peer.seq.wrapping_add(data.len() as u32);
+    peer.expect(wire, "a block to the end", |seg| {
+        seg.options.sack == [(peer.seq.wrapping_add(1460), last)]
+    })?;
+    wire.send(&peer.seg(ACK, &data[..1460]))?;
+    peer.seq = last;
+    peer.expect_ack(wire)?;
+    let read = wire.stream(&peer)?.data;
+    check!(read == data, "{} bytes were read, or others", read.len());
+    Ok(())
+}
+
+fn f87(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(ECHO);
+    peer.options.sack_ok = true;
+    let syn_ack = peer.open(wire)?;
+    let (data, first) = (pattern(1 << 20), peer.seq);
+    let mut edge = first.wrapping_add(u32::from(syn_ack.window));
+    let (mut acked, mut back) = (first, Vec::<u8>::new());
+    while back.len() < data.len() {
+        // A window of our own, so that both directions are under way.
+        let sent = peer.seq.wrapping_sub(first) as usize;
+        let room = (edge.wrapping_sub(peer.seq) as usize).min(data.len() - sent);
+        if room > 0 && peer.seq.wrapping_sub(acked) < 30_000 {
+            peer.write(wire, &data[sent..sent + room.min(1460)])?;
+        }
+        let wait = if room > 0 { ms(1) } else { ms(3000) };
+        while let Some(seg) = peer.find(wire, wait, |_| true)? {
+            check!(!seg.has(RST), "a reset after {} bytes", back.len());
+            let right = seg.ack.wrapping_add(u32::from(seg.window));
+            if after(right, edge) {
+                edge = right;
+            }
+            if after(seg.ack, acked) {
+                acked = seg.ack;
+            }
+            if seg.seq == peer.ack && !seg.data.is_empty() {
+                peer.ack = seg.end();
+                back.extend(&seg.data);
+                peer.ack(wire)?;
+            }
+            if back.len() >= data.len() || edge != peer.seq {
+                break;
+            }
+        }
+        check!(
+            wire.now() < ms(60_000),
+            "{} bytes came back in a minute",
+            back.len()
+        );
+    }
+    check!(back == data, "another echo");
     Ok(())
 }

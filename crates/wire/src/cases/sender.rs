@@ -8,6 +8,26 @@ use std::collections::HashSet;
 
 pub(super) const CASES: &[Case] = &[
     case(
+        "F101",
+        "SACK blocks of a client that has not agreed on them: nothing",
+        f101,
+    ),
+    case(
+        "F102",
+        "an echoed timestamp that was never sent: the RTO stays sane",
+        f102,
+    ),
+    case(
+        "F103",
+        "D-SACK in all places: nothing is sent again for it",
+        f103,
+    ),
+    case(
+        "F104",
+        "fragmentation needed, with SACK and timestamps",
+        f104,
+    ),
+    case(
         "F91",
         "timestamps on every segment, which they make shorter (RFC 7323, 3.2)",
         f91,
@@ -299,5 +319,117 @@ fn f99(wire: &mut Wire) -> Done {
         again <= 20,
         "{again} segments were sent again, of none lost"
     );
+    Ok(())
+}
+
+fn f101(wire: &mut Wire) -> Done {
+    let mut peer = wire.open(SEND)?;
+    let segs = flight(wire, &peer)?;
+    let last = segs.last().ok_or("no data")?;
+    let mut lie = peer.seg(ACK, b"");
+    lie.options.sack = vec![(last.seq, last.end())];
+    wire.send(&lie)?;
+    wire.collect(ms(30))?;
+    let data = peer.read_to_end(wire)?;
+    check!(data == pattern(1 << 20), "other data");
+    Ok(())
+}
+
+fn f102(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(SEND);
+    peer.options.stamps = Some((1, 0));
+    let syn_ack = peer.half_open(wire)?;
+    let value = syn_ack.options.stamps.ok_or("no timestamps")?.0;
+    let stamped = |seg: Seg, clock: u32, echo: u32| {
+        let options = Options {
+            stamps: Some((clock, echo)),
+            ..Options::default()
+        };
+        Seg { options, ..seg }
+    };
+    wire.send(&stamped(peer.seg(ACK, b""), 2, value))?;
+    for (n, echo) in [0, value.wrapping_sub(1 << 30), value.wrapping_add(1 << 30)]
+        .into_iter()
+        .enumerate()
+    {
+        let seg = peer.expect(wire, "data", |seg| seg.seq == peer.ack)?;
+        peer.ack = seg.end();
+        wire.send(&stamped(peer.seg(ACK, b""), 3 + n as u32, echo))?;
+    }
+    // What comes now is lost: the timeout is that of a path as short as this one.
+    wire.collect(ms(20))?;
+    let again = peer.find(wire, ms(3500), |seg| seg.seq == peer.ack)?;
+    check!(again.is_some(), "not sent again within 3.5 s");
+    Ok(())
+}
+
+fn f103(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(SEND);
+    peer.options.sack_ok = true;
+    peer.open(wire)?;
+    let first = peer.ack;
+    let mut again = 0;
+    for _ in 0..5 {
+        for seg in flight(wire, &peer)? {
+            again += usize::from(!after(seg.end(), peer.ack));
+            if seg.seq != peer.ack {
+                continue;
+            }
+            peer.ack = seg.end();
+            let mut answer = peer.seg(ACK, b"");
+            answer.options.sack = vec![(first, first.wrapping_add(100)), (seg.seq, seg.end())];
+            wire.send(&answer)?;
+        }
+    }
+    check!(again == 0, "{again} segments were sent again, of none lost");
+    let more = peer.read(wire, 10_000)?;
+    check!(more.len() >= 10_000, "it stopped");
+    Ok(())
+}
+
+fn f104(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(SEND);
+    peer.options.sack_ok = true;
+    peer.options.stamps = Some((1, 0));
+    let syn_ack = peer.half_open(wire)?;
+    let mut echo = syn_ack.options.stamps.ok_or("no timestamps")?.0;
+    let mut clock = 2;
+    let mut answer = |peer: &Peer, echo: u32| {
+        clock += 1;
+        let options = Options {
+            stamps: Some((clock, echo)),
+            ..Options::default()
+        };
+        Seg {
+            options,
+            ..peer.seg(ACK, b"")
+        }
+    };
+    wire.send(&answer(&peer, echo))?;
+    let first = super::icmp::data(wire, &peer)?;
+    check!(
+        first.bytes.len() == 1500,
+        "the first packet has {} bytes",
+        first.bytes.len()
+    );
+    wire.collect(ms(20))?;
+    super::icmp::error(wire, 3, 4, 900, &first.bytes)?;
+    let mut read: Vec<u8> = Vec::new();
+    while read.len() < 100_000 {
+        let packet = wire.find(ms(3000), |packet| peer.of(packet).map(|_| packet.clone()))?;
+        let packet = packet.ok_or_else(|| format!("only {} bytes came", read.len()))?;
+        check!(
+            packet.bytes.len() <= 900,
+            "a packet of {} bytes",
+            packet.bytes.len()
+        );
+        if let Some(seg) = packet.tcp().filter(|seg| seg.seq == peer.ack) {
+            peer.ack = seg.end();
+            echo = seg.options.stamps.ok_or("a segment without timestamps")?.0;
+            read.extend(&seg.data);
+        }
+        wire.send(&answer(&peer, echo))?;
+    }
+    check!(read == pattern(1 << 20)[..read.len()], "other data");
     Ok(())
 }
