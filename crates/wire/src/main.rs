@@ -200,7 +200,7 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
         both.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
     for (title, cases) in [("further", &further), ("wire", &counted)] {
-        if !cases.is_empty() {
+        if !cases.is_empty() && !backends.is_empty() {
             println!("{title}: {}", scores(cases));
         }
     }
