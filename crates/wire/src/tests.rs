@@ -1,8 +1,8 @@
 //! All cases in virtual time; and whether they can fail: a wire that spoils packets makes of
 //! brooklet a stack with a fault, which those cases have to find that ask for it.
 
-use crate::app::Log;
-use crate::backend::{Backend, Which};
+use crate::app::{ECHO, Log};
+use crate::backend::{Backend, CLIENT, SERVER, Which};
 use crate::cases;
 use crate::packet::{
     ACK, FIN, ICMP, ICMPV6, Packet, RST, SYN, Seg, TCP, UDP, What, fill_checksum,
@@ -268,10 +268,96 @@ fn a_wrong_checksum_of_the_stacks_is_found() {
     });
 }
 
+#[test]
+fn wrong_lengths_that_are_not_seen_are_found() {
+    fail(&["T39", "I03", "U07"], || {
+        Spoiler::new(
+            |bytes| {
+                mend_lengths(bytes);
+                mend(bytes);
+                true
+            },
+            |_| true,
+        )
+    });
+}
+
+#[test]
+fn parts_that_are_taken_for_the_whole_are_found() {
+    fail(&["I05", "I06", "I07", "I08", "I09", "I10", "F76"], || {
+        Spoiler::new(
+            |bytes| {
+                if bytes[0] >> 4 == 4 && bytes[6..8] != [0, 0] {
+                    bytes[6..8].fill(0);
+                    mend_lengths(bytes);
+                    mend(bytes);
+                }
+                true
+            },
+            |_| true,
+        )
+    });
+}
+
+#[test]
+fn addresses_and_flags_that_are_not_looked_at_are_found() {
+    fail(&["T42", "T43", "F04", "F05"], || {
+        Spoiler::new(
+            |bytes| {
+                let (client, server) = (CLIENT.octets(), SERVER.octets());
+                if bytes[0] >> 4 == 4 && bytes.len() >= 40 && bytes[9] == TCP {
+                    bytes[12..16].copy_from_slice(&client);
+                    bytes[16..20].copy_from_slice(&server);
+                    if bytes[22..24] == [0, 0] {
+                        bytes[22..24].copy_from_slice(&ECHO.to_be_bytes());
+                    }
+                    if bytes[33] & SYN != 0 {
+                        bytes[33] = SYN;
+                    }
+                    mend(bytes);
+                }
+                true
+            },
+            // Whoever asked by another address or port hears the answer all the same.
+            |bytes| seg(bytes).is_some(),
+        )
+    });
+}
+
+#[test]
+fn a_checksum_that_is_not_asked_for_is_found() {
+    fail(&["U06"], || {
+        Spoiler::new(
+            |bytes| {
+                if bytes[0] >> 4 == 6 {
+                    mend(bytes);
+                }
+                true
+            },
+            |_| true,
+        )
+    });
+}
+
 /// The segment in a packet.
 fn seg(bytes: &[u8]) -> Option<Seg> {
     let packet = Packet::parse(Duration::ZERO, bytes).ok()?;
     packet.tcp().cloned()
+}
+
+/// Makes the lengths of an IPv4 packet right, and those of what is in it.
+fn mend_lengths(bytes: &mut [u8]) {
+    if bytes.len() < 28 || bytes[0] >> 4 != 4 {
+        return;
+    }
+    let len = bytes.len() as u16;
+    bytes[0] = 0x45;
+    bytes[2..4].copy_from_slice(&len.to_be_bytes());
+    match bytes[9] {
+        UDP => bytes[24..26].copy_from_slice(&(len - 20).to_be_bytes()),
+        TCP if bytes.len() >= 40 => bytes[32] = 5 << 4,
+        _ => {}
+    }
 }
 
 /// Makes the checksums of a packet right.
