@@ -28,6 +28,8 @@ mod app;
 mod backend;
 mod brook;
 mod cases;
+#[cfg(test)]
+mod chaos;
 mod packet;
 #[cfg(target_os = "linux")]
 mod real;
