@@ -1,14 +1,11 @@
 //! Further cases: recovery from loss, windows, and what is said how often.
 
 use super::window::fill;
-use super::{Case, Known, case, known_of_brooklet};
+use super::{Case, case};
 use crate::app::{DISCARD, DRIP, ECHO, LATE, SEND, pattern};
 use crate::packet::{ACK, FIN, Options, PSH, RST, Seg, URG};
 use crate::wire::{Done, Peer, SOON, Wire, after, check, ms};
 use std::time::Duration;
-
-const F35: &[Known] =
-    &known_of_brooklet("what is there to be sent fills any window, as smoltcp does it");
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -27,8 +24,7 @@ pub(super) const CASES: &[Case] = &[
         "F35",
         "silly window: no crumbs for a window of 100 bytes",
         f35,
-    )
-    .known(F35),
+    ),
     case(
         "F36",
         "silly window: the own window does not open by crumbs",

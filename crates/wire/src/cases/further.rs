@@ -1,7 +1,7 @@
 //! Further cases: opening and closing again, addresses, timeouts.
 
 use super::Known::NotAsked;
-use super::{Case, Known, case, known_of_brooklet};
+use super::{Case, case};
 use crate::app::{
     ANSWER, CLOSE, DISCARD, DRIP, ECHO, GREET, HALF_CLOSE, NOBODY, SEND, Setup, pattern,
 };
@@ -24,11 +24,6 @@ const KEEPALIVE: Setup = Setup {
     keepalive: Some(Duration::from_secs(1)),
     ..Setup::DEFAULT
 };
-
-const F10: &[Known] = &known_of_brooklet(
-    "an ISN is a random number of its own: nobody can guess it, but a late segment of the last \
-     connection may fit the next",
-);
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -62,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
     .with(KEEPALIVE),
     case("F08", "SYN and RST at once: no stream", f08),
     case("F09", "nobody listens: RST with an ACK of the SYN", f09),
-    case("F10", "ISNs of one tuple grow with time (RFC 6528)", f10).known(F10),
+    case("F10", "ISNs of one tuple grow with time (RFC 6528)", f10),
     case("F11", "no MSS option on IPv6: 1,220 at most", f11),
     case(
         "F12",

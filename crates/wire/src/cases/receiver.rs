@@ -1,7 +1,7 @@
 //! Further cases: what is agreed on in the handshake, and what is taken in.
 
 use super::window::fill;
-use super::{Case, Known, case, known_of_brooklet};
+use super::{Case, case};
 use crate::app::{DISCARD, DROP_UNREAD, ECHO, LATE, pattern};
 use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::packet::{
@@ -10,13 +10,6 @@ use crate::packet::{
 };
 use crate::wire::{Done, Wire, after, check, ms};
 use std::io::ErrorKind;
-
-const F75: &[Known] = &known_of_brooklet(
-    "a SYN right behind the RST, before the application has let go of the old connection, is \
-     dropped; the client's second SYN is answered",
-);
-const F78: &[Known] =
-    &known_of_brooklet("data numbered behind a FIN is delivered, and the end comes after it");
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -31,15 +24,14 @@ pub(super) const CASES: &[Case] = &[
         "let go with data unread: RST (RFC 1122, 4.2.2.13)",
         f74,
     ),
-    case("F75", "a tuple is free at once after a RST", f75).known(F75),
+    case("F75", "a tuple is free at once after a RST", f75),
     case("F76", "TCP in IPv4 fragments", f76),
     case("F77", "a SYN in an atomic fragment (RFC 6946)", f77),
     case(
         "F78",
         "FIN with data, twice; data behind it is nobody's",
         f78,
-    )
-    .known(F78),
+    ),
     case(
         "F79",
         "200 kB shuffled, overlapping, and half of it twice",
