@@ -71,7 +71,7 @@ where
         let env = env.clone();
         spawn(Box::pin(async move {
             let (from, to) = ((SERVER, 50_000).into(), (CLIENT, app::OUTWARD).into());
-            let stream = stack.connect(from, to).await;
+            let stream = stack.connect_from(from, to).await;
             app::connect(env, stream.map(|stream| (stream, from)), to).await;
         }));
     }

@@ -51,7 +51,10 @@ fn f111(wire: &mut Wire) -> Done {
     peer.window = 0;
     peer.ack(wire)?;
     let end = wire.now() + ms(2000);
+    let mut probes = 0;
     while wire.now() < end {
+        probes += 1;
+        check!(probes < 20, "a shut window is probed {probes} times in 2 s");
         if let Some(probe) = peer.find(wire, end - wire.now(), |_| true)? {
             check!(!probe.has(RST) && probe.data.len() <= 1, "{probe:?}");
             peer.ack(wire)?;
