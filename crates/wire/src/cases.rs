@@ -36,12 +36,14 @@ pub(crate) struct Case {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Known {
     /// It fails there, for this reason. If it passes, the mark has to go.
+    #[allow(dead_code, reason = "at times there is none")]
     Fails(Which, &'static str),
     /// It is not asked there, for this reason.
     NotAsked(Which, &'static str),
 }
 
 /// It fails on brooklet, wherever that runs.
+#[allow(dead_code, reason = "at times there is none")]
 const fn known_of_brooklet(why: &'static str) -> [Known; 2] {
     [Known::Fails(Which::Sim, why), Known::Fails(Which::Tun, why)]
 }
