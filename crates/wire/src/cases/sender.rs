@@ -1,6 +1,7 @@
 //! Further cases: what a sender does with losses, and with clients that lie.
 
-use super::{Case, case};
+use super::Known::NotAsked;
+use super::{Case, Which, case};
 use crate::app::{SEND, pattern};
 use crate::packet::{ACK, Options, RST, Seg};
 use crate::wire::{Done, Peer, Wire, after, check, ms};
@@ -55,7 +56,11 @@ pub(super) const CASES: &[Case] = &[
         "F99",
         "reordered, not lost: nothing, or little, is sent again",
         f99,
-    ),
+    )
+    .known(&[NotAsked(
+        Which::Linux,
+        "how much it sends again depends on how late its acknowledgements come, by its own clock",
+    )]),
 ];
 
 /// The data segments of the next 20 ms, each once.
