@@ -235,12 +235,17 @@ impl<F: Flavor> TcpStream<F> {
 
     /// Finishes, and waits until the peer has acknowledged it.
     fn poll_finish(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        self.enter(|flow, work| {
-            if flow.end.is_none() && !flow.write_shut {
+        let too_late = self.enter(|flow, work| {
+            if !flow.write_shut && flow.end.is_none() {
                 flow.shut_write();
                 flow.settle(work);
             }
+            // Everything may have been acknowledged, but not an end that was never sent.
+            flow.end.filter(|_| !flow.write_shut)
         });
+        if let Some(end) = too_late {
+            return Poll::Ready(Err(end.into()));
+        }
         self.poll_acknowledged(cx)
     }
 

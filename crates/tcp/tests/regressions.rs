@@ -379,6 +379,18 @@ fn for_ever_is_a_duration() {
     host.pass(SECOND);
 }
 
+#[test]
+fn a_connection_that_ended_before_it_was_closed_does_not_close_well() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.tx(peer.seg(RST | ACK, &[]));
+    let error = now((&stream).close()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    // All that was written, which is nothing, has been acknowledged.
+    now(stream.acknowledged()).unwrap();
+}
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 
