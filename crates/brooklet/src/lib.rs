@@ -38,6 +38,9 @@
 //! the connections to every address, a `UdpSocket` that takes the datagrams to every address, a
 //! `Stack` that begins connections and counts, and a `Driver`, a future that moves the packets.
 //!
+//! What a program can rely on when a connection ends, through `close`, a drop, a reset or a
+//! timeout, is [the close contract](generic::TcpStream#the-close-contract).
+//!
 //! # Two flavors
 //!
 //! With the feature `sync` (default) the names at the root are handles that can be sent between

@@ -18,22 +18,7 @@ use std::task::{Context as TaskContext, Poll};
 /// It reads and writes like any socket, through [`AsyncRead`] and [`AsyncWrite`], also by
 /// reference. Clones are the same connection; one task may read and another write.
 ///
-/// # How it ends
-///
-/// - The peer finishes: reads give `Ok(0)` once all data has been read.
-/// - The peer resets it: [`ConnectionReset`](io::ErrorKind::ConnectionReset).
-/// - The peer stops answering: [`TimedOut`](io::ErrorKind::TimedOut).
-/// - [`abort`](Self::abort) was called: [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
-/// - The stack's driver has ended: [`NetworkDown`](io::ErrorKind::NetworkDown).
-///
-/// Data that arrived before is read first. A write after `close` or `shutdown` is a
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
-///
-/// # Dropping
-///
-/// When the last clone is dropped, what was written is still delivered, and then the connection
-/// is closed. If all of it has been delivered and data was left unread, or comes later, the peer
-/// gets a reset (RFC 1122, 4.2.2.13).
+#[doc = include_str!("close.md")]
 pub struct TcpStream<F: Flavor> {
     context: Context<F>,
     flow: Shared<F, Flow>,

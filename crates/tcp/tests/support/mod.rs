@@ -11,11 +11,14 @@
 )]
 
 use brooklet_cell::Sync;
+use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{FlowKey, Headers, Packet, TcpFlags};
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::wire::{
+    IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr,
+};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -86,6 +89,28 @@ pub struct Seg {
     pub data: Vec<u8>,
     pub mss: Option<u16>,
     pub scale: Option<u8>,
+    /// What it reports as received beyond a gap (RFC 2018).
+    pub sack: Vec<(u32, u32)>,
+    /// TSval and TSecr (RFC 7323).
+    pub stamp: Option<(u32, u32)>,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// The whole packet.
+    pub bytes: Vec<u8>,
+}
+
+impl Seg {
+    /// The number after its data and its FIN.
+    pub fn end(&self) -> u32 {
+        let len = self.data.len() as u32 + u32::from(self.flags.fin());
+        self.seq.wrapping_add(len)
+    }
+
+    /// Whether it is an acknowledgement and nothing else.
+    pub fn is_bare_ack(&self) -> bool {
+        let flags = self.flags;
+        flags.ack() && !flags.syn() && !flags.fin() && !flags.rst() && self.data.is_empty()
+    }
 }
 
 impl Host {
@@ -163,6 +188,10 @@ impl Host {
             data: packet.payload().to_vec(),
             mss: repr.max_seg_size,
             scale: repr.window_scale,
+            sack: repr.sack_ranges.into_iter().flatten().collect(),
+            stamp: repr.timestamp.map(|stamp| (stamp.tsval, stamp.tsecr)),
+            ttl: packet.hop_limit(),
+            bytes: bytes.to_vec(),
         };
         self.engine.recycle(bytes);
         self.engine.settle(now); // room for those who wait
@@ -171,6 +200,24 @@ impl Host {
 
     pub fn all(&mut self) -> Vec<Seg> {
         std::iter::from_fn(|| self.rx()).collect()
+    }
+
+    /// The one packet that the stack has to say now.
+    pub fn one(&mut self) -> Seg {
+        let mut said = self.all();
+        assert_eq!(said.len(), 1, "the stack said {said:?}");
+        said.remove(0)
+    }
+
+    /// A router says why `seg` did not arrive.
+    pub fn icmp(&mut self, seg: &Seg, why: Unreachable) {
+        let mut answer = Vec::new();
+        let packet = Packet::parse(&seg.bytes).unwrap();
+        assert!(icmp::unreachable(&mut answer, &packet, why));
+        let error = icmp::parse_error(&Packet::parse(&answer).unwrap()).unwrap();
+        let now = self.now();
+        self.engine.handle_icmp_error(now, &error);
+        self.engine.settle(now);
     }
 
     pub fn silent(&mut self) {
@@ -190,6 +237,9 @@ pub struct Peer {
     /// Offers selective acknowledgements.
     pub sack: bool,
     pub scale: Option<u8>,
+    pub mss: Option<u16>,
+    /// TSval and TSecr, if it sends timestamps.
+    pub stamp: Option<(u32, u32)>,
 }
 
 impl Peer {
@@ -202,6 +252,8 @@ impl Peer {
             window: 65_535,
             sack: true,
             scale: Some(7),
+            mss: Some(1460),
+            stamp: None,
         }
     }
 
@@ -220,10 +272,10 @@ impl Peer {
             ack_number: (flags & 16 != 0).then_some(TcpSeqNumber(self.ack as i32)),
             window_len: self.window,
             window_scale: self.scale.filter(|_| syn),
-            max_seg_size: syn.then_some(1460),
+            max_seg_size: self.mss.filter(|_| syn),
             sack_permitted: syn && self.sack,
             sack_ranges: [None; 3],
-            timestamp: None,
+            timestamp: self.stamp.map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
             payload: data,
         };
         let (from, to): (IpAddress, IpAddress) = (self.from.ip().into(), self.to.ip().into());

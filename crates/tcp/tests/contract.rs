@@ -1,0 +1,462 @@
+//! The close contract, `src/close.md`: a test for each promise, by its name.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use brooklet_tcp::{Config, StackClosed, TcpOptions, TcpState};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use std::io::{ErrorKind, Result};
+use std::net::Shutdown;
+use std::time::Duration;
+use support::*;
+
+fn write(mut stream: &Stream, data: &[u8]) -> Result<usize> {
+    now(stream.write(data))
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn opened() -> (Host, Peer, Stream) {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    (host, peer, stream)
+}
+
+fn with(options: TcpOptions) -> (Host, Peer, Stream) {
+    let mut host = Host::new(Config {
+        options,
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    (host, peer, stream)
+}
+
+fn connections(host: &Host) -> u64 {
+    host.engine.stats().connections
+}
+
+// What a read and a write find out.
+
+#[test]
+fn finished() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"last");
+    host.tx(peer.seg(FIN | ACK, &[]));
+    peer.seq += 1;
+    assert_eq!(read(&stream).unwrap(), b"last");
+    for _ in 0..3 {
+        assert_eq!(read(&stream).unwrap(), b"");
+    }
+    assert_eq!(write(&stream, b"still").unwrap(), 5);
+    host.all();
+    // Also after this end has finished as well and nothing is left of the connection.
+    peer.ack += 5;
+    host.tx(peer.seg(ACK, &[]));
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    assert_eq!((connections(&host), read(&stream).unwrap()), (0, vec![]));
+}
+
+#[test]
+fn reset() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"last");
+    host.tx(peer.seg(RST | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"last");
+    for _ in 0..3 {
+        assert_eq!(kind(read(&stream)), ErrorKind::ConnectionReset);
+        assert_eq!(kind(write(&stream, b"x")), ErrorKind::ConnectionReset);
+    }
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn timed_out() {
+    let (mut host, mut peer, stream) = with(TcpOptions {
+        user_timeout: Some(30 * SECOND),
+        ..TcpOptions::default()
+    });
+    peer.send(&mut host, b"last");
+    write(&stream, b"anybody?").unwrap();
+    host.all();
+    host.pass(29 * SECOND);
+    assert_eq!(stream.info().state, TcpState::Established);
+    host.all();
+    host.pass(2 * SECOND);
+    assert!(host.all().pop().unwrap().flags.rst());
+    assert_eq!(read(&stream).unwrap(), b"last");
+    for _ in 0..3 {
+        assert_eq!(kind(read(&stream)), ErrorKind::TimedOut);
+        assert_eq!(kind(write(&stream, b"x")), ErrorKind::TimedOut);
+    }
+}
+
+#[test]
+fn aborted() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"never read");
+    write(&stream, b"never sent again").unwrap();
+    host.all();
+    stream.abort();
+    assert!(host.one().flags.rst());
+    for _ in 0..3 {
+        assert_eq!(kind(read(&stream)), ErrorKind::ConnectionAborted);
+        assert_eq!(kind(write(&stream, b"x")), ErrorKind::ConnectionAborted);
+    }
+    host.pass(60 * SECOND);
+    host.silent();
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn stack_gone() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"last");
+    drop(host);
+    assert_eq!(read(&stream).unwrap(), b"last");
+    for _ in 0..3 {
+        let error = read(&stream).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NetworkDown);
+        assert!(error.get_ref().unwrap().is::<StackClosed>());
+        assert_eq!(kind(write(&stream, b"x")), ErrorKind::NetworkDown);
+    }
+}
+
+// Finishing.
+
+#[test]
+fn close_delivers_first() {
+    let (mut host, mut peer, stream) = opened();
+    let data = vec![7; 100_000];
+    assert_eq!(write(&stream, &data).unwrap(), data.len());
+    assert!(pends((&stream).close()), "nothing has been acknowledged");
+    assert_eq!(peer.drain(&mut host), (data, true));
+    now((&stream).close()).unwrap();
+}
+
+#[test]
+fn close_waits_for_the_acknowledgement_of_the_fin_and_no_longer() {
+    let (mut host, mut peer, stream) = opened();
+    write(&stream, b"data").unwrap();
+    assert!(pends((&stream).close()));
+    assert!(host.all().pop().unwrap().flags.fin());
+    peer.ack += 4;
+    host.tx(peer.seg(ACK, &[]));
+    assert!(
+        pends((&stream).close()),
+        "the FIN has not been acknowledged"
+    );
+    peer.ack += 1;
+    host.tx(peer.seg(ACK, &[]));
+    // The peer has not finished.
+    assert_eq!(stream.info().state, TcpState::FinWait2);
+    now((&stream).close()).unwrap();
+}
+
+#[test]
+fn close_fails_as_the_connection_did() {
+    let (mut host, peer, stream) = opened();
+    write(&stream, b"data").unwrap();
+    assert!(pends((&stream).close()));
+    host.tx(peer.seg(RST | ACK, &[]));
+    assert_eq!(kind(now((&stream).close())), ErrorKind::ConnectionReset);
+    assert_eq!(kind(now(stream.acknowledged())), ErrorKind::ConnectionReset);
+
+    let (_host, _, stream) = opened();
+    stream.abort();
+    assert_eq!(kind(now((&stream).close())), ErrorKind::ConnectionAborted);
+
+    let (host, _, stream) = opened();
+    drop(host);
+    assert_eq!(kind(now((&stream).close())), ErrorKind::NetworkDown);
+}
+
+#[test]
+fn what_was_acknowledged_stays_so() {
+    let (mut host, mut peer, stream) = opened();
+    write(&stream, b"data").unwrap();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (b"data".to_vec(), true));
+    host.tx(peer.seg(RST | ACK, &[]));
+    assert_eq!(kind(read(&stream)), ErrorKind::ConnectionReset);
+    now((&stream).close()).unwrap();
+    now(stream.acknowledged()).unwrap();
+}
+
+#[test]
+fn the_other_direction_goes_on() {
+    let (mut host, mut peer, stream) = opened();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    peer.send(&mut host, b"after");
+    assert_eq!(read(&stream).unwrap(), b"after");
+    assert!(pends((&stream).read(&mut [0; 8])));
+    host.tx(peer.seg(FIN | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"");
+    // What is left is a tuple that is remembered, without the buffers.
+    let stats = host.engine.stats();
+    assert_eq!((stats.connections, stats.time_wait), (0, 1));
+}
+
+#[test]
+fn a_close_that_nobody_waits_for_still_happens() {
+    let (mut host, mut peer, stream) = opened();
+    write(&stream, b"data").unwrap();
+    // The future is dropped after the first poll; close again is the same close.
+    assert!(pends((&stream).close()));
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (b"data".to_vec(), true));
+    host.silent();
+}
+
+#[test]
+fn a_flush_does_not_wait_and_acknowledged_does() {
+    let (mut host, mut peer, stream) = opened();
+    now(stream.acknowledged()).unwrap();
+    write(&stream, b"data").unwrap();
+    now((&stream).flush()).unwrap();
+    assert!(pends(stream.acknowledged()));
+    assert_eq!(peer.drain(&mut host), (b"data".to_vec(), false));
+    now(stream.acknowledged()).unwrap();
+}
+
+#[test]
+fn shut_for_reading() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"unread");
+    host.all();
+    stream.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(read(&stream).unwrap(), b"");
+    // The peer is not told, and is not stopped by a window that closes.
+    for _ in 0..300 {
+        peer.send(&mut host, &[1; 1000]);
+        let answer = host.all().pop().unwrap();
+        assert!(!answer.flags.rst() && answer.ack == peer.seq && answer.window > 0);
+    }
+    assert_eq!(read(&stream).unwrap(), b"");
+    write(&stream, b"out").unwrap();
+    assert_eq!(peer.drain(&mut host), (b"out".to_vec(), false));
+}
+
+// Letting go.
+
+#[test]
+fn only_the_last_handle_counts() {
+    let (mut host, mut peer, stream) = opened();
+    let clone = stream.clone();
+    drop(stream);
+    host.silent();
+    let (reader, writer) = clone.split();
+    drop(reader);
+    host.silent();
+    drop(writer);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+}
+
+#[test]
+fn a_dropped_write_half_finishes() {
+    let (mut host, mut peer, stream) = opened();
+    let (mut reader, mut writer) = stream.split();
+    now(writer.write_all(b"out")).unwrap();
+    drop(writer);
+    assert_eq!(peer.drain(&mut host), (b"out".to_vec(), true));
+    peer.send(&mut host, b"in");
+    let mut buf = [0; 8];
+    assert_eq!(now(reader.read(&mut buf)).unwrap(), 2);
+}
+
+#[test]
+fn a_drop_delivers_and_then_finishes() {
+    let (mut host, mut peer, stream) = opened();
+    let data = vec![7; 100_000];
+    assert_eq!(write(&stream, &data).unwrap(), data.len());
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (data, true));
+    host.tx(peer.seg(FIN | ACK, &[]));
+    let stats = host.engine.stats();
+    assert_eq!((stats.connections, stats.time_wait), (0, 1));
+}
+
+#[test]
+fn a_drop_with_data_unread_is_a_reset_after_delivery() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"unread");
+    host.all();
+    drop(stream);
+    assert!(host.one().flags.rst(), "nothing is left to be delivered");
+
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"unread");
+    write(&stream, b"written").unwrap();
+    drop(stream);
+    let sent = host.all();
+    assert!(sent.iter().all(|seg| !seg.flags.rst()), "{sent:?}");
+    assert!(sent.iter().any(|seg| seg.data == b"written"));
+    peer.ack = sent.last().unwrap().end();
+    host.tx(peer.seg(ACK, &[]));
+    assert!(host.one().flags.rst());
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn data_after_a_drop_is_a_reset_after_delivery() {
+    let (mut host, mut peer, stream) = opened();
+    write(&stream, b"written").unwrap();
+    drop(stream);
+    let sent = host.all();
+    peer.send(&mut host, b"late");
+    assert!(host.all().iter().all(|seg| !seg.flags.rst()));
+    peer.ack = sent.last().unwrap().end();
+    host.tx(peer.seg(ACK, &[]));
+    assert!(host.one().flags.rst());
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn linger_nothing_resets_at_once() {
+    let (mut host, _, stream) = opened();
+    stream.set_linger(Some(Duration::ZERO));
+    write(&stream, b"given up").unwrap();
+    host.all();
+    drop(stream);
+    assert!(host.one().flags.rst());
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn linger_for_a_time_resets_after_it() {
+    let (mut host, mut peer, stream) = opened();
+    stream.set_linger(Some(5 * SECOND));
+    let data = vec![7; 100_000];
+    assert_eq!(write(&stream, &data).unwrap(), data.len());
+    drop(stream);
+    // Progress does not prolong it.
+    for _ in 0..4 {
+        host.pass(SECOND);
+        let seg = host.all().into_iter().find(|seg| seg.seq == peer.ack);
+        peer.ack = seg.expect("the next segment").end();
+        host.tx(peer.seg(ACK, &[]));
+    }
+    assert_eq!(connections(&host), 1);
+    host.all();
+    host.pass(2 * SECOND);
+    assert!(host.all().iter().any(|seg| seg.flags.rst()));
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn without_linger_delivery_goes_on_as_long_as_it_makes_progress() {
+    let (mut host, mut peer, stream) = opened();
+    let data = vec![7; 30_000];
+    assert_eq!(write(&stream, &data).unwrap(), data.len());
+    drop(stream);
+    // A segment every 50 seconds, for longer than any one timeout.
+    for _ in 0..10 {
+        host.pass(50 * SECOND);
+        let seg = host.all().into_iter().find(|seg| seg.seq == peer.ack);
+        peer.ack = seg.expect("the next segment").end();
+        host.tx(peer.seg(ACK, &[]));
+        assert_eq!(connections(&host), 1);
+    }
+    host.all();
+    host.pass(125 * SECOND);
+    assert!(host.all().iter().any(|seg| seg.flags.rst()));
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn a_peer_that_never_finishes_is_given_up() {
+    let (mut host, mut peer, stream) = opened();
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    host.pass(59 * SECOND);
+    assert_eq!(connections(&host), 1);
+    host.silent();
+    host.pass(2 * SECOND);
+    assert_eq!(connections(&host), 0);
+
+    // A handle that is still held is the program's own affair.
+    let (mut host, mut peer, stream) = opened();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    host.pass(3600 * SECOND);
+    peer.send(&mut host, b"at last");
+    assert_eq!(read(&stream).unwrap(), b"at last");
+}
+
+#[test]
+fn a_slow_reader_loses_nothing() {
+    let (mut host, mut peer, stream) = with(TcpOptions {
+        recv_buffer: 8192,
+        ..TcpOptions::default()
+    });
+    let data: Vec<u8> = (0..100_000u32).map(|n| (n / 7) as u8).collect();
+    let (mut sent, mut got, mut window) = (0, Vec::<u8>::new(), 8000);
+    while got.len() < data.len() {
+        // Fills the window, then waits, then the reader takes a little.
+        while window > 0 && sent < data.len() {
+            let n = window.min(1000).min(data.len() - sent);
+            peer.send(&mut host, &data[sent..sent + n]);
+            sent += n;
+            window = host.all().pop().map_or(0, |seg| usize::from(seg.window));
+        }
+        host.pass(60 * SECOND);
+        let mut buf = [0; 3000];
+        let n = now((&stream).read(&mut buf)).unwrap();
+        got.extend(&buf[..n]);
+        if let Some(seg) = host.all().pop() {
+            window = usize::from(seg.window);
+        }
+        if window == 0 && sent < data.len() && got.len() == sent {
+            panic!("the window does not open again after {sent}");
+        }
+    }
+    assert!(got == data);
+    host.tx(peer.seg(FIN | ACK, &[]));
+    assert_eq!(read(&stream).unwrap(), b"");
+}
+
+#[test]
+fn a_request_that_was_not_taken_is_given_up() {
+    let mut host = host();
+    let connector = host.connector.clone();
+    let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
+    assert!(poll(&mut connect).is_pending());
+    host.one();
+    drop(connect);
+    assert_eq!(connections(&host), 0);
+    host.pass(60 * SECOND);
+    host.all();
+
+    use futures_lite::StreamExt;
+    let listener = host.listener.take().unwrap();
+    let peer = Peer::new(CLIENT, SERVER);
+    host.tx(peer.syn());
+    let request = now(listener.incoming().next()).unwrap().unwrap();
+    let mut accept = Box::pin(request.accept());
+    assert!(poll(&mut accept).is_pending());
+    host.one();
+    drop(accept);
+    assert!(host.one().flags.rst());
+    assert_eq!(connections(&host), 0);
+}
+
+#[test]
+fn each_promise_has_its_test() {
+    let promises = include_str!("../src/close.md")
+        .split("\n- **")
+        .skip(1)
+        .map(|line| line.split(".**").next().unwrap());
+    let mut count = 0;
+    for promise in promises {
+        let words: Vec<_> = promise.split_whitespace().collect();
+        let test = format!("#[test]\nfn {}()", words.join("_").to_lowercase());
+        assert!(include_str!("contract.rs").contains(&test), "{promise}");
+        count += 1;
+    }
+    assert_eq!(count, 24);
+}
