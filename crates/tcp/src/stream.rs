@@ -152,7 +152,11 @@ impl<F: Flavor> TcpStream<F> {
     ///
     /// # Errors
     ///
-    /// As for reading.
+    /// As for [reading](#impl-AsyncRead-for-TcpStream%3CF%3E).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_recv(cx, buf, true)).await
     }
@@ -164,7 +168,9 @@ impl<F: Flavor> TcpStream<F> {
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection has ended.
+    /// - [`NotConnected`](io::ErrorKind::NotConnected): the connection was reset, timed out or was
+    ///   aborted. One that both ends have finished, or a second call, is no error.
+    /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.enter(|flow, work| {
             match flow.end {
@@ -234,7 +240,10 @@ impl<F: Flavor> TcpStream<F> {
         self.poll_acknowledged(cx)
     }
 
-    /// Ends the connection at once with a reset. What was not delivered is lost.
+    /// Ends the connection at once with a reset. What was not delivered or not read is lost.
+    ///
+    /// Every later read or write is a [`ConnectionAborted`](io::ErrorKind::ConnectionAborted),
+    /// unless it was reset or timed out before, which is then what they go on to say.
     pub fn abort(&self) {
         self.enter(Flow::abort);
     }
@@ -266,6 +275,23 @@ impl<F: Flavor> Drop for TcpStream<F> {
     }
 }
 
+/// `Ok(0)` is the end of the stream: the peer has finished, or reading was
+/// [shut down](TcpStream::shutdown) here. It is also what an empty buffer gets, without a look at
+/// the connection.
+///
+/// # Errors
+///
+/// After the data that came before, each time anew:
+///
+/// - [`ConnectionReset`](io::ErrorKind::ConnectionReset): the peer has reset the connection.
+/// - [`TimedOut`](io::ErrorKind::TimedOut): the peer has stopped answering.
+/// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): [`abort`](TcpStream::abort) was
+///   called. No data comes before this one.
+/// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
+///
+/// # Cancel safety
+///
+/// Nothing is lost if the future of a read is dropped.
 impl<F: Flavor> AsyncRead for TcpStream<F> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -276,6 +302,7 @@ impl<F: Flavor> AsyncRead for TcpStream<F> {
     }
 }
 
+/// As for [`TcpStream`] itself.
 impl<F: Flavor> AsyncRead for &TcpStream<F> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -289,6 +316,20 @@ impl<F: Flavor> AsyncRead for &TcpStream<F> {
 /// `poll_flush` is ready at once: what was written is on its way. `poll_close` finishes, as
 /// [`shutdown`](TcpStream::shutdown) does, and is ready when the peer has acknowledged that: not
 /// later, and not after TIME-WAIT.
+///
+/// # Errors
+///
+/// - [`BrokenPipe`](io::ErrorKind::BrokenPipe): a write after `close` or
+///   [`shutdown`](TcpStream::shutdown) for writing, while nothing worse has happened.
+/// - [`ConnectionReset`](io::ErrorKind::ConnectionReset),
+///   [`TimedOut`](io::ErrorKind::TimedOut),
+///   [`ConnectionAborted`](io::ErrorKind::ConnectionAborted),
+///   [`NetworkDown`](io::ErrorKind::NetworkDown): as for reading, and at once. `close` gives them if
+///   they happened before the peer acknowledged everything.
+///
+/// # Cancel safety
+///
+/// What `poll_write` has taken is sent, and what `poll_close` has begun goes on.
 impl<F: Flavor> AsyncWrite for TcpStream<F> {
     fn poll_write(
         self: Pin<&mut Self>,

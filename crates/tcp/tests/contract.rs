@@ -424,10 +424,10 @@ fn a_slow_reader_loses_nothing() {
 fn a_request_that_was_not_taken_is_given_up() {
     let mut host = host();
     let connector = host.connector.clone();
-    let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
-    assert!(poll(&mut connect).is_pending());
+    let mut connection = Box::pin(connect(&connector, addr(CLIENT), addr(SERVER)));
+    assert!(poll(&mut connection).is_pending());
     host.one();
-    drop(connect);
+    drop(connection);
     assert_eq!(connections(&host), 0);
     host.pass(60 * SECOND);
     host.all();

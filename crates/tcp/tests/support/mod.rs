@@ -70,6 +70,15 @@ pub fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
     Ok(buf)
 }
 
+/// Connects.
+pub async fn connect(
+    connector: &Connector<Sync>,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> std::io::Result<Stream> {
+    connector.connect_from(from, to).await
+}
+
 /// A stack.
 pub struct Host {
     pub engine: Engine<Sync>,
