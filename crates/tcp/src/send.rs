@@ -284,10 +284,15 @@ impl Sender {
         if let Some(probed) = self.probed
             && !after(probed, ack.ack)
         {
-            self.probed = None;
-            // The probe brought it, so the first copy was lost (RFC 8985, 7.4.2).
-            if !duplicate && self.recovery.is_none() {
+            // RFC 8985, 7.4.2. That both copies came, or only the second, is told by what comes
+            // next: word of the same once more, or of what was sent later.
+            let beyond = after(ack.ack, probed);
+            let again = !advanced && !ack.data && ack.sack.is_empty();
+            if beyond && !duplicate && self.recovery.is_none() {
                 self.window.on_loss();
+            }
+            if beyond || duplicate || again {
+                self.probed = None;
             }
         }
         self.detect(now, advanced);

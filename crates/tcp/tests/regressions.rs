@@ -391,6 +391,50 @@ fn a_connection_that_ended_before_it_was_closed_does_not_close_well() {
     now(stream.acknowledged()).unwrap();
 }
 
+/// Sends ten segments of which the last is sent again as a probe, and acknowledges them. Says what
+/// the congestion window was before and is now.
+fn probe(host: &mut Host, peer: &mut Peer, stream: &Stream) -> (usize, usize) {
+    let mut stream = stream;
+    now(stream.write_all(&[1; 14_600])).unwrap();
+    host.pass(Duration::from_millis(10));
+    let sent = host.all();
+    assert_eq!(sent.len(), 11);
+    assert_eq!(sent[9].seq, sent[10].seq);
+    let before = stream.info().cwnd;
+    peer.ack = sent[10].end();
+    host.tx(peer.seg(ACK, &[]));
+    (before, stream.info().cwnd)
+}
+
+#[test]
+fn a_probe_that_was_overtaken_by_the_acknowledgement_is_no_loss() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let (before, after) = probe(&mut host, &mut peer, &stream);
+    assert!(after > before, "from {before} to {after}");
+    // The peer had it twice.
+    peer.blocks[0] = Some((peer.ack - 1460, peer.ack));
+    host.tx(peer.seg(ACK, &[]));
+    peer.blocks[0] = None;
+    now((&stream).write_all(&[1; 1460])).unwrap();
+    peer.drain(&mut host);
+    assert!(stream.info().cwnd >= after);
+}
+
+#[test]
+fn a_probe_that_was_needed_is_a_loss() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let (_, after) = probe(&mut host, &mut peer, &stream);
+    // No word of a second copy comes, and then what was sent later is acknowledged.
+    now((&stream).write_all(&[1; 1460])).unwrap();
+    peer.drain(&mut host);
+    let now = stream.info().cwnd;
+    assert!(now < after, "from {after} to {now}");
+}
+
 #[derive(Default)]
 struct Count(AtomicUsize);
 

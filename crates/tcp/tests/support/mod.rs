@@ -249,6 +249,8 @@ pub struct Peer {
     pub mss: Option<u16>,
     /// TSval and TSecr, if it sends timestamps.
     pub stamp: Option<(u32, u32)>,
+    /// What it reports as received beyond a gap, or twice (RFC 2018, 2883).
+    pub blocks: [Option<(u32, u32)>; 3],
 }
 
 impl Peer {
@@ -263,6 +265,7 @@ impl Peer {
             scale: Some(7),
             mss: Some(1460),
             stamp: None,
+            blocks: [None; 3],
         }
     }
 
@@ -283,7 +286,7 @@ impl Peer {
             window_scale: self.scale.filter(|_| syn),
             max_seg_size: self.mss.filter(|_| syn),
             sack_permitted: syn && self.sack,
-            sack_ranges: [None; 3],
+            sack_ranges: self.blocks,
             timestamp: self.stamp.map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
             payload: data,
         };
