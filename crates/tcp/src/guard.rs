@@ -20,9 +20,6 @@ use crate::syn::Syn;
 use brooklet_packet::{Headers, TcpHeader};
 use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpControl, TcpOption, TcpPacket, TcpSeqNumber};
 
-/// Acknowledgements further back than this are not late but wrong (RFC 5961, 5).
-const OLD: u32 = 1 << 24;
-
 /// Follows one connection's sequence numbers in both directions.
 ///
 /// It sees each packet: [`sent`](Self::sent) on the way out, [`admit`](Self::admit) before smoltcp
@@ -504,7 +501,8 @@ impl Guard {
             return Admission::CHALLENGED; // RFC 7323, 5.3
         }
         let una = self.send.una();
-        if after(tcp.ack, self.send.nxt()) || una.wrapping_sub(tcp.ack) as i32 > OLD as i32 {
+        let oldest = una.wrapping_sub(self.send.largest_window());
+        if after(tcp.ack, self.send.nxt()) || after(oldest, tcp.ack) {
             return Admission::CHALLENGED; // RFC 5961, 5.2
         }
         let payload = headers.payload_range();

@@ -630,6 +630,12 @@ impl Sender {
         self.board.lost()
     }
 
+    /// The largest window of the peer so far, in bytes: an acknowledgement is at most so late
+    /// (RFC 5961, 5.2). One that is never scaled could have been this large.
+    pub(crate) fn largest_window(&self) -> u32 {
+        self.largest.max(u16::MAX.into())
+    }
+
     /// The peer's window beyond what is acknowledged, in bytes.
     pub(crate) fn peer_window(&self) -> u32 {
         match after(self.edge, self.board.una()) {
