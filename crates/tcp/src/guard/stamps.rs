@@ -50,7 +50,7 @@ impl Stamps {
     /// Takes in TSval of a segment that begins no later than what was acknowledged last
     /// (RFC 7323, 4.3).
     pub(super) fn note(&mut self, now: Micros, val: u32) {
-        if self.on && !after(self.recent, val) {
+        if self.on && !self.stale(now, val) {
             self.recent = val;
             self.recent_at = now;
         }
