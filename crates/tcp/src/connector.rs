@@ -64,6 +64,9 @@ impl<F: Flavor> Connector<F> {
     /// - [`AddrInUse`](io::ErrorKind::AddrInUse): the two addresses are connected already, or all
     ///   ephemeral ports to `to` are in use.
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the peer refused.
+    /// - [`HostUnreachable`](io::ErrorKind::HostUnreachable),
+    ///   [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable): a router said with ICMP that the
+    ///   peer cannot be had (RFC 1122, 4.2.3.9).
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     /// - [`OutOfMemory`](io::ErrorKind::OutOfMemory): there are
