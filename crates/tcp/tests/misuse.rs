@@ -70,6 +70,17 @@ fn writing_after_the_end_was_written() {
 }
 
 #[test]
+fn writing_behind_an_end_that_waits_for_what_precedes_it() {
+    let (mut host, mut peer, stream) = opened();
+    let data = vec![7; 100_000];
+    now((&stream).write_all(&data)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let error = now((&stream).write(b"x")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert_eq!(peer.drain(&mut host), (data, true));
+}
+
+#[test]
 fn writing_after_the_peers_reset() {
     let (mut host, peer, stream) = opened();
     host.tx(peer.seg(RST | ACK, &[]));
