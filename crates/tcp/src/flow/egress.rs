@@ -153,28 +153,32 @@ impl Flow {
         if let Some(word) = self.guard.word_for_copies(received) {
             self.feed(&mut word.packet(self.key), 0, work);
         }
-        let end = self.guard.send.nxt();
-        self.guard.send.forget_copies();
         let mut copier = Copier {
+            reached: self.guard.send.una(),
             guard: &mut self.guard,
             now,
-            reached: end.wrapping_sub(1),
             buffer: PacketBuf::default(),
         };
         let mut device = OnePacket::new(self.mtu, None, &mut copier);
         let mut iface = interface(&mut device, 0);
         // At the time of its retransmission timer smoltcp begins anew with the first byte that is
-        // not acknowledged, and then goes on as far as its peer's window lets it.
-        let mut at = iface.poll_at(STILL, &self.sockets);
-        while let Some(time) = at {
-            if iface.poll_egress(time, &mut device, &mut self.sockets) == PollResult::None
-                || !after(end, device.outbound().reached)
-            {
+        // not acknowledged, and then goes on as far as its peer's window lets it. What it has to
+        // do at once comes before that: the window, in whole units, may reach beyond what has been
+        // sent.
+        let mut anew = false;
+        while let Some(at) = iface.poll_at(STILL, &self.sockets) {
+            if at > STILL {
+                if anew {
+                    break; // all of it has been there
+                }
+                anew = true;
+                device.outbound().guard.send.forget_copies();
+            }
+            let made = iface.poll_egress(at, &mut device, &mut self.sockets);
+            let copier = device.outbound();
+            if made == PollResult::None || anew && !after(copier.guard.send.nxt(), copier.reached) {
                 break;
             }
-            at = iface
-                .poll_at(STILL, &self.sockets)
-                .filter(|at| *at <= STILL);
         }
     }
 }

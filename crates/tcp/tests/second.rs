@@ -1,0 +1,66 @@
+//! What a second look at the connections found: each of these once went wrong.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use futures_lite::AsyncWriteExt;
+use std::net::Shutdown;
+use std::time::Duration;
+use support::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn write(mut stream: &Stream, len: usize) {
+    now(stream.write_all(&vec![7; len])).unwrap();
+}
+
+#[test]
+fn the_last_bytes_are_sent_again_whatever_their_number() {
+    // In LAST-ACK, with a window that was closed over them.
+    for rest in 1..10 {
+        let mut host = host();
+        let mut peer = Peer::new(CLIENT, SERVER);
+        let stream = peer.open(&mut host);
+        host.tx(peer.seg(ACK | FIN, &[]));
+        peer.seq += 1;
+        write(&stream, 1000 + rest);
+        stream.shutdown(Shutdown::Write).unwrap();
+        host.all();
+        peer.ack += 1000;
+        peer.window = 0;
+        host.tx(peer.seg(ACK, &[]));
+        peer.window = 65_535;
+        host.tx(peer.seg(ACK, &[]));
+        host.pass(10 * SECOND);
+        let (data, fin) = peer.drain(&mut host);
+        assert_eq!((data.len(), fin), (rest, true), "with a rest of {rest}");
+    }
+}
+
+#[test]
+fn the_first_timeout_sends_again() {
+    for first in 1000..1004 {
+        let mut host = host();
+        let mut peer = Peer::new(CLIENT, SERVER);
+        peer.sack = false;
+        peer.scale = Some(0);
+        peer.window = 5000 + first % 4;
+        let stream = peer.open(&mut host);
+        write(&stream, first.into());
+        write(&stream, 20_000);
+        host.all();
+        // The right edge of the window stays where it was.
+        peer.ack += u32::from(first);
+        peer.window -= first;
+        host.tx(peer.seg(ACK, &[]));
+        host.all();
+        host.pass(250 * MS);
+        let again = host.all();
+        assert!(
+            again
+                .iter()
+                .any(|seg| seg.seq == peer.ack && !seg.data.is_empty()),
+            "after {first} bytes: {again:?}"
+        );
+    }
+}
