@@ -383,8 +383,8 @@ impl Flow {
 
     /// Tells smoltcp what it may send, if it does not know and would do something else.
     pub(super) fn tell<F: Flavor>(&mut self, always: bool, work: &mut Work<'_, F>) {
-        if self.state() == State::LastAck {
-            return; // it would be taken for a repetition
+        if !always && self.state() == State::LastAck {
+            return; // without anything new it would be taken for a repetition
         }
         let (received, unsent) = (self.received(), self.unsent());
         if let Some(word) = self.guard.word(received, unsent, always) {

@@ -64,3 +64,18 @@ fn the_first_timeout_sends_again() {
         );
     }
 }
+
+#[test]
+fn the_end_is_acknowledged_by_whatever_says_so() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.tx(peer.seg(ACK | FIN, &[]));
+    stream.shutdown(Shutdown::Write).unwrap();
+    host.all();
+    // The peer repeats its FIN, and with it acknowledges ours.
+    peer.ack += 1;
+    host.tx(peer.seg(ACK | FIN, &[]));
+    now(stream.acknowledged()).unwrap();
+    assert_eq!(host.connector.stats().connections, 0);
+}
