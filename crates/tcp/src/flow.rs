@@ -240,7 +240,7 @@ impl Flow {
         work.dropped += u64::from(admission.dropped);
         if admission.feed {
             self.feed(packet, 0, work);
-            loop {
+            while !self.ended() {
                 let received = self.received();
                 let Some(piece) = self.guard.piece(received) else {
                     break;

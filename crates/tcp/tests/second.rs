@@ -66,6 +66,20 @@ fn the_first_timeout_sends_again() {
 }
 
 #[test]
+fn nothing_comes_after_the_end() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    host.tx(peer.at(peer.seq + 4, ACK, b"xyz")); // before its time
+    host.tx(peer.seg(ACK | FIN, b"abc"));
+    host.tx(peer.at(peer.seq + 4, ACK, b"xyz"));
+    assert_eq!(read(&stream).unwrap(), b"abc");
+    host.tx(peer.at(peer.seq + 4, ACK, b"xyz"));
+    assert_eq!(read(&stream).unwrap(), b"");
+    assert_eq!(host.all().last().unwrap().ack, peer.seq + 4);
+}
+
+#[test]
 fn the_end_is_acknowledged_by_whatever_says_so() {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
