@@ -164,6 +164,9 @@ impl Scoreboard {
 
     /// `start..end` has arrived, and something before it has not.
     pub(super) fn sack(&mut self, start: u32, end: u32, delivered: &mut Delivered) {
+        if self.runs.len() >= MOST_RUNS {
+            return; // only ill will can have made so many
+        }
         let highest = self.runs.iter().rev().find(|run| run.mark == Mark::Sacked);
         let highest = highest.map(|run| run.end);
         self.remark(start, end, |run, sacked, lost| {
@@ -178,7 +181,7 @@ impl Scoreboard {
             run.mark = Mark::Sacked;
             *sacked += bytes;
         });
-        self.join_sacked();
+        self.join_sacked(start, end);
     }
 
     /// `start..end` counts as lost, as far as it has not arrived. Returns how many bytes are newly so.
@@ -260,20 +263,13 @@ impl Scoreboard {
             if !after(end, run.start) {
                 break;
             }
-            // A border at which nothing could be split any more leaves this run whole.
-            if after(start, run.start) || after(run.end, end) {
-                continue;
-            }
             f(run, &mut self.sacked, &mut self.lost);
         }
     }
 
-    /// Makes `at` a border, unless there are so many that only ill will can have made them.
+    /// Makes `at` a border.
     fn split(&mut self, at: u32) {
         let index = self.runs.partition_point(|run| !after(run.end, at));
-        if self.runs.len() >= MOST_RUNS {
-            return;
-        }
         let Some(run) = self.runs.get_mut(index) else {
             return;
         };
@@ -286,25 +282,24 @@ impl Scoreboard {
         self.runs.insert(index + 1, second);
     }
 
-    /// Neighbours that have arrived become one run.
-    fn join_sacked(&mut self) {
-        if self.runs.len() < 64 {
+    /// `start..end` has arrived: it becomes one run, together with its neighbours that have.
+    fn join_sacked(&mut self, start: u32, end: u32) {
+        let before = self.runs.partition_point(|run| after(start, run.end));
+        let mut sacked = self.runs.iter().skip(before);
+        let Some(skipped) = sacked.position(|run| run.mark == Mark::Sacked) else {
             return;
+        };
+        let first = before + skipped;
+        let more = sacked.take_while(|run| run.mark == Mark::Sacked && !after(run.start, end));
+        let (count, last) = more.fold((0, None), |(count, _), run| (count + 1, Some(run.end)));
+        if let (Some(end), Some(run)) = (last, self.runs.get_mut(first)) {
+            run.end = end;
+            self.runs.drain(first + 1..=first + count);
         }
-        let mut joined: VecDeque<Run> = VecDeque::with_capacity(self.runs.len());
-        for run in self.runs.drain(..) {
-            match joined.back_mut() {
-                Some(last) if last.mark == Mark::Sacked && run.mark == Mark::Sacked => {
-                    last.end = run.end;
-                }
-                _ => joined.push_back(run),
-            }
-        }
-        self.runs = joined;
     }
 }
 
-/// Of 40 bytes each. A full window of 1 GiB in segments of 1,460 bytes is never so finely split.
+/// As many as a peer may make, of 40 bytes each; what is sent again may make some more. A full window of 1 GiB in segments of 1,460 bytes is never so finely split.
 const MOST_RUNS: usize = 16_384;
 
 #[cfg(test)]
@@ -373,6 +368,55 @@ mod tests {
         board.resent(30, board.una(), at(&board, 1000));
         board.acked(at(&board, 1000), &mut resent);
         assert!(!resent.reordered);
+    }
+
+    #[test]
+    fn neighbours_that_arrived_are_one_run() {
+        let mut rng = 1u32;
+        for _ in 0..200 {
+            let mut board = board();
+            let mut arrived = [false; 100];
+            for _ in 0..20 {
+                rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let (a, len) = (rng >> 16 & 63, (rng >> 24 & 31) + 1);
+                let (start, end) = (at(&board, 100 * a), at(&board, 100 * (a + len)));
+                board.sack(start, end, &mut Delivered::default());
+                arrived[a as usize..(a + len) as usize].fill(true);
+                let bytes = arrived.iter().filter(|&&here| here).count() as u32 * 100;
+                assert_eq!(board.sacked(), bytes);
+                let runs: Vec<_> = board.runs().copied().collect();
+                assert_eq!(runs[0].start, board.una());
+                assert_eq!(runs[runs.len() - 1].end, board.nxt());
+                for pair in runs.windows(2) {
+                    assert_eq!(pair[0].end, pair[1].start);
+                    assert!([pair[0].mark, pair[1].mark] != [Mark::Sacked; 2]);
+                }
+                for run in runs {
+                    let from = run.start.wrapping_sub(board.una()) / 100;
+                    assert_eq!(run.mark == Mark::Sacked, arrived[from as usize]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sent_again_is_noted_however_much_was_split() {
+        let mut board = Scoreboard::new(0);
+        for n in 1..MOST_RUNS as u32 {
+            board.push(n.into(), 10 * n, Mark::Flying);
+        }
+        board.push(0, board.nxt() + 90_000, Mark::Flying);
+        board.sack(15, 17, &mut Delivered::default());
+        assert_eq!((board.runs().count(), board.sacked()), (MOST_RUNS, 0));
+        let nxt = board.nxt();
+        board.lose(0, nxt);
+        let mut sent = 0;
+        while let Some((start, end)) = board.first_lost(1455) {
+            board.resent(1, start, end);
+            sent += 1;
+            assert!(sent < 300, "the same over and over: {start}..{end}");
+        }
+        assert_eq!((board.lost(), board.pipe()), (0, nxt));
     }
 
     #[test]
