@@ -310,10 +310,13 @@ impl Sender {
     }
 
     /// Takes in the window (RFC 9293, 3.10.7.4). Says whether it changed.
+    ///
+    /// One that comes with a new acknowledgement is new, even if a repetition brings it.
     fn take_window(&mut self, ack: &Ack<'_>) -> bool {
-        let newer = self.edge_from.is_none_or(|(seq, acked)| {
-            after(ack.seq, seq) || (seq == ack.seq && !after(acked, ack.ack))
-        });
+        let newer = after(ack.ack, self.board.una())
+            || self.edge_from.is_none_or(|(seq, acked)| {
+                after(ack.seq, seq) || (seq == ack.seq && !after(acked, ack.ack))
+            });
         if !newer {
             return false;
         }

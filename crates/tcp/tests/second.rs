@@ -93,3 +93,20 @@ fn the_end_is_acknowledged_by_whatever_says_so() {
     now(stream.acknowledged()).unwrap();
     assert_eq!(host.connector.stats().connections, 0);
 }
+
+#[test]
+fn a_repetition_brings_a_window() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.scale = None;
+    peer.window = 3000;
+    let stream = peer.open(&mut host);
+    write(&stream, 9000);
+    host.all();
+    host.tx(peer.at(peer.seq + 100, ACK, &[2; 100]));
+    host.all();
+    peer.ack += 3000;
+    host.tx(peer.seg(ACK, &[1; 100]));
+    let sent: usize = host.all().iter().map(|seg| seg.data.len()).sum();
+    assert_eq!(sent, 3000);
+}
