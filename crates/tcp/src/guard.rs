@@ -266,10 +266,13 @@ impl Guard {
         } else if end != start {
             self.send.sent_again(now);
         }
-        let (ack, syn) = (tcp.ack(), tcp.syn());
+        let (ack, syn, header_len) = (tcp.ack(), tcp.syn(), tcp.header_len());
         let (acked, window) = (seq(tcp.ack_number()), tcp.window_len());
         self.opened |= ack && !syn;
-        if tcp.header_len() > 20 {
+        if end == start && start != self.send.empty() {
+            patch(packet, SEQ, &self.send.empty().to_be_bytes());
+        }
+        if header_len > 20 {
             stamp(packet, self.stamps.pair(now));
         }
         if !ack {
@@ -325,7 +328,7 @@ impl Guard {
         }
         let twice = self.twice.take();
         Segment {
-            seq: self.send.nxt(),
+            seq: self.send.empty(),
             ack: Some(ack),
             window,
             sack: match self.sack {
@@ -644,7 +647,8 @@ impl Guard {
     }
 }
 
-/// Where the window and the checksum stand in a TCP header (RFC 9293, 3.1).
+/// Where these stand in a TCP header (RFC 9293, 3.1).
+const SEQ: usize = 4;
 const WINDOW: usize = 14;
 const CHECKSUM: usize = 16;
 

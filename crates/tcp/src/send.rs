@@ -15,7 +15,7 @@ use self::copies::Copies;
 use self::rtt::{LONGEST_RTO, Rtt};
 use self::scoreboard::{Delivered, Mark, Scoreboard};
 use crate::options::Congestion;
-use crate::seq::{Micros, after, later};
+use crate::seq::{Micros, after, earlier, later};
 
 /// How long a peer may delay the acknowledgement of a lone segment.
 const DELAYED_ACK: Micros = 200_000;
@@ -165,6 +165,12 @@ impl Sender {
     /// The number after the last one sent.
     pub(crate) fn nxt(&self) -> u32 {
         self.board.nxt()
+    }
+
+    /// The number of a segment without data. That after the last one sent may lie outside of a
+    /// window that has shrunk, where a peer does not look at what is acknowledged.
+    pub(crate) fn empty(&self) -> u32 {
+        earlier(self.board.nxt(), later(self.edge, self.board.una()))
     }
 
     /// Sent and not acknowledged, in sequence numbers.

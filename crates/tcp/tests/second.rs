@@ -110,3 +110,25 @@ fn a_repetition_brings_a_window() {
     let sent: usize = host.all().iter().map(|seg| seg.data.len()).sum();
     assert_eq!(sent, 3000);
 }
+
+#[test]
+fn an_acknowledgement_is_inside_of_a_window_that_shrank() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.scale = None;
+    peer.window = 3000;
+    let stream = peer.open(&mut host);
+    write(&stream, 3000);
+    host.all();
+    peer.ack += 1000;
+    peer.window = 0;
+    peer.send(&mut host, b"hello");
+    peer.send(&mut host, b"world");
+    // Out of order as well, which is answered in another way.
+    host.tx(peer.at(peer.seq + 10, ACK, b"!"));
+    let said = host.all();
+    assert!(said.len() >= 3);
+    for seg in said {
+        assert_eq!(seg.seq, peer.ack, "{seg:?}");
+    }
+}
