@@ -95,6 +95,31 @@ fn the_end_is_acknowledged_by_whatever_says_so() {
 }
 
 #[test]
+fn a_probe_that_was_not_needed_costs_nothing() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let send = |host: &mut Host, peer: &mut Peer, wait: Duration| {
+        write(&stream, 3000);
+        host.pass(wait);
+        peer.ack += 3000;
+        let said = host.all().len();
+        host.tx(peer.seg(ACK, &[]));
+        said
+    };
+    for _ in 0..40 {
+        send(&mut host, &mut peer, 100 * MS);
+    }
+    let before = stream.info().cwnd;
+    assert_eq!(send(&mut host, &mut peer, 250 * MS), 4, "no probe");
+    // It may have been the first copy that came.
+    assert!(stream.info().cwnd >= before, "{}", stream.info().cwnd);
+    // Had it been, there would be word of the second by now.
+    send(&mut host, &mut peer, 100 * MS);
+    assert!(stream.info().cwnd < before, "{}", stream.info().cwnd);
+}
+
+#[test]
 fn a_repetition_brings_a_window() {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
