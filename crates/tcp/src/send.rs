@@ -304,7 +304,7 @@ impl Sender {
         self.detect(now, advanced);
         let recovering = self.recovery.is_some_and(|recovery| !recovery.timeout);
         if delivered.bytes > 0 && !recovering {
-            let rtt = delivered.once.map(|at| now.saturating_sub(at));
+            let rtt = delivered.measurable().map(|at| now.saturating_sub(at));
             self.window.on_ack(
                 now,
                 (delivered.bytes, ack.ack),
@@ -365,7 +365,7 @@ impl Sender {
     }
 
     fn take_times(&mut self, now: Micros, ack: &Ack<'_>, delivered: Delivered) {
-        match delivered.once {
+        match delivered.measurable() {
             Some(at) => self.rtt.sample(now, now.saturating_sub(at)),
             None if delivered.bytes > 0 => {
                 if let Some(rtt) = ack.rtt {

@@ -157,3 +157,20 @@ fn an_acknowledgement_is_inside_of_a_window_that_shrank() {
         assert_eq!(seg.seq, peer.ack, "{seg:?}");
     }
 }
+
+#[test]
+fn what_waited_for_a_repetition_measures_no_round_trip() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.sack = false;
+    let stream = peer.open(&mut host);
+    write(&stream, 3000);
+    // The first segment is lost, and so is each repetition for a while.
+    host.tx(peer.seg(ACK, &[]));
+    host.pass(10 * SECOND);
+    host.all();
+    peer.ack += 3000;
+    host.tx(peer.seg(ACK, &[]));
+    let rtt = stream.info().rtt;
+    assert!(rtt.is_none_or(|rtt| rtt < SECOND), "{rtt:?}");
+}

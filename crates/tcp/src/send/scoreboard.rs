@@ -42,7 +42,9 @@ pub(super) struct Delivered {
     /// Of all runs that arrived, the one sent last: when, its end, and whether it was a repetition.
     pub(super) newest: Option<(Micros, u32, bool)>,
     /// When the latest of those was sent that were sent only once.
-    pub(super) once: Option<Micros>,
+    once: Option<Micros>,
+    /// Something was sent again.
+    again: bool,
     /// Something arrived after something that was sent later, and not because it was sent again.
     pub(super) reordered: bool,
 }
@@ -57,9 +59,16 @@ impl Delivered {
         {
             self.newest = Some((run.sent_at, run.end, run.resent));
         }
-        if !run.resent {
-            self.once = self.once.max(Some(run.sent_at));
+        match run.resent {
+            true => self.again = true,
+            false => self.once = self.once.max(Some(run.sent_at)),
         }
+    }
+
+    /// When that was sent of which a round trip can be measured: what arrived together with a
+    /// repetition may have waited for it (RFC 6298, 3).
+    pub(super) fn measurable(&self) -> Option<Micros> {
+        self.once.filter(|_| !self.again)
     }
 }
 
