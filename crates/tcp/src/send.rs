@@ -596,7 +596,7 @@ impl Sender {
                 point: self.board.nxt(),
                 timeout: true,
             });
-            self.window.on_timeout();
+            self.window.on_timeout(self.backoff > 1);
             // The peer may have taken back what it reported (RFC 2018, 8).
             if self.backoff > 1 {
                 self.board.forget_sacked();

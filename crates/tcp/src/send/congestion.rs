@@ -169,9 +169,12 @@ impl Window {
         self.cwnd = self.ssthresh;
     }
 
-    /// Nothing has come back for a whole timeout: begin anew (RFC 5681, 3.1).
-    pub(super) fn on_timeout(&mut self) {
-        self.on_loss();
+    /// Nothing has come back for a whole timeout: begin anew (RFC 5681, 3.1). A further one for
+    /// the same segment, `again`, says nothing about how much the path takes.
+    pub(super) fn on_timeout(&mut self, again: bool) {
+        if !again {
+            self.on_loss();
+        }
         self.hystart = HyStart::default();
         self.cwnd = match self.kind {
             Congestion::Cubic => self.mss,
@@ -291,6 +294,16 @@ mod tests {
             }
             assert_eq!(window.ssthresh() < MOST, ends, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_segment_that_times_out_again_says_nothing_new() {
+        let mut window = Window::new(Congestion::Cubic, MSS);
+        window.cwnd = 100 * MSS;
+        window.on_timeout(false);
+        assert_eq!((window.bytes(), window.ssthresh()), (MSS, 70 * MSS));
+        window.on_timeout(true);
+        assert_eq!((window.bytes(), window.ssthresh()), (MSS, 70 * MSS));
     }
 
     #[test]
