@@ -12,6 +12,8 @@ pub(super) struct Stamps {
     /// TS.Recent, and when it came.
     recent: u32,
     recent_at: Micros,
+    /// The latest time told.
+    told: Micros,
 }
 
 /// After so long without a packet TS.Recent may have wrapped around (RFC 7323, 5.5).
@@ -32,14 +34,23 @@ impl Stamps {
         self.recent_at = now;
     }
 
-    /// TSval and TSecr of a segment sent now. A tick is a millisecond.
-    pub(super) fn pair(&self, now: Micros) -> (u32, u32) {
-        (self.offset.wrapping_add((now / 1000) as u32), self.recent)
+    /// TSval and TSecr of a segment sent now.
+    ///
+    /// The time of a batch is that of its beginning, when a task may already have sent something
+    /// later; what seems older than that would be thrown away (RFC 7323, 5.3).
+    pub(super) fn pair(&mut self, now: Micros) -> (u32, u32) {
+        self.told = self.told.max(now);
+        (self.ticks(self.told), self.recent)
     }
 
     /// The same, if the peer wants them.
-    pub(super) fn wanted(&self, now: Micros) -> Option<(u32, u32)> {
+    pub(super) fn wanted(&mut self, now: Micros) -> Option<(u32, u32)> {
         self.on.then(|| self.pair(now))
+    }
+
+    /// A tick is a millisecond.
+    fn ticks(&self, now: Micros) -> u32 {
+        self.offset.wrapping_add((now / 1000) as u32)
     }
 
     /// Whether a segment with TSval `val` is an old one that wandered about (PAWS, RFC 7323, 5.3).
@@ -61,7 +72,7 @@ impl Stamps {
         if !self.on || ecr == 0 {
             return None;
         }
-        let ticks = self.pair(now).0.wrapping_sub(ecr);
+        let ticks = self.ticks(now.max(self.told)).wrapping_sub(ecr);
         // More would have been given up long ago, so it is no echo of ours.
         (ticks < 600_000).then_some(Micros::from(ticks) * 1000)
     }
@@ -134,6 +145,7 @@ mod tests {
         let (sent, _) = stamps.pair(1_000_000);
         assert_eq!(stamps.rtt(1_030_000, sent), Some(30_000));
         assert_eq!(stamps.rtt(1_030_000, sent.wrapping_add(9_999)), None);
+        assert_eq!(stamps.pair(980_000).0, sent, "time never goes back");
         assert!(stamps.stale(0, 4) && !stamps.stale(0, 5));
         stamps.note(0, 9);
         assert!(stamps.stale(0, 8) && !stamps.stale(OLD, 8));
