@@ -29,8 +29,8 @@ pub(crate) struct Guard {
     pub(crate) send: Sender,
     stamps: Stamps,
     held: Held,
-    /// Pieces that may be held.
-    most_held: usize,
+    /// Pieces that may be held, and bytes.
+    most_held: (usize, usize),
     /// Sequence number of the peer's first byte of data.
     start: Option<u32>,
     /// Bytes that the application has read or that were discarded for it.
@@ -136,7 +136,7 @@ impl Guard {
             send: Sender::new(kind),
             stamps: Stamps::new(offset),
             held: Held::default(),
-            most_held: (recv / 256).max(64),
+            most_held: ((recv / 256).max(64), recv),
             start: None,
             consumed: 0,
             window: None,

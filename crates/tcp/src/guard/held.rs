@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pieces: VecDeque<Piece>,
+    /// In the pieces.
+    bytes: usize,
     /// Stretches without a gap, the latest first.
     blocks: Vec<(u32, u32)>,
 }
@@ -45,14 +47,18 @@ impl Held {
         self.pieces.is_empty()
     }
 
-    /// Keeps a piece, unless there are `most` already.
-    pub(super) fn keep(&mut self, start: u32, data: &[u8], fin: bool, most: usize) -> Kept {
-        let piece = Piece {
-            start,
-            data: data.into(),
-            fin,
-        };
-        let end = piece.end();
+    /// Keeps a piece, unless there are too many already. `most` is how many there may be, and how
+    /// many bytes: those of pieces that overlap count twice.
+    pub(super) fn keep(
+        &mut self,
+        start: u32,
+        data: &[u8],
+        fin: bool,
+        most: (usize, usize),
+    ) -> Kept {
+        let end = start
+            .wrapping_add(data.len() as u32)
+            .wrapping_add(u32::from(fin));
         if start == end {
             return Kept::Nothing;
         }
@@ -60,9 +66,15 @@ impl Held {
         if self.blocks.iter().any(known) {
             return Kept::Twice;
         }
-        if self.pieces.len() >= most {
+        if self.pieces.len() >= most.0 || self.bytes + data.len() > most.1 {
             return Kept::Full;
         }
+        let piece = Piece {
+            start,
+            data: data.into(),
+            fin,
+        };
+        self.bytes += data.len();
         let at = self
             .pieces
             .partition_point(|other| !after(other.start, start));
@@ -86,6 +98,7 @@ impl Held {
                 return None;
             }
             let piece = self.pieces.pop_front()?;
+            self.bytes -= piece.data.len();
             if after(piece.end(), next) {
                 return Some(piece);
             }
@@ -111,17 +124,19 @@ impl Held {
 mod tests {
     use super::*;
 
+    const MOST: (usize, usize) = (9, 100);
+
     #[test]
     fn blocks_join_and_the_latest_comes_first() {
         let mut held = Held::default();
-        assert_eq!(held.keep(10, b"aaaaa", false, 9), Kept::Yes);
-        assert_eq!(held.keep(30, b"bbbbb", false, 9), Kept::Yes);
+        assert_eq!(held.keep(10, b"aaaaa", false, MOST), Kept::Yes);
+        assert_eq!(held.keep(30, b"bbbbb", false, MOST), Kept::Yes);
         assert_eq!(held.report(None), [Some((30, 35)), Some((10, 15)), None]);
-        assert_eq!(held.keep(15, b"ccccc", false, 9), Kept::Yes);
+        assert_eq!(held.keep(15, b"ccccc", false, MOST), Kept::Yes);
         assert_eq!(held.report(None), [Some((10, 20)), Some((30, 35)), None]);
-        assert_eq!(held.keep(20, b"dddddddddd", false, 9), Kept::Yes);
+        assert_eq!(held.keep(20, b"dddddddddd", false, MOST), Kept::Yes);
         assert_eq!(held.report(None), [Some((10, 35)), None, None]);
-        assert_eq!(held.keep(12, b"x", false, 9), Kept::Twice);
+        assert_eq!(held.keep(12, b"x", false, MOST), Kept::Twice);
         assert_eq!(held.report(Some((12, 13)))[0], Some((12, 13)));
     }
 
@@ -129,8 +144,8 @@ mod tests {
     fn pieces_come_out_in_order_once_the_gap_is_closed() {
         let mut held = Held::default();
         let near = u32::MAX - 3;
-        held.keep(near.wrapping_add(8), b"second", true, 9);
-        held.keep(near.wrapping_add(4), b"firs", false, 9);
+        held.keep(near.wrapping_add(8), b"second", true, MOST);
+        held.keep(near.wrapping_add(4), b"firs", false, MOST);
         assert!(held.take(near).is_none());
         let first = held.take(near.wrapping_add(4)).unwrap();
         assert_eq!((&first.data[..], first.fin), (&b"firs"[..], false));
@@ -144,9 +159,14 @@ mod tests {
     fn it_is_bounded() {
         let mut held = Held::default();
         for n in 0..10 {
-            held.keep(10 * n, b"a", false, 4);
+            held.keep(10 * n, b"a", false, (4, 100));
         }
         assert_eq!(held.pieces.len(), 4);
-        assert_eq!(held.keep(1000, b"a", false, 4), Kept::Full);
+        assert_eq!(held.keep(1000, b"a", false, (4, 100)), Kept::Full);
+        let mut held = Held::default();
+        let kept = (0..40).filter(|&n| held.keep(n, &[0; 30], false, (40, 100)) == Kept::Yes);
+        assert_eq!(kept.count(), 3, "each overlaps the one before");
+        while held.take(99).is_some() {}
+        assert_eq!(held.keep(200, &[0; 100], false, (40, 100)), Kept::Yes);
     }
 }
