@@ -20,6 +20,10 @@ use crate::syn::Syn;
 use brooklet_packet::{Headers, TcpHeader};
 use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpControl, TcpOption, TcpPacket, TcpSeqNumber};
 
+/// The largest scale of the windows that smoltcp is shown. A unit must be small beside a segment,
+/// and 16 MiB is enough to be under way.
+const COARSEST: u8 = 8;
+
 /// Follows one connection's sequence numbers in both directions.
 ///
 /// It sees each packet: [`sent`](Self::sent) on the way out, [`admit`](Self::admit) before smoltcp
@@ -129,7 +133,7 @@ impl Guard {
     /// For a connection with buffers of these sizes. `offset` hides the time that timestamps tell.
     pub(crate) fn new(kind: Congestion, recv: usize, send: usize, offset: u32) -> Self {
         let mut shown_shift = 0;
-        while send >> shown_shift > usize::from(u16::MAX) {
+        while send >> shown_shift > usize::from(u16::MAX) && shown_shift < COARSEST {
             shown_shift += 1;
         }
         Self {

@@ -285,7 +285,7 @@ impl Sender {
             self.timer = (self.board.flight() > 0).then_some(now);
             self.end_recovery(ack.ack);
         } else if !ack.data && !opened && flight > 0 && !self.sack {
-            self.duplicates += 1;
+            self.duplicates = self.duplicates.saturating_add(1);
         }
         if let Some(probed) = self.probed
             && !after(probed, ack.ack)
@@ -492,7 +492,7 @@ impl Sender {
         let pipe = match self.sack {
             true => self.board.pipe(),
             // Each duplicate acknowledgement says that a segment has left the path.
-            false => (self.board.pipe()).saturating_sub(self.duplicates * self.mss),
+            false => (self.board.pipe()).saturating_sub(self.duplicates.saturating_mul(self.mss)),
         };
         let room = match self.window.bytes().saturating_sub(pipe) {
             _ if self.board.lost() > 0 => 0,

@@ -3,12 +3,20 @@
 
 mod support;
 
+use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::AsyncWriteExt;
 use std::net::Shutdown;
 use std::time::Duration;
 use support::*;
 
 const MS: Duration = Duration::from_millis(1);
+
+fn with(options: TcpOptions) -> Host {
+    Host::new(Config {
+        options,
+        ..Config::default()
+    })
+}
 
 fn write(mut stream: &Stream, len: usize) {
     now(stream.write_all(&vec![7; len])).unwrap();
@@ -156,6 +164,21 @@ fn an_acknowledgement_is_inside_of_a_window_that_shrank() {
     for seg in said {
         assert_eq!(seg.seq, peer.ack, "{seg:?}");
     }
+}
+
+#[test]
+fn a_large_buffer_does_not_go_beyond_a_small_window() {
+    let mut host = with(TcpOptions {
+        send_buffer: 1 << 26,
+        ..TcpOptions::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.scale = Some(0);
+    peer.window = 1000;
+    let stream = peer.open(&mut host);
+    write(&stream, 5000);
+    let sent: usize = host.all().iter().map(|seg| seg.data.len()).sum();
+    assert!((1..=1000).contains(&sent), "{sent} bytes");
 }
 
 #[test]
