@@ -197,3 +197,36 @@ fn what_waited_for_a_repetition_measures_no_round_trip() {
     let rtt = stream.info().rtt;
     assert!(rtt.is_none_or(|rtt| rtt < SECOND), "{rtt:?}");
 }
+
+#[test]
+fn everything_is_sent_again_although_small_segments_wait() {
+    let mut host = with(TcpOptions {
+        nodelay: false,
+        send_buffer: 2048,
+        ..TcpOptions::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.sack = false;
+    let stream = peer.open(&mut host);
+    for _ in 0..3 {
+        write(&stream, 1000);
+        let (data, _) = peer.drain(&mut host);
+        assert_eq!(data.len() % 1000, 0);
+    }
+    write(&stream, 1000);
+    host.all();
+    write(&stream, 1000);
+    peer.ack += 1000;
+    host.tx(peer.seg(ACK, &[]));
+    host.all();
+    // What goes to the end of smoltcp's buffer, and then, with an acknowledgement, the rest.
+    write(&stream, 1000);
+    peer.ack += 1000;
+    host.tx(peer.seg(ACK, &[]));
+    peer.send(&mut host, b"hello");
+    let sent = host.all();
+    assert_eq!(sent.iter().map(|seg| seg.data.len()).sum::<usize>(), 1000);
+    assert!(sent.len() > 1);
+    host.pass(10 * SECOND);
+    assert_eq!(peer.drain(&mut host).0.len(), 1000);
+}

@@ -153,6 +153,9 @@ impl Flow {
         if let Some(word) = self.guard.word_for_copies(received) {
             self.feed(&mut word.packet(self.key), 0, work);
         }
+        // Nagle's algorithm would wait for what is sent here to be acknowledged.
+        let nagle = self.socket().nagle_enabled();
+        self.socket().set_nagle_enabled(false);
         let mut copier = Copier {
             reached: self.guard.send.una(),
             guard: &mut self.guard,
@@ -180,6 +183,7 @@ impl Flow {
                 break;
             }
         }
+        self.socket().set_nagle_enabled(nagle);
     }
 }
 
