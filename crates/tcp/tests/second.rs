@@ -4,7 +4,7 @@
 mod support;
 
 use brooklet_tcp::{Config, TcpOptions};
-use futures_lite::AsyncWriteExt;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::net::Shutdown;
 use std::time::Duration;
 use support::*;
@@ -229,4 +229,35 @@ fn everything_is_sent_again_although_small_segments_wait() {
     assert!(sent.len() > 1);
     host.pass(10 * SECOND);
     assert_eq!(peer.drain(&mut host).0.len(), 1000);
+}
+
+#[test]
+fn a_window_is_told_of_once_there_is_room() {
+    let mut host = Host::new(Config {
+        options: TcpOptions {
+            recv_buffer: 9000,
+            ..TcpOptions::default()
+        },
+        outbound_packets: 2,
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let mut other = Peer::new("10.0.0.3:40000", SERVER);
+    let full = other.open(&mut host);
+    peer.send(&mut host, &[1; 1000]);
+    peer.send(&mut host, &[1; 1000]);
+    host.all();
+    for _ in 0..3 {
+        peer.send(&mut host, &[1; 1000]);
+        host.all();
+    }
+    write(&full, 10_000);
+    // 4000 bytes were left; now there are 7500, which is not twice as much.
+    now((&stream).read_exact(&mut [0; 3500])).unwrap();
+    let windows = host
+        .all()
+        .into_iter()
+        .filter(|seg| seg.key.destination() == peer.from);
+    assert_eq!(windows.map(|seg| seg.window).max(), Some(7500));
 }

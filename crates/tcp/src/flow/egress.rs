@@ -32,6 +32,8 @@ impl Flow {
         }
         if !self.waiting {
             self.open_window(work);
+        }
+        if !self.waiting {
             self.send_again(work);
         }
         if self.waiting {
@@ -98,7 +100,14 @@ impl Flow {
             // It answers a byte that it has with all that it knows.
             && let Some(old) = self.guard.old_byte(received)
         {
-            self.feed(&mut old.packet(self.key), 0, work);
+            let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+            if !Outbound::reserve(&mut &mut port) {
+                return; // the answer would be lost
+            }
+            let mut packet = old.packet(self.key);
+            let mut device = OnePacket::new(self.mtu, Some(&mut packet), &mut port);
+            let mut iface = interface(&mut device, 0);
+            iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
         }
     }
 
