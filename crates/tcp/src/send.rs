@@ -510,7 +510,8 @@ impl Sender {
     /// When [`on_deadline`](Self::on_deadline) is to be called; `unsent` bytes wait.
     pub(crate) fn deadline(&mut self, now: Micros, unsent: usize) -> Option<Micros> {
         if self.board.flight() == 0 {
-            if unsent == 0 || !self.silly(self.peer_window(), unsent) || self.impatient {
+            let waits = self.closed() || self.silly(self.peer_window(), unsent) && !self.impatient;
+            if unsent == 0 || !waits {
                 self.timer = None;
                 return None;
             }
@@ -651,5 +652,38 @@ impl Sender {
             true => self.edge.wrapping_sub(self.board.una()),
             false => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_closes_before_it_is_used_is_asked_for() {
+        let mut sender = Sender::new(Congestion::Cubic);
+        sender.begin(0);
+        sender.sent(0, 0, 1, false, &[]);
+        sender.agree(Terms {
+            mss: 1460,
+            sack: false,
+            window: 3000,
+        });
+        let ack = |window| Ack {
+            seq: 0,
+            ack: 1,
+            window,
+            sack: &[],
+            rtt: None,
+            data: false,
+        };
+        sender.on_ack(0, ack(100));
+        // A small window is waited out, and then there is no room in the queue.
+        let at = sender.deadline(0, 5000).unwrap();
+        assert!(!sender.on_deadline(at, 5000));
+        assert_eq!(sender.allowance(5000), 100);
+        sender.on_ack(at, ack(0));
+        let at = sender.deadline(at, 5000).unwrap();
+        assert!(sender.on_deadline(at, 5000), "nobody asks");
     }
 }
