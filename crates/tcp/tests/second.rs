@@ -261,3 +261,16 @@ fn a_window_is_told_of_once_there_is_room() {
         .filter(|seg| seg.key.destination() == peer.from);
     assert_eq!(windows.map(|seg| seg.window).max(), Some(7500));
 }
+
+#[test]
+fn one_acknowledgement_is_enough_for_a_peer_that_knows_no_large_windows() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.scale = None;
+    let stream = peer.open(&mut host);
+    host.all();
+    peer.send(&mut host, b"hello");
+    assert_eq!(host.all().len(), 1);
+    assert_eq!(read(&stream).unwrap(), b"hello");
+    host.silent();
+}
