@@ -104,8 +104,8 @@ impl Flow {
             if !Outbound::reserve(&mut &mut port) {
                 return; // the answer would be lost
             }
-            let mut packet = old.packet(self.key);
-            let mut device = OnePacket::new(self.mtu, Some(&mut packet), &mut port);
+            let packet = old.packet(self.key);
+            let mut device = OnePacket::new(self.mtu, Some(&packet), &mut port);
             let mut iface = interface(&mut device, 0);
             iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
         }

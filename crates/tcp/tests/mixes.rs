@@ -1,0 +1,386 @@
+//! Two stacks with every mix of options and buffers, over links that do every kind of harm.
+//!
+//! What is read is what was written, and ends where it ended; all of it comes; no stack makes
+//! packets, or asks to be called, without end. A run is replayed by its seed: `SEED=7`;
+//! `COUNT=1000` goes on from there.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use brooklet_packet::Packet;
+use brooklet_packet::icmp::{Unreachable, parse_error, unreachable};
+use brooklet_tcp::{Config, Congestion, TcpOptions};
+use futures_lite::{AsyncRead, AsyncWrite};
+use smoltcp::wire::{IpAddress, TcpPacket};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use support::*;
+
+const MS: Duration = Duration::from_millis(1);
+const LIMIT: Duration = Duration::from_secs(3600);
+
+fn byte(side: usize, at: usize) -> u8 {
+    (at as u64 + 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15 + side as u64)
+        .to_be_bytes()[0]
+}
+
+/// One end and its application.
+struct Side {
+    number: usize,
+    host: Host,
+    stream: Option<Stream>,
+    total: usize,
+    sent: usize,
+    received: usize,
+    expects: usize,
+    closed: bool,
+    ended: bool,
+    /// The most that it reads or writes at once, and how long it rests then.
+    piece: usize,
+    rest: Duration,
+    next: Duration,
+    /// It writes nothing before it has read everything.
+    waits: bool,
+}
+
+impl Side {
+    fn run(&mut self, time: Duration, what: &str) {
+        let Some(stream) = &self.stream else { return };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut buf = vec![0; self.piece];
+        while self.next <= time && !(self.ended && self.closed) {
+            let mut moved = false;
+            let may = !self.waits || self.ended;
+            let upto = self.total.min(self.sent + self.piece);
+            if may && self.sent < self.total {
+                let bytes: Vec<u8> = (self.sent..upto).map(|at| byte(self.number, at)).collect();
+                if let Poll::Ready(n) = Pin::new(&mut &*stream).poll_write(&mut cx, &bytes) {
+                    self.sent += n.unwrap_or_else(|e| panic!("write: {e}; {what}"));
+                    moved = true;
+                }
+            } else if may && !self.closed {
+                self.closed = true;
+                stream.shutdown(Shutdown::Write).unwrap();
+                moved = true;
+            }
+            if !self.ended
+                && let Poll::Ready(n) = Pin::new(&mut &*stream).poll_read(&mut cx, &mut buf)
+            {
+                let n = n.unwrap_or_else(|e| panic!("read: {e}; {what}"));
+                for (at, got) in buf[..n].iter().enumerate() {
+                    let at = self.received + at;
+                    assert_eq!(*got, byte(1 - self.number, at), "byte {at}; {what}");
+                }
+                self.received += n;
+                self.ended = n == 0;
+                if self.ended {
+                    assert_eq!(self.received, self.expects, "a false end; {what}");
+                }
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+            self.next = time + self.rest;
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.ended && self.closed
+    }
+}
+
+/// What the link does.
+#[derive(Clone, Copy, Debug)]
+struct Harm {
+    loss: u64,
+    double: u64,
+    delay: (Duration, Duration),
+    /// Options of a SYN that do not get through.
+    strip: [bool; 3],
+    /// The path becomes so narrow in the middle.
+    narrow: usize,
+    /// It falls silent now and then, of a thousand packets.
+    silence: u64,
+}
+
+/// A packet on its way: when it arrives, its number, to whom.
+type Flight = (Duration, u64, usize, Vec<u8>);
+
+struct Link {
+    sides: [Side; 2],
+    harm: Harm,
+    rng: Rng,
+    time: Duration,
+    wire: BinaryHeap<Reverse<Flight>>,
+    packets: u64,
+    silent_until: Duration,
+    mtu: usize,
+}
+
+/// Replaces the options of these kinds by padding.
+fn strip(packet: &mut [u8], kinds: &[u8]) {
+    let header = 20;
+    let (from, to) = {
+        let packet = Packet::parse(packet).unwrap();
+        (packet.key().source().ip(), packet.key().destination().ip())
+    };
+    let end = header + usize::from(packet[header + 12] >> 4) * 4;
+    let mut at = header + 20;
+    while at < end && packet[at] != 0 {
+        if packet[at] == 1 {
+            at += 1;
+            continue;
+        }
+        let len = usize::from(packet[at + 1]);
+        if kinds.contains(&packet[at]) {
+            packet[at..at + len].fill(1);
+        }
+        at += len;
+    }
+    TcpPacket::new_unchecked(&mut packet[header..])
+        .fill_checksum(&IpAddress::from(from), &IpAddress::from(to));
+}
+
+impl Link {
+    fn collect(&mut self) {
+        for n in 0..2 {
+            loop {
+                let host = &mut self.sides[n].host;
+                let Some(packet) = host.engine.poll_transmit() else {
+                    break;
+                };
+                let mut bytes = packet.to_vec();
+                host.engine.recycle(packet);
+                let now = host.now();
+                host.engine.settle(now);
+                self.packets += 1;
+                let parsed = Packet::parse(&bytes).unwrap();
+                assert!(parsed.verify_checksum());
+                if bytes.len() > self.mtu {
+                    let mut error = Vec::new();
+                    let why = Unreachable::PacketTooBig {
+                        mtu: self.mtu as u32,
+                    };
+                    if self.rng.chance(700) && unreachable(&mut error, &parsed, why) {
+                        let error = parse_error(&Packet::parse(&error).unwrap()).unwrap();
+                        host.engine.handle_icmp_error(now, &error);
+                        host.engine.settle(now);
+                    }
+                    continue;
+                }
+                if parsed.tcp().unwrap().flags.syn() {
+                    let kinds = [4, 8, 3];
+                    let kinds: Vec<u8> = (0..3)
+                        .filter(|n| self.harm.strip[*n])
+                        .map(|n| kinds[n])
+                        .collect();
+                    strip(&mut bytes, &kinds);
+                }
+                if self.rng.chance(self.harm.silence) {
+                    self.silent_until = self.time + Duration::from_millis(self.rng.below(4000));
+                }
+                let copies = match () {
+                    () if self.silent_until > self.time => 0,
+                    () if self.rng.chance(self.harm.loss) => 0,
+                    () if self.rng.chance(self.harm.double) => 2,
+                    () => 1,
+                };
+                for _ in 0..copies {
+                    let (least, most) = self.harm.delay;
+                    let spread = (most - least).as_micros() as u64 + 1;
+                    let at = self.time + least + Duration::from_micros(self.rng.below(spread));
+                    let number = self.packets * 2 + self.rng.below(2);
+                    self.wire.push(Reverse((at, number, 1 - n, bytes.clone())));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> bool {
+        self.collect();
+        let mut next = self.wire.peek().map(|Reverse(flight)| flight.0);
+        for side in &mut self.sides {
+            let now = side.host.now();
+            let timeout = side.host.engine.poll_timeout(now);
+            let timeout = timeout.map(|at| self.time + at.saturating_duration_since(now));
+            let app = Some(side.next).filter(|at| *at > self.time && !side.done());
+            next = next.into_iter().chain(timeout).chain(app).min();
+        }
+        let Some(next) = next else { return false };
+        let pause = next.saturating_sub(self.time);
+        for side in &mut self.sides {
+            side.host.pass(pause);
+        }
+        self.time += pause;
+        while let Some(Reverse(flight)) = self.wire.peek()
+            && flight.0 <= self.time
+        {
+            let Some(Reverse((_, _, to, packet))) = self.wire.pop() else {
+                break;
+            };
+            self.sides[to].host.tx(packet);
+        }
+        true
+    }
+}
+
+fn pick<T: Copy, const N: usize>(rng: &mut Rng, of: [T; N]) -> T {
+    of[rng.below(N as u64) as usize]
+}
+
+fn config(rng: &mut Rng) -> Config {
+    Config {
+        options: TcpOptions {
+            recv_buffer: pick(rng, [2048, 3001, 9000, 65_536, 200_001, 1 << 20]),
+            send_buffer: pick(rng, [2048, 5003, 65_536, 131_072, 1 << 20, 1 << 24]),
+            nodelay: rng.chance(500),
+            keepalive: pick(rng, [None, Some(SECOND), Some(10 * SECOND)]),
+            user_timeout: None,
+            congestion: pick(rng, [Congestion::Cubic, Congestion::None]),
+            ..TcpOptions::default()
+        },
+        mtu: pick(rng, [1500, 1499, 9000, 1280, 600]),
+        handshake_timeout: LIMIT,
+        orphan_timeout: LIMIT,
+        outbound_packets: pick(rng, [2, 3, 16, 512]),
+        ..Config::default()
+    }
+}
+
+fn run(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let least = pick(&mut rng, [0, 1, 20, 150]);
+    let harm = Harm {
+        loss: pick(&mut rng, [0, 0, 10, 50, 200]),
+        double: pick(&mut rng, [0, 10, 200]),
+        delay: (least * MS, (least + pick(&mut rng, [0, 2, 20, 100])) * MS),
+        strip: [rng.chance(300), rng.chance(500), rng.chance(300)],
+        narrow: pick(&mut rng, [9000, 9000, 1400, 1281, 601]),
+        silence: pick(&mut rng, [0, 0, 1, 10]),
+    };
+    let mut side = |number: usize| Side {
+        number,
+        host: Host::new(config(&mut rng)),
+        stream: None,
+        total: pick(&mut rng, [0, 1, 900, 5000, 60_000, 200_000]),
+        sent: 0,
+        received: 0,
+        expects: 0,
+        closed: false,
+        ended: false,
+        piece: pick(&mut rng, [1001, 3, 4096, 50_000]),
+        rest: pick(&mut rng, [0, 0, 1, 30]) * MS,
+        next: Duration::ZERO,
+        waits: false,
+    };
+    let mut sides = [side(0), side(1)];
+    for n in 0..2 {
+        sides[n].expects = sides[1 - n].total;
+        if sides[n].piece == 3 {
+            let most = if sides[n].rest.is_zero() { 60_000 } else { 900 };
+            sides[n].total = sides[n].total.min(most);
+            sides[1 - n].expects = sides[n].total;
+        }
+    }
+    for n in 0..2 {
+        if sides[n].piece == 3 && !sides[n].rest.is_zero() {
+            sides[1 - n].total = sides[1 - n].total.min(3000);
+            sides[n].expects = sides[1 - n].total;
+        }
+    }
+    sides[rng.below(2) as usize].waits = rng.chance(300);
+    let what = format!(
+        "seed {seed}, {harm:?}, {:?}",
+        sides
+            .each_ref()
+            .map(|side| (side.total, side.piece, side.rest, side.waits))
+    );
+    let connector = sides[0].host.connector.clone();
+    let listener = sides[1].host.listener().clone();
+    let mut link = Link {
+        sides,
+        harm,
+        rng,
+        time: Duration::ZERO,
+        wire: BinaryHeap::new(),
+        packets: 0,
+        silent_until: Duration::ZERO,
+        mtu: 9000,
+    };
+    let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
+    let mut accept = Box::pin(listener.accept());
+    let mut bound = 0;
+    while !link.sides.iter().all(Side::done) {
+        if link.sides[0].stream.is_none()
+            && let Poll::Ready(stream) = poll(&mut connect)
+        {
+            link.sides[0].stream = Some(stream.unwrap());
+        }
+        if link.sides[1].stream.is_none()
+            && let Poll::Ready(stream) = poll(&mut accept)
+        {
+            link.sides[1].stream = Some(stream.unwrap().0);
+        }
+        let received: usize = link.sides.iter().map(|side| side.received).sum();
+        if received > 4000 {
+            link.mtu = link.harm.narrow;
+        }
+        for side in &mut link.sides {
+            side.run(link.time, &what);
+        }
+        let state = |link: &Link| {
+            let of = link.sides.each_ref().map(|side| {
+                (
+                    side.sent,
+                    side.received,
+                    side.closed,
+                    side.ended,
+                    side.stream.as_ref().map(Stream::info),
+                )
+            });
+            format!("{of:#?}")
+        };
+        let moves = link.step();
+        assert!(
+            moves && link.time < LIMIT,
+            "moves: {moves}, {:?}; {what}; {}",
+            link.time,
+            state(&link)
+        );
+        bound += 1;
+        assert!(
+            link.packets < 2_000_000 && bound < 2_000_000,
+            "{what}; {}",
+            state(&link)
+        );
+    }
+    let (took, packets) = (link.time, link.packets);
+    for side in &mut link.sides {
+        side.stream = None;
+    }
+    while link.step() {
+        assert!(link.time < took + 2 * LIMIT, "still awake; {what}");
+        assert!(link.packets < packets + 1000, "packets without end; {what}");
+    }
+    for side in &link.sides {
+        assert_eq!(side.host.connector.stats().connections, 0, "{what}");
+    }
+}
+
+#[test]
+fn every_mix_comes_through() {
+    let from = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seeds = match from("SEED") {
+        Some(seed) => seed..seed + from("COUNT").unwrap_or(1),
+        None => 1..40,
+    };
+    for seed in seeds {
+        run(seed);
+    }
+}
