@@ -23,6 +23,9 @@ pub(crate) struct Syn {
 const DEFAULT_MSS_V4: u16 = 536;
 const DEFAULT_MSS_V6: u16 = 1220;
 
+/// A smaller MSS is not heeded, as by Linux and smoltcp: a megabyte would be a million packets.
+const LEAST_MSS: u16 = 48;
+
 impl Syn {
     /// Reads the SYN in `packet`, whose headers are `headers` and `tcp`. Options behind one that
     /// makes no sense are not there.
@@ -58,7 +61,7 @@ impl Syn {
     /// The most that its sender takes in one segment.
     pub(crate) fn effective_mss(&self, ipv6: bool) -> u16 {
         let default = if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 };
-        self.mss.unwrap_or(default)
+        self.mss.unwrap_or(default).max(LEAST_MSS)
     }
 
     /// The SYN as smoltcp is to see it: without what is kept from it, and with a window and a

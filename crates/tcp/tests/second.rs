@@ -274,3 +274,28 @@ fn one_acknowledgement_is_enough_for_a_peer_that_knows_no_large_windows() {
     assert_eq!(read(&stream).unwrap(), b"hello");
     host.silent();
 }
+
+#[test]
+fn nobody_is_sent_segments_of_one_byte() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.sack = false;
+    let mut syn = peer.syn();
+    let at = syn
+        .windows(4)
+        .position(|bytes| bytes == [2, 4, 5, 180])
+        .unwrap();
+    syn[at + 2..at + 4].copy_from_slice(&[0, 1]);
+    let mut tcp = smoltcp::wire::TcpPacket::new_unchecked(&mut syn[20..]);
+    tcp.fill_checksum(&peer.from.ip().into(), &peer.to.ip().into());
+    host.tx(syn);
+    assert!(pends(host.listener().accept()));
+    peer.establish(&mut host);
+    let stream = now(host.listener().accept()).unwrap().0;
+    write(&stream, 480);
+    assert_eq!(host.all().len(), 10);
+    host.pass(10 * SECOND);
+    for seg in host.all() {
+        assert_eq!(seg.data.len(), 48, "{seg:?}");
+    }
+}
