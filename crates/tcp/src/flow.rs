@@ -72,7 +72,9 @@ pub(crate) struct Flow {
     /// No longer in the table.
     detached: bool,
     back_off: u32,
-    answered_at: Option<Instant>,
+    /// When that was last answered which is answered seldom: the peer's, and what may be a
+    /// stranger's.
+    answered_at: [Option<Instant>; 2],
     /// The SYN that is still to be answered.
     syn: Option<Syn>,
     pub(crate) user_timeout: Option<Duration>,
@@ -176,7 +178,7 @@ impl Flow {
             touched: false,
             detached: false,
             back_off: 0,
-            answered_at: None,
+            answered_at: [None; 2],
             syn: None,
             user_timeout: options.user_timeout,
             keepalive: options.keepalive,
@@ -240,23 +242,16 @@ impl Flow {
         work.dropped += u64::from(admission.dropped);
         if admission.feed {
             self.feed(packet, 0, work);
-            while !self.ended() {
-                let received = self.received();
-                let Some(piece) = self.guard.piece(received) else {
-                    break;
-                };
-                if self.ended() {
-                    continue; // it is behind the FIN
-                }
-                let mut packet = self.guard.deliver(&piece).packet(self.key);
-                self.feed(&mut packet, 0, work);
-            }
         } else if admission.tell {
             self.tell(true, work);
         }
+        if admission.feed || admission.tell {
+            self.feed_held(work);
+        }
         match admission.answer {
             Answer::No => {}
-            Answer::Seldom => self.challenge(work),
+            Answer::Seldom => self.answer_seldom(0, work),
+            Answer::Challenge => self.answer_seldom(1, work),
             Answer::Always => self.answer(work),
         }
         if tcp.flags.rst() {
@@ -381,6 +376,18 @@ impl Flow {
         iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
     }
 
+    /// Shows smoltcp what came too early and no longer is. Behind a FIN there is nothing.
+    fn feed_held<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
+        while !self.ended() {
+            let received = self.received();
+            let Some(piece) = self.guard.piece(received) else {
+                return;
+            };
+            let mut packet = self.guard.deliver(&piece).packet(self.key);
+            self.feed(&mut packet, 0, work);
+        }
+    }
+
     /// Tells smoltcp what it may send, if it does not know and would do something else.
     pub(super) fn tell<F: Flavor>(&mut self, always: bool, work: &mut Work<'_, F>) {
         if !always && self.state() == State::LastAck {
@@ -412,10 +419,11 @@ impl Flow {
         self.socket().send_queue().saturating_sub(flight)
     }
 
-    /// Tells the peer where this connection is, unless that was just done: RFC 5961, 3.2, 4.2 and 7.
-    fn challenge<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        if self.answered_at.is_none_or(|at| work.now >= at + SELDOM) {
-            self.answered_at = Some(work.now);
+    /// Tells the peer where this connection is, unless that was just done for the same `reason`.
+    fn answer_seldom<F: Flavor>(&mut self, reason: usize, work: &mut Work<'_, F>) {
+        let last = &mut self.answered_at[reason];
+        if last.is_none_or(|at| work.now >= at + SELDOM) {
+            *last = Some(work.now);
             self.answer(work);
         }
     }

@@ -226,3 +226,45 @@ fn a_window_that_was_closed_is_opened_by_reading() {
     peer.send(&mut host, &[2; 1000]);
     assert_eq!(read(&stream).unwrap().len(), 4000);
 }
+
+#[test]
+fn a_window_does_not_open_by_crumbs() {
+    // RFC 9293, 3.8.6.2.2.
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.scale = None;
+    let mut host = Host::new(Config {
+        options: TcpOptions {
+            recv_buffer: 10_000,
+            ..TcpOptions::default()
+        },
+        ..Config::default()
+    });
+    let mut stream = peer.open(&mut host);
+    for _ in 0..10 {
+        peer.send(&mut host, &[1; 1000]);
+    }
+    assert_eq!(host.all().pop().unwrap().window, 0);
+    for read in 1..1460 {
+        now(stream.read_exact(&mut [0])).unwrap();
+        let told = host.all();
+        assert!(told.iter().all(|seg| seg.window == 0), "{read}: {told:?}");
+        // Asked, it says the same.
+        if read % 500 == 0 {
+            host.tx(peer.at(peer.seq, ACK, &[2]));
+            assert_eq!(host.one().window, 0);
+        }
+    }
+    now(stream.read_exact(&mut [0; 2000])).unwrap();
+    assert!(host.all().pop().expect("an update").window >= 1460);
+}
+
+#[test]
+fn a_fin_behind_data_that_has_come_already_is_taken() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"all of it");
+    host.all();
+    host.tx(peer.at(peer.seq - 4, ACK | FIN, b"f it"));
+    assert_eq!(host.all().pop().unwrap().ack, peer.seq + 1);
+    assert_eq!(read(&stream).unwrap(), b"all of it");
+    assert_eq!(read(&stream).unwrap(), b"");
+}

@@ -218,3 +218,18 @@ fn a_window_is_taken_from_the_latest_segment_only() {
     host.tx(old);
     assert_eq!(stream.info().send_window, 0);
 }
+
+#[test]
+fn what_strangers_send_does_not_use_up_the_answers_to_the_peer() {
+    // RFC 5961, 7, and RFC 9293, 3.8.4.
+    let (mut host, peer, _stream) = opened();
+    host.tx(peer.at(peer.seq.wrapping_add(5), SYN, &[]));
+    assert!(host.one().is_bare_ack());
+    host.tx(peer.at(peer.seq.wrapping_add(5), SYN, &[]));
+    host.silent();
+    host.tx(peer.at(peer.seq.wrapping_sub(1), ACK, &[]));
+    assert!(
+        host.one().is_bare_ack(),
+        "the peer asks and is not answered"
+    );
+}

@@ -234,3 +234,22 @@ fn a_tuple_in_time_wait_is_opened_by_a_higher_syn_only() {
     peer.send(&mut host, b"anew");
     assert_eq!(read(&stream).unwrap(), b"anew");
 }
+
+#[test]
+fn after_a_lost_syn_ack_one_segment_is_sent_at_first() {
+    // RFC 5681, 3.1.
+    for (lost, segments) in [(false, 10), (true, 1)] {
+        let mut host = host();
+        let mut peer = Peer::new(CLIENT, SERVER);
+        host.tx(peer.syn());
+        assert!(pends(host.listener().accept()));
+        if lost {
+            host.one();
+            host.pass(SECOND + SECOND / 10);
+        }
+        peer.establish(&mut host);
+        let (stream, _) = now(host.listener().accept()).unwrap();
+        now((&stream).write_all(&[1; 40_000])).unwrap();
+        assert_eq!(host.all().len(), segments, "lost: {lost}");
+    }
+}

@@ -95,7 +95,7 @@ pub(crate) fn pattern(n: usize) -> Vec<u8> {
 }
 
 /// A connection as the application saw it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Stream {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
@@ -109,6 +109,23 @@ pub(crate) struct Stream {
     pub(crate) end: Option<Result<(), io::ErrorKind>>,
     /// When that was.
     pub(crate) ended: Duration,
+}
+
+impl std::fmt::Debug for Stream {
+    // Not the bytes: there may be a megabyte of them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} -> {}, opened {:?}, {} bytes read, {} written, end {:?} {:?}",
+            self.peer,
+            self.local,
+            self.opened,
+            self.data.len(),
+            self.written,
+            self.end,
+            self.ended
+        )
+    }
 }
 
 /// A datagram as the application saw it.

@@ -30,6 +30,9 @@ impl Piece {
     }
 }
 
+/// For what is taken out again at once.
+pub(super) const UNLIMITED: (usize, usize) = (usize::MAX, usize::MAX);
+
 /// Whether there is room for another piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {

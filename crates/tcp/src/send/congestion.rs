@@ -182,6 +182,13 @@ impl Window {
         };
     }
 
+    /// The SYN, or the answer to it, had to be sent again: begin with care (RFC 5681, 3.1).
+    pub(super) fn on_lost_syn(&mut self) {
+        if self.kind == Congestion::Cubic {
+            self.cwnd = self.mss;
+        }
+    }
+
     /// Nothing was sent for a whole timeout: what was known of the path is old (RFC 5681, 4.1).
     pub(super) fn on_idle(&mut self) {
         if self.kind == Congestion::Cubic {

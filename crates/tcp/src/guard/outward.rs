@@ -1,0 +1,169 @@
+//! What goes out: smoltcp's packets as the wire is to see them, and those that it has no reason to
+//! make.
+
+use super::rewrite::{SEQ, WINDOW, patch, stamp, window_scale};
+use super::{Guard, Open};
+use crate::segment::Segment;
+use crate::seq::{Micros, after, later, seq};
+use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpControl, TcpPacket};
+
+impl Guard {
+    /// Looks at a packet that smoltcp made, writes the time into it, and advertises a little less
+    /// than smoltcp does.
+    ///
+    /// smoltcp rounds its window down to the unit of the window scale. While data comes in and
+    /// nothing is read, the edge of what it takes moves back and forth by up to a unit, and it
+    /// drops what a peer has sent by leave of the further edge. One unit less is always inside.
+    pub(crate) fn sent(&mut self, now: Micros, packet: &mut [u8]) {
+        let header = match packet.first() {
+            Some(first) if first >> 4 == 4 => {
+                usize::from(Ipv4Packet::new_unchecked(&packet).header_len())
+            }
+            _ => IPV6_HEADER_LEN,
+        };
+        let Some(packet) = packet.get_mut(header..) else {
+            return;
+        };
+        let Ok(tcp) = TcpPacket::new_checked(&*packet) else {
+            return;
+        };
+        if tcp.rst() {
+            return;
+        }
+        let start = seq(tcp.seq_number());
+        if tcp.syn() {
+            self.shift = window_scale(tcp.options()).unwrap_or(0);
+            if !self.begun {
+                self.begun = true;
+                self.send.begin(start);
+            }
+        }
+        let end = start.wrapping_add(tcp.segment_len() as u32);
+        if after(end, self.send.nxt()) {
+            self.send.sent(now, start, end, tcp.fin(), tcp.payload());
+        } else if end != start {
+            self.send.sent_again(now);
+        }
+        let (ack, syn, header_len) = (tcp.ack(), tcp.syn(), tcp.header_len());
+        let (acked, window) = (seq(tcp.ack_number()), tcp.window_len());
+        self.opened |= ack && !syn;
+        if end == start && start != self.send.empty() {
+            patch(packet, SEQ, &self.send.empty().to_be_bytes());
+        }
+        if header_len > 20 {
+            stamp(packet, self.stamps.pair(now));
+        }
+        if !ack {
+            self.told = window.min(u16::MAX - 1);
+            return;
+        }
+        // The window of a SYN is never scaled (RFC 7323, 2.2), and only that of the smallest
+        // scaled buffer reaches into its last unit.
+        let (shift, told) = match (syn, self.shift) {
+            (_, 0) => (0, window),
+            (true, _) => (0, window.min(u16::MAX - 1)),
+            (false, shift) => (shift, window.saturating_sub(1)),
+        };
+        let told = match syn {
+            true => told,
+            false => self.worthwhile(acked, told),
+        };
+        if told != window {
+            patch(packet, WINDOW, &told.to_be_bytes());
+        }
+        let edge = acked.wrapping_add(u32::from(window) << shift);
+        self.advertise(acked, told, shift, Some(edge));
+    }
+
+    /// An acknowledgement and a window have been sent.
+    pub(super) fn advertise(&mut self, acked: u32, told: u16, shift: u8, edge: Option<u32>) {
+        self.acked = acked;
+        self.told = told;
+        let furthest = acked.wrapping_add(u32::from(told) << shift);
+        self.window = Some(match self.window {
+            Some(open) => Open {
+                edge: edge.unwrap_or(open.edge),
+                told: later(open.told, furthest),
+            },
+            None => Open {
+                edge: edge.unwrap_or(furthest),
+                told: furthest,
+            },
+        });
+    }
+
+    /// The window to be told with `acked` in the place of `window`: one that opens by a crumb stays
+    /// where it is.
+    fn worthwhile(&self, acked: u32, window: u16) -> u16 {
+        let Some(open) = self.window else {
+            return window;
+        };
+        let edge = acked.wrapping_add(u32::from(window) << self.shift);
+        // A byte that probed the window may have been taken.
+        let told = later(open.told, acked);
+        match after(edge, told) && edge.wrapping_sub(told) < self.crumb {
+            true => (told.wrapping_sub(acked) >> self.shift) as u16,
+            false => window,
+        }
+    }
+
+    /// An acknowledgement of all that has come, for which smoltcp has no reason.
+    pub(crate) fn answer(&mut self, now: Micros, received: usize, ttl: u8) -> Segment<'static> {
+        let mut ack = self.acked;
+        let mut window = self.told;
+        if let (Some(next), Some(open), true) = (self.next(received), self.window, self.opened)
+            && after(next, ack)
+        {
+            // The right edge stays where it is.
+            let room = match after(open.told, next) {
+                true => open.told.wrapping_sub(next),
+                false => 0,
+            };
+            ack = next;
+            window = (room >> self.shift).min(u32::from(self.told)) as u16;
+            self.advertise(ack, window, self.shift, None);
+        }
+        let twice = self.twice.take();
+        Segment {
+            seq: self.send.empty(),
+            ack: Some(ack),
+            window,
+            sack: match self.sack {
+                true => self.held.report(twice),
+                false => [None; 3],
+            },
+            timestamp: self.stamps.wanted(now),
+            ttl,
+            ..Segment::default()
+        }
+    }
+
+    /// A question whether the peer is still there (RFC 9293, 3.8.4).
+    pub(crate) fn question(&mut self, now: Micros, received: usize, ttl: u8) -> Segment<'static> {
+        Segment {
+            seq: self.send.nxt().wrapping_sub(1),
+            ..self.answer(now, received, ttl)
+        }
+    }
+
+    /// The next segment to be sent again.
+    pub(crate) fn resend(&mut self, now: Micros, ttl: u8) -> Option<Segment<'_>> {
+        let timestamp = self.stamps.wanted(now);
+        let (ack, window) = (self.acked, self.told);
+        let (seq, payload, fin) = self.send.resend(now)?;
+        Some(Segment {
+            control: if fin {
+                TcpControl::Fin
+            } else {
+                TcpControl::Psh
+            },
+            seq,
+            ack: Some(ack),
+            window,
+            timestamp,
+            ttl,
+            payload,
+            ..Segment::default()
+        })
+    }
+}
