@@ -380,7 +380,9 @@ fn every_mix_comes_through() {
         Some(seed) => seed..seed + from("COUNT").unwrap_or(1),
         None => 1..40,
     };
-    for seed in seeds {
+    // This one acknowledged without end while a window was too small to be told.
+    let once = from("SEED").is_none().then_some(5423);
+    for seed in seeds.chain(once) {
         run(seed);
     }
 }

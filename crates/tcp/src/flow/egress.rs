@@ -95,8 +95,7 @@ impl Flow {
             return;
         }
         let (received, capacity) = (self.received(), self.socket().recv_capacity());
-        if let Some((told, most)) = self.guard.window_told(received)
-            && (capacity - received).min(most) >= told + capacity.min(most) / 3
+        if self.guard.lags(received, capacity - received, capacity)
             // It answers a byte that it has with all that it knows.
             && let Some(old) = self.guard.old_byte(received)
         {

@@ -28,16 +28,21 @@ impl Guard {
         })
     }
 
-    /// What the peer may still send by leave of what it was told since the handshake, whose
-    /// window is small, and the most that it can be told.
-    pub(crate) fn window_told(&self, received: usize) -> Option<(usize, usize)> {
-        let (next, open) = (self.next(received)?, self.window?);
+    /// Whether the window has grown by a good piece of the buffer (RFC 9293, 3.8.6.2.2), of which
+    /// `free` bytes of `capacity` are free, since the peer was told of it. The window of the
+    /// handshake is small, and nothing is told before it is over.
+    pub(crate) fn lags(&self, received: usize, free: usize, capacity: usize) -> bool {
+        let (Some(next), Some(open), true) = (self.next(received), self.window, self.opened) else {
+            return false;
+        };
         let told = match after(open.told, next) {
-            true => open.told.wrapping_sub(next),
+            true => open.told.wrapping_sub(next) as usize,
             false => 0,
         };
         let most = usize::from(u16::MAX) << self.shift;
-        self.opened.then_some((told as usize, most))
+        // What is told is rounded down, by a unit or two.
+        let crumb = self.crumb as usize + (2 << self.shift);
+        free.min(most) >= told + (capacity.min(most) / 3).max(crumb)
     }
 
     /// A byte of the peer that has been received already.
