@@ -1,0 +1,130 @@
+//! One contender at one work, in a network namespace that nobody else has been in.
+
+use crate::awake::Awake;
+use crate::contender::{Contender, Link, MTU, Server, TUN};
+use crate::server::Process;
+use crate::work::{Work, connect::ask};
+use nix::sched::{CloneFlags, unshare};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+/// The client's address where there is a TUN.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// What a server has to answer its first request.
+const START: Duration = Duration::from_secs(10);
+
+/// Says what is missing, if anything is.
+pub(crate) fn check() -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(io::Error::other(
+            "run it as root: it makes network namespaces and TUN devices",
+        ));
+    }
+    let tun = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun");
+    tun.map_err(|why| {
+        let text = format!("/dev/net/tun cannot be opened ({why}): load the module `tun`");
+        io::Error::new(why.kind(), text)
+    })?;
+    let version = Command::new("ip").arg("-V").stdout(Stdio::null()).status();
+    version.map_err(|why| {
+        let text = format!("no program `ip` ({why}): apt-get install iproute2");
+        io::Error::new(why.kind(), text)
+    })?;
+    Ok(())
+}
+
+/// The figures of the work's columns, then the server's CPU time for each unit, then its memory.
+pub(crate) fn run(
+    contender: &Contender,
+    inetd: &Path,
+    work: &dyn Work,
+    span: Duration,
+) -> io::Result<Vec<f64>> {
+    let run = || -> io::Result<Vec<f64>> {
+        // Of this thread, and of the threads and processes that it starts; it ends with them.
+        unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|why| io::Error::other(format!("no network namespace: {why}")))?;
+        set_up(contender.link)?;
+        let mut server = Process::start(&mut command(contender, inetd)?)?;
+        wait_for(&mut server)?;
+
+        let awake = work.takes_turns().then(Awake::start).transpose()?;
+        let before = server.cpu()?;
+        let outcome = work.run(span);
+        let cpu = server.cpu()? - before;
+        if let Some(awake) = awake {
+            awake.stop()?;
+        }
+        server.check()?;
+        let outcome = outcome?;
+        let mut figures = outcome.figures;
+        figures.push(cpu * work.cpu().1 / outcome.units);
+        figures.push(server.memory()?);
+        Ok(figures)
+    };
+    thread::scope(|scope| {
+        let joined = scope.spawn(run).join();
+        joined.map_err(|_| io::Error::other("the client panicked"))?
+    })
+}
+
+fn command(contender: &Contender, inetd: &Path) -> io::Result<Command> {
+    let (program, args) = match contender.server {
+        Server::Inetd(flags) => (inetd.to_owned(), flags.to_vec()),
+        Server::Here(_) => (env::current_exe()?, vec!["serve", contender.name]),
+    };
+    let mut command = Command::new(program);
+    command.args(args);
+    Ok(command)
+}
+
+fn set_up(link: Link) -> io::Result<()> {
+    let commands = match link {
+        // Without an address of its own for IPv6 the kernel does not look for routers.
+        Link::Tun => format!(
+            "link set lo up\n\
+             tuntap add dev {TUN} mode tun\n\
+             link set {TUN} addrgenmode none\n\
+             address add {CLIENT}/24 dev {TUN}\n\
+             link set {TUN} mtu {MTU} up\n"
+        ),
+        Link::Loopback => format!("link set lo up\naddress add {SERVER}/32 dev lo\n"),
+    };
+    let mut ip = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = ip.stdin.take() {
+        stdin.write_all(commands.as_bytes())?;
+    }
+    match ip.wait()? {
+        status if status.success() => Ok(()),
+        status => Err(io::Error::other(format!("`ip`: {status}"))),
+    }
+}
+
+/// Waits until the server answers. A SYN that comes before it has its device is lost, so that
+/// each attempt is a short one.
+fn wait_for(server: &mut Process) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        server.check()?;
+        match ask(Duration::from_millis(100)) {
+            Ok(()) => return Ok(()),
+            Err(why) if start.elapsed() > START => {
+                return Err(io::Error::new(why.kind(), format!("no server: {why}")));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The kernel's TCP over its loopback: no TUN and no second stack, so a ceiling and not a rival.
+
+use super::{ANSWER, BUFFER, CHARGEN, Contender, DISCARD, ECHO, Link, Server, WEB};
+use crate::arena::SERVER;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+pub(crate) const CONTENDER: Contender = Contender {
+    name: "kernel, loopback",
+    about: "Linux's own TCP at both ends, with the loopback's MTU of 65,536 and blocking threads: \
+            a ceiling, because no packet passes a TUN device.",
+    link: Link::Loopback,
+    server: Server::Here(serve),
+};
+
+/// Threads of a port, each with a connection at a time: as many as a work has connections.
+const THREADS: usize = 8;
+
+type Service = fn(TcpStream) -> io::Result<()>;
+
+fn serve() -> io::Result<()> {
+    let services: [(u16, Service); 4] = [
+        (ECHO, echo),
+        (DISCARD, discard),
+        (CHARGEN, chargen),
+        (WEB, answer),
+    ];
+    for (port, service) in services {
+        let listener = Arc::new(TcpListener::bind((SERVER, port))?);
+        for _ in 0..THREADS {
+            let listener = listener.clone();
+            thread::spawn(move || {
+                while let Ok((stream, _)) = listener.accept() {
+                    // How a connection ends is its peer's affair.
+                    let _ = service(stream);
+                }
+            });
+        }
+    }
+    loop {
+        thread::park();
+    }
+}
+
+fn echo(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..n])?;
+    }
+}
+
+fn discard(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    while stream.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+fn chargen(mut stream: TcpStream) -> io::Result<()> {
+    let bytes = vec![b'#'; BUFFER];
+    loop {
+        stream.write_all(&bytes)?;
+    }
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    if stream.read(&mut [0; 4096])? > 0 {
+        stream.write_all(ANSWER)?;
+    }
+    Ok(())
+}
