@@ -15,6 +15,7 @@ use std::{env, thread};
 
 /// The client's address where there is a TUN.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The server's first address; those behind it are its too.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
 /// What a server has to answer its first request.
@@ -98,7 +99,7 @@ fn set_up(link: Link) -> io::Result<()> {
              address add {CLIENT}/24 dev {TUN}\n\
              link set {TUN} mtu {MTU} up\n"
         ),
-        Link::Loopback => format!("link set lo up\naddress add {SERVER}/32 dev lo\n"),
+        Link::Loopback => "link set lo up\nroute add local 10.77.0.0/24 dev lo\n".to_owned(),
     };
     let mut ip = Command::new("ip")
         .args(["-batch", "-"])
@@ -119,7 +120,7 @@ fn wait_for(server: &mut Process) -> io::Result<()> {
     let start = Instant::now();
     loop {
         server.check()?;
-        match ask(Duration::from_millis(100)) {
+        match ask(SERVER, Duration::from_millis(100)) {
             Ok(()) => return Ok(()),
             Err(why) if start.elapsed() > START => {
                 return Err(io::Error::new(why.kind(), format!("no server: {why}")));

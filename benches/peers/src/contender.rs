@@ -31,6 +31,7 @@ pub(crate) const MTU: u16 = 1500;
 /// In this order in the tables. The first is the one that the others are compared with.
 pub(crate) const ALL: &[Contender] = &[
     brooklet::CONTENDER,
+    brooklet::LOCAL,
     netstack_smoltcp::MANY_THREADS,
     netstack_smoltcp::ONE_THREAD,
     kernel::CONTENDER,

@@ -47,16 +47,16 @@ pub(crate) struct Outcome {
     pub(crate) units: f64,
 }
 
-/// After so long without a byte a run has failed.
-const STALL: Duration = Duration::from_secs(5);
+/// After so long without a connection or a byte a run has failed.
+pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 fn connect(port: u16) -> io::Result<TcpStream> {
-    connect_within(port, STALL)
+    connect_within((SERVER, port).into(), STALL)
 }
 
 /// A connection on which neither the opening nor any call takes longer than this.
-fn connect_within(port: u16, limit: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::from((SERVER, port)), limit)?;
+fn connect_within(to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     stream.set_nodelay(true)?;

@@ -11,6 +11,13 @@ pub(crate) const CONTENDER: Contender = Contender {
     server: Server::Inetd(&["--tun", TUN]),
 };
 
+pub(crate) const LOCAL: Contender = Contender {
+    name: "brooklet, local",
+    about: "the same with `--local`: handles that stay on their thread, and no lock.",
+    link: Link::Tun,
+    server: Server::Inetd(&["--tun", TUN, "--local"]),
+};
+
 /// Builds `inetd` as it is in the tree, so that no old one is measured.
 pub(crate) fn build_inetd() -> io::Result<PathBuf> {
     let built = escargot::CargoBuild::new()

@@ -1,9 +1,8 @@
 //! The kernel's TCP over its loopback: no TUN and no second stack, so a ceiling and not a rival.
 
 use super::{ANSWER, BUFFER, CHARGEN, Contender, DISCARD, ECHO, Link, Server, WEB};
-use crate::arena::SERVER;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
@@ -28,7 +27,7 @@ fn serve() -> io::Result<()> {
         (WEB, answer),
     ];
     for (port, service) in services {
-        let listener = Arc::new(TcpListener::bind((SERVER, port))?);
+        let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);
         for _ in 0..THREADS {
             let listener = listener.clone();
             thread::spawn(move || {

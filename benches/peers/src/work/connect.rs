@@ -1,10 +1,18 @@
 //! Connections that say one thing each.
 
 use super::{Outcome, STALL, Work, connect_within};
+use crate::arena::SERVER;
 use crate::contender::{ANSWER, WEB};
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Addresses that the clients go to in turn. A client of one address soon has every port in use,
+/// and comes with the addresses and ports of a connection that the server still has in TIME-WAIT:
+/// what becomes of that is a question of its own.
+const ADDRESSES: usize = 64;
 
 /// Clients at once.
 const CLIENTS: usize = 4;
@@ -28,10 +36,12 @@ impl Work for Connect {
 
     fn run(&self, span: Duration) -> io::Result<Outcome> {
         let start = Instant::now();
+        let connections = AtomicUsize::new(0);
         let client = || {
             let mut done = 0_usize;
             while start.elapsed() < span {
-                ask(STALL)?;
+                let number = connections.fetch_add(1, Ordering::Relaxed) % ADDRESSES;
+                ask(Ipv4Addr::from_bits(SERVER.to_bits() + number as u32), STALL)?;
                 done += 1;
             }
             io::Result::Ok(done)
@@ -55,8 +65,8 @@ impl Work for Connect {
 }
 
 /// One connection, from the SYN to the end of the stream; no step may take longer than this.
-pub(crate) fn ask(limit: Duration) -> io::Result<()> {
-    let mut stream = connect_within(WEB, limit)?;
+pub(crate) fn ask(server: Ipv4Addr, limit: Duration) -> io::Result<()> {
+    let mut stream = connect_within((server, WEB).into(), limit)?;
     stream.write_all(REQUEST)?;
     let mut answer = Vec::with_capacity(2 * ANSWER.len());
     stream.read_to_end(&mut answer)?;
