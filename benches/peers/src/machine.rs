@@ -53,7 +53,7 @@ Client and server are processes of one machine and share its cores; the client u
 Between them is a TUN device with an MTU of {MTU}. Every run has a server and a namespace of its own and \
 lasts {span} s; there were {rounds} rounds, in which the contenders took turns. A figure is the median \
 over the rounds. A ratio is brooklet's figure divided by the other's in the same round: the median, and \
-in brackets the lowest and the highest. A run in which the client waits {stall} s for a connection or \
+in brackets the quartiles. A run in which the client waits {stall} s for a connection or \
 a byte has failed, and has no figures. For echoes a thread of the class SCHED_IDLE on each core keeps \
 it from falling asleep. The server's CPU is user and system time of its process, the work of the kernel \
 in its calls included; its memory is the peak of what is resident.

@@ -5,8 +5,8 @@ use std::time::Duration;
 pub(crate) const USAGE: &str = "\
 Usage: peers [--rounds N] [--seconds S]
 
-  --rounds N    rounds, of which the tables show the medians (default 9)
-  --seconds S   how long a contender is at each work in a round (default 1)
+  --rounds N    rounds, of which the tables show the medians (default 21)
+  --seconds S   how long a contender is at each work in a round (default 0.3)
 
 As root, on Linux: every run has a network namespace of its own.
 ";
@@ -22,7 +22,7 @@ impl Options {
     pub(crate) fn parse(args: &[String]) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut rounds, mut seconds) = (9, 1.0);
+        let (mut rounds, mut seconds) = (21, 0.3);
         let mut args = lexopt::Parser::from_args(args);
         while let Some(arg) = args.next()? {
             match arg {

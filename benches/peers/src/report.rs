@@ -74,8 +74,8 @@ impl Table {
                 let ratios = self.rounds.iter().filter_map(|round| {
                     Some(self.figure(round, 0, column)? / self.figure(round, contender, column)?)
                 });
-                median(ratios.collect()).map_or("none".into(), |(middle, lowest, highest)| {
-                    format!("{middle:.2} ({lowest:.2} to {highest:.2})")
+                median(ratios.collect()).map_or("none".into(), |(middle, low, high)| {
+                    format!("{middle:.2} ({low:.2} to {high:.2})")
                 })
             });
             line(
@@ -94,12 +94,14 @@ impl Table {
     }
 }
 
-/// The middle, the lowest and the highest; `None` of nothing.
+/// The middle, and the ranks a quarter and three quarters up, the outer one where they fall between
+/// two; `None` of nothing.
 fn median(mut figures: Vec<f64>) -> Option<(f64, f64, f64)> {
     figures.sort_by(f64::total_cmp);
-    let (&lowest, &highest) = (figures.first()?, figures.last()?);
-    let (a, b) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
-    Some((f64::midpoint(a, b), lowest, highest))
+    let last = figures.len().checked_sub(1)?;
+    let (low, high) = (figures[last / 4], figures[(3 * last).div_ceil(4)]);
+    let (a, b) = (figures[last / 2], figures[figures.len() / 2]);
+    Some((f64::midpoint(a, b), low, high))
 }
 
 fn three_digits(figure: f64) -> String {
@@ -118,6 +120,10 @@ mod tests {
     fn the_median_is_in_the_middle() {
         assert_eq!(median(vec![3.0, 9.0, 1.0]), Some((3.0, 1.0, 9.0)));
         assert_eq!(median(vec![4.0, 1.0]), Some((2.5, 1.0, 4.0)));
+        assert_eq!(
+            median((0..9).map(f64::from).collect()),
+            Some((4.0, 2.0, 6.0))
+        );
         assert_eq!(median(vec![]), None);
     }
 
