@@ -247,8 +247,7 @@ impl Guard {
     }
 
     /// Looks at a packet of the peer, takes in what it says, and rewrites it to what smoltcp is
-    /// to see. `received` is what waits in the receive buffer, and the FIN behind it; `unsent` is
-    /// what waits to be sent. The TCP checksum, already verified, is not kept up to date.
+    /// to see. The TCP checksum, already verified, is not kept up to date.
     pub(crate) fn admit(
         &mut self,
         now: Micros,

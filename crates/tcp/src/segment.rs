@@ -79,6 +79,16 @@ impl Segment<'_> {
     }
 }
 
+/// Where TCP begins in a packet that smoltcp made, which writes no extension headers.
+pub(crate) fn behind_ip(packet: &[u8]) -> usize {
+    match packet.first() {
+        Some(first) if first >> 4 == 4 => {
+            usize::from(Ipv4Packet::new_unchecked(packet).header_len())
+        }
+        _ => IPV6_HEADER_LEN,
+    }
+}
+
 /// The packet up to its data, with an IP header that says so. Data in a SYN is not taken, so it is
 /// not kept either. The TCP checksum, already verified, is not kept up to date.
 pub(crate) fn without_data<'a>(packet: &'a mut [u8], headers: &Headers) -> &'a [u8] {

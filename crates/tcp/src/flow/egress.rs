@@ -3,12 +3,13 @@
 use super::{Flow, STILL, interface, port};
 use crate::context::Work;
 use crate::guard::Guard;
+use crate::segment;
 use crate::seq::{Micros, after, seq};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound, PacketBuf};
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpPacket};
+use smoltcp::wire::TcpPacket;
 use std::time::{Duration, Instant};
 
 /// Packets that a connection may make before others have their turn.
@@ -214,13 +215,7 @@ impl Outbound for &mut Copier<'_> {
     }
 
     fn push(&mut self, packet: PacketBuf) {
-        let header = match packet.first() {
-            Some(first) if first >> 4 == 4 => {
-                usize::from(Ipv4Packet::new_unchecked(&packet[..]).header_len())
-            }
-            _ => IPV6_HEADER_LEN,
-        };
-        let tcp = TcpPacket::new_unchecked(&packet[header..]);
+        let tcp = TcpPacket::new_unchecked(&packet[segment::behind_ip(&packet)..]);
         let start = seq(tcp.seq_number());
         self.reached = start.wrapping_add(tcp.segment_len() as u32);
         self.guard

@@ -3,9 +3,9 @@
 
 use super::rewrite::{SEQ, WINDOW, patch, stamp, window_scale};
 use super::{Guard, Open};
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 use crate::seq::{Micros, after, later, seq};
-use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, TcpControl, TcpPacket};
+use smoltcp::wire::{TcpControl, TcpPacket};
 
 impl Guard {
     /// Looks at a packet that smoltcp made, writes the time into it, and advertises a little less
@@ -15,13 +15,7 @@ impl Guard {
     /// nothing is read, the edge of what it takes moves back and forth by up to a unit, and it
     /// drops what a peer has sent by leave of the further edge. One unit less is always inside.
     pub(crate) fn sent(&mut self, now: Micros, packet: &mut [u8]) {
-        let header = match packet.first() {
-            Some(first) if first >> 4 == 4 => {
-                usize::from(Ipv4Packet::new_unchecked(&packet).header_len())
-            }
-            _ => IPV6_HEADER_LEN,
-        };
-        let Some(packet) = packet.get_mut(header..) else {
+        let Some(packet) = packet.get_mut(segment::behind_ip(packet)..) else {
             return;
         };
         let Ok(tcp) = TcpPacket::new_checked(&*packet) else {
