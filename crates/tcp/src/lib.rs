@@ -1,7 +1,7 @@
 //! TCP streams out of IP packets.
 //!
-//! - [`TcpListener`] takes connections to every address: as [`Incoming`] requests that the
-//!   program accepts, refuses or ignores once it knows what to say, or already connected from
+//! - [`TcpListener`] takes connections, to every address or to one: as [`Incoming`] requests that the
+//!   program accepts, refuses, declares unreachable or ignores once it knows what to say, or already connected from
 //!   [`accept`](TcpListener::accept).
 //! - [`TcpStream`] is a connection, with the names of async-net.
 //! - [`Connector`] begins connections from here.
@@ -11,6 +11,9 @@
 //! Each connection is a smoltcp socket of its own in a cell of its own, found by its 4-tuple in a
 //! table, so that the cost of a packet does not grow with the number of connections. Tasks read
 //! and write smoltcp's buffers directly and make their own packets; the driver moves packets.
+//!
+//! Losses, order, congestion, timers and blind attacks are dealt with outside of smoltcp, which is
+//! shown a perfect peer.
 //!
 //! A SYN is held outside of smoltcp, in a few hundred bytes, until somebody answers it.
 //!

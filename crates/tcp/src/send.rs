@@ -14,7 +14,7 @@ mod scoreboard;
 
 use self::congestion::Window;
 use self::copies::Copies;
-use self::rtt::{LONGEST_RTO, Rtt};
+use self::rtt::Rtt;
 use self::scoreboard::{Mark, Scoreboard};
 use crate::options::Congestion;
 use crate::seq::{Micros, after, earlier, later};
@@ -305,8 +305,9 @@ impl Sender {
         Some((self.rtt.smoothed()?, self.rtt.variation()))
     }
 
+    /// How long an acknowledgement is waited for.
     pub(crate) fn timeout(&self) -> Micros {
-        self.rtt.timeout(self.backoff).min(LONGEST_RTO)
+        self.rtt.timeout(self.backoff)
     }
 
     /// Congestion window and slow start threshold, in bytes.

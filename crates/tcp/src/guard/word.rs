@@ -57,8 +57,8 @@ impl Guard {
         })
     }
 
-    /// The same with a window that reaches just as far as what has been sent, so that smoltcp
-    /// gives all of it out again.
+    /// A [`word`](Self::word) with a window that reaches just as far as what has been sent, so that
+    /// smoltcp gives all of it out again.
     pub(crate) fn word_for_copies(&mut self, received: usize) -> Option<Segment<'static>> {
         let next = self.next(received)?;
         let units = self.send.flight().div_ceil(1 << self.shown_shift);

@@ -16,7 +16,7 @@ const INITIAL: Micros = 1_000_000;
 /// that are delayed by 40 ms need not fear.
 const SHORTEST_RTO: Micros = 200_000;
 /// RFC 6298, 2.5.
-pub(super) const LONGEST_RTO: Micros = 60_000_000;
+const LONGEST_RTO: Micros = 60_000_000;
 /// A shorter round trip than ever since is forgotten after this: routes change.
 const MEMORY: Micros = 300_000_000;
 

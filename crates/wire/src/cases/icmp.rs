@@ -69,22 +69,14 @@ pub(super) fn data(wire: &mut Wire, peer: &Peer) -> Result<Packet, String> {
     })
 }
 
-fn c03(wire: &mut Wire) -> Done {
-    let mut peer = wire.open(SEND)?;
-    let first = data(wire, &peer)?;
-    check!(
-        first.bytes.len() == 1500,
-        "the first packet has {} bytes",
-        first.bytes.len()
-    );
-    wire.collect(ms(20))?;
-    error(wire, 3, 4, 1000, &first.bytes)?;
+/// Reads 100,000 bytes in packets of at most this size.
+pub(super) fn in_packets_of(wire: &mut Wire, peer: &mut Peer, most: usize) -> Done {
     let mut read: Vec<u8> = Vec::new();
     while read.len() < 100_000 {
         let packet = wire.find(ms(3000), |packet| peer.of(packet).map(|_| packet.clone()))?;
         let packet = packet.ok_or_else(|| format!("only {} bytes came", read.len()))?;
         check!(
-            packet.bytes.len() <= 1000,
+            packet.bytes.len() <= most,
             "a packet of {} bytes",
             packet.bytes.len()
         );
@@ -96,6 +88,19 @@ fn c03(wire: &mut Wire) -> Done {
     }
     check!(read == pattern(1 << 20)[..read.len()], "other data");
     Ok(())
+}
+
+fn c03(wire: &mut Wire) -> Done {
+    let mut peer = wire.open(SEND)?;
+    let first = data(wire, &peer)?;
+    check!(
+        first.bytes.len() == 1500,
+        "the first packet has {} bytes",
+        first.bytes.len()
+    );
+    wire.collect(ms(20))?;
+    error(wire, 3, 4, 1000, &first.bytes)?;
+    in_packets_of(wire, &mut peer, 1000)
 }
 
 fn c04(wire: &mut Wire) -> Done {

@@ -1,11 +1,11 @@
 //! Further cases: ICMP, and what it says of the path.
 
-use super::icmp::{NO_UDP, data, error};
+use super::icmp::{NO_UDP, data, error, in_packets_of};
 use super::{Case, case};
 use crate::app::{GREET, NOBODY, SEND, pattern};
 use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::packet::{ICMP, ICMPV6, UDP, icmp, ip, udp};
-use crate::wire::{Done, Peer, SOON, Wire, check, ms};
+use crate::wire::{Done, SOON, Wire, check, ms};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(super) const CASES: &[Case] = &[
@@ -39,27 +39,6 @@ pub(super) const CASES: &[Case] = &[
         f63,
     ),
 ];
-
-/// Reads 100,000 bytes in packets of at most this size.
-fn in_packets_of(wire: &mut Wire, peer: &mut Peer, most: usize) -> Done {
-    let mut read: Vec<u8> = Vec::new();
-    while read.len() < 100_000 {
-        let packet = wire.find(ms(3000), |packet| peer.of(packet).map(|_| packet.clone()))?;
-        let packet = packet.ok_or_else(|| format!("only {} bytes came", read.len()))?;
-        check!(
-            packet.bytes.len() <= most,
-            "a packet of {} bytes",
-            packet.bytes.len()
-        );
-        if let Some(seg) = packet.tcp().filter(|seg| seg.seq == peer.ack) {
-            peer.ack = seg.end();
-            read.extend(&seg.data);
-        }
-        peer.ack(wire)?;
-    }
-    check!(read == pattern(1 << 20)[..read.len()], "other data");
-    Ok(())
-}
 
 fn f61(wire: &mut Wire) -> Done {
     let mut peer = wire.peer6(SEND);

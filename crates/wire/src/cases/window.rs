@@ -99,24 +99,14 @@ pub(super) fn fill(wire: &mut Wire, peer: &mut Peer, mut edge: u32) -> Result<Ve
     }
 }
 
-fn t29(wire: &mut Wire) -> Done {
-    let mut peer = wire.peer(LATE);
-    let syn_ack = peer.open(wire)?;
-    let edge = peer.seq.wrapping_add(u32::from(syn_ack.window));
-    let mut sent = fill(wire, &mut peer, edge)?;
-    wire.send(&peer.seg(ACK, b"p"))?;
-    let answer = peer.expect(wire, "an answer to a probe", |seg| seg.has(ACK))?;
-    check!(answer.window == 0, "the window is {}", answer.window);
-    check!(
-        answer.ack == peer.seq,
-        "the byte behind the window was taken"
-    );
+/// The window opens, and all that was sent is read, with what follows.
+pub(super) fn opens_again(wire: &mut Wire, peer: &mut Peer, mut sent: Vec<u8>) -> Done {
     let opened = peer.find(wire, ms(4000), |seg| seg.window > 0 && seg.ack == peer.seq)?;
     check!(opened.is_some(), "the window never opens");
     peer.write(wire, b"the rest")?;
     sent.extend(b"the rest");
     peer.expect_ack(wire)?;
-    let read = wire.stream(&peer)?.data;
+    let read = wire.stream(peer)?.data;
     check!(
         read == sent,
         "{} bytes were read, {} sent",
@@ -124,6 +114,21 @@ fn t29(wire: &mut Wire) -> Done {
         sent.len()
     );
     Ok(())
+}
+
+fn t29(wire: &mut Wire) -> Done {
+    let mut peer = wire.peer(LATE);
+    let syn_ack = peer.open(wire)?;
+    let edge = peer.seq.wrapping_add(u32::from(syn_ack.window));
+    let sent = fill(wire, &mut peer, edge)?;
+    wire.send(&peer.seg(ACK, b"p"))?;
+    let answer = peer.expect(wire, "an answer to a probe", |seg| seg.has(ACK))?;
+    check!(answer.window == 0, "the window is {}", answer.window);
+    check!(
+        answer.ack == peer.seq,
+        "the byte behind the window was taken"
+    );
+    opens_again(wire, &mut peer, sent)
 }
 
 fn t32(wire: &mut Wire) -> Done {
