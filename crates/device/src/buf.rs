@@ -1,10 +1,12 @@
+use crate::Meta;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// One packet in a buffer that is used again.
 ///
 /// The storage is initialised once, when it is made or grows; a packet is the first
-/// [`len`](slice::len) bytes of it. Nothing is zeroed between two packets.
+/// [`len`](slice::len) bytes of it. Nothing is zeroed between two packets. A new length begins a
+/// new packet, which is whole and complete until its [`Meta`] says otherwise.
 ///
 /// ```
 /// use brooklet_device::PacketBuf;
@@ -18,6 +20,7 @@ use std::ops::{Deref, DerefMut};
 pub struct PacketBuf {
     storage: Vec<u8>,
     len: usize,
+    meta: Meta,
 }
 
 impl PacketBuf {
@@ -26,6 +29,7 @@ impl PacketBuf {
         Self {
             storage: vec![0; capacity],
             len: 0,
+            meta: Meta::default(),
         }
     }
 
@@ -52,6 +56,7 @@ impl PacketBuf {
             self.storage.len()
         );
         self.len = len;
+        self.meta = Meta::default();
     }
 
     /// Makes the packet `len` bytes long, growing the storage where it is too small. The bytes
@@ -61,6 +66,17 @@ impl PacketBuf {
             self.storage.resize(len, 0);
         }
         self.len = len;
+        self.meta = Meta::default();
+    }
+
+    /// What is known of the packet beside its bytes.
+    pub fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    /// Says what is known of the packet beside its bytes, until its length is set anew.
+    pub fn set_meta(&mut self, meta: Meta) {
+        self.meta = meta;
     }
 
     /// Makes the packet a copy of `bytes`, growing the storage where it is too small.
@@ -79,7 +95,11 @@ impl PacketBuf {
 impl From<Vec<u8>> for PacketBuf {
     fn from(storage: Vec<u8>) -> Self {
         let len = storage.len();
-        Self { storage, len }
+        Self {
+            storage,
+            len,
+            meta: Meta::default(),
+        }
     }
 }
 
@@ -107,6 +127,7 @@ impl fmt::Debug for PacketBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacketBuf")
             .field("len", &self.len)
+            .field("meta", &self.meta)
             .field("capacity", &self.storage.len())
             .finish()
     }
@@ -114,7 +135,7 @@ impl fmt::Debug for PacketBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::PacketBuf;
+    use super::{Meta, PacketBuf};
 
     #[test]
     fn a_shorter_packet_after_a_longer_one_shows_none_of_it() {
@@ -127,6 +148,26 @@ mod tests {
             !format!("{packet:?}").contains("115"),
             "bytes in the debug output"
         );
+    }
+
+    #[test]
+    fn a_new_packet_is_whole_and_complete() {
+        let partial = Meta {
+            checksum: crate::Checksum::Partial,
+            segment: std::num::NonZeroU16::new(7),
+        };
+        let mut packet = PacketBuf::with_capacity(8);
+        let renew: [fn(&mut PacketBuf); 3] = [
+            |p| p.set_len(1),
+            |p| p.resize(9),
+            |p| p.copy_from_slice(b"b"),
+        ];
+        for renew in renew {
+            packet.set_meta(partial);
+            assert_eq!(packet.meta(), partial);
+            renew(&mut packet);
+            assert_eq!(packet.meta(), Meta::default());
+        }
     }
 
     #[test]

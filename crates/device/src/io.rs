@@ -1,4 +1,4 @@
-use crate::PacketBuf;
+use crate::{Offload, PacketBuf};
 use std::io;
 use std::task::{Context, Poll};
 
@@ -36,8 +36,18 @@ use std::task::{Context, Poll};
 /// }
 /// ```
 pub trait PacketIo {
+    /// What the device takes over from whoever sends to it; nothing, unless it says so. It is
+    /// asked once.
+    fn offload(&self) -> Offload {
+        Offload::default()
+    }
+
     /// Receives the next IP packet into `packet`, whose storage is at least as large as the
     /// stack's MTU, and sets its length.
+    ///
+    /// The packet may stand for several, or be without its checksum, if its
+    /// [`Meta`](crate::Meta) says so: [`PacketBuf::set_meta`], after the length. The storage that
+    /// a driver offers has room for 65,575 bytes, the longest packet of IPv6.
     ///
     /// `Pending` registers the waker of `cx` and leaves the content of `packet` open.
     ///
@@ -48,7 +58,8 @@ pub trait PacketIo {
     /// is down) should be waited for, or the packet skipped, instead.
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>>;
 
-    /// Sends one IP packet.
+    /// Sends one IP packet, or several in the shape of one, as far as
+    /// [`offload`](Self::offload) allows that: [`PacketBuf::meta`] says which it is.
     ///
     /// `Pending` registers the waker of `cx`; the packet has not been taken, and the caller offers
     /// the same one again. `Ready(Ok(()))` has taken it.
@@ -60,6 +71,9 @@ pub trait PacketIo {
 }
 
 impl<T: PacketIo + ?Sized> PacketIo for &mut T {
+    fn offload(&self) -> Offload {
+        (**self).offload()
+    }
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         (**self).poll_recv(cx, packet)
     }
@@ -69,6 +83,9 @@ impl<T: PacketIo + ?Sized> PacketIo for &mut T {
 }
 
 impl<T: PacketIo + ?Sized> PacketIo for Box<T> {
+    fn offload(&self) -> Offload {
+        (**self).offload()
+    }
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         (**self).poll_recv(cx, packet)
     }
