@@ -20,7 +20,7 @@
 
 use brooklet_benches::{Clients, MSS, Random, SERVER};
 use brooklet_cell::Sync;
-use brooklet_device::{OnePacket, Outbound, PacketBuf, TxQueue};
+use brooklet_device::{OnePacket, Outbound, PacketBuf, Shape, TxQueue};
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpOptions, TcpStream};
 use criterion::measurement::WallTime;
@@ -35,7 +35,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 const BUFFER: usize = 4096;
-const MTU: usize = 1500;
+const SHAPE: Shape = Shape {
+    mtu: 1500,
+    checksums: true,
+};
 /// Packets that are made in advance: few enough to stay in the caches, as the driver's one
 /// inbound buffer does.
 const CHUNK: usize = 32;
@@ -235,8 +238,8 @@ struct SharedSet {
 
 impl SharedSet {
     fn new() -> Self {
-        let mut queue = Queue(TxQueue::new(8));
-        let mut device = OnePacket::new(MTU, None, &mut queue);
+        let mut queue = Queue(TxQueue::new(8, 8 * 1500));
+        let mut device = OnePacket::new(SHAPE, None, &mut queue);
         let config = iface::Config::new(HardwareAddress::Ip);
         let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::now());
         interface.set_any_ip(true);
@@ -303,7 +306,7 @@ fn poll_set(
     queue: &mut Queue,
     packet: &[u8],
 ) {
-    let mut device = OnePacket::new(MTU, Some(packet), queue);
+    let mut device = OnePacket::new(SHAPE, Some(packet), queue);
     interface.poll(smoltcp::time::Instant::now(), &mut device, sockets);
 }
 
@@ -315,8 +318,8 @@ impl Outbound for &mut Queue {
         self.0.has_room()
     }
 
-    fn buffer(&mut self) -> PacketBuf {
-        self.0.buffer()
+    fn buffer(&mut self, len: usize) -> PacketBuf {
+        self.0.buffer(len)
     }
 
     fn push(&mut self, packet: PacketBuf) {

@@ -21,5 +21,5 @@ mod queue;
 pub use buf::PacketBuf;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};
-pub use phy::{OnePacket, Outbound, Received, Slot, capabilities};
+pub use phy::{OnePacket, Outbound, Received, Shape, Slot};
 pub use queue::{QueueFull, TxQueue};

@@ -11,22 +11,36 @@ pub trait Outbound {
     /// has been built. smoltcp keeps what it has to send when this says no, except that it forgets
     /// a fast retransmission: reserve before you call it.
     fn reserve(&mut self) -> bool;
-    /// A buffer to build the next packet in.
-    fn buffer(&mut self) -> PacketBuf;
+    /// A buffer to build the next packet in, which will have `len` bytes.
+    fn buffer(&mut self, len: usize) -> PacketBuf;
     /// Takes a packet that smoltcp made: in the place promised, or, as an answer to a packet that
     /// came in, without a promise.
     fn push(&mut self, packet: PacketBuf);
 }
 
-/// What smoltcp is told of the device: IP packets up to `mtu` bytes, TCP and IPv4 checksums
-/// written by smoltcp, and none verified, because the caller has done so already.
-pub fn capabilities(mtu: usize) -> DeviceCapabilities {
-    let mut capabilities = DeviceCapabilities::default();
-    capabilities.medium = Medium::Ip;
-    capabilities.max_transmission_unit = mtu;
-    capabilities.checksum.ipv4 = Checksum::Tx;
-    capabilities.checksum.tcp = Checksum::Tx;
-    capabilities
+/// What smoltcp is told of the device. It never verifies a checksum, because the caller has done
+/// so already, and always writes that of the IPv4 header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The longest IP packet, in bytes.
+    pub mtu: usize,
+    /// smoltcp writes the TCP checksum.
+    pub checksums: bool,
+}
+
+impl Shape {
+    /// The same in smoltcp's terms.
+    pub fn capabilities(self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.mtu;
+        capabilities.checksum.ipv4 = Checksum::Tx;
+        capabilities.checksum.tcp = match self.checksums {
+            true => Checksum::Tx,
+            false => Checksum::None,
+        };
+        capabilities
+    }
 }
 
 /// smoltcp's [`Device`] for the length of one call: at most one packet in, any number out.
@@ -36,16 +50,16 @@ pub fn capabilities(mtu: usize) -> DeviceCapabilities {
 pub struct OnePacket<'p, O> {
     inbound: Option<&'p [u8]>,
     outbound: O,
-    mtu: usize,
+    shape: Shape,
 }
 
 impl<'p, O: Outbound> OnePacket<'p, O> {
     /// Makes a device that delivers `inbound` once and hands what smoltcp sends to `outbound`.
-    pub fn new(mtu: usize, inbound: Option<&'p [u8]>, outbound: O) -> Self {
+    pub fn new(shape: Shape, inbound: Option<&'p [u8]>, outbound: O) -> Self {
         Self {
             inbound,
             outbound,
-            mtu,
+            shape,
         }
     }
 
@@ -81,7 +95,7 @@ impl<O: Outbound> Device for OnePacket<'_, O> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
+        self.shape.capabilities()
     }
 }
 
@@ -101,7 +115,7 @@ pub struct Slot<'a, O>(&'a mut O);
 
 impl<O: Outbound> TxToken for Slot<'_, O> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut packet = self.0.buffer();
+        let mut packet = self.0.buffer(len);
         packet.resize(len);
         let result = f(&mut packet);
         self.0.push(packet);
@@ -114,12 +128,17 @@ mod tests {
     use super::*;
     use crate::TxQueue;
 
+    const SHAPE: Shape = Shape {
+        mtu: 1500,
+        checksums: true,
+    };
+
     impl Outbound for &mut TxQueue {
         fn reserve(&mut self) -> bool {
             TxQueue::has_room(self)
         }
-        fn buffer(&mut self) -> PacketBuf {
-            TxQueue::buffer(self)
+        fn buffer(&mut self, len: usize) -> PacketBuf {
+            TxQueue::buffer(self, len)
         }
         fn push(&mut self, packet: PacketBuf) {
             let _ = TxQueue::push(self, packet);
@@ -128,8 +147,8 @@ mod tests {
 
     #[test]
     fn delivers_one_packet_once() {
-        let mut queue = TxQueue::new(4);
-        let mut device = OnePacket::new(1500, Some(b"in"), &mut queue);
+        let mut queue = TxQueue::new(4, 6000);
+        let mut device = OnePacket::new(SHAPE, Some(b"in"), &mut queue);
         let (rx, tx) = device.receive(Instant::ZERO).unwrap();
         assert_eq!(rx.consume(<[u8]>::to_vec), b"in");
         tx.consume(3, |bytes| bytes.copy_from_slice(b"out"));
@@ -139,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_stops_smoltcp_before_it_makes_a_packet() {
-        let mut queue = TxQueue::new(2);
-        let mut device = OnePacket::new(1500, None, &mut queue);
+        let mut queue = TxQueue::new(2, 3000);
+        let mut device = OnePacket::new(SHAPE, None, &mut queue);
         for _ in 0..2 {
             device
                 .transmit(Instant::ZERO)

@@ -2,22 +2,31 @@ use crate::PacketBuf;
 use brooklet_packet::FlowKey;
 use std::collections::VecDeque;
 
-/// Spare buffers that are kept for later packets.
+/// Spare buffers that are kept for later packets: small ones, of at most so many bytes, and large
+/// ones, which have room for any packet.
 const SPARES: usize = 128;
+const SMALL: usize = 2048;
+const LARGE_SPARES: usize = 16;
+const LARGE: usize = 65_575;
 
-/// The packets on their way to the device, bounded in number, and the buffers they travel in.
+/// The packets on their way to the device, bounded in number and in bytes, and the buffers they
+/// travel in.
 ///
 /// A flow that finds the queue full is noted and called again, in the order of asking, once half
 /// of the room is free: [`push`](Self::push) never takes a packet beyond the bound, and no packet
-/// of a flow is lost for want of room.
+/// of a flow is lost for want of room. A packet for which there is a place is taken whatever its
+/// length, so that the bytes may go over their bound by the last ones.
 ///
 /// Plain owned data: whoever shares it puts it into a cell.
 #[derive(Debug)]
 pub struct TxQueue {
     packets: VecDeque<PacketBuf>,
+    bytes: usize,
     spares: Vec<PacketBuf>,
+    large_spares: Vec<PacketBuf>,
     waiting: VecDeque<FlowKey>,
     limit: usize,
+    byte_limit: usize,
     /// Places promised to packets that are being built.
     reserved: usize,
     refused: u64,
@@ -36,13 +45,17 @@ impl std::fmt::Display for QueueFull {
 impl std::error::Error for QueueFull {}
 
 impl TxQueue {
-    /// Makes a queue that holds at most `limit` packets (at least 2).
-    pub fn new(limit: usize) -> Self {
+    /// Makes a queue that takes packets while it has fewer than `limit` (at least 2) and fewer
+    /// than `bytes` bytes.
+    pub fn new(limit: usize, bytes: usize) -> Self {
         Self {
             packets: VecDeque::new(),
+            bytes: 0,
             spares: Vec::new(),
+            large_spares: Vec::new(),
             waiting: VecDeque::new(),
             limit: limit.max(2),
+            byte_limit: bytes.max(1),
             reserved: 0,
             refused: 0,
         }
@@ -60,7 +73,7 @@ impl TxQueue {
 
     /// Whether one more packet fits, beside those that have a place reserved.
     pub fn has_room(&self) -> bool {
-        self.packets.len() + self.reserved < self.limit
+        self.packets.len() + self.reserved < self.limit && self.bytes < self.byte_limit
     }
 
     /// Reserves a place for a packet that is about to be built, if there is one: others may fill
@@ -80,18 +93,34 @@ impl TxQueue {
     /// Queues `packet` in the place reserved for it.
     pub fn push_reserved(&mut self, packet: PacketBuf) {
         self.unreserve();
+        self.queue(packet);
+    }
+
+    fn queue(&mut self, packet: PacketBuf) {
+        self.bytes += packet.len();
         self.packets.push_back(packet);
     }
 
-    /// An empty buffer to build a packet in.
-    pub fn buffer(&mut self) -> PacketBuf {
-        self.spares.pop().unwrap_or_default()
+    /// An empty buffer to build a packet of `len` bytes in.
+    pub fn buffer(&mut self, len: usize) -> PacketBuf {
+        match len {
+            0..=SMALL => self.spares.pop().unwrap_or_default(),
+            _ => match self.large_spares.pop() {
+                Some(spare) => spare,
+                None => PacketBuf::with_capacity(len.max(LARGE)),
+            },
+        }
     }
 
     /// Takes a buffer back when its packet has been sent, or was never built.
     pub fn recycle(&mut self, buffer: PacketBuf) {
-        if self.spares.len() < SPARES {
-            self.spares.push(buffer);
+        let (spares, most) = match buffer.capacity() {
+            0..=SMALL => (&mut self.spares, SPARES),
+            LARGE.. => (&mut self.large_spares, LARGE_SPARES),
+            _ => return, // neither here nor there
+        };
+        if spares.len() < most {
+            spares.push(buffer);
         }
     }
 
@@ -102,7 +131,7 @@ impl TxQueue {
     /// Without room the packet is refused and counted; its buffer is kept for later.
     pub fn push(&mut self, packet: PacketBuf) -> Result<(), QueueFull> {
         if self.has_room() {
-            self.packets.push_back(packet);
+            self.queue(packet);
             Ok(())
         } else {
             self.refused += 1;
@@ -113,7 +142,9 @@ impl TxQueue {
 
     /// Takes the oldest packet.
     pub fn pop(&mut self) -> Option<PacketBuf> {
-        self.packets.pop_front()
+        let packet = self.packets.pop_front()?;
+        self.bytes -= packet.len();
+        Some(packet)
     }
 
     /// Notes that the flow `key` has more to send than there was room for. A flow notes itself
@@ -124,7 +155,7 @@ impl TxQueue {
 
     /// How many flows could be called now: none before half of the room is free.
     pub fn callable(&self) -> usize {
-        if self.packets.len() * 2 <= self.limit {
+        if self.packets.len() * 2 <= self.limit && self.bytes * 2 <= self.byte_limit {
             self.waiting.len()
         } else {
             0
@@ -156,7 +187,7 @@ mod tests {
 
     #[test]
     fn holds_its_bound_and_counts_what_it_refuses() {
-        let mut queue = TxQueue::new(3);
+        let mut queue = TxQueue::new(3, 6000);
         for n in 0..3 {
             queue.push(vec![n].into()).unwrap();
         }
@@ -168,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_reserved_place_is_kept_whoever_else_comes() {
-        let mut queue = TxQueue::new(2);
+        let mut queue = TxQueue::new(2, 6000);
         assert!(queue.reserve());
         queue.push(vec![1].into()).unwrap();
         assert_eq!(queue.push(vec![2].into()), Err(QueueFull));
@@ -183,7 +214,7 @@ mod tests {
 
     #[test]
     fn calls_those_who_wait_in_order_when_half_is_free() {
-        let mut queue = TxQueue::new(4);
+        let mut queue = TxQueue::new(4, 6000);
         for n in 0..4 {
             queue.push(vec![n].into()).unwrap();
         }
@@ -200,13 +231,34 @@ mod tests {
 
     #[test]
     fn keeps_buffers_but_not_without_end() {
-        let mut queue = TxQueue::new(2);
+        let mut queue = TxQueue::new(2, 6000);
         for _ in 0..2 * SPARES {
             queue.recycle(PacketBuf::with_capacity(64));
         }
         let kept = (0..2 * SPARES)
-            .filter(|_| queue.buffer().capacity() == 64)
+            .filter(|_| queue.buffer(60).capacity() == 64)
             .count();
         assert_eq!(kept, SPARES);
+    }
+
+    #[test]
+    fn large_packets_have_buffers_of_their_own_and_fill_it_sooner() {
+        let mut queue = TxQueue::new(8, 70_000);
+        for _ in 0..2 {
+            assert!(queue.reserve());
+            let mut packet = queue.buffer(60_000);
+            packet.resize(60_000);
+            queue.push_reserved(packet);
+        }
+        assert!(!queue.reserve(), "120,000 bytes");
+        queue.wait(key(1));
+        let first = queue.pop().unwrap();
+        assert_eq!(queue.next_waiting(), None, "60,000 of 70,000 bytes");
+        let storage = first.as_ptr();
+        queue.recycle(first);
+        assert_ne!(queue.buffer(60).as_ptr(), storage);
+        assert_eq!(queue.buffer(3000).as_ptr(), storage);
+        queue.pop();
+        assert_eq!(queue.next_waiting(), Some(key(1)));
     }
 }

@@ -48,9 +48,14 @@ pub struct Config {
     pub time_wait: Duration,
     /// Ended connections remembered at a time; the oldest goes first. Default 65,536.
     pub max_time_wait: usize,
-    /// Packets that may wait for the device. Connections that find no room wait their turn.
-    /// Default 512.
+    /// Packets that may wait for the device, and so many times the MTU in bytes. Connections that
+    /// find no room wait their turn. Default 512.
     pub outbound_packets: usize,
+    /// Whether packets are handed out that are not ready for a wire: without a TCP checksum, and
+    /// several segments in the shape of one, of up to 65,535 bytes. Their
+    /// [`Meta`](brooklet_device::Meta) says which. Default no; a whole stack says yes, and cuts
+    /// them where the device does not.
+    pub offload: bool,
     /// The IPv4 address that connections begin from when none is said. Default none.
     pub ipv4: Option<Ipv4Addr>,
     /// The IPv6 address that connections begin from when none is said. Default none.
@@ -71,6 +76,7 @@ impl Default for Config {
             time_wait: Duration::from_secs(30),
             max_time_wait: 65_536,
             outbound_packets: 512,
+            offload: false,
             ipv4: None,
             ipv6: None,
         }

@@ -65,7 +65,7 @@ impl<F: Flavor> Engine<F> {
         let config = config.usable();
         let context = Context {
             table: Shared::new(Table::new(&config)),
-            hub: Shared::new(Hub::new(config.outbound_packets)),
+            hub: Shared::new(Hub::new(config.outbound_packets, config.mtu)),
             fixed: Arc::new(Fixed {
                 epoch: clock.now(),
                 config,

@@ -18,7 +18,7 @@ use crate::hub::Port;
 use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
-use brooklet_device::{OnePacket, Outbound};
+use brooklet_device::{OnePacket, Outbound, Shape};
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
@@ -28,6 +28,11 @@ use std::time::{Duration, Instant};
 
 /// smoltcp's time. It stands still: what is lost, late or to be probed is found out here.
 const STILL: smoltcp::time::Instant = smoltcp::time::Instant::ZERO;
+
+/// The longest packet that both versions of IP have. With it smoltcp's segments are as long as
+/// the window that it is shown, and become packets of the path's size outside: smoltcp's own
+/// segmentation offload loses the large ones of IPv6.
+const LONGEST: usize = 65_535;
 
 /// Answers to what might itself be an answer are at least so far apart (RFC 5961, 7).
 const SELDOM: Duration = Duration::from_millis(500);
@@ -83,6 +88,10 @@ pub(crate) struct Flow {
     pub(crate) ttl: u8,
     /// The largest packet that the path takes.
     mtu: usize,
+    /// Longer ones are handed out all the same, and cut elsewhere.
+    offload: bool,
+    /// Nagle's algorithm (RFC 9293, 3.7.4).
+    pub(crate) nagle: bool,
 }
 
 impl std::fmt::Debug for Flow {
@@ -117,7 +126,7 @@ impl Flow {
         now: Instant,
     ) -> io::Result<Self> {
         let mut flow = Self::new(key, options, fixed, now);
-        let mut device = OnePacket::new(fixed.config.mtu, None, NoRoom);
+        let mut device = OnePacket::new(flow.shape(), None, NoRoom);
         let seed = isn::seed(key, fixed, now);
         let mut iface = interface(&mut device, seed);
         let (peer, local) = (
@@ -137,7 +146,7 @@ impl Flow {
         );
         // Each batch of packets is answered once when it ends, so nothing is gained by waiting.
         socket.set_ack_delay(None);
-        socket.set_nagle_enabled(!options.nodelay);
+        socket.set_nagle_enabled(false);
         socket.set_hop_limit(Some(options.ttl));
         // Said outright: another crate's choice of smoltcp features would change the default.
         socket.set_congestion_control(CongestionControl::None);
@@ -155,6 +164,10 @@ impl Flow {
                 options.recv_buffer,
                 options.send_buffer,
                 offset,
+                fixed
+                    .config
+                    .offload
+                    .then(|| mss(fixed.config.mtu, key) as u16),
             ),
             reader: WakerSlot::default(),
             writer: WakerSlot::default(),
@@ -185,6 +198,8 @@ impl Flow {
             linger: options.linger,
             ttl: options.ttl,
             mtu: fixed.config.mtu,
+            offload: fixed.config.offload,
+            nagle: !options.nodelay,
         }
     }
 
@@ -304,8 +319,19 @@ impl Flow {
 
     /// The most data that fits into a packet of ours.
     fn local_mss(&self) -> u32 {
-        let headers = if self.key.is_ipv6() { 60 } else { 40 };
-        self.mtu.saturating_sub(headers) as u32
+        mss(self.mtu, self.key) as u32
+    }
+
+    /// What smoltcp is told of the device. Packets that are cut elsewhere may be of any length,
+    /// but for Nagle's algorithm, which is about segments as they are on the path.
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            mtu: match self.offload && !self.nagle {
+                true => LONGEST,
+                false => self.mtu,
+            },
+            checksums: !self.offload,
+        }
     }
 
     /// Looks at a packet that should end the handshake. Says whether it is to be admitted.
@@ -370,8 +396,9 @@ impl Flow {
 
     /// Shows smoltcp a packet.
     fn feed<F: Flavor>(&mut self, packet: &mut [u8], seed: u64, work: &mut Work<'_, F>) {
+        let shape = self.shape();
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        let mut device = OnePacket::new(self.mtu, Some(packet), &mut port);
+        let mut device = OnePacket::new(shape, Some(packet), &mut port);
         let mut iface = interface(&mut device, seed);
         iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
     }
@@ -518,6 +545,11 @@ impl Flow {
     }
 }
 
+/// The most data that fits into a packet of `mtu` bytes.
+fn mss(mtu: usize, key: FlowKey) -> usize {
+    mtu.saturating_sub(if key.is_ipv6() { 60 } else { 40 })
+}
+
 fn port<'a, F: Flavor>(
     guard: &'a mut Guard,
     waiting: &'a mut bool,
@@ -558,7 +590,7 @@ impl Outbound for NoRoom {
     fn reserve(&mut self) -> bool {
         false
     }
-    fn buffer(&mut self) -> brooklet_device::PacketBuf {
+    fn buffer(&mut self, _: usize) -> brooklet_device::PacketBuf {
         brooklet_device::PacketBuf::default()
     }
     fn push(&mut self, _: brooklet_device::PacketBuf) {}

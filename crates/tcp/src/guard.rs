@@ -27,6 +27,9 @@ use smoltcp::wire::{TcpControl, TcpPacket, TcpSeqNumber};
 /// and 16 MiB is enough to be under way.
 const COARSEST: u8 = 8;
 
+/// The most data that fits into a packet of either version of IP, beside timestamps.
+const LONGEST: u32 = 65_535 - 60 - 12;
+
 /// A full segment on most paths.
 const SEGMENT: usize = 1460;
 
@@ -58,6 +61,9 @@ pub(crate) struct Guard {
     shown: u32,
     sack: bool,
     begun: bool,
+    /// smoltcp's segments are of any length and are cut elsewhere, and the peer is told this
+    /// maximum segment size.
+    cut: Option<u16>,
     /// The last acknowledgement and window sent.
     acked: u32,
     told: u16,
@@ -142,7 +148,15 @@ impl Admission {
 
 impl Guard {
     /// For a connection with buffers of these sizes. `offset` hides the time that timestamps tell.
-    pub(crate) fn new(kind: Congestion, recv: usize, send: usize, offset: u32) -> Self {
+    /// With `cut` smoltcp's segments are of any length and cut elsewhere, and that is the maximum
+    /// segment size that the peer is told.
+    pub(crate) fn new(
+        kind: Congestion,
+        recv: usize,
+        send: usize,
+        offset: u32,
+        cut: Option<u16>,
+    ) -> Self {
         let mut shown_shift = 0;
         while send >> shown_shift > usize::from(u16::MAX) && shown_shift < COARSEST {
             shown_shift += 1;
@@ -162,6 +176,7 @@ impl Guard {
             shown: 0,
             sack: false,
             begun: false,
+            cut,
             acked: 0,
             told: 0,
             opened: false,
@@ -196,7 +211,15 @@ impl Guard {
         let window = (self.send.window().0.min(syn.window.into())) as u16;
         self.shown = window.into();
         let scale = syn.scale.map(|_| self.shown_shift);
-        syn.packet(key, ack, window, scale)
+        let mss = match self.cut {
+            None => syn.effective_mss(key.is_ipv6()),
+            // A whole number of segments; smoltcp takes the place of the timestamps off.
+            Some(_) => {
+                let mss = self.send.mss();
+                (LONGEST.max(mss) / mss * mss + stamps) as u16
+            }
+        };
+        syn.packet(key, ack, window, scale, mss)
     }
 
     /// The path takes no more than `mss` bytes of data and options.

@@ -27,9 +27,9 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(packets: usize) -> Self {
+    pub(crate) fn new(packets: usize, mtu: usize) -> Self {
         Self {
-            queue: TxQueue::new(packets),
+            queue: TxQueue::new(packets, packets.saturating_mul(mtu)),
             timers: Timers::default(),
             driver: None,
             until: None,
@@ -162,8 +162,8 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
         self.reserved
     }
 
-    fn buffer(&mut self) -> PacketBuf {
-        self.hub.with(|hub| hub.queue.buffer())
+    fn buffer(&mut self, len: usize) -> PacketBuf {
+        self.hub.with(|hub| hub.queue.buffer(len))
     }
 
     fn push(&mut self, mut packet: PacketBuf) {

@@ -64,21 +64,22 @@ impl Syn {
         self.mss.unwrap_or(default).max(LEAST_MSS)
     }
 
-    /// The SYN as smoltcp is to see it: without what is kept from it, and with a window and a
-    /// window scale of the caller's choice. With `ack` it is a SYN-ACK.
+    /// The SYN as smoltcp is to see it: without what is kept from it, and with a window, a window
+    /// scale and an MSS of the caller's choice. With `ack` it is a SYN-ACK.
     pub(crate) fn packet(
         &self,
         key: FlowKey,
         ack: Option<u32>,
         window: u16,
         scale: Option<u8>,
+        mss: u16,
     ) -> Vec<u8> {
         Segment {
             control: TcpControl::Syn,
             seq: self.isn,
             ack,
             window,
-            mss: Some(self.effective_mss(key.is_ipv6())),
+            mss: Some(mss),
             scale,
             sack_permitted: self.sack,
             timestamp: self.timestamp.map(|val| (val, 0)),

@@ -58,9 +58,11 @@ impl Flow {
 
     /// Has smoltcp make its packets. Says whether it claims to have more and makes none.
     fn make<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
-        let mtu = self.mtu;
+        let nagle = self.nagle;
+        self.socket().set_nagle_enabled(nagle);
+        let shape = self.shape();
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        let mut device = OnePacket::new(mtu, None, &mut port);
+        let mut device = OnePacket::new(shape, None, &mut port);
         let mut iface = interface(&mut device, 0);
         // A place is reserved before smoltcp makes a packet: it forgets some when it finds none
         // halfway.
@@ -100,12 +102,13 @@ impl Flow {
             // It answers a byte that it has with all that it knows.
             && let Some(old) = self.guard.old_byte(received)
         {
+            let shape = self.shape();
             let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
             if !Outbound::reserve(&mut &mut port) {
                 return; // the answer would be lost
             }
             let packet = old.packet(self.key);
-            let mut device = OnePacket::new(self.mtu, Some(&packet), &mut port);
+            let mut device = OnePacket::new(shape, Some(&packet), &mut port);
             let mut iface = interface(&mut device, 0);
             iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
         }
@@ -142,12 +145,12 @@ impl Flow {
 
     /// Sends the SYN, or the SYN-ACK, once more.
     pub(super) fn syn_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        let mtu = self.mtu;
+        let shape = self.shape();
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
         if !Outbound::reserve(&mut &mut port) {
             return;
         }
-        let mut device = OnePacket::new(mtu, None, &mut port);
+        let mut device = OnePacket::new(shape, None, &mut port);
         let mut iface = interface(&mut device, 0);
         // At the time of smoltcp's retransmission timer it makes the packet anew.
         if let Some(at) = iface.poll_at(STILL, &self.sockets) {
@@ -163,15 +166,15 @@ impl Flow {
             self.feed(&mut word.packet(self.key), 0, work);
         }
         // Nagle's algorithm would wait for what is sent here to be acknowledged.
-        let nagle = self.socket().nagle_enabled();
         self.socket().set_nagle_enabled(false);
+        let shape = self.shape();
         let mut copier = Copier {
             reached: self.guard.send.una(),
             guard: &mut self.guard,
             now,
             buffer: PacketBuf::default(),
         };
-        let mut device = OnePacket::new(self.mtu, None, &mut copier);
+        let mut device = OnePacket::new(shape, None, &mut copier);
         let mut iface = interface(&mut device, 0);
         // At the time of its retransmission timer smoltcp begins anew with the first byte that is
         // not acknowledged, and then goes on as far as its peer's window lets it. What it has to
@@ -192,7 +195,6 @@ impl Flow {
                 break;
             }
         }
-        self.socket().set_nagle_enabled(nagle);
     }
 }
 
@@ -210,7 +212,7 @@ impl Outbound for &mut Copier<'_> {
         true
     }
 
-    fn buffer(&mut self) -> PacketBuf {
+    fn buffer(&mut self, _: usize) -> PacketBuf {
         std::mem::take(&mut self.buffer)
     }
 

@@ -1,11 +1,13 @@
 //! What goes out: smoltcp's packets as the wire is to see them, and those that it has no reason to
 //! make.
 
-use super::rewrite::{SEQ, WINDOW, patch, stamp, window_scale};
+use super::rewrite::{SEQ, WINDOW, patch, set_mss, stamp, window_scale};
 use super::{Guard, Open};
 use crate::segment::{self, Segment};
 use crate::seq::{Micros, after, later, seq};
+use brooklet_device::{Checksum, Meta, PacketBuf};
 use smoltcp::wire::{TcpControl, TcpPacket};
+use std::num::NonZeroU16;
 
 impl Guard {
     /// Looks at a packet that smoltcp made, writes the time into it, and advertises a little less
@@ -14,13 +16,20 @@ impl Guard {
     /// smoltcp rounds its window down to the unit of the window scale. While data comes in and
     /// nothing is read, the edge of what it takes moves back and forth by up to a unit, and it
     /// drops what a peer has sent by leave of the further edge. One unit less is always inside.
-    pub(crate) fn sent(&mut self, now: Micros, packet: &mut [u8]) {
-        let Some(packet) = packet.get_mut(segment::behind_ip(packet)..) else {
+    pub(crate) fn sent(&mut self, now: Micros, packet: &mut PacketBuf) {
+        let behind_ip = segment::behind_ip(packet);
+        let Some(bytes) = packet.get_mut(behind_ip..) else {
             return;
         };
-        let Ok(tcp) = TcpPacket::new_checked(&*packet) else {
+        let Ok(tcp) = TcpPacket::new_checked(&*bytes) else {
             return;
         };
+        if self.cut.is_some() {
+            let meta = self.unready(tcp.payload().len());
+            packet.set_meta(meta);
+        }
+        let packet = &mut packet[behind_ip..];
+        let tcp = TcpPacket::new_unchecked(&*packet);
         if tcp.rst() {
             return;
         }
@@ -47,6 +56,9 @@ impl Guard {
         if header_len > 20 {
             stamp(packet, self.stamps.pair(now));
         }
+        if let (true, Some(mss)) = (syn, self.cut) {
+            set_mss(packet, mss);
+        }
         if !ack {
             self.told = window.min(u16::MAX - 1);
             return;
@@ -67,6 +79,19 @@ impl Guard {
         }
         let edge = acked.wrapping_add(u32::from(window) << shift);
         self.advertise(acked, told, shift, Some(edge));
+    }
+
+    /// What is missing of a packet that smoltcp made with `len` bytes of data.
+    fn unready(&self, len: usize) -> Meta {
+        let mss = self.send.mss();
+        let segment = match len > mss as usize {
+            true => NonZeroU16::new(mss as u16), // from an option of 16 bits
+            false => None,
+        };
+        Meta {
+            checksum: Checksum::Partial,
+            segment,
+        }
     }
 
     /// An acknowledgement and a window have been sent.

@@ -28,15 +28,25 @@ pub(super) fn patch(segment: &mut [u8], at: usize, bytes: &[u8]) {
 
 /// Writes the time into a segment that has a place for it.
 pub(super) fn stamp(segment: &mut [u8], (val, ecr): (u32, u32)) {
+    let mut pair = [0; 8];
+    pair[..4].copy_from_slice(&val.to_be_bytes());
+    pair[4..].copy_from_slice(&ecr.to_be_bytes());
+    set_option(segment, 8, &pair);
+}
+
+/// Writes the maximum segment size into a SYN.
+pub(super) fn set_mss(segment: &mut [u8], mss: u16) {
+    set_option(segment, 2, &mss.to_be_bytes());
+}
+
+/// Writes the value of the option `kind`, if it is there with a value of that length.
+fn set_option(segment: &mut [u8], kind: u8, value: &[u8]) {
     let header = usize::from(TcpPacket::new_unchecked(&*segment).header_len());
     let mut at = 20;
-    while at + 10 <= header {
+    while at + 2 + value.len() <= header {
         match (segment[at], segment[at + 1]) {
-            (8, 10) => {
-                let mut pair = [0; 8];
-                pair[..4].copy_from_slice(&val.to_be_bytes());
-                pair[4..].copy_from_slice(&ecr.to_be_bytes());
-                return patch(segment, at + 2, &pair);
+            (this, len) if this == kind && usize::from(len) == 2 + value.len() => {
+                return patch(segment, at + 2, value);
             }
             (0, _) => return,
             (1, _) => at += 1,

@@ -14,7 +14,7 @@ impl<F: Flavor> TcpStream<F> {
     ///
     /// Never; the signature is that of other streams.
     pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.flow.with(|flow| !flow.socket().nagle_enabled()))
+        Ok(self.flow.with(|flow| !flow.nagle))
     }
 
     /// Sets whether small writes are sent at once, or gathered while data is under way
@@ -25,7 +25,7 @@ impl<F: Flavor> TcpStream<F> {
     /// Never; the signature is that of other streams.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.enter(|flow, work| {
-            flow.socket().set_nagle_enabled(!nodelay);
+            flow.nagle = !nodelay;
             flow.settle(work);
         });
         Ok(())
