@@ -4,7 +4,7 @@
 //! cargo bench -p brooklet-benches --bench packet
 //! ```
 
-use brooklet_packet::{Headers, Packet};
+use brooklet_packet::{Headers, Packet, Splitter};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -13,11 +13,11 @@ const LEN: usize = 1500;
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("packet/parse");
     let packets = [
-        ("v4-tcp", v4_tcp()),
-        ("v6-tcp", v6_tcp(&[])),
+        ("v4-tcp", v4_tcp(LEN)),
+        ("v6-tcp", v6_tcp(&[], LEN)),
         (
             "v6-two-extensions-tcp",
-            v6_tcp(&[HOP_BY_HOP, DESTINATION_OPTIONS]),
+            v6_tcp(&[HOP_BY_HOP, DESTINATION_OPTIONS], LEN),
         ),
     ];
     for (name, bytes) in packets {
@@ -31,7 +31,7 @@ fn parse(c: &mut Criterion) {
 fn verify_checksum(c: &mut Criterion) {
     let mut group = c.benchmark_group("packet/verify_checksum");
     group.throughput(Throughput::Bytes(LEN as u64));
-    for (name, bytes) in [("v4-tcp", v4_tcp()), ("v6-tcp", v6_tcp(&[]))] {
+    for (name, bytes) in [("v4-tcp", v4_tcp(LEN)), ("v6-tcp", v6_tcp(&[], LEN))] {
         let packet = Packet::parse(&bytes).expect("made to be one");
         assert!(packet.verify_checksum());
         group.bench_function(BenchmarkId::new(name, LEN), |b| {
@@ -41,7 +41,27 @@ fn verify_checksum(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, verify_checksum);
+/// One segment of 64 KiB into packets of a path of 1500 bytes.
+fn split(c: &mut Criterion) {
+    let mut group = c.benchmark_group("packet/split");
+    let size = 1428.try_into().expect("not zero");
+    for (name, whole) in [("v4-tcp", v4_tcp(65_534)), ("v6-tcp", v6_tcp(&[], 65_534))] {
+        let headers = Headers::parse(&whole).expect("made to be one");
+        group.throughput(Throughput::Bytes(headers.payload_range().len() as u64));
+        let mut out = vec![0; 1500];
+        group.bench_function(BenchmarkId::new(name, whole.len()), |b| {
+            b.iter(|| {
+                let mut splitter = Splitter::new(black_box(&headers), size);
+                while let Some(len) = splitter.next(&whole, &mut out) {
+                    black_box(&out[..len]);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, verify_checksum, split);
 criterion_main!(benches);
 
 const HOP_BY_HOP: u8 = 0;
@@ -49,25 +69,25 @@ const DESTINATION_OPTIONS: u8 = 60;
 const TCP: u8 = 6;
 
 /// A full IPv4 packet of a TCP stream.
-fn v4_tcp() -> Vec<u8> {
+fn v4_tcp(len: usize) -> Vec<u8> {
     let mut packet = vec![0x45, 0];
-    packet.extend((LEN as u16).to_be_bytes());
+    packet.extend((len as u16).to_be_bytes());
     packet.extend([0, 0, 0x40, 0, 64, TCP, 0, 0, 10, 0, 0, 1, 192, 0, 2, 7]);
     let checksum = checksum(&[&packet]);
     packet[10..12].copy_from_slice(&checksum);
-    let segment = tcp(&packet[12..20], LEN - 20);
+    let segment = tcp(&packet[12..20], len - 20);
     packet.extend(segment);
     packet
 }
 
 /// A full IPv6 packet of a TCP stream, behind extension headers of 8 bytes each.
-fn v6_tcp(chain: &[u8]) -> Vec<u8> {
+fn v6_tcp(chain: &[u8], len: usize) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend(((LEN - 40) as u16).to_be_bytes());
+    packet.extend(((len - 40) as u16).to_be_bytes());
     packet.extend([*chain.first().unwrap_or(&TCP), 64]);
     packet.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
-    let segment = tcp(&packet[8..40], LEN - 40 - 8 * chain.len());
+    let segment = tcp(&packet[8..40], len - 40 - 8 * chain.len());
     for next in 1..=chain.len() {
         // Six bytes of padding, in one option.
         packet.extend([*chain.get(next).unwrap_or(&TCP), 0, 1, 4, 0, 0, 0, 0]);

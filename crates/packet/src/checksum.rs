@@ -24,10 +24,15 @@ pub(crate) fn of(bytes: &[u8]) -> u16 {
 }
 
 fn sum(ends: (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> u16 {
-    // The same pseudo-header for TCP (RFC 9293, 3.1), UDP (RFC 768) and ICMPv6 (RFC 8200, 8.1). A
-    // segment in an IP packet is never longer than 65,535 bytes.
-    let length = segment.len() as u32;
-    let pseudo = match ends {
+    combine(&[pseudo_header(ends, protocol, segment.len()), data(segment)])
+}
+
+/// The sum of the pseudo header: the same for TCP (RFC 9293, 3.1), UDP (RFC 768) and ICMPv6
+/// (RFC 8200, 8.1).
+pub(crate) fn pseudo_header(ends: (IpAddr, IpAddr), protocol: u8, length: usize) -> u16 {
+    // A segment in an IP packet is never longer than 65,535 bytes.
+    let length = length as u32;
+    match ends {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             pseudo_header_v4(&source, &destination, protocol.into(), length)
         }
@@ -35,6 +40,5 @@ fn sum(ends: (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> u16 {
             pseudo_header_v6(&source, &destination, protocol.into(), length)
         }
         _ => unreachable!("both ends come from one packet"),
-    };
-    combine(&[pseudo, data(segment)])
+    }
 }

@@ -12,6 +12,10 @@
 //! caller keeps, so that a stack that runs allocates nothing. [`icmp::parse_error`] reads the ICMP
 //! errors of others.
 //!
+//! For devices that leave work to others there are [`Headers::fill_checksum`] and
+//! [`Headers::fill_partial_checksum`], and the [`Splitter`], which cuts one packet that stands for
+//! several.
+//!
 //! There is no I/O here, no clock and no async.
 //!
 //! ```
@@ -45,12 +49,14 @@ mod checksum;
 mod cut;
 mod error;
 mod ext;
+mod fill;
 mod headers;
 pub mod icmp;
 mod key;
 mod packet;
 mod protocol;
 pub mod reassembly;
+mod split;
 mod strip;
 pub mod tcp;
 mod transport;
@@ -64,6 +70,7 @@ pub use headers::Headers;
 pub use key::FlowKey;
 pub use packet::Packet;
 pub use protocol::Protocol;
+pub use split::Splitter;
 pub use strip::strip_options;
 pub use tcp::{TcpFlags, TcpHeader};
 pub use transport::Fragment;

@@ -38,12 +38,13 @@ pub struct TcpHeader {
 pub struct TcpFlags(u8);
 
 impl TcpFlags {
-    const FIN: u8 = 0x01;
+    pub(crate) const FIN: u8 = 0x01;
     const SYN: u8 = 0x02;
     const RST: u8 = 0x04;
-    const PSH: u8 = 0x08;
+    pub(crate) const PSH: u8 = 0x08;
     const ACK: u8 = 0x10;
     const URG: u8 = 0x20;
+    pub(crate) const CWR: u8 = 0x80;
 
     /// The flags of the byte that carries them, FIN being the lowest bit (RFC 9293, 3.1).
     ///

@@ -11,6 +11,7 @@ mod parse;
 mod properties;
 mod reassembly;
 mod small;
+mod split;
 mod strip;
 mod tcp;
 mod udp;

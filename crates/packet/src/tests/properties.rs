@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::icmp::Unreachable;
-use crate::{FlowKey, Headers, Packet, ParseError, icmp, strip_options, tcp, udp};
+use crate::{FlowKey, Headers, Packet, ParseError, Splitter, icmp, strip_options, tcp, udp};
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
@@ -41,6 +41,15 @@ fn exercise(bytes: &[u8]) -> Result<(), ParseError> {
         assert_eq!((plain.key(), plain.tcp()), (packet.key(), packet.tcp()));
         assert_eq!(plain.verify_checksum(), verified);
     }
+    let mut splitter = Splitter::new(&headers, 3.try_into().expect("not zero"));
+    let (mut part, mut whole) = (vec![0; splitter.longest()], Vec::new());
+    while let Some(len) = splitter.next(bytes, &mut part) {
+        let part = Packet::parse(&part[..len]).expect("parts parse");
+        assert!(headers.checksum_offset().is_none() || part.verify_checksum());
+        whole.extend_from_slice(part.payload());
+    }
+    assert_eq!(whole, packet.payload());
+
     let answers = |written: bool, out: &[u8]| {
         assert_eq!(written, !out.is_empty());
         if written {
