@@ -189,7 +189,11 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 format!("an MTU of {mtu} is out of range; use 1280 to 65535"),
             ));
         }
-        let mut tcp_config = brooklet_tcp::Config { mtu, ..self.tcp };
+        let mut tcp_config = brooklet_tcp::Config {
+            mtu,
+            offload: true,
+            ..self.tcp
+        };
         for address in self.addresses {
             if !brooklet_packet::is_unicast(address) {
                 return Err(io::Error::new(

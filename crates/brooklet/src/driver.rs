@@ -3,13 +3,14 @@ use crate::outlet::Outlet;
 use crate::stats::Stats;
 use crate::timer::Timer;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_device::{Checksum, PacketBuf, PacketIo};
 use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::reassembly::{self, Reassembler};
-use brooklet_packet::{Headers, Packet, Protocol};
+use brooklet_packet::{Headers, Packet, Protocol, Splitter};
 use brooklet_udp::Received;
 use std::io;
+use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -21,8 +22,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Batches in one call, so that one busy stack leaves the executor to others.
 const BATCHES: usize = 4;
 
-/// Any IP packet fits.
-const LARGEST: usize = 65_535;
+/// Any IP packet fits: that of IPv6 does not count its header.
+const LARGEST: usize = 40 + 65_535;
 
 /// "No next header" (RFC 8200, 4.7): nothing follows, and that is no error.
 const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
@@ -57,6 +58,8 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     udp: brooklet_udp::Engine<F>,
     outlet: Outlet,
     inbound: PacketBuf,
+    /// One datagram of several that came in as one packet.
+    piece: PacketBuf,
     reassembler: Option<Reassembler>,
     /// The packet that fragments made.
     whole: Vec<u8>,
@@ -83,14 +86,16 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         published: Shared<F, Stats>,
         settings: Settings,
     ) -> Self {
+        let offload = device.offload();
         Self {
             device,
             timer,
             filter,
             tcp,
             udp,
-            outlet: Outlet::new(settings.mtu, settings.identification),
+            outlet: Outlet::new(settings.mtu, offload, settings.identification),
             inbound: PacketBuf::with_capacity(LARGEST),
+            piece: PacketBuf::default(),
             reassembler: settings.reassembly.map(Reassembler::new),
             whole: Vec::new(),
             icmp_echo: settings.icmp_echo,
@@ -111,6 +116,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let clock = self.timer.clock();
         for _ in 0..BATCHES {
             let now = clock.now();
+            // What was put off for the sake of the tasks that were woken the last time.
+            self.tcp.settle(now);
+            self.transmit(cx)?;
             let more = self.receive(cx, now)?;
             if let Some(reassembler) = &mut self.reassembler {
                 reassembler.handle_timeout(now);
@@ -118,8 +126,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if self.tcp.poll_timeout(now).is_some_and(|at| at <= now) {
                 self.tcp.handle_timeout(now);
             }
-            self.tcp.settle(now);
+            let deferred = self.tcp.defer(now);
             let blocked = self.transmit(cx)?;
+            if deferred {
+                break; // those who were woken come first
+            }
             if more {
                 continue;
             }
@@ -177,8 +188,29 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             return self.handle_fragment(now, headers);
         }
         let mut packet = std::mem::take(&mut self.inbound);
-        self.deliver(now, &mut packet, headers);
+        let meta = packet.meta();
+        let verified = meta.checksum != Checksum::Complete;
+        match meta.segment {
+            // TCP is a stream: many segments in one are as good as one.
+            Some(size) if headers.protocol() == Protocol::Udp => {
+                self.deliver_each(now, &packet, headers, size);
+            }
+            _ => self.deliver(now, &mut packet, headers, verified),
+        }
         self.inbound = packet;
+    }
+
+    /// Delivers the datagrams of which `packet` consists.
+    fn deliver_each(&mut self, now: Instant, packet: &[u8], headers: Headers, size: NonZeroU16) {
+        let mut splitter = Splitter::new(&headers, size);
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.resize(packet.len());
+        while let Some(len) = splitter.next(packet, &mut piece) {
+            if let Ok(headers) = Headers::parse(&piece[..len]) {
+                self.deliver(now, &mut piece[..len], headers, true);
+            }
+        }
+        self.piece = piece;
     }
 
     fn handle_fragment(&mut self, now: Instant, headers: Headers) {
@@ -193,19 +225,19 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match Headers::parse(&whole) {
             // Nobody has a reason to cut what is cut, and so it ends here.
             Ok(headers) if headers.fragment().is_some() => self.stats.dropped.fragment += 1,
-            Ok(headers) => self.deliver(now, &mut whole, headers),
+            Ok(headers) => self.deliver(now, &mut whole, headers, false),
             Err(error) => self.stats.dropped.malformed[error.index()] += 1,
         }
         self.whole = whole;
     }
 
     /// Judges a whole packet and gives it to whom it is for.
-    fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers) {
+    fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers, verified: bool) {
         let packet = Packet::new(bytes, headers);
         if self.filter.verdict(&packet, Direction::Inbound) != Verdict::Pass {
             return self.stats.dropped.filtered_in += 1;
         }
-        if !packet.verify_checksum() {
+        if !verified && !packet.verify_checksum() {
             return self.stats.dropped.checksum += 1;
         }
         match packet.protocol() {
@@ -264,18 +296,15 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             let Some(packet) = self.outlet.next(&mut self.tcp, &self.udp) else {
                 return Ok(false);
             };
+            let len = packet.bytes().len() as u64;
             // A packet that waited for the device is judged again: the filter may have changed.
-            let parsed = Packet::parse(packet);
-            let passes = parsed.is_ok_and(|packet| {
-                self.filter.verdict(&packet, Direction::Outbound) == Verdict::Pass
-            });
-            if passes {
-                match self.device.poll_send(cx, packet) {
+            if self.filter.verdict(&packet, Direction::Outbound) == Verdict::Pass {
+                match self.outlet.poll_send(cx, &mut self.device) {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => return Ok(true),
                 }
                 self.stats.packets_out += 1;
-                self.stats.bytes_out += packet.len() as u64;
+                self.stats.bytes_out += len;
             } else {
                 self.stats.dropped.filtered_out += 1;
             }

@@ -1,7 +1,9 @@
 use brooklet_cell::Flavor;
-use brooklet_device::PacketBuf;
-use brooklet_packet::{Packet, cut};
+use brooklet_device::{Checksum, Meta, Offload, PacketBuf, PacketIo};
+use brooklet_packet::{Headers, Packet, Protocol, Splitter, cut};
 use std::collections::VecDeque;
+use std::io;
+use std::task::{Context, Poll, ready};
 
 /// Answers of ICMP that may wait for the device.
 const ICMP_QUEUE: usize = 64;
@@ -12,20 +14,33 @@ const SPARES: usize = 8;
 /// Capacity of the largest that is kept, in bytes.
 const SPARE_BYTES: usize = 2048;
 
-/// Which packet goes to the device next.
+/// Which packet goes to the device next, and in which form.
 ///
 /// TCP, UDP and ICMP each have a bounded queue of their own and take turns, so that none can keep
-/// another from being sent.
+/// another from being sent. What the device does not do for a packet is done here.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     mtu: usize,
+    offload: Offload,
     /// What the fragments of the next packet that is cut will carry.
     identification: u32,
-    /// The packet that the device has not taken yet, and whose it is.
-    sending: Option<(PacketBuf, Source)>,
+    /// The packet that the device has not taken yet.
+    sending: Option<Sending>,
+    /// A piece of it, and whether that waits for the device.
+    piece: PacketBuf,
+    piece_waits: bool,
     icmp: VecDeque<Vec<u8>>,
     spares: Vec<Vec<u8>>,
     last: Source,
+}
+
+#[derive(Debug)]
+struct Sending {
+    packet: PacketBuf,
+    headers: Headers,
+    source: Source,
+    /// It stands for several, and the device takes only single ones.
+    splitter: Option<Splitter>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,11 +52,14 @@ enum Source {
 }
 
 impl Outlet {
-    pub(crate) fn new(mtu: usize, identification: u32) -> Self {
+    pub(crate) fn new(mtu: usize, offload: Offload, identification: u32) -> Self {
         Self {
             mtu,
+            offload,
             identification,
             sending: None,
+            piece: PacketBuf::default(),
+            piece_waits: false,
             icmp: VecDeque::new(),
             spares: Vec::new(),
             last: Source::default(),
@@ -91,23 +109,60 @@ impl Outlet {
         &mut self,
         tcp: &mut brooklet_tcp::Engine<F>,
         udp: &brooklet_udp::Engine<F>,
-    ) -> Option<&PacketBuf> {
-        if self.sending.is_none() {
+    ) -> Option<Packet<'_>> {
+        while self.sending.is_none() {
             let order = match self.last {
                 Source::Tcp => [Source::Udp, Source::Icmp, Source::Tcp],
                 Source::Udp => [Source::Icmp, Source::Tcp, Source::Udp],
                 Source::Icmp => [Source::Tcp, Source::Udp, Source::Icmp],
             };
-            self.sending = order.into_iter().find_map(|source| {
+            let (mut packet, source) = order.into_iter().find_map(|source| {
                 let packet = match source {
                     Source::Tcp => tcp.poll_transmit(),
                     Source::Udp => udp.poll_transmit().map(PacketBuf::from),
                     Source::Icmp => self.icmp.pop_front().map(PacketBuf::from),
                 };
                 packet.map(|packet| (packet, source))
-            });
+            })?;
+            // What is made here parses.
+            if let Ok(headers) = Headers::parse(&packet) {
+                let splitter = prepare(&mut packet, &headers, self.offload);
+                self.sending = Some(Sending {
+                    packet,
+                    headers,
+                    source,
+                    splitter,
+                });
+            }
         }
-        self.sending.as_ref().map(|(packet, _)| packet)
+        let sending = self.sending.as_ref()?;
+        Some(Packet::new(&sending.packet, sending.headers))
+    }
+
+    /// Sends the packet, piece by piece where the device does not take it whole.
+    pub(crate) fn poll_send<D: PacketIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        device: &mut D,
+    ) -> Poll<io::Result<()>> {
+        let Some(sending) = &mut self.sending else {
+            return Poll::Ready(Ok(()));
+        };
+        let Some(splitter) = &mut sending.splitter else {
+            return device.poll_send(cx, &sending.packet);
+        };
+        loop {
+            if !self.piece_waits {
+                self.piece.resize(splitter.longest());
+                let Some(len) = splitter.next(&sending.packet, self.piece.storage_mut()) else {
+                    return Poll::Ready(Ok(()));
+                };
+                self.piece.set_len(len);
+                self.piece_waits = true;
+            }
+            ready!(device.poll_send(cx, &self.piece))?;
+            self.piece_waits = false;
+        }
     }
 
     /// The packet has been sent or dropped: its buffer goes back.
@@ -116,7 +171,8 @@ impl Outlet {
         tcp: &mut brooklet_tcp::Engine<F>,
         udp: &brooklet_udp::Engine<F>,
     ) {
-        let Some((packet, source)) = self.sending.take() else {
+        self.piece_waits = false;
+        let Some(Sending { packet, source, .. }) = self.sending.take() else {
             return;
         };
         self.last = source;
@@ -126,4 +182,28 @@ impl Outlet {
             Source::Icmp => self.spare(packet.into_vec()),
         }
     }
+}
+
+/// Completes what the device would not. A packet that it would not cut is cut by what is returned.
+fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Splitter> {
+    let Meta { checksum, segment } = packet.meta();
+    let cuts = match headers.protocol() {
+        Protocol::Tcp if headers.key().is_ipv6() => offload.tcp6,
+        Protocol::Tcp => offload.tcp4,
+        _ => offload.udp,
+    };
+    if let Some(size) = segment
+        && !(cuts && offload.checksum)
+    {
+        return Some(Splitter::new(headers, size));
+    }
+    if checksum == Checksum::Partial {
+        if offload.checksum {
+            headers.fill_partial_checksum(packet);
+        } else {
+            headers.fill_checksum(packet);
+            packet.set_meta(Meta::default());
+        }
+    }
+    None
 }

@@ -41,6 +41,8 @@ pub struct Engine<F: Flavor> {
     context: Context<F>,
     /// Connections that the current batch touched.
     touched: Vec<Shared<F, Flow>>,
+    /// Connections whose acknowledgement waits for what the application writes.
+    owing: Vec<Shared<F, Flow>>,
     scratch: Vec<u8>,
     wakes: Wakes,
 }
@@ -76,6 +78,7 @@ impl<F: Flavor> Engine<F> {
         let engine = Self {
             context: context.clone(),
             touched: Vec::new(),
+            owing: Vec::new(),
             scratch: Vec::new(),
             wakes: Wakes::default(),
         };
@@ -190,14 +193,38 @@ impl<F: Flavor> Engine<F> {
 
     /// Ends a batch: every connection that it touched answers, and tasks are woken.
     pub fn settle(&mut self, now: Instant) {
-        for flow in self.touched.drain(..) {
+        for flow in self.touched.drain(..).chain(self.owing.drain(..)) {
             self.context.enter(&flow, now, |flow, work| {
                 flow.touched = false;
+                flow.owing = false;
                 flow.settle(work);
             });
         }
         self.call_waiting(now);
         self.wakes.wake();
+    }
+
+    /// Ends a batch as [`settle`](Self::settle) does, except that a connection whose data wakes
+    /// somebody does not acknowledge it yet: an answer of the application would carry the
+    /// acknowledgement, and what it reads opens the window further (RFC 9293, 3.8.6.3).
+    ///
+    /// Says whether there is such a connection. Then let the tasks that were woken have their
+    /// turn, and call [`settle`](Self::settle).
+    pub fn defer(&mut self, now: Instant) -> bool {
+        for flow in self.touched.drain(..) {
+            let owing = self.context.enter(&flow, now, |flow, work| {
+                flow.touched = false;
+                flow.owing = flow.wakes_reader();
+                flow.settle(work);
+                flow.owing
+            });
+            if owing {
+                self.owing.push(flow);
+            }
+        }
+        self.call_waiting(now);
+        self.wakes.wake();
+        !self.owing.is_empty()
     }
 
     /// Calls the connections that found the outbound queue full, each once.
@@ -332,6 +359,7 @@ impl<F: Flavor> Engine<F> {
     /// the same.
     pub fn shutdown(&mut self) {
         self.touched.clear();
+        self.owing.clear();
         let mut wakes = std::mem::take(&mut self.wakes);
         let flows = self.context.table.with(|table| {
             let flows = table.flows();

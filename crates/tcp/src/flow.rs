@@ -74,6 +74,8 @@ pub(crate) struct Flow {
     waiting: bool,
     /// On the engine's list of connections that the current batch touched.
     pub(crate) touched: bool,
+    /// The acknowledgement of what has come waits for the application.
+    pub(crate) owing: bool,
     /// No longer in the table.
     detached: bool,
     back_off: u32,
@@ -189,6 +191,7 @@ impl Flow {
             armed: None,
             waiting: false,
             touched: false,
+            owing: false,
             detached: false,
             back_off: 0,
             answered_at: [None; 2],
@@ -500,6 +503,11 @@ impl Flow {
         if !self.detached {
             self.arm(deadline, work);
         }
+    }
+
+    /// Whether a task waits to read what has come.
+    pub(crate) fn wakes_reader(&mut self) -> bool {
+        self.connected && self.reader.is_awaited() && self.socket().can_recv()
     }
 
     fn wake_tasks(&mut self, wakes: &mut Wakes) {

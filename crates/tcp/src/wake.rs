@@ -31,6 +31,11 @@ impl WakerSlot {
         }
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.first.is_some()
+    }
+
     /// Empties it into `wakes`.
     pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
         wakes.extend(self.first.take());

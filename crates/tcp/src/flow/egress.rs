@@ -27,6 +27,9 @@ impl Flow {
         }
         self.tell(false, work);
         self.finish(work);
+        if self.owing && self.unsent() == 0 && self.state() == State::Established {
+            return self.next_deadline(work); // it is called again in a moment
+        }
         let mut busy = self.make(work);
         if !self.waiting && self.finish(work) {
             busy = self.make(work);
@@ -47,6 +50,10 @@ impl Flow {
             return Some(work.now + pause);
         }
         self.back_off = 0;
+        self.next_deadline(work)
+    }
+
+    fn next_deadline<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Option<Instant> {
         if matches!(self.state(), State::Closed | State::TimeWait) {
             return None;
         }
