@@ -9,7 +9,7 @@ mod support;
 use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -68,19 +68,21 @@ impl Link {
     /// Puts on the way what both have to send.
     fn collect(&mut self) {
         for to_server in [true, false] {
+            let mut packets = VecDeque::new();
             loop {
                 let host = if to_server {
                     &mut self.client
                 } else {
                     &mut self.server
                 };
-                let Some(packet) = host.engine.poll_transmit() else {
+                if packets.is_empty() {
+                    packets.extend(host.transmit().into_iter().flatten());
+                    let now = host.now();
+                    host.engine.settle(now); // room for those who wait
+                }
+                let Some(bytes) = packets.pop_front() else {
                     break;
                 };
-                let bytes = packet.to_vec();
-                host.engine.recycle(packet);
-                let now = host.now();
-                host.engine.settle(now); // room for those who wait
                 let copies = match () {
                     () if self.rng.chance(self.faults.loss) => 0,
                     () if self.rng.chance(self.faults.double) => 2,
@@ -291,6 +293,8 @@ impl Run {
             "seed {seed}, {faults:?}, {task:?} lazy {lazy} with {}, {other_task:?} lazy {other_lazy} with {}",
             client.options.recv_buffer, server.options.recv_buffer
         );
+        let offload = seed % 2 == 0;
+        let [client, server] = [client, server].map(|config| Config { offload, ..config });
         let mut link = Link::new(seed, faults, client, server);
         let connector = link.client.connector.clone();
         let listener = link.server.listener().clone();

@@ -13,7 +13,7 @@ use brooklet_tcp::{Config, Congestion, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use smoltcp::wire::{IpAddress, TcpPacket};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -150,15 +150,18 @@ fn strip(packet: &mut [u8], kinds: &[u8]) {
 impl Link {
     fn collect(&mut self) {
         for n in 0..2 {
+            let mut packets = VecDeque::new();
             loop {
                 let host = &mut self.sides[n].host;
-                let Some(packet) = host.engine.poll_transmit() else {
+                let now = host.now();
+                if packets.is_empty() {
+                    host.engine.settle(now);
+                    packets.extend(host.transmit().into_iter().flatten());
+                    host.engine.settle(now);
+                }
+                let Some(mut bytes) = packets.pop_front() else {
                     break;
                 };
-                let mut bytes = packet.to_vec();
-                host.engine.recycle(packet);
-                let now = host.now();
-                host.engine.settle(now);
                 self.packets += 1;
                 let parsed = Packet::parse(&bytes).unwrap();
                 assert!(parsed.verify_checksum());
@@ -224,7 +227,13 @@ impl Link {
             let Some(Reverse((_, _, to, packet))) = self.wire.pop() else {
                 break;
             };
-            self.sides[to].host.tx(packet);
+            let host = &mut self.sides[to].host;
+            host.take_in(packet);
+            let now = host.now();
+            match self.rng.chance(500) {
+                true => host.engine.settle(now),
+                false => drop(host.engine.defer(now)),
+            }
         }
         true
     }
@@ -248,6 +257,7 @@ fn config(rng: &mut Rng) -> Config {
         mtu: pick(rng, [1500, 1499, 9000, 1280, 600]),
         handshake_timeout: LIMIT,
         orphan_timeout: LIMIT,
+        offload: rng.chance(600),
         outbound_packets: pick(rng, [2, 3, 16, 512]),
         ..Config::default()
     }

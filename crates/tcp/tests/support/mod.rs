@@ -11,14 +11,16 @@
 )]
 
 use brooklet_cell::Sync;
+use brooklet_device::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{FlowKey, Headers, Packet, TcpFlags};
+use brooklet_packet::{FlowKey, Headers, Packet, Splitter, TcpFlags};
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr,
 };
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -84,6 +86,8 @@ pub struct Host {
     pub engine: Engine<Sync>,
     pub listener: Option<TcpListener<Sync>>,
     pub connector: Connector<Sync>,
+    /// Packets that came of one of the stack's and are still to be looked at.
+    cut: VecDeque<Vec<u8>>,
     time: Arc<Mutex<Instant>>,
 }
 
@@ -134,6 +138,7 @@ impl Host {
             engine,
             listener: Some(listener),
             connector,
+            cut: VecDeque::new(),
             time,
         }
     }
@@ -166,18 +171,35 @@ impl Host {
         panic!("the stack asks to be called without end");
     }
 
-    pub fn tx(&mut self, mut packet: Vec<u8>) {
+    pub fn tx(&mut self, packet: Vec<u8>) {
+        self.take_in(packet);
+        self.engine.settle(self.now());
+    }
+
+    /// Gives the stack a packet that does not end the batch.
+    pub fn take_in(&mut self, mut packet: Vec<u8>) {
         let now = self.now();
         let headers = Headers::parse(&packet).unwrap();
         assert!(headers.verify_checksum(&packet));
         self.engine.handle_packet(now, &mut packet, &headers);
-        self.engine.settle(now);
+    }
+
+    /// What becomes of the next packet of the stack on a wire.
+    pub fn transmit(&mut self) -> Option<Vec<Vec<u8>>> {
+        let packet = self.engine.poll_transmit()?;
+        let on_the_wire = on_the_wire(&packet);
+        self.engine.recycle(packet);
+        Some(on_the_wire)
     }
 
     /// The next packet of the stack, whose checksums must be right.
     pub fn rx(&mut self) -> Option<Seg> {
         let now = self.now();
-        let bytes = self.engine.poll_transmit()?;
+        if self.cut.is_empty() {
+            let packets = self.transmit()?;
+            self.cut.extend(packets);
+        }
+        let bytes = self.cut.pop_front()?;
         let packet = Packet::parse(&bytes).unwrap();
         assert!(packet.verify_checksum(), "a packet with a wrong checksum");
         let tcp = packet.tcp().unwrap();
@@ -200,9 +222,8 @@ impl Host {
             sack: repr.sack_ranges.into_iter().flatten().collect(),
             stamp: repr.timestamp.map(|stamp| (stamp.tsval, stamp.tsecr)),
             ttl: packet.hop_limit(),
-            bytes: bytes.to_vec(),
+            bytes,
         };
-        self.engine.recycle(bytes);
         self.engine.settle(now); // room for those who wait
         Some(seg)
     }
@@ -399,4 +420,22 @@ impl Rng {
     pub fn chance(&mut self, of_a_thousand: u64) -> bool {
         self.below(1000) < of_a_thousand
     }
+}
+
+/// A packet of the stack, cut and completed as its meta says.
+pub fn on_the_wire(packet: &PacketBuf) -> Vec<Vec<u8>> {
+    let mut whole = packet.to_vec();
+    let headers = Headers::parse(&whole).unwrap();
+    let Meta { checksum, segment } = packet.meta();
+    if let Some(size) = segment {
+        assert_eq!(checksum, Checksum::Partial);
+        let mut splitter = Splitter::new(&headers, size);
+        let mut out = vec![0; splitter.longest()];
+        return std::iter::from_fn(|| splitter.next(packet, &mut out).map(|n| out[..n].to_vec()))
+            .collect();
+    }
+    if checksum == Checksum::Partial {
+        headers.fill_checksum(&mut whole);
+    }
+    vec![whole]
 }
