@@ -1,5 +1,5 @@
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_device::{Offload, PacketBuf, PacketIo};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 pub struct Pipe<F: Flavor> {
     to: Shared<F, Wire>,
     from: Shared<F, Wire>,
+    offload: Offload,
 }
 
 /// One direction.
@@ -64,9 +65,37 @@ impl<F: Flavor> Pipe<F> {
             Self {
                 to: up.clone(),
                 from: down.clone(),
+                offload: Offload::default(),
             },
-            Self { to: down, from: up },
+            Self {
+                to: down,
+                from: up,
+                offload: Offload::default(),
+            },
         )
+    }
+
+    /// Lets the stack at this end leave checksums out and send several segments as one packet,
+    /// none of which harms a packet that stays in memory.
+    ///
+    /// Only for another stack at the other end, which learns of it from each packet's
+    /// [`Meta`](brooklet_device::Meta): a `Stream` of bytes cannot tell.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet::{Builder, Offload};
+    ///
+    /// let all = Offload { checksum: true, tcp4: true, tcp6: true, udp: true };
+    /// let (a, b) = brooklet::pipe(64);
+    /// let here = Builder::new().build(a.with_offload(all))?;
+    /// let there = Builder::new().build(b.with_offload(all))?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_offload(mut self, offload: Offload) -> Self {
+        self.offload = offload;
+        self
     }
 
     /// Waits for room, and puts in what `fill` makes of an old buffer.
@@ -118,13 +147,22 @@ impl<F: Flavor> Pipe<F> {
 }
 
 impl<F: Flavor> PacketIo for Pipe<F> {
+    fn offload(&self) -> Offload {
+        self.offload
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
-        self.poll_pop(cx, |sent| packet.copy_from_slice(sent))
+        self.poll_pop(cx, |sent| copy(packet, sent))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
-        self.poll_push(cx, |slot| slot.copy_from_slice(packet))
+        self.poll_push(cx, |slot| copy(slot, packet))
     }
+}
+
+fn copy(to: &mut PacketBuf, from: &PacketBuf) {
+    to.copy_from_slice(from);
+    to.set_meta(from.meta());
 }
 
 impl<F: Flavor> Drop for Pipe<F> {

@@ -1,0 +1,152 @@
+//! Two stacks over devices that take over one thing or another.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use brooklet::{Builder, Checksum, Offload, PacketBuf, PacketIo, Parts, Pipe};
+use brooklet_packet::Packet;
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+const NOTHING: Offload = Offload {
+    checksum: false,
+    tcp4: false,
+    tcp6: false,
+    udp: false,
+};
+const CHECKSUM: Offload = Offload {
+    checksum: true,
+    ..NOTHING
+};
+const TCP4: Offload = Offload {
+    tcp4: true,
+    ..CHECKSUM
+};
+const TCP6: Offload = Offload {
+    tcp6: true,
+    ..CHECKSUM
+};
+
+/// What a device was given to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Seen {
+    longest: usize,
+    partial: usize,
+    several: usize,
+}
+
+/// A pipe that looks at what is sent through it, and refuses every other packet at first.
+struct Watch {
+    pipe: Pipe,
+    seen: Arc<Mutex<Seen>>,
+    calls: usize,
+}
+
+impl PacketIo for Watch {
+    fn offload(&self) -> Offload {
+        self.pipe.offload()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
+        self.pipe.poll_recv(cx, packet)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(2) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let (meta, parsed) = (packet.meta(), Packet::parse(packet).unwrap());
+        let offload = self.offload();
+        let mut seen = self.seen.lock().unwrap();
+        seen.longest = seen.longest.max(packet.len());
+        match meta.checksum {
+            Checksum::Partial => {
+                assert!(offload.checksum);
+                seen.partial += 1;
+            }
+            _ => assert!(parsed.verify_checksum()),
+        }
+        if let Some(size) = meta.segment {
+            seen.several += 1;
+            assert!(parsed.payload().len() > usize::from(size.get()));
+            assert_eq!(meta.checksum, Checksum::Partial);
+            assert!(match parsed.key().is_ipv6() {
+                true => offload.tcp6,
+                false => offload.tcp4,
+            });
+        }
+        self.pipe.poll_send(cx, packet)
+    }
+}
+
+/// Sends 300,000 bytes there and back. Says what the sender's device saw.
+fn transfer(offload: Offload, from: &str, to: &str) -> Seen {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (here, there) = brooklet::pipe(8);
+    let here = Watch {
+        pipe: here.with_offload(offload),
+        seen: seen.clone(),
+        calls: 0,
+    };
+    let Parts { stack, driver, .. } = Builder::new().build(here).unwrap();
+    let there = Builder::new().build(there.with_offload(NOTHING)).unwrap();
+    let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+    let data: Vec<u8> = (0..300_000u32).map(|n| (n / 7) as u8).collect();
+    let talk = async {
+        let accept = async { Ok(there.tcp.accept().await?.0) };
+        let (stream, served) = future::try_zip(stack.connect_from(from, to), accept).await?;
+        let write = async {
+            (&stream).write_all(&data).await?;
+            (&stream).close().await
+        };
+        let mut back = Vec::new();
+        let read = async { (&stream).read_to_end(&mut back).await };
+        let both = future::try_zip(write, read);
+        future::try_zip(both, support::echo(served)).await?;
+        assert!(back == data);
+        Ok(())
+    };
+    let drivers = future::or(driver, there.driver);
+    future::block_on(future::or(talk, drivers)).unwrap();
+    *seen.lock().unwrap()
+}
+
+const V4: [&str; 2] = ["10.0.0.2:40000", "192.0.2.1:7"];
+const V6: [&str; 2] = ["[2001:db8::2]:40000", "[2001:db8::1]:7"];
+
+#[test]
+fn a_device_that_takes_nothing_over_is_given_packets_for_a_wire() {
+    for [from, to] in [V4, V6] {
+        let seen = transfer(NOTHING, from, to);
+        assert_eq!((seen.longest, seen.partial, seen.several), (1500, 0, 0));
+    }
+}
+
+#[test]
+fn a_device_that_writes_checksums_is_left_them() {
+    let seen = transfer(CHECKSUM, V4[0], V4[1]);
+    assert_eq!((seen.longest, seen.several), (1500, 0));
+    assert!(seen.partial > 5);
+}
+
+#[test]
+fn a_device_that_cuts_is_given_long_packets_of_its_family_only() {
+    for (offload, [from, to], cuts) in [
+        (TCP4, V4, true),
+        (TCP4, V6, false),
+        (TCP6, V6, true),
+        (TCP6, V4, false),
+    ] {
+        let seen = transfer(offload, from, to);
+        assert!(seen.partial > 0);
+        match cuts {
+            true => assert!(seen.several > 3 && seen.longest > 20_000, "{seen:?}"),
+            false => assert_eq!((seen.several, seen.longest), (0, 1500)),
+        }
+    }
+}
