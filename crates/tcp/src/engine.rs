@@ -5,6 +5,7 @@ use crate::listeners::CATCH_ALL;
 use crate::requests;
 use crate::segment::{self, Segment};
 use crate::table::{Route, Table};
+use crate::train::Train;
 use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener};
 use brooklet_cell::{Flavor, Shared};
@@ -43,6 +44,8 @@ pub struct Engine<F: Flavor> {
     touched: Vec<Shared<F, Flow>>,
     /// Connections whose acknowledgement waits for what the application writes.
     owing: Vec<Shared<F, Flow>>,
+    /// What came last, which the next packet may go on with.
+    train: Train,
     scratch: Vec<u8>,
     wakes: Wakes,
 }
@@ -79,6 +82,7 @@ impl<F: Flavor> Engine<F> {
             context: context.clone(),
             touched: Vec::new(),
             owing: Vec::new(),
+            train: Train::default(),
             scratch: Vec::new(),
             wakes: Wakes::default(),
         };
@@ -95,9 +99,28 @@ impl<F: Flavor> Engine<F> {
     /// Call [`settle`](Self::settle) after the last packet of a batch: that is when connections
     /// answer and tasks are woken.
     pub fn handle_packet(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
+        let packet = &mut packet[..headers.total_len()];
+        if self.train.join(packet, headers) {
+            return;
+        }
+        self.arrive(now);
+        if !self.train.begin(packet, headers) {
+            self.take_in(now, packet, headers);
+        }
+    }
+
+    /// Takes in the segments that were joined.
+    fn arrive(&mut self, now: Instant) {
+        let mut train = std::mem::take(&mut self.train);
+        if let Some((packet, headers)) = train.take() {
+            self.take_in(now, packet, &headers);
+        }
+        self.train = train;
+    }
+
+    fn take_in(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
         let Some(tcp) = headers.tcp() else { return };
         let key = headers.key();
-        let packet = &mut packet[..headers.total_len()];
         let payload = !headers.payload_range().is_empty();
         let again = now + self.context.fixed.config.time_wait;
         let route = |table: &mut Table<F>| table.route(key, tcp, payload, again);
@@ -123,6 +146,7 @@ impl<F: Flavor> Engine<F> {
     /// too big makes smaller segments (RFC 1191, 8201); an error about a SYN fails the `connect`
     /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
     pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
+        self.arrive(now);
         let Some(seq) = error.seq else { return };
         let key = error.key.reversed();
         if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
@@ -193,6 +217,7 @@ impl<F: Flavor> Engine<F> {
 
     /// Ends a batch: every connection that it touched answers, and tasks are woken.
     pub fn settle(&mut self, now: Instant) {
+        self.arrive(now);
         for flow in self.touched.drain(..).chain(self.owing.drain(..)) {
             self.context.enter(&flow, now, |flow, work| {
                 flow.touched = false;
@@ -211,6 +236,7 @@ impl<F: Flavor> Engine<F> {
     /// Says whether there is such a connection. Then let the tasks that were woken have their
     /// turn, and call [`settle`](Self::settle).
     pub fn defer(&mut self, now: Instant) -> bool {
+        self.arrive(now);
         for flow in self.touched.drain(..) {
             let owing = self.context.enter(&flow, now, |flow, work| {
                 flow.touched = false;
@@ -309,6 +335,7 @@ impl<F: Flavor> Engine<F> {
 
     /// Does what is due at `now`: retransmissions, probes, timeouts.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.arrive(now);
         let config = &self.context.fixed.config;
         self.context.table.with(|table| table.expire(now, config));
         while let Some((at, key)) = self.context.hub.with(|hub| hub.timers.pop_due(now)) {

@@ -43,6 +43,7 @@ mod stream;
 mod syn;
 mod table;
 mod timers;
+mod train;
 mod wake;
 
 pub use brooklet_packet::icmp::Unreachable;

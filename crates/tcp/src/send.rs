@@ -279,6 +279,7 @@ impl Sender {
         };
         let room = match self.window.bytes().saturating_sub(pipe) {
             _ if self.board.lost() > 0 => 0,
+            room if unsent <= room as usize => room,
             room if pipe > 0 => room - room % self.mss,
             room => (room - room % self.mss).max(self.mss),
         };
