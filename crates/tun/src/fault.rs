@@ -9,6 +9,8 @@ pub(crate) enum Fault {
     Passing,
     /// The device is gone.
     Closed,
+    /// What was read is no packet.
+    Malformed,
     /// Anything else.
     Other,
 }
@@ -19,6 +21,7 @@ impl Fault {
             io::ErrorKind::Interrupted => Self::Again,
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Self::Closed,
             io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Self::Closed,
+            io::ErrorKind::InvalidData => Self::Malformed,
             io::ErrorKind::NetworkDown | io::ErrorKind::OutOfMemory => Self::Passing,
             _ => error.raw_os_error().map_or(Self::Other, Self::of_code),
         }

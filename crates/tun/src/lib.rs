@@ -66,6 +66,8 @@ mod fault;
 #[cfg(unix)]
 mod file;
 mod tun;
+#[cfg(unix)]
+mod vnet;
 
 #[cfg(any(
     windows,

@@ -2,7 +2,7 @@ use crate::fault::Fault;
 #[cfg(unix)]
 use crate::file::{FileIo, Framing};
 use async_io::Timer;
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_device::{Offload, PacketBuf, PacketIo};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -17,7 +17,8 @@ use std::time::Duration;
 /// How long to leave a device alone whose reads fail for now.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A TUN device: one IP packet per call, in both directions.
+/// A TUN device: one IP packet per call, in both directions, or one that stands for several where
+/// it has [offload](Self::offload).
 ///
 /// It closes when it is dropped; unless it is persistent, the interface goes with it.
 ///
@@ -33,17 +34,23 @@ pub struct Tun {
 
 /// What carries the packets; the two ways to get one have nothing else in common.
 pub(crate) trait RawIo: Send + Sync {
-    /// Reads one packet; 0 bytes are the end.
-    fn poll_recv(&self, cx: &mut Context<'_>, storage: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// What it takes over from whoever sends.
+    fn offload(&self) -> Offload {
+        Offload::default()
+    }
+    /// Reads one packet with what is known of it; 0 bytes are the end. What is no packet is
+    /// [`InvalidData`](io::ErrorKind::InvalidData).
+    fn poll_recv(&self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<usize>>;
     /// Writes one packet.
-    fn poll_send(&self, cx: &mut Context<'_>, packet: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_send(&self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<usize>>;
 }
 
 impl Tun {
     /// Adopts an open descriptor that carries one plain IP packet per read and write.
     ///
     /// The descriptor is made non-blocking, which whoever holds a copy of it sees as well. On
-    /// Linux it must have been configured with `IFF_NO_PI` and without `IFF_VNET_HDR`.
+    /// Linux it must have been configured with `IFF_NO_PI` and without `IFF_VNET_HDR`: that cannot
+    /// be found out here, and [`from_fd_with`](Self::from_fd_with) adopts one that has it.
     ///
     /// ```
     /// use brooklet_tun::Tun;
@@ -77,9 +84,26 @@ impl Tun {
     /// # }
     /// ```
     ///
+    /// ```
+    /// use brooklet_device::Offload;
+    /// use brooklet_tun::{Framing, Tun};
+    /// # use std::os::unix::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let (ours, _theirs) = UnixDatagram::pair()?;
+    /// # let descriptor = ours.into();
+    /// // On Linux, where whoever opened the device has set `IFF_VNET_HDR`:
+    /// let offload = Offload { checksum: true, tcp4: true, tcp6: true, udp: false };
+    /// let tun = Tun::from_fd_with(descriptor, Framing::VirtioNet { header_len: 10, offload })?;
+    /// assert_eq!(tun.offload(), offload);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As for [`from_fd`](Self::from_fd).
+    /// As for [`from_fd`](Self::from_fd); [`InvalidInput`](io::ErrorKind::InvalidInput) for a
+    /// virtio-net header of a length that there is not.
     #[cfg(unix)]
     pub fn from_fd_with(fd: OwnedFd, framing: Framing) -> io::Result<Self> {
         Ok(Self::new(FileIo::new(fd, framing)?, None, None))
@@ -107,7 +131,22 @@ impl Tun {
         self.mtu
     }
 
-    /// Packets that the system did not take, and that were dropped for it.
+    /// What the kernel does for the packets that are sent to it: checksums, and cutting those that
+    /// stand for several. Nothing, where it has not been asked to or cannot.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let tun = brooklet_tun::TunBuilder::new("tun0").open()?;
+    /// println!("segmentation offload of TCP over IPv4: {}", tun.offload().tcp4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn offload(&self) -> Offload {
+        self.io.offload()
+    }
+
+    /// Packets that the system did not take, and such that came with a virtio-net header that
+    /// makes no sense: they were dropped for it.
     ///
     /// [`drop_counter`](Self::drop_counter) gives the number once the device belongs to a stack.
     pub fn dropped(&self) -> u64 {
@@ -134,7 +173,7 @@ impl Tun {
         &mut self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(&dyn RawIo, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<()>> {
         loop {
             if let Some(timer) = &mut self.pause {
                 ready!(Pin::new(timer).poll(cx));
@@ -142,7 +181,7 @@ impl Tun {
             }
             let error = match ready!(read(&*self.io, cx)) {
                 Ok(0) => return Poll::Ready(Err(closed())),
-                Ok(len) => return Poll::Ready(Ok(len)),
+                Ok(_) => return Poll::Ready(Ok(())),
                 Err(error) => error,
             };
             match Fault::of(&error) {
@@ -150,6 +189,12 @@ impl Tun {
                 // Not on readiness: a device that fails is often reported as ready.
                 Fault::Passing => self.pause = Some(Timer::after(PAUSE)),
                 Fault::Closed => return Poll::Ready(Err(closed())),
+                Fault::Malformed => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                    // Whoever hands in nothing else is not to keep this task from its work.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Fault::Other => return Poll::Ready(Err(error)),
             }
         }
@@ -157,11 +202,12 @@ impl Tun {
 }
 
 impl PacketIo for Tun {
+    fn offload(&self) -> Offload {
+        self.io.offload()
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
-        let storage = packet.storage_mut();
-        let len = ready!(self.poll_recv_with(cx, |io, cx| io.poll_recv(cx, storage)))?;
-        packet.set_len(len);
-        Poll::Ready(Ok(()))
+        self.poll_recv_with(cx, |io, cx| io.poll_recv(cx, packet))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
@@ -173,7 +219,7 @@ impl PacketIo for Tun {
                 Ok(_) => return Poll::Ready(Ok(())),
                 Err(Fault::Again) => {}
                 Err(Fault::Closed) => return Poll::Ready(Err(closed())),
-                Err(Fault::Passing | Fault::Other) => {
+                Err(Fault::Passing | Fault::Malformed | Fault::Other) => {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
                     return Poll::Ready(Ok(()));
                 }
@@ -191,6 +237,7 @@ impl fmt::Debug for Tun {
         f.debug_struct("Tun")
             .field("name", &self.name)
             .field("mtu", &self.mtu)
+            .field("offload", &self.offload())
             .field("dropped", &self.dropped())
             .finish_non_exhaustive()
     }
