@@ -1,105 +1,13 @@
-//! A real TUN, each test in a network namespace of its own.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+//! A device as it is made, attached to, taken down and deleted.
 
+use crate::support::*;
 use async_io::Timer;
 use brooklet_device::{PacketBuf, PacketIo};
-use brooklet_tun::{Tun, TunBuilder};
+use brooklet_tun::TunBuilder;
 use futures_lite::future::{block_on, or, poll_fn};
 use nix::sched::{CloneFlags, unshare};
-use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::process::Command;
+use std::io;
 use std::time::Duration;
-
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
-const HOST6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
-
-/// Runs `test` in a fresh network namespace, or says why it cannot.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(move || {
-        let missing = match unshare(CloneFlags::CLONE_NEWNET) {
-            Err(error) => Some(format!("a network namespace takes root ({error})")),
-            Ok(()) => match TunBuilder::new("probe").open() {
-                Err(error) => Some(error.to_string()),
-                Ok(_) => None,
-            },
-        };
-        match missing {
-            None => test(),
-            Some(why) if std::env::var("CI").as_deref() == Ok("true") => panic!("{why}"),
-            // Not by `println`, which the test harness keeps to itself.
-            Some(why) => drop(writeln!(io::stderr(), "skipped: {why}")),
-        }
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn ip(arguments: &str) -> String {
-    let output = Command::new("ip")
-        .args(arguments.split(' '))
-        .output()
-        .expect("iproute2");
-    assert!(output.status.success(), "ip {arguments}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn open() -> Tun {
-    TunBuilder::new("tun0")
-        .mtu(1400)
-        .ipv4(HOST, 24)
-        .ipv6(HOST6, 64)
-        .open()
-        .unwrap()
-}
-
-/// The next packet within `limit`; `None` if there is none.
-fn recv_within(tun: &mut Tun, limit: Duration) -> Option<io::Result<Vec<u8>>> {
-    let mut packet = PacketBuf::with_capacity(1400);
-    let read = async { Some(poll_fn(|cx| tun.poll_recv(cx, &mut packet)).await) };
-    let late = async {
-        Timer::after(limit).await;
-        None
-    };
-    let result = block_on(or(read, late))?;
-    Some(result.map(|()| packet.to_vec()))
-}
-
-/// The payload of the next datagram; router solicitations and the like are passed over.
-fn datagram(tun: &mut Tun) -> Vec<u8> {
-    loop {
-        let bytes = recv_within(tun, Duration::from_secs(5))
-            .expect("no packet")
-            .unwrap();
-        let packet = brooklet_packet::Packet::parse(&bytes).unwrap();
-        if packet.destination() == FAR {
-            return packet.payload().to_vec();
-        }
-    }
-}
-
-fn send(tun: &mut Tun, bytes: &[u8]) {
-    let packet = PacketBuf::from(bytes.to_vec());
-    block_on(poll_fn(|cx| tun.poll_send(cx, &packet))).unwrap();
-}
-
-fn udp(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let (from, to) = ((FAR, 7000).into(), (HOST, 5000).into());
-    brooklet_packet::udp::write(&mut out, from, to, 64, payload).unwrap();
-    out
-}
-
-fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind((HOST, 5000)).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    socket
-}
 
 #[test]
 fn makes_a_device_with_mtu_and_addresses_and_brings_it_up() {

@@ -1,0 +1,8 @@
+//! A real TUN, each test in a network namespace of its own.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+mod device;
+mod offload;
+mod queues;
+mod support;
