@@ -9,8 +9,9 @@ use futures_lite::future::{block_on, or, poll_fn};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroU16;
+use std::slice;
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
@@ -155,7 +156,7 @@ fn datagrams_come_in_as_one() {
             (IpAddr::from(HOST), IpAddr::from(FAR)),
             (HOST6.into(), FAR6.into()),
         ] {
-            let socket = UdpSocket::bind((own, 5000)).unwrap();
+            let socket = bind(own);
             setsockopt(&socket, UdpGsoSegment, &1000).unwrap();
             let sent: Vec<u8> = (0..3500).map(|n| (n / 250) as u8).collect();
             socket.send_to(&sent, (to, 7000)).unwrap();
@@ -177,10 +178,7 @@ fn datagrams_go_out_as_one() {
             (IpAddr::from(FAR), IpAddr::from(HOST)),
             (FAR6.into(), HOST6.into()),
         ] {
-            let socket = UdpSocket::bind((to, 5000)).unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
+            let socket = bind(to);
             let payload: Vec<u8> = (0..3500).map(|n| (n / 250) as u8).collect();
             let packet = several(udp_between(from, to, &payload), 1000);
             send_packet(&mut tun, &packet);
@@ -330,8 +328,7 @@ fn a_persistent_device_has_what_is_asked_for() {
                     false => Offload::default(),
                 };
                 assert_eq!(tun.offload(), wanted);
-                socket().send_to(b"out", (FAR, 7000)).unwrap();
-                assert_eq!(datagram(&mut tun), b"out");
+                passes(slice::from_mut(&mut tun));
             }
             ip(&format!("link del {name}"));
         }

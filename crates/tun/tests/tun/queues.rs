@@ -6,6 +6,7 @@ use brooklet_tun::{Tun, TunBuilder};
 use std::collections::HashMap;
 use std::io;
 use std::net::UdpSocket;
+use std::slice;
 use std::time::Duration;
 
 fn builder(queues: usize) -> TunBuilder {
@@ -81,8 +82,7 @@ fn a_persistent_device_of_many_is_opened_by_one_or_by_many() {
             // And by others beside them.
             tuns.push(builder(1).open().unwrap());
             assert_eq!(tuns.len(), queues + 1);
-            socket().send_to(b"out", (FAR, 7000)).unwrap();
-            assert_eq!(queue_of_each(&mut tuns, 1).len(), 1);
+            passes(&mut tuns);
         }
     });
 }
@@ -96,14 +96,12 @@ fn those_who_share_a_device_have_the_same_offload() {
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(error.to_string().contains("with offload"), "{error}");
         assert!(builder(1).open().unwrap().offload().checksum);
-        socket().send_to(b"out", (FAR, 7000)).unwrap();
-        assert_eq!(datagram(&mut with), b"out");
+        passes(slice::from_mut(&mut with));
         drop(with);
 
         let mut without = builder(1).offload(false).open().unwrap();
         assert!(!builder(1).open().unwrap().offload().checksum);
-        socket().send_to(b"out", (FAR, 7000)).unwrap();
-        assert_eq!(datagram(&mut without), b"out");
+        passes(slice::from_mut(&mut without));
     });
 }
 

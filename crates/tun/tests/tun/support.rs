@@ -92,6 +92,24 @@ pub(crate) fn recv(tun: &mut Tun) -> PacketBuf {
     recv_to_one_of(tun, &[FAR.into(), FAR6.into()])
 }
 
+/// Sends until a packet arrives at one of the queues. After an attachment to a device that was up,
+/// the kernel drops what it is sent until it has noticed that there is somebody.
+pub(crate) fn passes(tuns: &mut [Tun]) {
+    let arrives = |tun: &mut Tun| {
+        while let Some(packet) = recv_within(tun, Duration::from_millis(20)) {
+            if Packet::parse(&packet.unwrap()).unwrap().payload() == b"out" {
+                return true;
+            }
+        }
+        false
+    };
+    let passed = (0..100).any(|_| {
+        socket().send_to(b"out", (FAR, 7000)).unwrap();
+        tuns.iter_mut().any(arrives)
+    });
+    assert!(passed, "no packet");
+}
+
 /// The payload of the next datagram.
 pub(crate) fn datagram(tun: &mut Tun) -> Vec<u8> {
     Packet::parse(&recv(tun)).unwrap().payload().to_vec()
@@ -113,7 +131,19 @@ pub(crate) fn udp(payload: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind((HOST, 5000)).unwrap();
+    bind(HOST.into())
+}
+
+pub(crate) fn bind(address: IpAddr) -> UdpSocket {
+    let bind = || match UdpSocket::bind((address, 5000)) {
+        // An address of IPv6 can be used a moment after it was given.
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            std::thread::sleep(Duration::from_millis(10));
+            None
+        }
+        bound => Some(bound.unwrap()),
+    };
+    let socket = (0..500).find_map(|_| bind()).expect("no such address");
     socket
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
