@@ -21,16 +21,18 @@ use std::io;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: forward --tun NAME [--mtu N]
+Usage: forward --tun NAME [--mtu N] [--offload]
 
   --tun NAME    TUN device to create, or to attach to where it exists
   --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
+  --offload     let the kernel hand over and take packets of up to 64 KiB, and
+                leave out their checksums (default: packets of at most --mtu)
 
 SIGTERM and SIGINT end it, and the counters of the stack are printed.
 ";
 
 fn main() -> ExitCode {
-    let (tun, mtu) = match parse(std::env::args_os()) {
+    let options = match Options::parse(std::env::args_os()) {
         Ok(Some(options)) => options,
         Ok(None) => {
             print!("{USAGE}");
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match forward(&tun, mtu) {
+    match forward(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("forward: {why}");
@@ -50,8 +52,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn forward(tun: &str, mtu: u16) -> io::Result<()> {
-    let tun = TunBuilder::new(tun).mtu(mtu).open()?;
+fn forward(options: &Options) -> io::Result<()> {
+    let mtu = options.mtu;
+    let tun = TunBuilder::new(&options.tun)
+        .mtu(mtu)
+        .offload(options.offload)
+        .open()?;
     println!(
         "forward: forwarding from {}, mtu {mtu}",
         tun.name().unwrap_or("?")
@@ -84,22 +90,32 @@ async fn stopped() -> io::Result<()> {
         .map_or(Ok(()), |signal| signal.map(drop))
 }
 
-/// Name and MTU, or `None` when the usage was asked for.
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<(String, u16)>, lexopt::Error> {
-    use lexopt::prelude::*;
+struct Options {
+    tun: String,
+    mtu: u16,
+    offload: bool,
+}
 
-    let (mut tun, mut mtu) = (None, 1500);
-    let mut args = lexopt::Parser::from_iter(args);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("tun") => tun = Some(args.value()?.string()?),
-            Long("mtu") => mtu = args.value()?.parse()?,
-            Short('h') | Long("help") => return Ok(None),
-            _ => return Err(arg.unexpected()),
+impl Options {
+    /// `None` when the usage was asked for.
+    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
+        use lexopt::prelude::*;
+
+        let (mut tun, mut mtu, mut offload) = (None, 1500, false);
+        let mut args = lexopt::Parser::from_iter(args);
+        while let Some(arg) = args.next()? {
+            match arg {
+                Long("tun") => tun = Some(args.value()?.string()?),
+                Long("mtu") => mtu = args.value()?.parse()?,
+                Long("offload") => offload = true,
+                Short('h') | Long("help") => return Ok(None),
+                _ => return Err(arg.unexpected()),
+            }
         }
+        if mtu < 1280 {
+            return Err("--mtu is at least 1280, which IPv6 asks for".into());
+        }
+        let tun = tun.ok_or("--tun NAME is missing")?;
+        Ok(Some(Self { tun, mtu, offload }))
     }
-    if mtu < 1280 {
-        return Err("--mtu is at least 1280, which IPv6 asks for".into());
-    }
-    Ok(Some((tun.ok_or("--tun NAME is missing")?, mtu)))
 }

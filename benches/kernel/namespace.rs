@@ -68,7 +68,11 @@ fn enter(address: Ipv4Addr) -> io::Result<Tun> {
         let text = format!("no network namespace ({error}): run it as root");
         io::Error::new(io::Error::from(error).kind(), text)
     })?;
-    let tun = TunBuilder::new("tun0").mtu(1500).ipv4(address, 24).open()?;
+    let tun = TunBuilder::new("tun0")
+        .mtu(1500)
+        .ipv4(address, 24)
+        .offload(false) // packets are lost one by one
+        .open()?;
     // What one connection has learnt must not help the next.
     fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")?;
     let mut ip = Command::new("ip");

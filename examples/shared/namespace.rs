@@ -47,14 +47,14 @@ pub fn become_root() -> io::Result<()> {
 }
 
 /// Puts the calling thread into a network namespace of its own, with a TUN device that every
-/// packet goes to, and the gateway as its name server.
+/// packet goes to, with segmentation offload or without, and the gateway as its name server.
 ///
 /// Processes that the thread starts are in there too; the rest of this process stays outside.
 ///
 /// # Errors
 ///
 /// One line that says what is missing.
-pub fn enter(mtu: u16) -> io::Result<Tun> {
+pub fn enter(mtu: u16, offload: bool) -> io::Result<Tun> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|error| {
         let help = match error {
             Errno::EPERM => "run as root; a container takes --cap-add=SYS_ADMIN",
@@ -70,7 +70,10 @@ pub fn enter(mtu: u16) -> io::Result<Tun> {
         )
     })?;
 
-    let mut builder = TunBuilder::new("tun0").mtu(mtu).ipv4(INSIDE, 24);
+    let mut builder = TunBuilder::new("tun0")
+        .mtu(mtu)
+        .ipv4(INSIDE, 24)
+        .offload(offload);
     // A system without IPv6 has no ::1 either.
     let ipv6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if ipv6 {

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
-Usage: run [--mtu N] [--stats] -- COMMAND [ARGUMENT...]
+Usage: run [--mtu N] [--offload] [--stats] -- COMMAND [ARGUMENT...]
 
 Runs COMMAND in a network namespace of its own, whose packets brooklet turns into connections and
 datagrams of the host. Inside, 10.77.0.1 and fd77::1 are the host: its loopback, and on port 53
@@ -27,6 +27,8 @@ its name server. As root, or where user namespaces are allowed and /dev/net/tun 
 without root, COMMAND sees itself as root.
 
   --mtu N       MTU of the namespace's device in bytes, 1280 to 65535 (default 1500)
+  --offload     let the kernel hand over and take packets of up to 64 KiB, and
+                leave out their checksums (default: packets of at most --mtu)
   --stats       print the counters of the stack in the end
 
 The exit status is COMMAND's, or 128 and the number of the signal that ended it; 127 when it was
@@ -81,7 +83,7 @@ fn run(options: Options) -> io::Result<u8> {
 
     // Only this thread goes into the namespace, and what it starts.
     let inside = thread::spawn(move || -> io::Result<(Tun, io::Result<Child>)> {
-        let tun = namespace::enter(options.mtu)?;
+        let tun = namespace::enter(options.mtu, options.offload)?;
         Ok((
             tun,
             Command::new(options.command)
@@ -202,6 +204,7 @@ fn raise_file_limit() {
 
 struct Options {
     mtu: u16,
+    offload: bool,
     stats: bool,
     command: OsString,
     arguments: Vec<OsString>,
@@ -212,11 +215,12 @@ impl Options {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut mtu, mut stats) = (1500, false);
+        let (mut mtu, mut offload, mut stats) = (1500, false, false);
         let mut args = lexopt::Parser::from_iter(args);
         let command = loop {
             match args.next()? {
                 Some(Long("mtu")) => mtu = args.value()?.parse()?,
+                Some(Long("offload")) => offload = true,
                 Some(Long("stats")) => stats = true,
                 Some(Short('h') | Long("help")) => return Ok(None),
                 // The first word is the command; flags after it are the command's own.
@@ -231,6 +235,7 @@ impl Options {
         let arguments = args.raw_args()?.collect();
         Ok(Some(Self {
             mtu,
+            offload,
             stats,
             command,
             arguments,
@@ -251,11 +256,21 @@ mod tests {
     #[test]
     fn flags_end_where_the_command_begins() {
         for args in [
-            &["--mtu", "9000", "--stats", "--", "ls", "-l", "--stats"][..],
-            &["--stats", "--mtu=9000", "ls", "-l", "--stats"],
+            &[
+                "--mtu",
+                "9000",
+                "--offload",
+                "--stats",
+                "--",
+                "ls",
+                "-l",
+                "--stats",
+            ][..],
+            &["--stats", "--mtu=9000", "--offload", "ls", "-l", "--stats"],
         ] {
             let options = parse(args).unwrap().unwrap();
             assert_eq!((options.mtu, options.stats), (9000, true));
+            assert!(options.offload);
             assert_eq!((options.command, options.arguments.len()), ("ls".into(), 2));
         }
         assert!(parse(&["--help"]).unwrap().is_none());

@@ -51,7 +51,7 @@ impl TunBuilder {
             mtu: None,
             ipv4: None,
             ipv6: None,
-            offload: false,
+            offload: true,
             queues: 1,
         }
     }
@@ -76,7 +76,8 @@ impl TunBuilder {
     }
 
     /// Whether the kernel may hand in packets of up to 64 KiB that stand for several, and packets
-    /// without a checksum, and does the same work for those that are sent to it. Off by default.
+    /// without a checksum, and does the same work for those that are sent to it. On by default: it
+    /// makes several times the throughput, and one packet at a time is for those who look at each.
     ///
     /// This is `IFF_VNET_HDR` of Linux; elsewhere there is none. What the kernel does not have is
     /// done without, which is said once through the crate log; [`Tun::offload`] tells what there
@@ -84,8 +85,8 @@ impl TunBuilder {
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
-    /// let tun = brooklet_tun::TunBuilder::new("tun0").offload(true).open()?;
-    /// assert!(tun.offload().tcp4);
+    /// let tun = brooklet_tun::TunBuilder::new("tun0").offload(false).open()?;
+    /// assert!(!tun.offload().tcp4);
     /// # Ok(())
     /// # }
     /// ```

@@ -17,6 +17,17 @@
 //! # }
 //! ```
 //!
+//! # Offload
+//!
+//! On Linux a device is opened with virtio-net headers (`IFF_VNET_HDR`), unless
+//! `TunBuilder::offload` says otherwise: the kernel hands in TCP segments and rows of UDP datagrams
+//! of up to 64 KiB before they are cut, without checksums that nobody needs, and takes the same.
+//! Each packet says by its [`Meta`](brooklet_device::Meta) what it is. One system call carries what
+//! was some 45 packets of an MTU of 1500 bytes.
+//!
+//! Whoever reads packets from a [`Tun`] by other means than a stack of brooklet offers 65,575 bytes
+//! for each, or opens it without offload: then none is longer than the MTU.
+//!
 //! # What passes and what ends
 //!
 //! The driver of a stack ends when its device fails, so only a device that is gone fails:
@@ -24,7 +35,8 @@
 //! - A read while the interface is down waits. Where the system answers with an error instead
 //!   (`EIO`, `ENETDOWN`), the device is asked again every 100 ms.
 //! - A packet that the system does not take (`EIO` while the interface is down, `ENOBUFS`,
-//!   `EINVAL`) is dropped, as a wire would lose it, and counted: [`Tun::dropped`].
+//!   `EINVAL`) is dropped, as a wire would lose it, and counted: [`Tun::dropped`]. So is one that
+//!   comes with a virtio-net header that makes no sense.
 //! - A device that is gone, such as an interface that was deleted, is
 //!   [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), on reads and on writes.
 //!
@@ -32,7 +44,7 @@
 //!
 //! | system | `TunBuilder` | `Tun::from_fd` |
 //! |---|---|---|
-//! | Linux | `/dev/net/tun`, with `CAP_NET_ADMIN` | a TUN with `IFF_NO_PI`, without `IFF_VNET_HDR` |
+//! | Linux | `/dev/net/tun`, with `CAP_NET_ADMIN` | a TUN with `IFF_NO_PI`; with `IFF_VNET_HDR`: `Framing::VirtioNet` |
 //! | Android | | `VpnService.Builder.establish()`, detached |
 //! | macOS | a `utunN`, as root | a utun socket, with `Framing::FamilyHeader` |
 //! | iOS, tvOS | | the packet tunnel's utun socket, with `Framing::FamilyHeader` |
@@ -44,12 +56,13 @@
 //!
 //! # tun-rs, and a hazard of its features
 //!
-//! `TunBuilder` is built on the crate tun-rs with its feature `async_io`. Cargo unites the
-//! features of a crate over the whole program: when any other dependency turns on the feature
-//! `async` or `async_tokio` of tun-rs, its `AsyncDevice` becomes the one for tokio, and a device
-//! opened here no longer works outside a tokio runtime. Open TUN devices through this crate only,
-//! and look at `cargo tree -e features -i tun-rs` where a device panics about a missing reactor.
-//! Adopted descriptors do not pass through tun-rs.
+//! `TunBuilder` is built on the crate tun-rs. On Linux that only opens the device, and the
+//! descriptor is taken from it; adopted descriptors do not pass through it at all. Elsewhere its
+//! feature `async_io` carries the packets, and Cargo unites the features of a crate over the whole
+//! program: when any other dependency turns on the feature `async` or `async_tokio` of tun-rs, its
+//! `AsyncDevice` becomes the one for tokio, and a device opened here no longer works outside a
+//! tokio runtime. There, open TUN devices through this crate only, and look at
+//! `cargo tree -e features -i tun-rs` where a device panics about a missing reactor.
 //!
 //! This crate has no feature of its own.
 

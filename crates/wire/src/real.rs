@@ -61,6 +61,7 @@ impl Real {
         enter()?;
         let tun = TunBuilder::new(DEVICE)
             .mtu(crate::backend::MTU as u16)
+            .offload(false) // each packet is looked at
             .ipv4(SERVER, 24)
             .ipv6(SERVER6, 64)
             .open()?;
@@ -111,6 +112,7 @@ impl Real {
         // An address only for the packet that tells the packet socket which interface it is.
         let tun = TunBuilder::new(DEVICE)
             .mtu(crate::backend::MTU as u16)
+            .offload(false) // each packet is looked at
             .ipv4(Ipv4Addr::new(192, 0, 2, 1), 30)
             .open()?;
         let (family, kind) = (AddressFamily::Packet, SockType::Raw);

@@ -1,12 +1,12 @@
 //! Packets that are wrong: counted by their reason, and nothing else happens.
 
 use crate::support::packets::{Injector, ipv4, tcp_syn};
-use crate::support::{both_flavors, on_inetd};
+use crate::support::{each_mode, on_inetd};
 use crate::tcp::{request, somewhere, somewhere6};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-both_flavors! {
+each_mode! {
     bad_packets,
 }
 

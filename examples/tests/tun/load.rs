@@ -1,7 +1,7 @@
 //! Many connections, and none.
 
 use crate::support::data::random;
-use crate::support::{Inetd, LIMIT, both_flavors, on_inetd, wait_until};
+use crate::support::{Inetd, LIMIT, each_mode, on_inetd, wait_until};
 use crate::tcp::{connect, request, somewhere, somewhere6};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-both_flavors! {
+each_mode! {
     a_thousand_at_once,
     ten_thousand_in_a_row,
     nothing_to_do,

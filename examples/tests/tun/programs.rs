@@ -1,10 +1,10 @@
 //! Programs that nobody here wrote, on the services of `inetd`.
 
-use crate::support::{Finished, LIMIT, Process, both_flavors, on_inetd, program, require};
+use crate::support::{Finished, LIMIT, Process, each_mode, on_inetd, program, require};
 use std::path::Path;
 use std::process::Command;
 
-both_flavors! {
+each_mode! {
     ping,
     ping6,
     nc,

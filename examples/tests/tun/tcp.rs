@@ -1,13 +1,13 @@
 //! TCP with the kernel's own sockets.
 
 use crate::support::data::{chargen_round, hash, random};
-use crate::support::{Inetd, LIMIT, both_flavors, on_inetd};
+use crate::support::{Inetd, LIMIT, each_mode, on_inetd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-both_flavors! {
+each_mode! {
     echo_ipv4,
     echo_ipv6,
     half_close,

@@ -1,11 +1,11 @@
 //! UDP with the kernel's own sockets.
 
 use crate::support::data::random;
-use crate::support::{LIMIT, both_flavors, on_inetd};
+use crate::support::{LIMIT, each_mode, on_inetd};
 use crate::tcp::{somewhere, somewhere6};
 use std::net::{SocketAddr, UdpSocket};
 
-both_flavors! {
+each_mode! {
     echo_ipv4,
     echo_ipv6,
     many_destinations,

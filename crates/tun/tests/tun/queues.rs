@@ -10,10 +10,7 @@ use std::slice;
 use std::time::Duration;
 
 fn builder(queues: usize) -> TunBuilder {
-    TunBuilder::new("tun0")
-        .ipv4(HOST, 24)
-        .offload(true)
-        .queues(queues)
+    TunBuilder::new("tun0").ipv4(HOST, 24).queues(queues)
 }
 
 /// Ports of the host, by the queue on which their packets come out.

@@ -55,6 +55,7 @@ pub(crate) fn open() -> Tun {
         .mtu(1400)
         .ipv4(HOST, 24)
         .ipv6(HOST6, 64)
+        .offload(false)
         .open()
         .unwrap()
 }

@@ -49,8 +49,9 @@ pub(crate) fn wait_until(limit: Duration, mut yes: impl FnMut() -> bool) -> bool
     }
 }
 
-/// Makes two tests of each function: on one thread with handles that stay there, and on two.
-macro_rules! both_flavors {
+/// Makes three tests of each function: on one thread with handles that stay there, on two threads,
+/// and with a device that carries long segments.
+macro_rules! each_mode {
     ($($name:ident),* $(,)?) => {
         mod local {
             $(#[test] fn $name() { super::$name(&["--local"]) })*
@@ -58,6 +59,9 @@ macro_rules! both_flavors {
         mod threads {
             $(#[test] fn $name() { super::$name(&["--workers", "2"]) })*
         }
+        mod offload {
+            $(#[test] fn $name() { super::$name(&["--offload"]) })*
+        }
     };
 }
-pub(crate) use both_flavors;
+pub(crate) use each_mode;
