@@ -2,10 +2,9 @@ use crate::PacketBuf;
 use brooklet_packet::FlowKey;
 use std::collections::VecDeque;
 
-/// Spare buffers that are kept for later packets: small ones, of at most so many bytes, and large
-/// ones, which have room for any packet.
+/// Spare buffers that are kept for later packets: small ones, and large ones, which have room for
+/// any packet.
 const SPARES: usize = 128;
-const SMALL: usize = 2048;
 const LARGE_SPARES: usize = 16;
 const LARGE: usize = 65_575;
 
@@ -45,6 +44,9 @@ impl std::fmt::Display for QueueFull {
 impl std::error::Error for QueueFull {}
 
 impl TxQueue {
+    /// Bytes of the longest packet that is built in a small buffer.
+    pub const SMALL: usize = 2048;
+
     /// Makes a queue that takes packets while it has fewer than `limit` (at least 2) and fewer
     /// than `bytes` bytes.
     pub fn new(limit: usize, bytes: usize) -> Self {
@@ -104,7 +106,7 @@ impl TxQueue {
     /// An empty buffer to build a packet of `len` bytes in.
     pub fn buffer(&mut self, len: usize) -> PacketBuf {
         match len {
-            0..=SMALL => self.spares.pop().unwrap_or_default(),
+            0..=Self::SMALL => self.spares.pop().unwrap_or_default(),
             _ => match self.large_spares.pop() {
                 Some(spare) => spare,
                 None => PacketBuf::with_capacity(len.max(LARGE)),
@@ -115,7 +117,7 @@ impl TxQueue {
     /// Takes a buffer back when its packet has been sent, or was never built.
     pub fn recycle(&mut self, buffer: PacketBuf) {
         let (spares, most) = match buffer.capacity() {
-            0..=SMALL => (&mut self.spares, SPARES),
+            0..=Self::SMALL => (&mut self.spares, SPARES),
             LARGE.. => (&mut self.large_spares, LARGE_SPARES),
             _ => return, // neither here nor there
         };

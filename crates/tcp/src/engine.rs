@@ -48,6 +48,11 @@ pub struct Engine<F: Flavor> {
     train: Train,
     scratch: Vec<u8>,
     wakes: Wakes,
+    /// The buffer of the packet that was sent last.
+    spent: Option<PacketBuf>,
+    /// Connections that wait for room may be called. It is noted wherever the hub is looked into
+    /// anyway: room is made here, and who leaves some unused wakes the driver.
+    callable: bool,
 }
 
 impl<F: Flavor> std::fmt::Debug for Engine<F> {
@@ -85,6 +90,8 @@ impl<F: Flavor> Engine<F> {
             train: Train::default(),
             scratch: Vec::new(),
             wakes: Wakes::default(),
+            spent: None,
+            callable: false,
         };
         (
             engine,
@@ -255,6 +262,9 @@ impl<F: Flavor> Engine<F> {
 
     /// Calls the connections that found the outbound queue full, each once.
     fn call_waiting(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.callable) {
+            return;
+        }
         let callable = self.context.hub.with(|hub| hub.queue.callable());
         for _ in 0..callable {
             let Some(key) = self.context.hub.with(|hub| hub.queue.next_waiting()) else {
@@ -277,22 +287,28 @@ impl<F: Flavor> Engine<F> {
             .context
             .table
             .with(|table| (table.next_expiry(config), table.stats.connections));
-        self.forget_deadlines(connections as usize);
-        let flows = loop {
-            let first = self.context.hub.with(|hub| hub.timers.first());
-            let Some((at, key)) = first else { break None };
-            if at <= now + HASTE || self.still_wanted(at, key) {
-                break Some(at);
-            }
-        };
+        let limit = 2 * connections as usize + 1024;
+        let (all, mut first) = self.context.hub.with(|hub| {
+            let all = hub.timers.take_beyond(limit);
+            (all, hub.timers.first())
+        });
+        if !all.is_empty() {
+            self.put_back(all);
+            first = self.context.hub.with(|hub| hub.timers.first());
+        }
+        while let Some((at, key)) = first
+            && at > now + HASTE
+            && !self.still_wanted(at, key)
+        {
+            first = self.context.hub.with(|hub| hub.timers.first());
+        }
+        let flows = first.map(|(at, _)| at);
         table.into_iter().chain(flows).min()
     }
 
-    /// Throws away the deadlines that nobody waits for, once they are the greater part: those of
-    /// connections that are gone would stay until they come.
-    fn forget_deadlines(&mut self, connections: usize) {
-        let limit = 2 * connections + 1024;
-        let all = self.context.hub.with(|hub| hub.timers.take_beyond(limit));
+    /// Puts back the deadlines that somebody waits for. All are taken out once the others are the
+    /// greater part: those of connections that are gone would stay until they come.
+    fn put_back(&mut self, all: Vec<(Instant, FlowKey)>) {
         // The driver, which is here, is the only one to take deadlines out.
         for (at, key) in all {
             let flow = self.context.table.with(|table| table.flow(key));
@@ -348,12 +364,15 @@ impl<F: Flavor> Engine<F> {
 
     /// The next packet to send. Give its buffer back with [`recycle`](Self::recycle).
     pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
-        self.context.hub.with(|hub| hub.queue.pop())
+        let spent = self.spent.take();
+        let (packet, callable) = self.context.hub.with(|hub| hub.pop(spent));
+        self.callable = callable;
+        packet
     }
 
     /// Takes back the buffer of a packet that has been sent.
     pub fn recycle(&mut self, buffer: PacketBuf) {
-        self.context.hub.with(|hub| hub.queue.recycle(buffer));
+        self.spent = Some(buffer); // it goes back when the next packet is asked for
     }
 
     /// Lets the driver sleep until `until`, the last answer of
@@ -367,12 +386,17 @@ impl<F: Flavor> Engine<F> {
             .context
             .hub
             .with(|hub| hub.sleep(waker, until, blocked));
+        self.callable |= !sleeps;
         sleeps
     }
 
     /// Says that the driver is awake, so that nobody wakes it in vain.
     pub fn awake(&mut self) {
-        let _old = self.context.hub.with(Hub::awake);
+        let (_old, callable) = self
+            .context
+            .hub
+            .with(|hub| (hub.awake(), hub.queue.callable() > 0));
+        self.callable |= callable;
     }
 
     /// What has been done and what is held.

@@ -572,6 +572,7 @@ fn port<'a, F: Flavor>(
         waiting,
         wakes: &mut work.wakes,
         reserved: false,
+        spare: None,
     }
 }
 

@@ -43,6 +43,15 @@ impl Hub {
         self.driver.take()
     }
 
+    /// Takes the oldest packet, and the buffer of one that has been sent. Says also whether
+    /// connections that wait for room can be called.
+    pub(crate) fn pop(&mut self, spent: Option<PacketBuf>) -> (Option<PacketBuf>, bool) {
+        if let Some(spent) = spent {
+            self.queue.recycle(spent);
+        }
+        (self.queue.pop(), self.queue.callable() > 0)
+    }
+
     /// Lets the driver sleep until `until`, unless there is something for it to do. Says whether
     /// it may sleep, and gives back a waker that is no longer needed.
     pub(crate) fn sleep(
@@ -112,6 +121,8 @@ pub(crate) struct Port<'a, F: Flavor> {
     pub(crate) wakes: &'a mut Wakes,
     /// There is a place in the queue for the next packet.
     pub(crate) reserved: bool,
+    /// A buffer for it, taken in the same hold of the cell as its place.
+    pub(crate) spare: Option<PacketBuf>,
 }
 
 impl<F: Flavor> Port<'_, F> {
@@ -147,8 +158,12 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
         if !self.reserved {
             let (hub, key) = (self.hub, self.key);
             let waiting = &mut *self.waiting;
+            let spare = &mut self.spare;
             let (reserved, driver) = hub.with(|hub| {
                 let reserved = hub.queue.reserve();
+                if reserved && spare.is_none() {
+                    *spare = Some(hub.queue.buffer(TxQueue::SMALL));
+                }
                 if !reserved && !std::mem::replace(waiting, true) {
                     hub.queue.wait(key);
                 }
@@ -163,7 +178,8 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
     }
 
     fn buffer(&mut self, len: usize) -> PacketBuf {
-        self.hub.with(|hub| hub.queue.buffer(len))
+        let spare = self.spare.take_if(|_| len <= TxQueue::SMALL);
+        spare.unwrap_or_else(|| self.hub.with(|hub| hub.queue.buffer(len)))
     }
 
     fn push(&mut self, mut packet: PacketBuf) {
@@ -174,8 +190,15 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
 
 impl<F: Flavor> Drop for Port<'_, F> {
     fn drop(&mut self) {
-        if self.reserved {
-            self.hub.with(|hub| hub.queue.unreserve());
+        if self.reserved || self.spare.is_some() {
+            self.hub.with(|hub| {
+                if self.reserved {
+                    hub.queue.unreserve();
+                }
+                if let Some(spare) = self.spare.take() {
+                    hub.queue.recycle(spare);
+                }
+            });
         }
     }
 }
