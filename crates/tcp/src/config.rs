@@ -48,8 +48,8 @@ pub struct Config {
     pub time_wait: Duration,
     /// Ended connections remembered at a time; the oldest goes first. Default 65,536.
     pub max_time_wait: usize,
-    /// Packets that may wait for the device, and so many times the MTU in bytes. Connections that
-    /// find no room wait their turn. Default 512.
+    /// Packets that may wait for the device, or for each queue of it, and so many times the MTU in
+    /// bytes. Connections that find no room wait their turn. Default 512.
     pub outbound_packets: usize,
     /// Whether packets are handed out that are not ready for a wire: without a TCP checksum, and
     /// several segments in the shape of one, of up to 65,535 bytes. Their

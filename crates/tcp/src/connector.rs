@@ -1,6 +1,6 @@
 use crate::context::Context;
 use crate::error::stack_closed;
-use crate::flow::{Flow, unaddressable};
+use crate::flow::{Flow, queue_of, unaddressable};
 use crate::listeners::unspecified;
 use crate::{Stats, TcpListener, TcpStream};
 use brooklet_cell::{Flavor, Shared};
@@ -147,7 +147,8 @@ impl<F: Flavor> Connector<F> {
                 })?);
             }
             let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
-            let mut flow = Flow::active(key, &fixed.config.options, fixed, now)?;
+            let queue = queue_of(key, self.context.hubs().len(), fixed);
+            let mut flow = Flow::active((key, queue), &fixed.config.options, fixed, now)?;
             flow.handles = 1;
             let flow = Shared::new(flow);
             let free = table.with(|table| {

@@ -5,15 +5,18 @@ use crate::table::Table;
 use crate::wake::Wakes;
 use crate::{Clock, Config};
 use brooklet_cell::{Flavor, Shared};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What every handle and the engine share.
 ///
-/// Cells are taken in one order: a connection's, then the hub. The table is held alone.
+/// Cells are taken in one order: a connection's, then the hub of its queue. The table is held
+/// alone.
 pub(crate) struct Context<F: Flavor> {
     pub(crate) table: Shared<F, Table<F>>,
-    pub(crate) hub: Shared<F, Hub>,
+    /// One for each queue of the device, and at least one.
+    hubs: Arc<[Shared<F, Hub>]>,
     pub(crate) fixed: Arc<Fixed>,
 }
 
@@ -32,7 +35,7 @@ impl<F: Flavor> Clone for Context<F> {
     fn clone(&self) -> Self {
         Self {
             table: self.table.clone(),
-            hub: self.hub.clone(),
+            hubs: self.hubs.clone(),
             fixed: self.fixed.clone(),
         }
     }
@@ -41,6 +44,8 @@ impl<F: Flavor> Clone for Context<F> {
 /// What a piece of work on one connection leaves to be done once its cell is free.
 pub(crate) struct Work<'a, F: Flavor> {
     pub(crate) context: &'a Context<F>,
+    /// That of the connection's queue.
+    pub(crate) hub: &'a Shared<F, Hub>,
     pub(crate) now: Instant,
     pub(crate) wakes: Wakes,
     /// The connection leaves the table.
@@ -59,6 +64,29 @@ pub(crate) enum Leaves {
 }
 
 impl<F: Flavor> Context<F> {
+    pub(crate) fn new(queues: NonZeroU8, fixed: Fixed) -> Self {
+        let Config {
+            outbound_packets,
+            mtu,
+            ..
+        } = fixed.config;
+        let hub = |_| Shared::new(Hub::new(outbound_packets, mtu));
+        Self {
+            table: Shared::new(Table::new(&fixed.config)),
+            hubs: (0..queues.get()).map(hub).collect(),
+            fixed: Arc::new(fixed),
+        }
+    }
+
+    pub(crate) fn hubs(&self) -> &[Shared<F, Hub>] {
+        &self.hubs
+    }
+
+    /// The hub of a queue, which is below the number of queues.
+    pub(crate) fn hub(&self, queue: u8) -> &Shared<F, Hub> {
+        &self.hubs[usize::from(queue)]
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.fixed.clock.now()
     }
@@ -72,14 +100,19 @@ impl<F: Flavor> Context<F> {
     ) -> R {
         let mut work = Work {
             context: self,
+            hub: self.hub(0),
             now,
             wakes: Wakes::default(),
             leaves: None,
             shaken: None,
             dropped: 0,
         };
-        let (result, key) = flow.with(|flow| (f(flow, &mut work), flow.key()));
+        let (result, key) = flow.with(|flow| {
+            work.hub = self.hub(flow.queue());
+            (f(flow, &mut work), flow.key())
+        });
         let Work {
+            hub,
             mut wakes,
             leaves,
             shaken,
@@ -96,7 +129,7 @@ impl<F: Flavor> Context<F> {
                 leaves.is_some_and(|leaves| table.leave(key, flow, leaves, now, config))
             });
             if touch {
-                wakes.extend(self.hub.with(Hub::touch));
+                wakes.extend(hub.with(Hub::touch));
             }
         }
         wakes.wake();

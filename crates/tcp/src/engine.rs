@@ -12,7 +12,7 @@ use brooklet_cell::{Flavor, Shared};
 use brooklet_device::PacketBuf;
 use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{FlowKey, Headers, Packet};
-use std::sync::Arc;
+use std::num::NonZeroU8;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,9 @@ const HASTE: Duration = Duration::from_millis(1100);
 /// ```
 pub struct Engine<F: Flavor> {
     context: Context<F>,
+    queue: u8,
+    /// That of its queue.
+    hub: Shared<F, Hub>,
     /// Connections that the current batch touched.
     touched: Vec<Shared<F, Flow>>,
     /// Connections whose acknowledgement waits for what the application writes.
@@ -72,19 +75,55 @@ impl<F: Flavor> Engine<F> {
         clock: Clock,
         secret: [u64; 2],
     ) -> (Self, TcpListener<F>, Connector<F>) {
-        let config = config.usable();
-        let context = Context {
-            table: Shared::new(Table::new(&config)),
-            hub: Shared::new(Hub::new(config.outbound_packets, config.mtu)),
-            fixed: Arc::new(Fixed {
-                epoch: clock.now(),
-                config,
-                clock,
-                secret,
-            }),
-        };
-        let engine = Self {
+        let context = context(NonZeroU8::MIN, config, clock, secret);
+        (
+            Self::of_queue(&context, 0),
+            TcpListener::new(context.clone(), CATCH_ALL),
+            Connector::new(context),
+        )
+    }
+
+    /// Makes an engine for each queue of a device, and handles that are those of all: they need
+    /// not know of the queues.
+    ///
+    /// Each engine is driven as if it were alone, as a rule on a thread of its own. A connection
+    /// sends through the queue on which its SYN came, and one that begins here through any; what
+    /// it receives may come on every queue. When one engine is [shut down](Self::shutdown), all
+    /// are.
+    ///
+    /// ```
+    /// use brooklet_cell::Sync;
+    /// use brooklet_tcp::{Clock, Config, Engine};
+    /// use std::num::NonZeroU8;
+    ///
+    /// let clock = Clock::new(std::time::Instant::now);
+    /// let two = NonZeroU8::new(2).expect("it is 2");
+    /// let (mut engines, listener, _) =
+    ///     Engine::<Sync>::with_queues(two, Config::default(), clock, [1, 2]);
+    /// drop(engines.pop());
+    /// assert!(!engines[0].awake());
+    /// # drop(listener);
+    /// ```
+    pub fn with_queues(
+        queues: NonZeroU8,
+        config: Config,
+        clock: Clock,
+        secret: [u64; 2],
+    ) -> (Vec<Self>, TcpListener<F>, Connector<F>) {
+        let context = context(queues, config, clock, secret);
+        let engine = |queue| Self::of_queue(&context, queue);
+        (
+            (0..queues.get()).map(engine).collect(),
+            TcpListener::new(context.clone(), CATCH_ALL),
+            Connector::new(context),
+        )
+    }
+
+    fn of_queue(context: &Context<F>, queue: u8) -> Self {
+        Self {
             context: context.clone(),
+            queue,
+            hub: context.hub(queue).clone(),
             touched: Vec::new(),
             owing: Vec::new(),
             train: Train::default(),
@@ -92,12 +131,7 @@ impl<F: Flavor> Engine<F> {
             wakes: Wakes::default(),
             spent: None,
             callable: false,
-        };
-        (
-            engine,
-            TcpListener::new(context.clone(), CATCH_ALL),
-            Connector::new(context),
-        )
+        }
     }
 
     /// Takes in one TCP packet whose checksums have been verified and which is not a fragment.
@@ -207,9 +241,9 @@ impl<F: Flavor> Engine<F> {
         };
         if let Some(syn) = syn {
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
-            let request = |table: &mut Table<F>| {
-                table.request(headers.key(), tcp.seq, syn, now, config, wakes)
-            };
+            let key = (headers.key(), self.queue);
+            let request =
+                |table: &mut Table<F>| table.request(key, tcp.seq, syn, now, config, wakes);
             if !self.context.table.with(request) {
                 self.reset(packet, headers);
             }
@@ -218,7 +252,7 @@ impl<F: Flavor> Engine<F> {
     }
 
     fn reply(&mut self, packet: Vec<u8>) {
-        let driver = self.context.hub.with(|hub| hub.push(packet.into(), false));
+        let driver = self.hub.with(|hub| hub.push(packet.into(), false));
         self.wakes.extend(driver);
     }
 
@@ -265,13 +299,18 @@ impl<F: Flavor> Engine<F> {
         if !std::mem::take(&mut self.callable) {
             return;
         }
-        let callable = self.context.hub.with(|hub| hub.queue.callable());
+        let callable = self.hub.with(|hub| hub.queue.callable());
         for _ in 0..callable {
-            let Some(key) = self.context.hub.with(|hub| hub.queue.next_waiting()) else {
+            let Some(key) = self.hub.with(|hub| hub.queue.next_waiting()) else {
                 break;
             };
             if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
-                self.context.enter(&flow, now, Flow::on_room);
+                self.context.enter(&flow, now, |flow, work| {
+                    // One that came after that which waited here may be of another queue.
+                    if flow.queue() == self.queue {
+                        flow.on_room(work);
+                    }
+                });
             }
         }
     }
@@ -288,19 +327,19 @@ impl<F: Flavor> Engine<F> {
             .table
             .with(|table| (table.next_expiry(config), table.stats.connections));
         let limit = 2 * connections as usize + 1024;
-        let (all, mut first) = self.context.hub.with(|hub| {
+        let (all, mut first) = self.hub.with(|hub| {
             let all = hub.timers.take_beyond(limit);
             (all, hub.timers.first())
         });
         if !all.is_empty() {
             self.put_back(all);
-            first = self.context.hub.with(|hub| hub.timers.first());
+            first = self.hub.with(|hub| hub.timers.first());
         }
         while let Some((at, key)) = first
             && at > now + HASTE
             && !self.still_wanted(at, key)
         {
-            first = self.context.hub.with(|hub| hub.timers.first());
+            first = self.hub.with(|hub| hub.timers.first());
         }
         let flows = first.map(|(at, _)| at);
         table.into_iter().chain(flows).min()
@@ -322,7 +361,7 @@ impl<F: Flavor> Engine<F> {
                 })
             });
             if let Some(next) = next {
-                self.context.hub.with(|hub| hub.timers.push(next, key));
+                self.hub.with(|hub| hub.timers.push(next, key));
             }
         }
     }
@@ -337,14 +376,11 @@ impl<F: Flavor> Engine<F> {
         {
             return true;
         }
-        if self
-            .context
-            .hub
-            .with(|hub| hub.timers.pop_exactly((at, key)))
+        if self.hub.with(|hub| hub.timers.pop_exactly((at, key)))
             && let Some(flow) = flow
             && let Some(next) = flow.with(|flow| flow.rearm(at))
         {
-            self.context.hub.with(|hub| hub.timers.push(next, key));
+            self.hub.with(|hub| hub.timers.push(next, key));
         }
         false
     }
@@ -354,7 +390,7 @@ impl<F: Flavor> Engine<F> {
         self.arrive(now);
         let config = &self.context.fixed.config;
         self.context.table.with(|table| table.expire(now, config));
-        while let Some((at, key)) = self.context.hub.with(|hub| hub.timers.pop_due(now)) {
+        while let Some((at, key)) = self.hub.with(|hub| hub.timers.pop_due(now)) {
             if let Some(flow) = self.context.table.with(|table| table.flow(key)) {
                 self.context
                     .enter(&flow, now, |flow, work| flow.on_deadline(at, work));
@@ -365,7 +401,7 @@ impl<F: Flavor> Engine<F> {
     /// The next packet to send. Give its buffer back with [`recycle`](Self::recycle).
     pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
         let spent = self.spent.take();
-        let (packet, callable) = self.context.hub.with(|hub| hub.pop(spent));
+        let (packet, callable) = self.hub.with(|hub| hub.pop(spent));
         self.callable = callable;
         packet
     }
@@ -382,21 +418,19 @@ impl<F: Flavor> Engine<F> {
     /// With `blocked` the packets that wait are no work: the device takes none, and wakes the
     /// driver itself when it does.
     pub fn sleep(&mut self, waker: &Waker, until: Option<Instant>, blocked: bool) -> bool {
-        let (sleeps, _old) = self
-            .context
-            .hub
-            .with(|hub| hub.sleep(waker, until, blocked));
+        let (sleeps, _old) = self.hub.with(|hub| hub.sleep(waker, until, blocked));
         self.callable |= !sleeps;
         sleeps
     }
 
-    /// Says that the driver is awake, so that nobody wakes it in vain.
-    pub fn awake(&mut self) {
-        let (_old, callable) = self
-            .context
+    /// Says that the driver is awake, so that nobody wakes it in vain. `false` is the answer when
+    /// the stack has ended, by the end of another of its engines.
+    pub fn awake(&mut self) -> bool {
+        let (_old, callable, gone) = self
             .hub
-            .with(|hub| (hub.awake(), hub.queue.callable() > 0));
+            .with(|hub| (hub.awake(), hub.queue.callable() > 0, hub.is_gone()));
         self.callable |= callable;
+        !gone
     }
 
     /// What has been done and what is held.
@@ -406,8 +440,9 @@ impl<F: Flavor> Engine<F> {
 }
 
 impl<F: Flavor> Engine<F> {
-    /// Ends every pending and later call on every handle with an error. Dropping the engine does
-    /// the same.
+    /// Ends every pending and later call on every handle with an error, and every other engine of
+    /// the stack: [`awake`](Self::awake) tells their drivers, which are woken. Dropping the engine
+    /// does the same.
     pub fn shutdown(&mut self) {
         self.touched.clear();
         self.owing.clear();
@@ -421,6 +456,10 @@ impl<F: Flavor> Engine<F> {
         for flow in flows {
             flow.with(|flow| flow.strand(&mut wakes));
         }
+        for (queue, hub) in (0..).zip(self.context.hubs()) {
+            let driver = hub.with(Hub::end);
+            wakes.extend(driver.filter(|_| queue != self.queue));
+        }
         wakes.wake();
     }
 }
@@ -429,6 +468,21 @@ impl<F: Flavor> Drop for Engine<F> {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+fn context<F: Flavor>(
+    queues: NonZeroU8,
+    config: Config,
+    clock: Clock,
+    secret: [u64; 2],
+) -> Context<F> {
+    let fixed = Fixed {
+        epoch: clock.now(),
+        config: config.usable(),
+        clock,
+        secret,
+    };
+    Context::new(queues, fixed)
 }
 
 /// The packet without IP options and extension headers, which smoltcp does not walk.
@@ -450,83 +504,12 @@ fn plain<'a>(
 impl<F: Flavor> Context<F> {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.table.with(|table| table.stats());
-        stats.outbound_full = self.hub.with(|hub| hub.queue.refused());
+        for hub in self.hubs() {
+            stats.outbound_full += hub.with(|hub| hub.queue.refused());
+        }
         stats
     }
 }
 
 #[cfg(all(test, feature = "sync"))]
-mod tests {
-    use super::*;
-    use brooklet_cell::Sync;
-    use std::pin::pin;
-    use std::task::Context as TaskContext;
-
-    #[test]
-    fn connections_that_are_gone_leave_no_deadlines() {
-        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
-        let now = Instant::now();
-        let config = Config {
-            ipv4: Some([10, 0, 0, 1].into()),
-            ..Config::default()
-        };
-        let clock = Clock::new(move || now);
-        let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
-        let cx = &mut TaskContext::from_waker(Waker::noop());
-        let mut stays = pin!(connector.connect(([192, 0, 2, 1], 81).into()));
-        assert!(stays.as_mut().poll(cx).is_pending());
-        for _ in 0..10_000 {
-            let connect = pin!(connector.connect(([192, 0, 2, 1], 80).into()));
-            assert!(connect.poll(cx).is_pending());
-            while engine.poll_transmit().is_some() {}
-            engine.poll_timeout(now);
-        }
-        while engine.poll_transmit().is_some() {}
-        engine.settle(now);
-        assert_eq!(engine.stats().connections, 1);
-        let deadlines = engine.context.hub.with(|hub| hub.timers.len());
-        assert!(deadlines < 1100, "{deadlines} deadlines of one connection");
-        // The one that stays has kept its own.
-        assert!(engine.poll_timeout(now).is_some());
-    }
-
-    #[test]
-    fn a_connection_that_waits_for_room_is_noted_once() {
-        #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
-        let now = Instant::now();
-        let config = Config {
-            outbound_packets: 2,
-            ..Config::default()
-        };
-        let clock = Clock::new(move || now);
-        let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
-        let cx = &mut TaskContext::from_waker(Waker::noop());
-        let to = ([192, 0, 2, 1], 80).into();
-        let keys = (1..=6).map(|port| ([10, 0, 0, 1], port).into());
-        let keys: Vec<_> = keys.map(|from| (from, FlowKey::new(to, from))).collect();
-        let mut connects = Vec::new();
-        for (from, _) in &keys {
-            let mut connect = Box::pin(connector.connect_from(*from, to));
-            assert!(connect.as_mut().poll(cx).is_pending());
-            connects.push(connect);
-        }
-        for round in 0..5 {
-            for key in keys.iter().filter_map(|(_, key)| *key) {
-                let stray = Segment {
-                    seq: round,
-                    ack: Some(round),
-                    ..Segment::default()
-                };
-                let mut packet = stray.packet(key);
-                let headers = Headers::parse(&packet).unwrap();
-                engine.handle_packet(now, &mut packet, &headers);
-            }
-            engine.settle(now);
-        }
-        let waiting = engine.context.hub.with(|hub| {
-            while hub.queue.pop().is_some() {}
-            hub.queue.callable()
-        });
-        assert_eq!(waiting, 4);
-    }
-}
+mod tests;

@@ -42,6 +42,8 @@ pub(crate) struct Flow {
     handle: SocketHandle,
     /// As the peer's packets have it: from the peer to here.
     key: FlowKey,
+    /// The queue of the device through which it sends.
+    queue: u8,
     pub(crate) guard: Guard,
     pub(crate) reader: WakerSlot,
     pub(crate) writer: WakerSlot,
@@ -107,13 +109,13 @@ impl std::fmt::Debug for Flow {
 impl Flow {
     /// Makes a connection that answers the SYN of `key` once it is [`open`](Self::open)ed.
     pub(crate) fn passive(
-        key: FlowKey,
+        (key, queue): (FlowKey, u8),
         syn: &Syn,
         options: &TcpOptions,
         fixed: &Fixed,
         now: Instant,
     ) -> io::Result<Self> {
-        let mut flow = Self::new(key, options, fixed, now);
+        let mut flow = Self::new((key, queue), options, fixed, now);
         flow.syn = Some(*syn);
         let local = IpEndpoint::from(key.destination());
         flow.socket().listen(local).map_err(|_| unaddressable())?;
@@ -122,12 +124,12 @@ impl Flow {
 
     /// Makes a connection that sends a SYN from the destination of `key` to its source.
     pub(crate) fn active(
-        key: FlowKey,
+        (key, queue): (FlowKey, u8),
         options: &TcpOptions,
         fixed: &Fixed,
         now: Instant,
     ) -> io::Result<Self> {
-        let mut flow = Self::new(key, options, fixed, now);
+        let mut flow = Self::new((key, queue), options, fixed, now);
         let mut device = OnePacket::new(flow.shape(), None, NoRoom);
         let seed = isn::seed(key, fixed, now);
         let mut iface = interface(&mut device, seed);
@@ -141,7 +143,7 @@ impl Flow {
         Ok(flow)
     }
 
-    fn new(key: FlowKey, options: &TcpOptions, fixed: &Fixed, now: Instant) -> Self {
+    fn new((key, queue): (FlowKey, u8), options: &TcpOptions, fixed: &Fixed, now: Instant) -> Self {
         let mut socket = Socket::new(
             SocketBuffer::new(vec![0; options.recv_buffer]),
             SocketBuffer::new(vec![0; options.send_buffer]),
@@ -161,6 +163,7 @@ impl Flow {
             sockets,
             handle,
             key,
+            queue,
             guard: Guard::new(
                 options.congestion,
                 options.recv_buffer,
@@ -215,6 +218,10 @@ impl Flow {
 
     pub(crate) fn key(&self) -> FlowKey {
         self.key
+    }
+
+    pub(crate) fn queue(&self) -> u8 {
+        self.queue
     }
 
     pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
@@ -379,7 +386,7 @@ impl Flow {
     fn reset<F: Flavor>(&mut self, packet: &[u8], headers: &Headers, work: &mut Work<'_, F>) {
         let mut reply = Vec::new();
         if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
-            let driver = work.context.hub.with(|hub| hub.push(reply.into(), false));
+            let driver = work.hub.with(|hub| hub.push(reply.into(), false));
             work.wakes.extend(driver);
         }
     }
@@ -464,7 +471,7 @@ impl Flow {
         let received = self.received();
         let ack = self.guard.answer(now, received, self.ttl);
         let ack = ack.packet(self.key.reversed());
-        let driver = work.context.hub.with(|hub| hub.push(ack.into(), false));
+        let driver = work.hub.with(|hub| hub.push(ack.into(), false));
         work.wakes.extend(driver);
     }
 
@@ -565,7 +572,7 @@ fn port<'a, F: Flavor>(
     work: &'a mut Work<'_, F>,
 ) -> Port<'a, F> {
     Port {
-        hub: &work.context.hub,
+        hub: work.hub,
         guard,
         now: work.context.fixed.micros(work.now),
         key,
@@ -583,6 +590,17 @@ fn interface<O: Outbound>(device: &mut OnePacket<'_, O>, seed: u64) -> Interface
     let mut iface = Interface::new(config, device, STILL);
     iface.set_any_ip(true);
     iface
+}
+
+/// The queue, of so many, through which a connection that begins here sends.
+///
+/// Any would do: a device that spreads packets over its queues learns from ours.
+pub(crate) fn queue_of(key: FlowKey, queues: usize, fixed: &Fixed) -> u8 {
+    match queues {
+        1 => 0,
+        // The lower half is in the timestamps that the peer sees.
+        _ => ((isn::keyed_hash(key, fixed) >> 32) % queues as u64) as u8,
+    }
 }
 
 pub(crate) fn unaddressable() -> io::Error {

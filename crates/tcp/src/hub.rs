@@ -8,7 +8,7 @@ use brooklet_packet::FlowKey;
 use std::task::Waker;
 use std::time::Instant;
 
-/// What the connections hand to the driver: packets and deadlines.
+/// What the connections of a queue hand to its driver: packets and deadlines.
 ///
 /// A connection may be worked on by any task; the driver sleeps until one of them has left
 /// something here. The driver looks and goes to sleep under one hold of the cell, so that
@@ -24,6 +24,8 @@ pub(crate) struct Hub {
     touched: bool,
     /// The driver waits for the device, so packets are nothing to wake it for.
     blocked: bool,
+    /// The stack has ended.
+    gone: bool,
 }
 
 impl Hub {
@@ -35,6 +37,7 @@ impl Hub {
             until: None,
             touched: false,
             blocked: false,
+            gone: false,
         }
     }
 
@@ -67,7 +70,7 @@ impl Hub {
         };
         let touched = std::mem::take(&mut self.touched);
         let packets = !blocked && !self.queue.is_empty();
-        if touched || earlier || packets || self.queue.callable() > 0 {
+        if self.gone || touched || earlier || packets || self.queue.callable() > 0 {
             return (false, None);
         }
         self.until = until;
@@ -92,6 +95,16 @@ impl Hub {
     pub(crate) fn touch(&mut self) -> Option<Waker> {
         self.touched = true;
         self.driver.take()
+    }
+
+    /// Says that the stack has ended. Returns the driver if it sleeps.
+    pub(crate) fn end(&mut self) -> Option<Waker> {
+        self.gone = true;
+        self.driver.take()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Queues a packet, in the place reserved for it, or if there is room; otherwise it is

@@ -197,14 +197,15 @@ impl<F: Flavor> Context<F> {
         listened: bool,
     ) -> io::Result<Shared<F, Flow>> {
         let now = self.now();
-        let syn = self.table.with(|table| {
+        let (queue, syn) = self.table.with(|table| {
             if table.gone {
                 return Err(stack_closed());
             }
             let request = table.requests.get(ticket);
-            request.and_then(Request::facts).ok_or_else(withdrawn)
+            let facts = request.and_then(|request| Some((request.queue, request.facts()?)));
+            facts.ok_or_else(withdrawn)
         })?;
-        let mut flow = Flow::passive(key, &syn, options, &self.fixed, now)?;
+        let mut flow = Flow::passive((key, queue), &syn, options, &self.fixed, now)?;
         flow.listened = listened;
         flow.handles = usize::from(!listened);
         let flow = Shared::new(flow);
@@ -227,7 +228,9 @@ impl<F: Flavor> Context<F> {
         for request in requests {
             let mut reply = Vec::new();
             if Packet::parse(&request.syn).is_ok_and(|syn| write(&mut reply, &syn))
-                && let Some(driver) = self.hub.with(|hub| hub.push(reply.into(), false))
+                && let Some(driver) = self
+                    .hub(request.queue)
+                    .with(|hub| hub.push(reply.into(), false))
             {
                 driver.wake();
             }

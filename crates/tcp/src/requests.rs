@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) key: FlowKey,
     pub(crate) listener: u32,
     pub(crate) isn: u32,
+    /// The queue of the device on which it came.
+    pub(crate) queue: u8,
     /// The whole packet.
     pub(crate) syn: Box<[u8]>,
     /// Tells it from earlier ones in the same slot.
@@ -126,7 +128,7 @@ impl Requests {
     /// Adds a request for `listener`. There is none of `key` yet.
     pub(crate) fn insert(
         &mut self,
-        (key, listener): (FlowKey, u32),
+        (key, listener, queue): (FlowKey, u32, u8),
         isn: u32,
         syn: &[u8],
         now: Instant,
@@ -142,6 +144,7 @@ impl Requests {
             key,
             listener,
             isn,
+            queue,
             syn: syn.into(),
             id: self.next_id,
             born: u64::try_from(born).unwrap_or(u64::MAX),

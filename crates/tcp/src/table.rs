@@ -142,6 +142,9 @@ impl<F: Flavor> Table<F> {
         payload: bool,
         again: Instant,
     ) -> Route<F> {
+        if self.gone {
+            return Route::Done; // another engine has ended the stack
+        }
         let flags = tcp.flags;
         let impossible = flags.syn() && (flags.fin() || flags.rst());
         if impossible || !(flags.syn() || flags.ack() || flags.rst()) {
@@ -211,17 +214,20 @@ impl<F: Flavor> Table<F> {
         }
     }
 
-    /// Keeps a SYN until somebody answers it. `false`: whoever listened has gone since the SYN was
+    /// Keeps a SYN that came on a queue until somebody answers it. `false`: whoever listened has gone since the SYN was
     /// routed, and it is to be refused.
     pub(crate) fn request(
         &mut self,
-        key: FlowKey,
+        (key, queue): (FlowKey, u8),
         isn: u32,
         syn: &[u8],
         now: Instant,
         config: &Config,
         wakes: &mut Wakes,
     ) -> bool {
+        if self.gone {
+            return true;
+        }
         if self.requests.isn(key).is_some() {
             self.requests.renew(key, isn, syn);
             return true;
@@ -248,7 +254,7 @@ impl<F: Flavor> Table<F> {
             self.stats.backlog_full += 1;
         }
         self.stats.requested += 1;
-        self.requests.insert((key, listener), isn, syn, now);
+        self.requests.insert((key, listener, queue), isn, syn, now);
         if let Some(listening) = self.listeners.get_mut(listener) {
             listening.acceptors.drain_into(wakes);
         }

@@ -22,7 +22,7 @@ impl Flow {
             && self.armed.is_none_or(|armed| at < armed)
         {
             self.armed = Some(at);
-            let driver = work.context.hub.with(|hub| hub.arm(at, self.key));
+            let driver = work.hub.with(|hub| hub.arm(at, self.key));
             work.wakes.extend(driver);
         }
     }
@@ -64,10 +64,7 @@ impl Flow {
         let received = self.received();
         let question = self.guard.question(now, received, self.ttl);
         let question = question.packet(self.key.reversed());
-        let driver = work
-            .context
-            .hub
-            .with(|hub| hub.push(question.into(), false));
+        let driver = work.hub.with(|hub| hub.push(question.into(), false));
         work.wakes.extend(driver);
     }
 

@@ -21,7 +21,7 @@ fn crowd(requests: u16) -> Requests {
     let mut table = Requests::new(requests.into());
     for n in 0..requests {
         let key = key(&format!("2001:db8:0:{n:x}::2"), 1000);
-        table.insert((key, 0), n.into(), &[0; SYN], now());
+        table.insert((key, 0, 0), n.into(), &[0; SYN], now());
     }
     table
 }
@@ -69,7 +69,7 @@ fn lists_and_index_agree_with_a_plain_list() {
         let same = |other: &FlowKey| source(*other) == source(key);
         match pick / 128 % 6 {
             0..=2 if at.is_none() => {
-                table.insert((key, listener), step, &[], now());
+                table.insert((key, listener, 0), step, &[], now());
                 plain.push((key, listener, None));
             }
             0 => assert_eq!(table.remove(key).map(|request| request.key), Some(key)),

@@ -1,0 +1,72 @@
+use super::*;
+use brooklet_cell::Sync;
+use std::pin::pin;
+use std::task::Context as TaskContext;
+
+#[test]
+fn connections_that_are_gone_leave_no_deadlines() {
+    #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
+    let now = Instant::now();
+    let config = Config {
+        ipv4: Some([10, 0, 0, 1].into()),
+        ..Config::default()
+    };
+    let clock = Clock::new(move || now);
+    let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+    let cx = &mut TaskContext::from_waker(Waker::noop());
+    let mut stays = pin!(connector.connect(([192, 0, 2, 1], 81).into()));
+    assert!(stays.as_mut().poll(cx).is_pending());
+    for _ in 0..10_000 {
+        let connect = pin!(connector.connect(([192, 0, 2, 1], 80).into()));
+        assert!(connect.poll(cx).is_pending());
+        while engine.poll_transmit().is_some() {}
+        engine.poll_timeout(now);
+    }
+    while engine.poll_transmit().is_some() {}
+    engine.settle(now);
+    assert_eq!(engine.stats().connections, 1);
+    let deadlines = engine.hub.with(|hub| hub.timers.len());
+    assert!(deadlines < 1100, "{deadlines} deadlines of one connection");
+    // The one that stays has kept its own.
+    assert!(engine.poll_timeout(now).is_some());
+}
+
+#[test]
+fn a_connection_that_waits_for_room_is_noted_once() {
+    #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
+    let now = Instant::now();
+    let config = Config {
+        outbound_packets: 2,
+        ..Config::default()
+    };
+    let clock = Clock::new(move || now);
+    let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+    let cx = &mut TaskContext::from_waker(Waker::noop());
+    let to = ([192, 0, 2, 1], 80).into();
+    let keys = (1..=6).map(|port| ([10, 0, 0, 1], port).into());
+    let keys: Vec<_> = keys.map(|from| (from, FlowKey::new(to, from))).collect();
+    let mut connects = Vec::new();
+    for (from, _) in &keys {
+        let mut connect = Box::pin(connector.connect_from(*from, to));
+        assert!(connect.as_mut().poll(cx).is_pending());
+        connects.push(connect);
+    }
+    for round in 0..5 {
+        for key in keys.iter().filter_map(|(_, key)| *key) {
+            let stray = Segment {
+                seq: round,
+                ack: Some(round),
+                ..Segment::default()
+            };
+            let mut packet = stray.packet(key);
+            let headers = Headers::parse(&packet).unwrap();
+            engine.handle_packet(now, &mut packet, &headers);
+        }
+        engine.settle(now);
+    }
+    let waiting = engine.hub.with(|hub| {
+        while hub.queue.pop().is_some() {}
+        hub.queue.callable()
+    });
+    assert_eq!(waiting, 4);
+}
