@@ -14,8 +14,8 @@ pub struct Config {
     /// Bytes of payload that wait for the application, at most; 1 MiB. One that finds no room is
     /// dropped and counted. Below 65,507 the largest datagrams can never be received.
     pub inbound_bytes: usize,
-    /// Packets that wait for the device, at most; 256. A sender that finds no room waits. At
-    /// least 1.
+    /// Packets that wait for the device, or for each queue of it, at most; 256. A sender that
+    /// finds no room waits. At least 1.
     pub outbound_packets: usize,
     /// The IPv4 time to live and IPv6 hop limit of what is sent; 64. At least 1.
     pub hop_limit: u8,

@@ -1,7 +1,10 @@
-use crate::{Config, Counters, Stats, UdpSocket, state::State};
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::shared::Queues;
+use crate::{Config, Counters, Stats, UdpSocket};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::Packet;
-use std::{fmt, task::Waker};
+use std::{fmt, num::NonZeroU8, task::Waker};
 
 /// What became of a packet that was handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +56,48 @@ pub enum Received {
 /// # }
 /// ```
 pub struct Engine<F: Flavor> {
-    pub(crate) shared: Shared<F, State>,
+    pub(crate) queues: Queues<F>,
+    /// That of this engine.
+    pub(crate) outbound: Shared<F, Outbound>,
 }
 
 impl<F: Flavor> Engine<F> {
     /// Makes an engine and the first socket on it.
     pub fn new(config: Config) -> (Self, UdpSocket<F>) {
-        let shared = Shared::new(State::new(config));
-        let socket = UdpSocket::new(&shared);
-        (Self { shared }, socket)
+        let queues = Queues::new(NonZeroU8::MIN, config);
+        let outbound = queues.outbound()[0].clone();
+        let socket = UdpSocket::new(&queues);
+        (Self { queues, outbound }, socket)
+    }
+
+    /// Makes an engine for each queue of a device, and the first socket on all of them, which need
+    /// not know of the queues.
+    ///
+    /// Datagrams may be handed in on any. Those of one flow are given out by the same engine, in
+    /// their order; each has a queue of packets to send of its own. When one is
+    /// [shut down](Self::shutdown), all are.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet_udp::{Config, Engine};
+    /// use std::num::NonZeroU8;
+    ///
+    /// let two = NonZeroU8::new(2).expect("it is 2");
+    /// let (engines, socket) = Engine::<brooklet_cell::Sync>::with_queues(two, Config::default());
+    /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
+    /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
+    /// let packets = engines.iter().filter_map(Engine::poll_transmit);
+    /// assert_eq!(packets.count(), 1);
+    /// # }
+    /// ```
+    pub fn with_queues(queues: NonZeroU8, config: Config) -> (Vec<Self>, UdpSocket<F>) {
+        let queues = Queues::new(queues, config);
+        let socket = UdpSocket::new(&queues);
+        let engine = |outbound: &Shared<F, Outbound>| Self {
+            queues: queues.clone(),
+            outbound: outbound.clone(),
+        };
+        (queues.outbound().iter().map(engine).collect(), socket)
     }
 
     /// Takes in one packet from the device and wakes whoever waits for a datagram.
@@ -69,7 +105,7 @@ impl<F: Flavor> Engine<F> {
     /// The packet is a whole UDP datagram, not a fragment, and the caller has verified its
     /// checksum. When the queue is full the new datagram is dropped, not an older one.
     pub fn handle_packet(&self, packet: &Packet<'_>) -> Received {
-        let (received, woken) = self.shared.with(|state| state.receive(packet));
+        let (received, woken) = self.queues.inbound.with(|inbound| inbound.receive(packet));
         woken.wake();
         received
     }
@@ -79,40 +115,47 @@ impl<F: Flavor> Engine<F> {
     /// Senders that wait for room are woken once half of the queue is free, or it is empty. After
     /// `None`, [`register`](Self::register) says when to call again.
     pub fn poll_transmit(&self) -> Option<Vec<u8>> {
-        let (packet, woken) = self.shared.with(State::transmit);
+        let (packet, woken) = self.outbound.with(Outbound::transmit);
         woken.wake();
         packet
     }
 
     /// Takes a buffer back for later packets. At most 64 are kept, none above 2 KiB.
     pub fn recycle(&self, packet: Vec<u8>) {
-        self.shared.with(|state| state.recycle(packet));
+        self.outbound.with(|queue| queue.recycle(packet));
     }
 
     /// Has `waker` woken when the next packet is there to be sent, once, and says whether one is
     /// there already. Both in one step, so nothing sent meanwhile is missed.
     pub fn register(&self, waker: &Waker) -> bool {
-        let (waiting, replaced) = self.shared.with(|state| state.set_driver(waker));
+        let (waiting, replaced) = self.outbound.with(|queue| queue.set_driver(waker));
         drop(replaced);
         waiting
     }
 
     /// The figures of this moment.
     pub fn stats(&self) -> Stats {
-        self.shared.with(|state| state.stats)
+        self.queues.stats()
     }
 
     /// A handle that reads the figures from elsewhere.
     pub fn counters(&self) -> Counters<F> {
-        Counters(self.shared.clone())
+        Counters(self.queues.clone())
     }
 
-    /// Ends every socket: pending and later calls fail with [`StackClosed`](crate::StackClosed),
+    /// Ends every socket and every other engine: pending and later calls fail with [`StackClosed`](crate::StackClosed),
     /// reading only once the datagrams already queued have been read. Packets not yet given out
-    /// are dropped.
+    /// are dropped. Whoever is [registered](Self::register) with another engine is woken.
     pub fn shutdown(&self) {
-        for waiting in self.shared.with(State::end).woken {
-            waiting.wake();
+        self.queues.inbound.with(Inbound::end).wake();
+        for queue in self.queues.outbound() {
+            let ended = queue.with(Outbound::end);
+            ended.senders.wake();
+            if let Some(driver) = ended.driver
+                && !queue.same(&self.outbound)
+            {
+                driver.wake();
+            }
         }
     }
 }

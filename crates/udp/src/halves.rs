@@ -1,6 +1,8 @@
 use crate::{
     Datagram, StackClosed,
-    state::{Place, Side, State, Take},
+    inbound::{Inbound, Take},
+    outbound::Outbound,
+    shared::{Place, Queues},
     wakers::Seat,
 };
 use brooklet_cell::{Flavor, Shared};
@@ -20,30 +22,30 @@ use std::{
 /// With the feature `futures-sink` it is a `Stream` of `(payload, from, to)` that ends only with
 /// the stack.
 pub struct UdpReadHalf<F: Flavor> {
-    pub(crate) place: Place<F>,
+    pub(crate) place: Place<F, Inbound>,
 }
 
 impl<F: Flavor> UdpReadHalf<F> {
-    pub(crate) fn new(shared: &Shared<F, State>) -> Self {
-        shared.with(State::add_reader);
+    pub(crate) fn new(shared: &Shared<F, Inbound>) -> Self {
+        shared.with(Inbound::add_reader);
         Self {
-            place: Place::new(shared, Side::Read),
+            place: Place::new(shared),
         }
     }
 
     /// Receives one datagram; see [`UdpSocket::recv_from`](crate::UdpSocket::recv_from).
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.wait(|state| state.read_into(buf, Take::Yes)).await
+        self.wait(|inbound| inbound.read_into(buf, Take::Yes)).await
     }
 
     /// Looks at the next datagram; see [`UdpSocket::peek_from`](crate::UdpSocket::peek_from).
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.wait(|state| state.read_into(buf, Take::No)).await
+        self.wait(|inbound| inbound.read_into(buf, Take::No)).await
     }
 
     /// Receives one whole datagram; see [`UdpSocket::recv`](crate::UdpSocket::recv).
     pub async fn recv(&self) -> io::Result<Datagram> {
-        self.wait(State::read).await
+        self.wait(Inbound::read).await
     }
 
     /// The poll form of [`recv_from`](Self::recv_from); see
@@ -53,28 +55,28 @@ impl<F: Flavor> UdpReadHalf<F> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr, SocketAddr)>> {
-        poll_read(&self.place.shared, None, cx, |state| {
-            state.read_into(buf, Take::Yes)
+        poll_read(&self.place.shared, None, cx, |inbound| {
+            inbound.read_into(buf, Take::Yes)
         })
     }
 
-    async fn wait<R>(&self, mut read: impl FnMut(&mut State) -> Option<R>) -> io::Result<R> {
-        let mut place = Place::new(&self.place.shared, Side::Read);
+    async fn wait<R>(&self, mut read: impl FnMut(&mut Inbound) -> Option<R>) -> io::Result<R> {
+        let mut place = Place::new(&self.place.shared);
         poll_fn(|cx| poll_read(&place.shared, Some(&mut place.seat), cx, &mut read)).await
     }
 }
 
 /// Reads, or waits for the next datagram.
 pub(crate) fn poll_read<F: Flavor, R>(
-    shared: &Shared<F, State>,
+    shared: &Shared<F, Inbound>,
     seat: Option<&mut Seat>,
     cx: &mut Context<'_>,
-    read: impl FnOnce(&mut State) -> Option<R>,
+    read: impl FnOnce(&mut Inbound) -> Option<R>,
 ) -> Poll<io::Result<R>> {
-    let (poll, replaced) = shared.with(|state| match read(state) {
+    let (poll, replaced) = shared.with(|inbound| match read(inbound) {
         Some(read) => (Poll::Ready(Ok(read)), None),
-        None if state.closed => (Poll::Ready(Err(StackClosed.into())), None),
-        None => (Poll::Pending, state.readers.register(seat, cx.waker())),
+        None if inbound.closed => (Poll::Ready(Err(StackClosed.into())), None),
+        None => (Poll::Pending, inbound.readers.register(seat, cx.waker())),
     });
     drop(replaced);
     poll
@@ -88,7 +90,7 @@ impl<F: Flavor> Clone for UdpReadHalf<F> {
 
 impl<F: Flavor> Drop for UdpReadHalf<F> {
     fn drop(&mut self) {
-        drop(self.place.shared.with(State::remove_reader));
+        drop(self.place.shared.with(Inbound::remove_reader));
     }
 }
 
@@ -104,16 +106,16 @@ impl<F: Flavor> fmt::Debug for UdpReadHalf<F> {
 ///
 /// With the feature `futures-sink` it is a `Sink` of `(payload, from, to)`.
 pub struct UdpWriteHalf<F: Flavor> {
-    pub(crate) place: Place<F>,
+    pub(crate) queues: Queues<F>,
     /// A datagram that the sink has taken and not yet placed.
     #[cfg(feature = "futures-sink")]
-    pub(crate) held: Option<(Vec<u8>, SocketAddr, SocketAddr)>,
+    pub(crate) held: Option<crate::sink::Held<F>>,
 }
 
 impl<F: Flavor> UdpWriteHalf<F> {
-    pub(crate) fn new(shared: &Shared<F, State>) -> Self {
+    pub(crate) fn new(queues: &Queues<F>) -> Self {
         Self {
-            place: Place::new(shared, Side::Write),
+            queues: queues.clone(),
             #[cfg(feature = "futures-sink")]
             held: None,
         }
@@ -126,10 +128,10 @@ impl<F: Flavor> UdpWriteHalf<F> {
         from: SocketAddr,
         to: SocketAddr,
     ) -> io::Result<usize> {
-        let mut place = Place::new(&self.place.shared, Side::Write);
+        let mut place = Place::new(self.queues.of(from, to));
         poll_fn(|cx| {
-            poll_send(&place.shared, Some(&mut place.seat), cx, |state| {
-                state.send(payload, from, to)
+            poll_send(&place.shared, Some(&mut place.seat), cx, |queue| {
+                queue.send(payload, from, to)
             })
         })
         .await?;
@@ -145,8 +147,8 @@ impl<F: Flavor> UdpWriteHalf<F> {
         from: SocketAddr,
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        poll_send(&self.place.shared, None, cx, |state| {
-            state.send(payload, from, to)
+        poll_send(self.queues.of(from, to), None, cx, |queue| {
+            queue.send(payload, from, to)
         })
         .map_ok(|()| payload.len())
     }
@@ -154,17 +156,17 @@ impl<F: Flavor> UdpWriteHalf<F> {
 
 /// Sends and wakes the driver, or waits for room; `send` returns `false` when there is none.
 pub(crate) fn poll_send<F: Flavor>(
-    shared: &Shared<F, State>,
+    shared: &Shared<F, Outbound>,
     seat: Option<&mut Seat>,
     cx: &mut Context<'_>,
-    send: impl FnOnce(&mut State) -> io::Result<bool>,
+    send: impl FnOnce(&mut Outbound) -> io::Result<bool>,
 ) -> Poll<io::Result<()>> {
-    let (poll, driver, replaced) = shared.with(|state| match send(state) {
-        Ok(true) => (Poll::Ready(Ok(())), state.take_driver(), None),
+    let (poll, driver, replaced) = shared.with(|queue| match send(queue) {
+        Ok(true) => (Poll::Ready(Ok(())), queue.take_driver(), None),
         Ok(false) => (
             Poll::Pending,
             None,
-            state.senders.register(seat, cx.waker()),
+            queue.senders.register(seat, cx.waker()),
         ),
         Err(error) => (Poll::Ready(Err(error)), None, None),
     });
@@ -177,7 +179,7 @@ pub(crate) fn poll_send<F: Flavor>(
 
 impl<F: Flavor> Clone for UdpWriteHalf<F> {
     fn clone(&self) -> Self {
-        Self::new(&self.place.shared)
+        Self::new(&self.queues)
     }
 }
 

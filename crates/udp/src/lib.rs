@@ -63,10 +63,13 @@ mod config;
 mod engine;
 mod error;
 mod halves;
+mod inbound;
+mod outbound;
+mod shared;
 #[cfg(feature = "futures-sink")]
 mod sink;
 mod socket;
-mod state;
+mod spares;
 mod stats;
 mod wakers;
 

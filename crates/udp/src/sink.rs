@@ -3,7 +3,9 @@
 use crate::{
     StackClosed, UdpReadHalf, UdpWriteHalf,
     halves::{poll_read, poll_send},
-    state::{Place, State},
+    inbound::Inbound,
+    outbound::Outbound,
+    shared::Place,
 };
 use brooklet_cell::Flavor;
 use futures_core::Stream;
@@ -22,7 +24,7 @@ impl<F: Flavor> Stream for UdpReadHalf<F> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let place = &mut self.place;
-        let read = poll_read(&place.shared, Some(&mut place.seat), cx, State::read);
+        let read = poll_read(&place.shared, Some(&mut place.seat), cx, Inbound::read);
         read.map(|read| {
             read.ok()
                 .map(|datagram| (datagram.payload, datagram.from, datagram.to))
@@ -41,7 +43,8 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.place.shared.with(|state| state.closed) {
+        // All of them are, or none.
+        if this.queues.outbound()[0].with(|queue| queue.closed) {
             return Poll::Ready(Err(StackClosed.into()));
         }
         this.poll_place(cx)
@@ -56,10 +59,11 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
             this.held.is_none(),
             "start_send is called once after each poll_ready"
         );
-        let (sent, driver) = this.place.shared.with(|state| {
-            let sent = state.send(&payload, from, to);
+        let queue = this.queues.of(from, to);
+        let (sent, driver) = queue.with(|queue| {
+            let sent = queue.send(&payload, from, to);
             let driver = if let Ok(true) = sent {
-                state.take_driver()
+                queue.take_driver()
             } else {
                 None
             };
@@ -69,7 +73,11 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
             driver.wake();
         }
         if !sent? {
-            this.held = Some((payload, from, to));
+            let place = Place::new(queue);
+            this.held = Some(Held {
+                datagram: (payload, from, to),
+                place,
+            });
         }
         Ok(())
     }
@@ -83,15 +91,21 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
     }
 }
 
+/// A datagram that waits for room in its queue.
+pub(crate) struct Held<F: Flavor> {
+    datagram: (Vec<u8>, SocketAddr, SocketAddr),
+    place: Place<F, Outbound>,
+}
+
 impl<F: Flavor> UdpWriteHalf<F> {
     /// Sends what is held.
     fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((payload, from, to)) = &self.held else {
+        let Some(Held { datagram, place }) = &mut self.held else {
             return Poll::Ready(Ok(()));
         };
-        let Place { shared, seat, .. } = &mut self.place;
-        let poll = poll_send(shared, Some(seat), cx, |state| {
-            state.send(payload, *from, *to)
+        let (payload, from, to) = datagram;
+        let poll = poll_send(&place.shared, Some(&mut place.seat), cx, |queue| {
+            queue.send(payload, *from, *to)
         });
         if poll.is_ready() {
             self.held = None;

@@ -1,5 +1,5 @@
-use crate::{UdpReadHalf, UdpWriteHalf, state::State};
-use brooklet_cell::{Flavor, Shared};
+use crate::{UdpReadHalf, UdpWriteHalf, shared::Queues};
+use brooklet_cell::Flavor;
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -68,10 +68,10 @@ pub struct UdpSocket<F: Flavor> {
 }
 
 impl<F: Flavor> UdpSocket<F> {
-    pub(crate) fn new(shared: &Shared<F, State>) -> Self {
+    pub(crate) fn new(queues: &Queues<F>) -> Self {
         Self {
-            read: UdpReadHalf::new(shared),
-            write: UdpWriteHalf::new(shared),
+            read: UdpReadHalf::new(&queues.inbound),
+            write: UdpWriteHalf::new(queues),
         }
     }
 

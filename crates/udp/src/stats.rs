@@ -1,5 +1,5 @@
-use crate::state::State;
-use brooklet_cell::{Flavor, Shared};
+use crate::shared::Queues;
+use brooklet_cell::Flavor;
 use std::fmt;
 
 /// What has gone through an [`Engine`](crate::Engine) so far.
@@ -32,12 +32,12 @@ pub struct Stats {
 /// assert_eq!(counters.stats(), engine.stats());
 /// # }
 /// ```
-pub struct Counters<F: Flavor>(pub(crate) Shared<F, State>);
+pub struct Counters<F: Flavor>(pub(crate) Queues<F>);
 
 impl<F: Flavor> Counters<F> {
     /// The figures of this moment.
     pub fn stats(&self) -> Stats {
-        self.0.with(|state| state.stats)
+        self.0.stats()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every test is written once and run for both flavors.
 
 mod end;
+mod queues;
 mod receive;
 mod send;
 #[cfg(feature = "futures-sink")]

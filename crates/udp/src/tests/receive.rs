@@ -160,10 +160,10 @@ fn without_a_reader_there_is_no_listener<F: Flavor>() {
         "a reading half listens"
     );
     assert_eq!(now(clone.recv()).unwrap().payload, b"1");
-    assert_eq!(engine.shared.with(|state| state.inbound()), (1, 1));
+    assert_eq!(engine.queues.inbound.with(|inbound| inbound.held()), (1, 1));
     drop(clone);
     assert_eq!(
-        engine.shared.with(|state| state.inbound()),
+        engine.queues.inbound.with(|inbound| inbound.held()),
         (0, 0),
         "nobody can read them"
     );
