@@ -1,18 +1,19 @@
-use crate::driver::{Driver, Settings};
+use crate::driver::{Common, Driver, Settings};
 use crate::stack::Stack;
 use crate::timer::Timer;
-use brooklet_cell::{Flavor, Shared};
+use brooklet_cell::Flavor;
 use brooklet_device::PacketIo;
 use brooklet_filter::{Filter, UnicastOnly};
 use brooklet_packet::reassembly;
-use brooklet_tcp::TcpListener;
+use brooklet_tcp::{Clock, TcpListener};
 use brooklet_udp::UdpSocket;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 
-/// Builds a stack over a device.
+/// Builds a stack over a device, or over the queues of one.
 ///
 /// Nothing is spawned: [`build`](Self::build) gives handles and a [`Driver`], which is a future
 /// to be run like any other.
@@ -38,6 +39,19 @@ pub struct Parts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     pub udp: UdpSocket<F>,
     /// Moves the packets. Nothing works unless it runs.
     pub driver: Driver<F, D, T, P>,
+}
+
+/// What a stack over several queues of a device consists of: take it apart by pattern.
+#[derive(Debug)]
+pub struct QueueParts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
+    /// Connections outward, and the counters.
+    pub stack: Stack<F>,
+    /// The connections that come in, for every address.
+    pub tcp: TcpListener<F>,
+    /// The datagrams that come in, for every address.
+    pub udp: UdpSocket<F>,
+    /// Move the packets, each those of one queue. Nothing works unless all of them run.
+    pub drivers: Vec<Driver<F, D, T, P>>,
 }
 
 impl<F: Flavor> Builder<F> {
@@ -182,6 +196,99 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         device: D,
         timer: T,
     ) -> io::Result<Parts<F, D, T, P>> {
+        let mut plan = self.plan(NonZeroU8::MIN, timer.clock())?;
+        let engines = plan.engines.remove(0);
+        let driver = plan.driver(0, engines, (device, timer, self.filter));
+        let Plan {
+            stack, tcp, udp, ..
+        } = plan;
+        Ok(Parts {
+            stack,
+            tcp,
+            udp,
+            driver,
+        })
+    }
+
+    /// Builds the stack over several queues of one device, with a driver for each, to be run on as
+    /// many threads. The handles know nothing of the queues.
+    ///
+    /// A connection sends through the queue on which its SYN came, and one that begins here
+    /// through any; so do the datagrams of two addresses, in their order. What comes in may come
+    /// on every queue: Linux gives the packets of a flow to the queue that it was last sent
+    /// through. Limits are those of the whole stack, except that each queue has an outbound queue
+    /// of its own. The end of one driver is the end of the stack.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, QueueParts};
+    ///
+    /// # let ((one, _), (two, _)) = (brooklet::pipe(64), brooklet::pipe(64));
+    /// let QueueParts { tcp, drivers, .. } = Builder::new().build_queues([one, two])?;
+    /// let threads = drivers.into_iter().map(|driver| {
+    ///     std::thread::spawn(|| async_io::block_on(driver))
+    /// });
+    /// # let ends = threads.map(|thread| thread.join().unwrap().is_err()).collect::<Vec<_>>();
+    /// # assert_eq!(ends, [true, true], "the wires have no other end");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
+    /// 255, if the MTU is out of range or if an [`address`](Self::address) is not unicast.
+    #[cfg(feature = "async-io")]
+    pub fn build_queues<D: PacketIo>(
+        self,
+        queues: impl IntoIterator<Item = D>,
+    ) -> io::Result<QueueParts<F, D, crate::timer::AsyncIoTimer, P>>
+    where
+        P: Clone,
+    {
+        let timer = |device| (device, crate::timer::AsyncIoTimer::new());
+        self.build_queues_with_timers(queues.into_iter().map(timer))
+    }
+
+    /// Builds the stack over several queues of one device, as
+    /// [`build_queues`](Self::build_queues) does, with a timer of your own for each. Their clocks
+    /// are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
+    /// 255, if the MTU is out of range or if an [`address`](Self::address) is not unicast.
+    pub fn build_queues_with_timers<D: PacketIo, T: Timer>(
+        self,
+        queues: impl IntoIterator<Item = (D, T)>,
+    ) -> io::Result<QueueParts<F, D, T, P>>
+    where
+        P: Clone,
+    {
+        let queues: Vec<(D, T)> = queues.into_iter().collect();
+        let number = u8::try_from(queues.len()).ok().and_then(NonZeroU8::new);
+        let (Some(number), Some((_, timer))) = (number, queues.first()) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a stack over {} queues; use 1 to 255", queues.len()),
+            ));
+        };
+        let mut plan = self.plan(number, timer.clock())?;
+        let engines = std::mem::take(&mut plan.engines);
+        let drivers = (0..).zip(engines.into_iter().zip(queues));
+        let drivers = drivers.map(|(queue, (engines, (device, timer)))| {
+            plan.driver(queue, engines, (device, timer, self.filter.clone()))
+        });
+        Ok(QueueParts {
+            drivers: drivers.collect(),
+            stack: plan.stack,
+            tcp: plan.tcp,
+            udp: plan.udp,
+        })
+    }
+
+    /// Makes everything but the drivers.
+    fn plan(&self, queues: NonZeroU8, clock: Clock) -> io::Result<Plan<F>> {
         let mtu = self.mtu;
         if !(1280..=65_535).contains(&mtu) {
             return Err(io::Error::new(
@@ -192,9 +299,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         let mut tcp_config = brooklet_tcp::Config {
             mtu,
             offload: true,
-            ..self.tcp
+            ..self.tcp.clone()
         };
-        for address in self.addresses {
+        for &address in &self.addresses {
             if !brooklet_packet::is_unicast(address) {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
@@ -212,30 +319,53 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             RandomState::new().hash_one(0),
             RandomState::new().hash_one(1),
         ];
-        let (tcp_engine, tcp, connector) =
-            brooklet_tcp::Engine::new(tcp_config, timer.clock(), secret);
-        let (udp_engine, udp) = brooklet_udp::Engine::new(udp_config);
+        let (tcp_engines, tcp, connector) =
+            brooklet_tcp::Engine::with_queues(queues, tcp_config, clock, secret);
+        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_config);
         let stack = Stack {
             connector,
-            udp: udp_engine.counters(),
-            published: Shared::new(crate::stats::Stats::default()),
+            udp: udp_engines[0].counters(),
+            common: Common::new(queues, self.reassembly),
         };
-        let driver = Driver::new(
-            (tcp_engine, udp_engine),
-            (device, timer, self.filter),
-            stack.published.clone(),
-            Settings {
-                mtu,
-                icmp_echo: self.icmp_echo,
-                reassembly: self.reassembly,
-                identification: RandomState::new().hash_one(2) as u32,
-            },
-        );
-        Ok(Parts {
+        Ok(Plan {
             stack,
             tcp,
             udp,
-            driver,
+            engines: tcp_engines.into_iter().zip(udp_engines).collect(),
+            mtu,
+            icmp_echo: self.icmp_echo,
+            identification: RandomState::new().hash_one(2) as u32,
+            queues: queues.get().into(),
         })
+    }
+}
+
+/// A stack to which the drivers are missing.
+struct Plan<F: Flavor> {
+    stack: Stack<F>,
+    tcp: TcpListener<F>,
+    udp: UdpSocket<F>,
+    /// Those of each queue.
+    engines: Vec<(brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>)>,
+    mtu: usize,
+    icmp_echo: bool,
+    identification: u32,
+    queues: u32,
+}
+
+impl<F: Flavor> Plan<F> {
+    fn driver<D: PacketIo, T: Timer, P: Filter>(
+        &self,
+        queue: u8,
+        engines: (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
+        parts: (D, T, P),
+    ) -> Driver<F, D, T, P> {
+        let first = self.identification.wrapping_add(queue.into());
+        let settings = Settings {
+            mtu: self.mtu,
+            icmp_echo: self.icmp_echo,
+            identification: (first, self.queues),
+        };
+        Driver::new(engines, parts, (queue, self.stack.common.clone()), settings)
     }
 }

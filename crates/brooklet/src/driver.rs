@@ -10,8 +10,9 @@ use brooklet_packet::reassembly::{self, Reassembler};
 use brooklet_packet::{Headers, Packet, Protocol, Splitter};
 use brooklet_udp::Received;
 use std::io;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -33,9 +34,39 @@ const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
 pub(crate) struct Settings {
     pub(crate) mtu: usize,
     pub(crate) icmp_echo: bool,
-    pub(crate) reassembly: Option<reassembly::Config>,
-    /// Of the first packet that is sent in fragments; random.
-    pub(crate) identification: u32,
+    /// Of the first packet that is sent in fragments, and how far it is to the next: no two of a
+    /// stack have the same.
+    pub(crate) identification: (u32, u32),
+}
+
+/// What the drivers of one stack share.
+pub(crate) struct Common<F: Flavor> {
+    /// The fragments of one packet may come on several queues.
+    pub(crate) reassembler: Option<Shared<F, Reassembler>>,
+    icmp_errors: Shared<F, Bucket>,
+    /// The counters of each driver.
+    pub(crate) published: Arc<[Shared<F, Stats>]>,
+}
+
+impl<F: Flavor> Common<F> {
+    pub(crate) fn new(queues: NonZeroU8, reassembly: Option<reassembly::Config>) -> Self {
+        let published = |_| Shared::new(Stats::default());
+        Self {
+            reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
+            icmp_errors: Shared::new(Bucket::default()),
+            published: (0..queues.get()).map(published).collect(),
+        }
+    }
+}
+
+impl<F: Flavor> Clone for Common<F> {
+    fn clone(&self) -> Self {
+        Self {
+            reassembler: self.reassembler.clone(),
+            icmp_errors: self.icmp_errors.clone(),
+            published: self.published.clone(),
+        }
+    }
 }
 
 /// Moves packets between the device and the stack: a future to be spawned or awaited.
@@ -43,6 +74,10 @@ pub(crate) struct Settings {
 /// It ends only when the device fails, with the device's error. When it has ended, or is dropped,
 /// every pending and later call on the stack's handles gives
 /// [`NetworkDown`](io::ErrorKind::NetworkDown).
+///
+/// A stack over [several queues](crate::generic::Builder::build_queues) has a driver for each, to
+/// be run on as many threads. The end of one is the end of the stack: the others are woken, and
+/// end with [`NetworkDown`](io::ErrorKind::NetworkDown).
 ///
 /// It is `Send` when the flavor, the device, the timer and the filter are.
 ///
@@ -60,13 +95,15 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     inbound: PacketBuf,
     /// One datagram of several that came in as one packet.
     piece: PacketBuf,
-    reassembler: Option<Reassembler>,
+    /// When the oldest fragments, as they were when one came here last, have waited long enough.
+    fragments_until: Option<Instant>,
     /// The packet that fragments made.
     whole: Vec<u8>,
     icmp_echo: bool,
-    icmp_errors: Bucket,
     stats: Stats,
-    published: Shared<F, Stats>,
+    /// Which of the drivers it is.
+    queue: u8,
+    common: Common<F>,
     ended: bool,
 }
 
@@ -83,7 +120,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     pub(crate) fn new(
         (tcp, udp): (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
         (device, timer, filter): (D, T, P),
-        published: Shared<F, Stats>,
+        (queue, common): (u8, Common<F>),
         settings: Settings,
     ) -> Self {
         let offload = device.offload();
@@ -96,12 +133,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             outlet: Outlet::new(settings.mtu, offload, settings.identification),
             inbound: PacketBuf::with_capacity(LARGEST),
             piece: PacketBuf::default(),
-            reassembler: settings.reassembly.map(Reassembler::new),
+            fragments_until: None,
             whole: Vec::new(),
             icmp_echo: settings.icmp_echo,
-            icmp_errors: Bucket::default(),
             stats: Stats::default(),
-            published,
+            queue,
+            common,
             ended: false,
         }
     }
@@ -112,7 +149,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.awake();
+        if !self.tcp.awake() {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::NetworkDown,
+                "another driver of the stack has ended",
+            )));
+        }
         let clock = self.timer.clock();
         for _ in 0..BATCHES {
             let now = clock.now();
@@ -120,9 +162,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             self.tcp.settle(now);
             self.transmit(cx)?;
             let more = self.receive(cx, now)?;
-            if let Some(reassembler) = &mut self.reassembler {
-                reassembler.handle_timeout(now);
-            }
+            self.expire_fragments(now);
             if self.tcp.poll_timeout(now).is_some_and(|at| at <= now) {
                 self.tcp.handle_timeout(now);
             }
@@ -134,15 +174,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if more {
                 continue;
             }
-            let fragments = self
-                .reassembler
-                .as_ref()
-                .and_then(Reassembler::poll_timeout);
             let until = self
                 .tcp
                 .poll_timeout(now)
                 .into_iter()
-                .chain(fragments)
+                .chain(self.fragments_until)
                 .min();
             if self.timer.poll_deadline(cx, until).is_ready() {
                 continue;
@@ -214,11 +250,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     fn handle_fragment(&mut self, now: Instant, headers: Headers) {
-        let Some(reassembler) = &mut self.reassembler else {
+        let Some(reassembler) = &self.common.reassembler else {
             return self.stats.dropped.fragment += 1;
         };
         let fragment = Packet::new(&self.inbound, headers);
-        if !reassembler.handle_fragment(now, &fragment, &mut self.whole) {
+        let whole = &mut self.whole;
+        let (complete, until) = reassembler.with(|reassembler| {
+            let complete = reassembler.handle_fragment(now, &fragment, whole);
+            (complete, reassembler.poll_timeout())
+        });
+        self.fragments_until = until;
+        if !complete {
             return;
         }
         let mut whole = std::mem::take(&mut self.whole);
@@ -229,6 +271,18 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             Err(error) => self.stats.dropped.malformed[error.index()] += 1,
         }
         self.whole = whole;
+    }
+
+    /// Forgets fragments whose time is over. Drivers that never see one need not look.
+    fn expire_fragments(&mut self, now: Instant) {
+        if self.fragments_until.is_some_and(|at| at <= now)
+            && let Some(reassembler) = &self.common.reassembler
+        {
+            self.fragments_until = reassembler.with(|reassembler| {
+                reassembler.handle_timeout(now);
+                reassembler.poll_timeout()
+            });
+        }
     }
 
     /// Judges a whole packet and gives it to whom it is for.
@@ -281,7 +335,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let queued = self.outlet.icmp(|out| {
             // An error that may not be sent is not counted as one.
             let may = icmp::unreachable(out, packet, why);
-            let limited = may && !self.icmp_errors.take(now);
+            let limited = may && !self.common.icmp_errors.with(|bucket| bucket.take(now));
             dropped.icmp_limited += u64::from(limited);
             may && !limited
         });
@@ -319,11 +373,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Future for Driver<F, D, T, P> 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         assert!(!self.ended, "the driver was polled after its end");
         let poll = self.run(cx);
-        if let Some(reassembler) = &self.reassembler {
-            self.stats.reassembly = reassembler.stats();
-        }
         let stats = self.stats;
-        self.published.with(|published| *published = stats);
+        self.common.published[usize::from(self.queue)].with(|published| *published = stats);
         if poll.is_ready() {
             // At once, and not only when the finished future is dropped.
             self.ended = true;

@@ -94,7 +94,7 @@ pub use timer::Timer;
 /// }
 /// ```
 pub mod generic {
-    pub use crate::builder::{Builder, Parts};
+    pub use crate::builder::{Builder, Parts, QueueParts};
     pub use crate::driver::Driver;
     pub use crate::filter_cell::SharedFilter;
     pub use crate::pipe::Pipe;
@@ -111,6 +111,9 @@ macro_rules! names {
         pub type Builder<P = brooklet_filter::UnicastOnly> = crate::generic::Builder<$flavor, P>;
         /// What a stack consists of. See [`generic::Parts`](crate::generic::Parts).
         pub type Parts<D, T, P> = crate::generic::Parts<$flavor, D, T, P>;
+        /// What a stack over several queues consists of. See
+        /// [`generic::QueueParts`](crate::generic::QueueParts).
+        pub type QueueParts<D, T, P> = crate::generic::QueueParts<$flavor, D, T, P>;
         /// Moves the packets. See [`generic::Driver`](crate::generic::Driver).
         pub type Driver<D, T, P> = crate::generic::Driver<$flavor, D, T, P>;
         /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).

@@ -22,8 +22,9 @@ const SPARE_BYTES: usize = 2048;
 pub(crate) struct Outlet {
     mtu: usize,
     offload: Offload,
-    /// What the fragments of the next packet that is cut will carry.
-    identification: u32,
+    /// What the fragments of the next packet that is cut will carry, and how far it is to the one
+    /// after it.
+    identification: (u32, u32),
     /// The packet that the device has not taken yet.
     sending: Option<Sending>,
     /// A piece of it, and whether that waits for the device.
@@ -52,7 +53,7 @@ enum Source {
 }
 
 impl Outlet {
-    pub(crate) fn new(mtu: usize, offload: Offload, identification: u32) -> Self {
+    pub(crate) fn new(mtu: usize, offload: Offload, identification: (u32, u32)) -> Self {
         Self {
             mtu,
             offload,
@@ -90,8 +91,9 @@ impl Outlet {
         };
         let before = self.icmp.len();
         self.icmp
-            .extend(cut(&packet, self.mtu, self.identification));
-        self.identification = self.identification.wrapping_add(1);
+            .extend(cut(&packet, self.mtu, self.identification.0));
+        let (next, step) = &mut self.identification;
+        *next = next.wrapping_add(*step);
         if self.icmp.len() > ICMP_QUEUE {
             self.icmp.truncate(before);
         }

@@ -1,5 +1,6 @@
+use crate::driver::Common;
 use crate::stats::Stats;
-use brooklet_cell::{Flavor, Shared};
+use brooklet_cell::Flavor;
 use brooklet_tcp::{Connector, TcpListener, TcpStream};
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 pub struct Stack<F: Flavor> {
     pub(crate) connector: Connector<F>,
     pub(crate) udp: brooklet_udp::Counters<F>,
-    pub(crate) published: Shared<F, Stats>,
+    pub(crate) common: Common<F>,
 }
 
 impl<F: Flavor> Stack<F> {
@@ -85,9 +86,15 @@ impl<F: Flavor> Stack<F> {
     }
 
     /// What the stack has done and what it holds. Counters of packets are as of the last time
-    /// that the driver ran.
+    /// that each driver ran.
     pub fn stats(&self) -> Stats {
-        let mut stats = self.published.with(|stats| *stats);
+        let mut stats = Stats::default();
+        for published in &*self.common.published {
+            stats.add(&published.with(|stats| *stats));
+        }
+        if let Some(reassembler) = &self.common.reassembler {
+            stats.reassembly = reassembler.with(|reassembler| reassembler.stats());
+        }
         stats.tcp = self.connector.stats();
         stats.udp = self.udp.stats();
         stats
@@ -99,7 +106,7 @@ impl<F: Flavor> Clone for Stack<F> {
         Self {
             connector: self.connector.clone(),
             udp: self.udp.clone(),
-            published: self.published.clone(),
+            common: self.common.clone(),
         }
     }
 }

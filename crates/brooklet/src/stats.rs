@@ -98,6 +98,28 @@ pub enum DropReason {
 }
 
 impl Stats {
+    /// Adds what another driver of the stack has counted.
+    pub(crate) fn add(&mut self, driver: &Self) {
+        self.packets_in += driver.packets_in;
+        self.bytes_in += driver.bytes_in;
+        self.packets_out += driver.packets_out;
+        self.bytes_out += driver.bytes_out;
+        self.echo_replies += driver.echo_replies;
+        self.icmp_errors += driver.icmp_errors;
+        let (sum, dropped) = (&mut self.dropped, &driver.dropped);
+        for (sum, malformed) in sum.malformed.iter_mut().zip(dropped.malformed) {
+            *sum += malformed;
+        }
+        sum.checksum += dropped.checksum;
+        sum.fragment += dropped.fragment;
+        sum.filtered_in += dropped.filtered_in;
+        sum.filtered_out += dropped.filtered_out;
+        sum.protocol += dropped.protocol;
+        sum.icmp += dropped.icmp;
+        sum.icmp_full += dropped.icmp_full;
+        sum.icmp_limited += dropped.icmp_limited;
+    }
+
     /// Packets dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         let (own, tcp, udp) = (&self.dropped, &self.tcp, &self.udp);
