@@ -275,8 +275,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         };
         let mut plan = self.plan(number, timer.clock())?;
         let engines = std::mem::take(&mut plan.engines);
-        let drivers = (0..).zip(engines.into_iter().zip(queues));
-        let drivers = drivers.map(|(queue, (engines, (device, timer)))| {
+        let drivers = engines.into_iter().zip(queues).zip(0..);
+        let drivers = drivers.map(|((engines, (device, timer)), queue)| {
             plan.driver(queue, engines, (device, timer, self.filter.clone()))
         });
         Ok(QueueParts {

@@ -456,7 +456,7 @@ impl<F: Flavor> Engine<F> {
         for flow in flows {
             flow.with(|flow| flow.strand(&mut wakes));
         }
-        for (queue, hub) in (0..).zip(self.context.hubs()) {
+        for (hub, queue) in self.context.hubs().iter().zip(0..) {
             let driver = hub.with(Hub::end);
             wakes.extend(driver.filter(|_| queue != self.queue));
         }
