@@ -1,14 +1,16 @@
 use crate::Checked;
 use brooklet::{
-    Builder, Clock, Parts, Pipe, Stack, TcpConfig, TcpListener, Timer, UdpConfig, UdpSocket,
+    Builder, Clock, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpConfig, TcpListener, Timer,
+    UdpConfig, UdpSocket,
 };
 use brooklet_tcp::TcpOptions;
 use shuttle::future::JoinHandle;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// Two stacks joined by a wire, each with its driver in a task of its own.
+/// Two stacks joined by a wire, or by several, each with its drivers in tasks of their own.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Net {
@@ -23,24 +25,38 @@ pub struct Net {
     pub drivers: Drivers,
 }
 
-/// The drivers of the near and the far stack.
+/// The drivers of the near and the far stack, one for each queue.
 #[derive(Debug)]
-pub struct Drivers([Driver; 2]);
+pub struct Drivers([Vec<Driver>; 2]);
 
-type Driver = JoinHandle<std::io::Result<()>>;
+type Driver = JoinHandle<io::Result<()>>;
 
 impl Drivers {
-    /// Drops the driver of the near stack, wherever it is. The far one's device then fails.
+    /// Drops the first driver of the near stack, wherever it is. A far one's device then fails.
     pub fn kill(&self) {
-        self.0[0].abort();
+        self.0[0][0].abort();
     }
 
-    /// Ends both. Every model ends with this: shuttle cannot end a task that holds a cell.
+    /// Ends all. Every model ends with this, or with [`ended`](Self::ended): shuttle cannot end a
+    /// task that holds a cell.
     pub fn end(self) {
-        for driver in self.0 {
+        for driver in self.0.into_iter().flatten() {
             driver.abort();
             let _ = shuttle::future::block_on(driver);
         }
+    }
+
+    /// Waits until all have ended by themselves, but those that were dropped. Returns with what
+    /// those of the near stack have.
+    pub fn ended(self) -> Vec<io::ErrorKind> {
+        let [near, far] = self.0.map(|drivers| {
+            let ends = drivers.into_iter().map(shuttle::future::block_on);
+            ends.filter_map(Result::ok).collect::<Vec<_>>()
+        });
+        assert!(far.iter().all(Result::is_err));
+        near.into_iter()
+            .map(|end| end.unwrap_err().kind())
+            .collect()
     }
 }
 
@@ -48,6 +64,9 @@ impl Drivers {
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Options {
+    /// Of each stack. What the far one sends on a queue comes in on the next one of the near stack:
+    /// every packet that it receives is of a connection that sends through another.
+    pub queues: usize,
     /// Packets on the wire, each way.
     pub wire: usize,
     /// Packets that wait for the device; 2 is the least.
@@ -59,6 +78,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            queues: 1,
             wire: 2,
             outbound: 2,
             handshakes: 16,
@@ -69,7 +89,20 @@ impl Default for Options {
 
 /// Makes two stacks and runs their drivers.
 pub fn net(options: Options) -> Net {
-    let (near, far) = brooklet::pipe(options.wire);
+    let wires = || -> (Vec<Pipe>, Vec<Pipe>) {
+        (0..options.queues)
+            .map(|_| brooklet::pipe(options.wire))
+            .unzip()
+    };
+    let ((near_out, far_in), (mut near_in, far_out)) = (wires(), wires());
+    near_in.rotate_left(1);
+    let devices = |inward: Vec<Pipe>, outward: Vec<Pipe>| {
+        let wires = inward.into_iter().zip(outward);
+        wires
+            .map(|(inward, outward)| Device { inward, outward })
+            .collect()
+    };
+    let (near, far) = (devices(near_in, near_out), devices(far_in, far_out));
     let (here, here_tcp, here_udp, first) = stack(near, options);
     let (there, tcp, there_udp, second) = stack(far, options);
     Net {
@@ -83,12 +116,13 @@ pub fn net(options: Options) -> Net {
     }
 }
 
-fn stack(device: Pipe, options: Options) -> (Stack, TcpListener, UdpSocket, Driver) {
-    let Parts {
+fn stack(devices: Vec<Device>, options: Options) -> (Stack, TcpListener, UdpSocket, Vec<Driver>) {
+    let timer = Frozen::new();
+    let QueueParts {
         stack,
         tcp,
         udp,
-        driver,
+        drivers,
     } = Builder::new()
         .mtu(1280)
         .tcp_config(TcpConfig {
@@ -106,14 +140,34 @@ fn stack(device: Pipe, options: Options) -> (Stack, TcpListener, UdpSocket, Driv
             outbound_packets: options.udp_outbound,
             ..UdpConfig::default()
         })
-        .build_with_timer(device, Frozen::new())
+        .build_queues_with_timers(devices.into_iter().map(|device| (device, timer)))
         .unwrap();
-    let driver = shuttle::future::spawn(Checked::new(driver));
-    (stack, tcp, udp, driver)
+    let drivers = drivers.into_iter().map(Checked::new);
+    (
+        stack,
+        tcp,
+        udp,
+        drivers.map(shuttle::future::spawn).collect(),
+    )
+}
+
+/// One queue, which is one wire in and one wire out.
+struct Device {
+    inward: Pipe,
+    outward: Pipe,
+}
+
+impl PacketIo for Device {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
+        self.inward.poll_recv(cx, packet)
+    }
+    fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
+        self.outward.poll_send(cx, packet)
+    }
 }
 
 /// A clock that stands still.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frozen(Instant);
 
 impl Frozen {

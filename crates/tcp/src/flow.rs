@@ -20,9 +20,11 @@ use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound, Shape};
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
+use foldhash::quality::FixedState;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::wire::{HardwareAddress, IpEndpoint, TcpPacket};
+use std::hash::BuildHasher;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -595,11 +597,11 @@ fn interface<O: Outbound>(device: &mut OnePacket<'_, O>, seed: u64) -> Interface
 /// The queue, of so many, through which a connection that begins here sends.
 ///
 /// Any would do: a device that spreads packets over its queues learns from ours.
-pub(crate) fn queue_of(key: FlowKey, queues: usize, fixed: &Fixed) -> u8 {
+pub(crate) fn queue_of(key: FlowKey, queues: usize) -> u8 {
     match queues {
         1 => 0,
-        // The lower half is in the timestamps that the peer sees.
-        _ => ((isn::keyed_hash(key, fixed) >> 32) % queues as u64) as u8,
+        // There are no more than 255.
+        _ => (FixedState::default().hash_one(key) % queues as u64) as u8,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::wakers::{Seat, WakerList};
 use crate::{Config, Stats};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
-use foldhash::fast::FixedState;
+use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;

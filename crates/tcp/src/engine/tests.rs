@@ -70,3 +70,17 @@ fn a_connection_that_waits_for_room_is_noted_once() {
     });
     assert_eq!(waiting, 4);
 }
+
+#[test]
+fn connections_are_spread_over_any_number_of_queues() {
+    for queues in [2, 3, 4, 8] {
+        let mut of_each = vec![0; queues];
+        // As a host counts its ports up.
+        for port in 1..=100 * queues as u16 {
+            let (from, to) = (([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 2).into());
+            let key = FlowKey::new(to, from).unwrap();
+            of_each[usize::from(crate::flow::queue_of(key, queues))] += 1;
+        }
+        assert!(of_each.iter().all(|&n| n > 60), "{of_each:?}");
+    }
+}
