@@ -1,6 +1,9 @@
 //! Helpers shared by the benches.
 
 pub mod loss;
+pub mod pair;
+
+pub mod rig;
 
 use brooklet_packet::Headers;
 use smoltcp::phy::ChecksumCapabilities;
@@ -34,10 +37,10 @@ impl Random {
     }
 }
 
-/// Scripted TCP clients, one connection each, that send and never receive data.
+/// Scripted TCP clients, one connection each.
 ///
 /// They keep sequence numbers and nothing else: what comes back is not looked at once the
-/// handshake is done.
+/// handshake is done, and acknowledged when they are told to.
 #[derive(Debug, Default)]
 pub struct Clients(Vec<Client>);
 
@@ -83,6 +86,19 @@ impl Clients {
     pub fn send(&mut self, n: usize, out: &mut Vec<u8>) {
         self.write(n, out, TcpControl::Psh, &[0x5a; MSS]);
         self.0[n].seq = self.0[n].seq.wrapping_add(MSS as u32);
+    }
+
+    /// Has client `n` acknowledge the next `bytes`, in a packet in the place of what was in `out`.
+    pub fn acknowledge(&mut self, n: usize, bytes: usize, out: &mut Vec<u8>) {
+        let ack = &mut self.0[n].ack;
+        *ack = ack.map(|ack| ack.wrapping_add(bytes as u32));
+        self.write(n, out, TcpControl::None, &[]);
+    }
+
+    /// Has client `n` end its direction, in a packet in the place of what was in `out`.
+    pub fn finish(&mut self, n: usize, out: &mut Vec<u8>) {
+        self.write(n, out, TcpControl::Fin, &[]);
+        self.0[n].seq = self.0[n].seq.wrapping_add(1);
     }
 
     fn write(&self, n: usize, out: &mut Vec<u8>, control: TcpControl, payload: &[u8]) {
