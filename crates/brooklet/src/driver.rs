@@ -93,8 +93,6 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     udp: brooklet_udp::Engine<F>,
     outlet: Outlet,
     inbound: PacketBuf,
-    /// One datagram of several that came in as one packet.
-    piece: PacketBuf,
     /// When the oldest fragments, as they were when one came here last, have waited long enough.
     fragments_until: Option<Instant>,
     /// The packet that fragments made.
@@ -132,7 +130,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             udp,
             outlet: Outlet::new(settings.mtu, offload, settings.identification),
             inbound: PacketBuf::with_capacity(LARGEST),
-            piece: PacketBuf::default(),
             fragments_until: None,
             whole: Vec::new(),
             icmp_echo: settings.icmp_echo,
@@ -229,24 +226,28 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match meta.segment {
             // TCP is a stream: many segments in one are as good as one.
             Some(size) if headers.protocol() == Protocol::Udp => {
-                self.deliver_each(now, &packet, headers, size);
+                self.deliver_each(now, &mut packet, headers, size);
             }
             _ => self.deliver(now, &mut packet, headers, verified),
         }
         self.inbound = packet;
     }
 
-    /// Delivers the datagrams of which `packet` consists.
-    fn deliver_each(&mut self, now: Instant, packet: &[u8], headers: Headers, size: NonZeroU16) {
+    /// Delivers the datagrams of which `packet` consists, where they are.
+    fn deliver_each(
+        &mut self,
+        now: Instant,
+        packet: &mut [u8],
+        headers: Headers,
+        size: NonZeroU16,
+    ) {
         let mut splitter = Splitter::new(&headers, size);
-        let mut piece = std::mem::take(&mut self.piece);
-        piece.resize(packet.len());
-        while let Some(len) = splitter.next(packet, &mut piece) {
-            if let Ok(headers) = Headers::parse(&piece[..len]) {
-                self.deliver(now, &mut piece[..len], headers, true);
+        while let Some(place) = splitter.next_in_place(packet) {
+            let datagram = &mut packet[place];
+            if let Ok(headers) = Headers::parse(datagram) {
+                self.deliver(now, datagram, headers, true);
             }
         }
-        self.piece = piece;
     }
 
     fn handle_fragment(&mut self, now: Instant, headers: Headers) {

@@ -3,11 +3,13 @@
 
 mod support;
 
-use brooklet::{Builder, Checksum, Offload, PacketBuf, PacketIo, Parts, Pipe};
-use brooklet_packet::Packet;
+use brooklet::filter::Verdict;
+use brooklet::{Builder, Checksum, DropReason, Meta, Offload, PacketBuf, PacketIo, Parts, Pipe};
+use brooklet_packet::{Packet, udp};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -148,5 +150,46 @@ fn a_device_that_cuts_is_given_long_packets_of_its_family_only() {
             true => assert!(seen.several > 3 && seen.longest > 20_000, "{seen:?}"),
             false => assert_eq!((seen.several, seen.longest), (0, 1500)),
         }
+    }
+}
+
+/// Several datagrams of `payload` in one packet, as a device hands them in.
+fn datagrams(from: &str, to: &str, payload: &[u8], size: u16) -> PacketBuf {
+    let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+    let mut bytes = Vec::new();
+    udp::write(&mut bytes, from, to, 64, payload).unwrap();
+    let mut packet = PacketBuf::from(bytes);
+    packet.set_meta(Meta {
+        checksum: Checksum::Partial,
+        segment: NonZeroU16::new(size),
+    });
+    packet
+}
+
+#[test]
+fn datagrams_that_come_in_as_one_are_judged_and_read_one_by_one() {
+    for [from, to] in [V4, V6] {
+        let (mut wire, device) = brooklet::pipe(8);
+        let no_b = |packet: &Packet<'_>, _| match packet.payload() {
+            [b'b', ..] => Verdict::Drop,
+            _ => Verdict::Pass,
+        };
+        let Parts {
+            udp, driver, stack, ..
+        } = Builder::new().filter(no_b).build(device).unwrap();
+        let payload = [[b'a'; 1000], [b'b'; 1000], [b'c'; 1000], [b'd'; 1000]].concat();
+        let packet = datagrams(from, to, &payload[..3500], 1000);
+        let read = async {
+            future::poll_fn(|cx| wire.poll_send(cx, &packet)).await?;
+            for wanted in [&[b'a'; 1000][..], &[b'c'; 1000], &[b'd'; 500]] {
+                let got = udp.recv().await?;
+                assert!(got.payload == wanted, "{:?}", got.payload);
+                assert_eq!([got.from.to_string(), got.to.to_string()], [from, to]);
+            }
+            Ok(())
+        };
+        future::block_on(future::or(read, driver)).unwrap();
+        assert_eq!(stack.stats().dropped(DropReason::FilteredIn), 1);
+        assert_eq!(stack.stats().packets_in, 1);
     }
 }

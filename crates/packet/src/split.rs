@@ -79,12 +79,7 @@ impl Splitter {
     /// If `packet` is shorter than the one whose headers were given, or `out` shorter than what
     /// is to be written; [`longest`](Self::longest) bytes are always enough.
     pub fn next(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
-        // A packet without payload comes out as well, once.
-        if self.rest.is_empty() && self.index > 0 {
-            return None;
-        }
-        let Range { start, end } = self.rest;
-        let part = start..end.min(start + self.size);
+        let part = self.next_part()?;
         let payload_start = self.headers.payload_range().start;
         let len = payload_start + part.len();
         let out = &mut out[..len];
@@ -92,23 +87,85 @@ impl Splitter {
         out[payload_start..].copy_from_slice(&packet[part.clone()]);
         if self.headers.checksum_offset().is_some() {
             let (ip, segment) = out.split_at_mut(self.headers.transport_range().start);
-            self.write_ip(ip, len);
+            self.write_ip(ip, len, self.index);
             self.write_transport(segment, &part);
+            self.headers.fill_segment(segment);
         }
-        self.rest.start = part.end;
-        // Each packet takes a byte of the payload at least, and all of it fits one packet.
-        self.index += 1;
+        self.taken(&part);
         Some(len)
     }
 
+    /// Makes the next packet inside of `packet` itself and says where it is: its headers are written
+    /// in front of its payload, over the end of the packet before. `None`: there are no more.
+    ///
+    /// For packets that come in and are looked at one by one: nothing is copied but headers, and
+    /// the TCP or UDP checksum is **not** written. `packet` is the same at each call, and what
+    /// this has written has not been changed. A splitter is used with this or with
+    /// [`next`](Self::next), not with both.
+    ///
+    /// # Panics
+    ///
+    /// If `packet` is shorter than the one whose headers were given.
+    ///
+    /// ```
+    /// use brooklet_packet::{Headers, Packet, Splitter, udp};
+    ///
+    /// let mut whole = Vec::new();
+    /// udp::write(&mut whole, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"onetwo+")?;
+    ///
+    /// let mut splitter = Splitter::new(&Headers::parse(&whole)?, 3.try_into()?);
+    /// let mut payloads = Vec::new();
+    /// while let Some(place) = splitter.next_in_place(&mut whole) {
+    ///     payloads.push(Packet::parse(&whole[place])?.payload().to_vec());
+    /// }
+    /// assert_eq!(payloads, [&b"one"[..], b"two", b"+"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_in_place(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
+        let part = self.next_part()?;
+        let header_len = self.headers.payload_range().start;
+        let place = part.start - header_len..part.end;
+        if self.headers.checksum_offset().is_some() {
+            if self.index > 0 {
+                // Those of the packet before are `size` bytes further to the front.
+                let before = place.start - self.size;
+                packet.copy_within(before..before + header_len, place.start);
+            }
+            let bytes = &mut packet[place.clone()];
+            let len = bytes.len();
+            let (ip, segment) = bytes.split_at_mut(self.headers.transport_range().start);
+            self.write_ip(ip, len, self.index.min(1));
+            self.write_transport(segment, &part);
+        }
+        self.taken(&part);
+        Some(place)
+    }
+
+    /// The place of the next part of the payload.
+    fn next_part(&self) -> Option<Range<usize>> {
+        // A packet without payload comes out as well, once.
+        if self.rest.is_empty() && self.index > 0 {
+            return None;
+        }
+        let Range { start, end } = self.rest;
+        Some(start..end.min(start + self.size))
+    }
+
+    fn taken(&mut self, part: &Range<usize>) {
+        self.rest.start = part.end;
+        // Each packet takes a byte of the payload at least, and all of it fits one packet.
+        self.index += 1;
+    }
+
     /// Completes the IP header of a packet of `len` bytes, which fits its field as the whole did.
-    fn write_ip(&self, header: &mut [u8], len: usize) {
+    /// It is `step` packets further than that from which it was copied.
+    fn write_ip(&self, header: &mut [u8], len: usize, step: u16) {
         if self.headers.key().is_ipv6() {
             let payload_len = (len - IPV6_HEADER) as u16;
             header[4..6].copy_from_slice(&payload_len.to_be_bytes());
             return;
         }
-        let identification = u16::from_be_bytes([header[4], header[5]]).wrapping_add(self.index);
+        let identification = u16::from_be_bytes([header[4], header[5]]).wrapping_add(step);
         header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
         header[4..6].copy_from_slice(&identification.to_be_bytes());
         header[10..12].fill(0);
@@ -121,16 +178,17 @@ impl Splitter {
             let before = part.start - self.headers.payload_range().start;
             let seq = tcp.seq.wrapping_add(before as u32);
             segment[4..8].copy_from_slice(&seq.to_be_bytes());
+            let mut flags = tcp.flags.bits();
             if part.end < self.rest.end {
-                segment[13] &= !(TcpFlags::FIN | TcpFlags::PSH);
+                flags &= !(TcpFlags::FIN | TcpFlags::PSH);
             }
             if self.index > 0 {
-                segment[13] &= !TcpFlags::CWR;
+                flags &= !TcpFlags::CWR;
             }
+            segment[13] = flags;
         } else {
             let len = segment.len() as u16;
             segment[4..6].copy_from_slice(&len.to_be_bytes());
         }
-        self.headers.fill_segment(segment);
     }
 }

@@ -25,6 +25,22 @@ fn split(whole: &[u8], size: u16) -> Vec<Vec<u8>> {
     packets
 }
 
+/// The same inside of the packet, with the checksums written afterwards.
+fn split_in_place(whole: &[u8], size: u16) -> Vec<Vec<u8>> {
+    let headers = Headers::parse(whole).unwrap();
+    let mut splitter = Splitter::new(&headers, size.try_into().unwrap());
+    let mut whole = whole.to_vec();
+    let mut packets = Vec::new();
+    while let Some(place) = splitter.next_in_place(&mut whole) {
+        let mut packet = whole[place].to_vec();
+        let headers = Headers::parse(&packet).unwrap();
+        headers.fill_checksum(&mut packet);
+        packets.push(packet);
+    }
+    assert_eq!(splitter.next_in_place(&mut whole), None, "after the end");
+    packets
+}
+
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
 }
@@ -99,7 +115,12 @@ impl Case {
         let at = headers.transport_range().start + headers.checksum_offset().unwrap();
         whole[at] ^= 0x5a;
         whole.extend_from_slice(b"padding");
-        let (got, wanted) = (split(&whole, self.size), self.wanted());
+        self.compare(&split(&whole, self.size));
+        self.compare(&split_in_place(&whole, self.size));
+    }
+
+    fn compare(&self, got: &[Vec<u8>]) {
+        let wanted = self.wanted();
         assert_eq!(got.len(), wanted.len());
         for (index, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
             assert!(
@@ -183,6 +204,7 @@ fn what_cannot_be_cut_comes_out_once() {
     let piece = v6(44, &[fragment_header(17, 8, true, 1), pattern(80)].concat());
     for packet in [v4(47, &[], &pattern(80)), v4(47, &[], b""), piece] {
         assert_eq!(split(&packet, 10), [&packet[..]]);
+        assert_eq!(split_in_place(&packet, 10), [&packet[..]]);
         let headers = Headers::parse(&packet).unwrap();
         assert_eq!(headers.checksum_offset(), None);
         let mut filled = packet.clone();
