@@ -64,6 +64,7 @@ mod driver;
 mod filter_cell;
 mod outlet;
 mod pipe;
+mod row;
 mod stack;
 mod stats;
 mod timer;

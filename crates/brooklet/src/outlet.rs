@@ -1,3 +1,4 @@
+use crate::row::Rows;
 use brooklet_cell::Flavor;
 use brooklet_device::{Checksum, Meta, Offload, PacketBuf, PacketIo};
 use brooklet_packet::{Headers, Packet, Protocol, Splitter, cut};
@@ -30,6 +31,7 @@ pub(crate) struct Outlet {
     /// A piece of it, and whether that waits for the device.
     piece: PacketBuf,
     piece_waits: bool,
+    rows: Rows,
     icmp: VecDeque<Vec<u8>>,
     spares: Vec<Vec<u8>>,
     last: Source,
@@ -61,6 +63,7 @@ impl Outlet {
             sending: None,
             piece: PacketBuf::default(),
             piece_waits: false,
+            rows: Rows::default(),
             icmp: VecDeque::new(),
             spares: Vec::new(),
             last: Source::default(),
@@ -121,7 +124,9 @@ impl Outlet {
             let (mut packet, source) = order.into_iter().find_map(|source| {
                 let packet = match source {
                     Source::Tcp => tcp.poll_transmit(),
-                    Source::Udp => udp.poll_transmit().map(PacketBuf::from),
+                    Source::Udp => self
+                        .rows
+                        .next(udp, self.offload.udp && self.offload.checksum),
                     Source::Icmp => self.icmp.pop_front().map(PacketBuf::from),
                 };
                 packet.map(|packet| (packet, source))
@@ -180,7 +185,7 @@ impl Outlet {
         self.last = source;
         match source {
             Source::Tcp => tcp.recycle(packet),
-            Source::Udp => udp.recycle(packet.into_vec()),
+            Source::Udp => self.rows.recycle(udp, packet),
             Source::Icmp => self.spare(packet.into_vec()),
         }
     }

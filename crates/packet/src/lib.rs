@@ -14,7 +14,7 @@
 //!
 //! For devices that leave work to others there are [`Headers::fill_checksum`] and
 //! [`Headers::fill_partial_checksum`], and the [`Splitter`], which cuts one packet that stands for
-//! several.
+//! several; a [`Joiner`] makes such a one.
 //!
 //! There is no I/O here, no clock and no async.
 //!
@@ -52,6 +52,7 @@ mod ext;
 mod fill;
 mod headers;
 pub mod icmp;
+mod join;
 mod key;
 mod packet;
 mod protocol;
@@ -67,6 +68,7 @@ pub use addr::is_unicast;
 pub use cut::cut;
 pub use error::{ParseError, WriteError};
 pub use headers::Headers;
+pub use join::Joiner;
 pub use key::FlowKey;
 pub use packet::Packet;
 pub use protocol::Protocol;

@@ -7,6 +7,7 @@ mod extension;
 mod fragment;
 mod icmp;
 mod icmp_errors;
+mod join;
 mod parse;
 mod properties;
 mod reassembly;
