@@ -5,7 +5,7 @@ mod support;
 
 use brooklet::filter::Verdict;
 use brooklet::{Builder, Checksum, DropReason, Meta, Offload, PacketBuf, PacketIo, Parts, Pipe};
-use brooklet_packet::{Packet, udp};
+use brooklet_packet::{Packet, Protocol, udp};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +35,7 @@ const TCP6: Offload = Offload {
 /// What a device was given to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Seen {
+    packets: usize,
     longest: usize,
     partial: usize,
     several: usize,
@@ -65,6 +66,7 @@ impl PacketIo for Watch {
         let (meta, parsed) = (packet.meta(), Packet::parse(packet).unwrap());
         let offload = self.offload();
         let mut seen = self.seen.lock().unwrap();
+        seen.packets += 1;
         seen.longest = seen.longest.max(packet.len());
         match meta.checksum {
             Checksum::Partial => {
@@ -77,9 +79,10 @@ impl PacketIo for Watch {
             seen.several += 1;
             assert!(parsed.payload().len() > usize::from(size.get()));
             assert_eq!(meta.checksum, Checksum::Partial);
-            assert!(match parsed.key().is_ipv6() {
-                true => offload.tcp6,
-                false => offload.tcp4,
+            assert!(match (parsed.protocol(), parsed.key().is_ipv6()) {
+                (Protocol::Udp, _) => offload.udp,
+                (_, true) => offload.tcp6,
+                (_, false) => offload.tcp4,
             });
         }
         self.pipe.poll_send(cx, packet)
@@ -191,5 +194,63 @@ fn datagrams_that_come_in_as_one_are_judged_and_read_one_by_one() {
         future::block_on(future::or(read, driver)).unwrap();
         assert_eq!(stack.stats().dropped(DropReason::FilteredIn), 1);
         assert_eq!(stack.stats().packets_in, 1);
+    }
+}
+
+/// Sends what `sent` lists from `from`, before the driver runs for the first time. Says what the
+/// device was given, after the other end has read each datagram in its order.
+fn datagrams_out(offload: Offload, from: &str, sent: &[(u16, usize)]) -> Seen {
+    let from: SocketAddr = from.parse().unwrap();
+    let to = |port| SocketAddr::new(from.ip(), port);
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (here, there) = brooklet::pipe(8);
+    let here = Watch {
+        pipe: here.with_offload(offload),
+        seen: seen.clone(),
+        calls: 0,
+    };
+    let Parts { udp, driver, .. } = Builder::new().build(here).unwrap();
+    let there = Builder::new().build(there).unwrap();
+    let payload = |at: usize, len: usize| vec![at as u8; len];
+    let talk = async {
+        for (at, (port, len)) in sent.iter().enumerate() {
+            udp.send_to(&payload(at, *len), from, to(*port)).await?;
+        }
+        let read = async {
+            for (at, (port, len)) in sent.iter().enumerate() {
+                let got = there.udp.recv().await?;
+                assert!(got.payload == payload(at, *len), "datagram {at}");
+                assert_eq!((got.from, got.to), (from, to(*port)));
+            }
+            Ok(())
+        };
+        future::or(read, future::or(driver, there.driver)).await
+    };
+    future::block_on(talk).unwrap();
+    *seen.lock().unwrap()
+}
+
+#[test]
+fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
+    let udp = Offload {
+        udp: true,
+        ..CHECKSUM
+    };
+    let sent: Vec<(u16, usize)> = [
+        vec![(7, 1000); 70],           // one of 64 and one of 6
+        vec![(7, 1), (7, 1)],          // the first of which ends that of 6
+        vec![(8, 900), (9, 900)],      // others
+        vec![(9, 900), (9, 901)],      // two and one that is longer
+        vec![(9, 0), (9, 0), (9, 10)], // nothing cannot be in a row
+    ]
+    .concat();
+    for [from, _] in [V4, V6] {
+        let seen = datagrams_out(udp, from, &sent);
+        let header = if from == V4[0] { 28 } else { 48 };
+        assert_eq!((seen.several, seen.longest), (3, header + 64_000));
+        assert_eq!(seen.packets, 3 + 6);
+        let seen = datagrams_out(CHECKSUM, from, &sent);
+        assert_eq!((seen.several, seen.longest), (0, header + 1000));
+        assert_eq!(seen.packets, sent.len());
     }
 }
