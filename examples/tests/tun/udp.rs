@@ -3,12 +3,14 @@
 use crate::support::data::random;
 use crate::support::{LIMIT, each_mode, on_inetd};
 use crate::tcp::{somewhere, somewhere6};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use std::net::{SocketAddr, UdpSocket};
 
 each_mode! {
     echo_ipv4,
     echo_ipv6,
     many_destinations,
+    rows,
 }
 
 fn echo_ipv4(mode: &[&str]) {
@@ -38,6 +40,28 @@ fn echo(to: SocketAddr, lengths: &[usize]) {
             "{len} bytes to {to}: {n} others came back"
         );
     }
+}
+
+/// What is sent as one comes back one by one, and in its order.
+fn rows(mode: &[&str]) {
+    on_inetd(mode, |_| {
+        for to in [somewhere(7), somewhere6(7)] {
+            let socket = socket(to);
+            setsockopt(&socket, UdpGsoSegment, &1000).expect("Linux 4.18");
+            for seed in 0..20 {
+                let sent = random(40_500, seed);
+                socket.send_to(&sent, to).expect("sent");
+                for (at, part) in sent.chunks(1000).enumerate() {
+                    let mut received = [0; 2000];
+                    let (n, from) = socket
+                        .recv_from(&mut received)
+                        .unwrap_or_else(|why| panic!("{at} of row {seed} to {to}: {why}"));
+                    assert_eq!(from, to);
+                    assert!(received[..n] == *part, "{at} of row {seed} to {to}");
+                }
+            }
+        }
+    });
 }
 
 fn many_destinations(mode: &[&str]) {
