@@ -64,8 +64,9 @@ impl Rig {
     ///
     /// If there is none.
     pub fn request(&mut self, syn: &mut [u8]) {
-        self.handle(syn);
-        self.engine.settle(self.clock.now());
+        let now = self.clock.now();
+        self.handle(now, syn);
+        self.engine.settle(now);
         assert!(poll(self.listener.accept()).is_pending());
         let syn_ack = self.engine.poll_transmit().expect("a SYN-ACK");
         self.syn_ack.clear();
@@ -84,8 +85,9 @@ impl Rig {
     ///
     /// If there is none.
     pub fn established(&mut self, ack: &mut [u8]) -> TcpStream<Sync> {
-        self.handle(ack);
-        self.engine.settle(self.clock.now());
+        let now = self.clock.now();
+        self.handle(now, ack);
+        self.engine.settle(now);
         let Poll::Ready(Ok((stream, _))) = poll(self.listener.accept()) else {
             panic!("no connection after the handshake");
         };
@@ -95,10 +97,11 @@ impl Rig {
     /// Takes in a batch of packets up to the moment at which connections answer and readers are
     /// woken.
     pub fn take_in(&mut self, packets: &mut [Vec<u8>]) {
+        let now = self.clock.now();
         for packet in packets {
-            self.handle(packet);
+            self.handle(now, packet);
         }
-        self.engine.defer(self.clock.now());
+        self.engine.defer(now);
     }
 
     /// Lets the connections answer that waited for their readers.
@@ -106,10 +109,16 @@ impl Rig {
         self.engine.settle(self.clock.now());
     }
 
-    fn handle(&mut self, packet: &mut [u8]) {
+    /// Takes in one packet that is a batch of its own.
+    pub fn take_in_one(&mut self, packet: &mut [u8], headers: &Headers) {
+        let now = self.clock.now();
+        self.engine.handle_packet(now, packet, headers);
+        self.engine.settle(now);
+    }
+
+    fn handle(&mut self, now: Instant, packet: &mut [u8]) {
         let headers = Headers::parse(packet).expect("just made");
         assert!(headers.verify_checksum(packet));
-        let now = self.clock.now();
         self.engine.handle_packet(now, packet, &headers);
     }
 

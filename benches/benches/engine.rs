@@ -6,31 +6,34 @@
 //!
 //! A packet of 1,460 bytes, in sequence, goes the whole way: parsed, its checksum verified, given
 //! to the engine, settled, read by the application, and its acknowledgement taken and its buffer
-//! given back. Each packet is a batch of its own, which is the worst case: the driver takes up to
-//! 64 before it settles. All connections have been through a handshake and have carried a packet.
+//! given back. All connections have been through a handshake and have carried a packet.
 //!
-//! Either one connection of them is busy and the others idle, or each packet is of a random one,
+//! `batch` is how the driver works: 64 packets are taken in, then the application reads, and then
+//! the connections answer. They are of one connection, or of 64. Buffers are as by default. `send`
+//! is the way back: a block of 64 segments is written and made into packets, and 32
+//! acknowledgements of it are taken in. Their figures are for one data packet.
+//!
+//! In `engine` each packet is a batch of its own, which is the worst case. Either one connection of them is busy and the others idle, or each packet is of a random one,
 //! so that what the engine knows of it has left the caches. Buffers are 4 KiB each way, for
 //! 100,000 connections to fit in memory (1 GiB).
 //!
 //! For comparison the same packets go to smoltcp with all sockets in one `SocketSet` and one
 //! `Interface::poll` a packet, which looks at every socket. 100,000 would take minutes.
 //!
-//! Packets are made in advance, 32 at a time, and no part of what is measured.
+//! Packets are made in advance, 32 or 64 at a time, and no part of what is measured.
 
+use brooklet_benches::rig::{BATCH, BLOCK, Rig};
 use brooklet_benches::{Clients, MSS, Random, SERVER};
-use brooklet_cell::Sync;
 use brooklet_device::{OnePacket, Outbound, PacketBuf, Shape, TxQueue};
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpOptions, TcpStream};
+use brooklet_tcp::{Clock, Config, TcpOptions};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_lite::AsyncRead;
 use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::HardwareAddress;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -84,6 +87,88 @@ fn engine(c: &mut Criterion) {
     }
 }
 
+fn batch(c: &mut Criterion) {
+    let mut group = group(c, "batch");
+    for flows in [1, BATCH] {
+        group.bench_function(BenchmarkId::new("flows", flows), |b| {
+            let mut rig = Rig::new(Config::default(), Clock::new(Instant::now));
+            let mut packets = vec![Vec::new(); flows];
+            for packet in &mut packets {
+                let n = rig.open();
+                rig.clients.send(n, packet);
+            }
+            // The first window is not scaled and has no place for a batch.
+            work(&mut rig, flows, &mut packets);
+            packets.resize(BATCH, Vec::new());
+            b.iter_custom(|iterations| {
+                let mut time = Duration::ZERO;
+                for _ in 0..iterations.div_ceil(BATCH as u64) {
+                    for (i, packet) in packets.iter_mut().enumerate() {
+                        rig.clients.send(i % flows, packet);
+                    }
+                    let start = Instant::now();
+                    work(&mut rig, flows, &mut packets);
+                    time += start.elapsed();
+                }
+                per_packet(time, iterations)
+            });
+        });
+    }
+
+    /// Takes the packets in, has all of them read and answers.
+    fn work(rig: &mut Rig, flows: usize, packets: &mut [Vec<u8>]) {
+        rig.take_in(packets);
+        let read: usize = (0..flows).map(|n| rig.read(n)).sum();
+        assert_eq!(read, packets.len() * MSS);
+        rig.settle();
+        assert!(rig.transmit().0 >= flows);
+    }
+}
+
+fn send(c: &mut Criterion) {
+    let mut group = group(c, "send");
+    group.bench_function("one busy", |b| {
+        let mut rig = Rig::new(Config::default(), Clock::new(Instant::now));
+        rig.open();
+        let mut acks = vec![Vec::new(); BATCH / 2];
+        // The congestion window has to grow, by being used.
+        for _ in 0..50 {
+            assert_eq!(rig.write(0), BLOCK);
+            loop {
+                let (sent, _) = rig.transmit();
+                if sent == 0 {
+                    break;
+                }
+                rig.clients.acknowledge(0, sent * MSS, &mut acks[0]);
+                rig.take_in(&mut acks[..1]);
+                rig.settle();
+            }
+        }
+        b.iter_custom(|iterations| {
+            let mut time = Duration::ZERO;
+            for _ in 0..iterations.div_ceil(BATCH as u64) {
+                for ack in &mut acks {
+                    rig.clients.acknowledge(0, 2 * MSS, ack);
+                }
+                let start = Instant::now();
+                assert_eq!(rig.write(0), BLOCK);
+                assert_eq!(rig.transmit().0, BATCH);
+                rig.take_in(&mut acks);
+                rig.settle();
+                assert_eq!(rig.transmit().0, 0);
+                time += start.elapsed();
+            }
+            per_packet(time, iterations)
+        });
+    });
+}
+
+/// What so many packets take, of the time that whole batches took.
+fn per_packet(time: Duration, packets: u64) -> Duration {
+    let batches = packets.div_ceil(BATCH as u64) * BATCH as u64;
+    time.mul_f64(packets as f64 / batches as f64)
+}
+
 fn shared_set(c: &mut Criterion) {
     let mut group = group(c, "one smoltcp set");
     let mut stack = SharedSet::new();
@@ -95,7 +180,7 @@ fn shared_set(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, engine, shared_set);
+criterion_group!(benches, batch, send, engine, shared_set);
 criterion_main!(benches);
 
 fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
@@ -155,11 +240,7 @@ fn bench(
 
 /// The engine of brooklet-tcp.
 struct Brooklet {
-    // Dropped first: the streams then have nothing left to say.
-    engine: Engine<Sync>,
-    listener: TcpListener<Sync>,
-    streams: Vec<TcpStream<Sync>>,
-    clients: Clients,
+    rig: Rig,
     data: [u8; MSS],
 }
 
@@ -174,55 +255,30 @@ impl Brooklet {
             max_connections: 100_000,
             ..Config::default()
         };
-        let (engine, listener, _) = Engine::new(config, Clock::new(Instant::now), [1, 2]);
         Self {
-            engine,
-            listener,
-            streams: Vec::new(),
-            clients: Clients::default(),
+            rig: Rig::new(config, Clock::new(Instant::now)),
             data: [0; MSS],
         }
-    }
-
-    fn handle(&mut self, mut packet: Vec<u8>) {
-        let headers = Headers::parse(&packet).expect("just made");
-        let now = Instant::now();
-        self.engine.handle_packet(now, &mut packet, &headers);
-        self.engine.settle(now);
     }
 }
 
 impl Stack for Brooklet {
     fn open(&mut self) {
-        let (n, syn) = self.clients.connect();
-        self.handle(syn);
-        assert!(poll(self.listener.accept()).is_pending());
-        let syn_ack = self.engine.poll_transmit().expect("a SYN-ACK");
-        let ack = self.clients.establish(n, &syn_ack);
-        self.engine.recycle(syn_ack);
-        self.handle(ack);
-        let Poll::Ready(Ok((stream, _))) = poll(self.listener.accept()) else {
-            panic!("no connection after the handshake");
-        };
-        self.streams.push(stream);
+        self.rig.open();
     }
 
     fn clients(&mut self) -> &mut Clients {
-        &mut self.clients
+        &mut self.rig.clients
     }
 
     fn packet(&mut self, n: usize, packet: &mut [u8], headers: &Headers) {
-        let now = Instant::now();
-        self.engine.handle_packet(now, packet, headers);
-        self.engine.settle(now);
+        self.rig.take_in_one(packet, headers);
 
         let mut cx = Context::from_waker(Waker::noop());
-        let read = Pin::new(&mut self.streams[n]).poll_read(&mut cx, &mut self.data);
+        let read = Pin::new(&mut self.rig.streams[n]).poll_read(&mut cx, &mut self.data);
         assert!(matches!(read, Poll::Ready(Ok(MSS))));
 
-        let ack = self.engine.poll_transmit().expect("an acknowledgement");
-        self.engine.recycle(ack);
-        assert!(self.engine.poll_transmit().is_none());
+        assert_eq!(self.rig.transmit().0, 1, "an acknowledgement");
     }
 }
 
@@ -325,9 +381,4 @@ impl Outbound for &mut Queue {
     fn push(&mut self, packet: PacketBuf) {
         self.0.push(packet).expect("each is taken at once");
     }
-}
-
-/// Polls once.
-fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }

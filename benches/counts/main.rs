@@ -165,15 +165,22 @@ fn profile(names: &[&str]) -> Outcome {
     Ok(true)
 }
 
+/// The paths of these names or, where there is none, with these parts of names; without any, all.
 fn selected(names: &[&str]) -> Result<Vec<&'static Named>, Box<dyn Error>> {
-    let wanted =
-        |path: &&Named| names.is_empty() || names.iter().any(|name| path.name.contains(name));
+    let wanted = |path: &&Named| {
+        let of = |name: &&str| path.name == *name || is_part(name) && path.name.contains(name);
+        names.is_empty() || names.iter().any(of)
+    };
     let selected: Vec<&Named> = ALL.iter().filter(wanted).collect();
     if selected.is_empty() {
         let all: Vec<&str> = ALL.iter().map(|path| path.name).collect();
         return Err(format!("there is no such path; there are: {}", all.join(", ")).into());
     }
     Ok(selected)
+}
+
+fn is_part(name: &str) -> bool {
+    ALL.iter().all(|path| path.name != name)
 }
 
 /// What one unit of `path` costs.
