@@ -14,8 +14,8 @@
 
 use async_executor::{Executor, LocalExecutor};
 use async_signal::{Signal, Signals};
-use brooklet::Flavor;
 use brooklet::generic::{Incoming, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::{Flavor, TcpConfig};
 use brooklet_tun::{Tun, TunBuilder};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::{pin, thread};
 
 const USAGE: &str = "\
-Usage: inetd --tun NAME [--mtu N] [--workers N | --local] [--offload]
+Usage: inetd --tun NAME [--mtu N] [--workers N | --local] [--offload] [--connections N]
 
   --tun NAME    TUN device to create, or to attach to where it exists
   --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
@@ -32,6 +32,8 @@ Usage: inetd --tun NAME [--mtu N] [--workers N | --local] [--offload]
   --local       run on one thread, with handles that stay on it
   --offload     let the kernel hand over and take packets of up to 64 KiB, and
                 leave out their checksums (default: packets of at most --mtu)
+  --connections N
+                connections at a time at most (default 65536)
 ";
 
 /// What port 80 answers, 64 bytes in all.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
 fn on_threads(options: &Options) -> io::Result<()> {
     let parts = brooklet::Builder::new()
         .mtu(options.mtu.into())
+        .tcp_config(options.tcp())
         .build(options.open()?)?;
     // Leaked, as it lives for as long as the program does and its own tasks spawn on it.
     let executor: &'static Executor<'static> = Box::leak(Box::default());
@@ -88,6 +91,7 @@ fn on_threads(options: &Options) -> io::Result<()> {
 fn on_one_thread(options: &Options) -> io::Result<()> {
     let parts = brooklet::local::Builder::new()
         .mtu(options.mtu.into())
+        .tcp_config(options.tcp())
         .build(options.open()?)?;
     let executor: &'static LocalExecutor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
@@ -221,6 +225,7 @@ struct Options {
     workers: usize,
     local: bool,
     offload: bool,
+    connections: Option<usize>,
 }
 
 impl Options {
@@ -230,6 +235,7 @@ impl Options {
 
         let (mut tun, mut mtu, mut workers) = (None, 1500, 1);
         let (mut local, mut offload) = (false, false);
+        let mut connections = None;
         let mut args = lexopt::Parser::from_iter(args);
         while let Some(arg) = args.next()? {
             match arg {
@@ -238,6 +244,7 @@ impl Options {
                 Long("workers") => workers = args.value()?.parse()?,
                 Long("local") => local = true,
                 Long("offload") => offload = true,
+                Long("connections") => connections = Some(args.value()?.parse()?),
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
             }
@@ -257,7 +264,16 @@ impl Options {
             workers,
             local,
             offload,
+            connections,
         }))
+    }
+
+    fn tcp(&self) -> TcpConfig {
+        let mut config = TcpConfig::default();
+        if let Some(connections) = self.connections {
+            config.max_connections = connections;
+        }
+        config
     }
 
     fn open(&self) -> io::Result<Tun> {
