@@ -44,7 +44,7 @@ pub(crate) fn check() -> io::Result<()> {
     Ok(())
 }
 
-/// The figures of the work's columns, then the server's CPU time for each unit, then its memory.
+/// The figures of the work's columns.
 pub(crate) fn run(
     contender: &Contender,
     inetd: &Path,
@@ -60,18 +60,12 @@ pub(crate) fn run(
         wait_for(&mut server)?;
 
         let awake = work.takes_turns().then(Awake::start).transpose()?;
-        let before = server.cpu()?;
-        let outcome = work.run(span);
-        let cpu = server.cpu()? - before;
+        let figures = work.run(span, &server);
         if let Some(awake) = awake {
             awake.stop()?;
         }
         server.check()?;
-        let outcome = outcome?;
-        let mut figures = outcome.figures;
-        figures.push(cpu * work.cpu().1 / outcome.units);
-        figures.push(server.memory()?);
-        Ok(figures)
+        figures
     };
     thread::scope(|scope| {
         let joined = scope.spawn(run).join();
@@ -82,7 +76,7 @@ pub(crate) fn run(
 fn command(contender: &Contender, inetd: &Path) -> io::Result<Command> {
     let (program, args) = match contender.server {
         Server::Inetd(flags) => (inetd.to_owned(), flags.to_vec()),
-        Server::Here(_) => (env::current_exe()?, vec!["serve", contender.name]),
+        Server::Here(_) => (env::current_exe()?, vec!["serve", contender.key]),
     };
     let mut command = Command::new(program);
     command.args(args);
@@ -90,11 +84,15 @@ fn command(contender: &Contender, inetd: &Path) -> io::Result<Command> {
 }
 
 fn set_up(link: Link) -> io::Result<()> {
+    let header = match link {
+        Link::TunWithHeader => "vnet_hdr",
+        Link::Tun | Link::Loopback => "",
+    };
     let commands = match link {
         // Without an address of its own for IPv6 the kernel does not look for routers.
-        Link::Tun => format!(
+        Link::Tun | Link::TunWithHeader => format!(
             "link set lo up\n\
-             tuntap add dev {TUN} mode tun\n\
+             tuntap add dev {TUN} mode tun {header}\n\
              link set {TUN} addrgenmode none\n\
              address add {CLIENT}/24 dev {TUN}\n\
              link set {TUN} mtu {MTU} up\n"

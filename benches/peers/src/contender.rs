@@ -1,17 +1,23 @@
 //! Who takes part.
 
 mod brooklet;
+mod ipstack;
 mod kernel;
+#[cfg(feature = "lwip")]
+mod lwip;
 mod netstack_smoltcp;
+mod services;
 
 pub(crate) use brooklet::build_inetd;
 
 use std::io;
 
-/// The port that echoes.
+/// The port that echoes, of TCP and of UDP.
 pub(crate) const ECHO: u16 = 7;
 /// The port that reads, and closes when its client has.
 pub(crate) const DISCARD: u16 = 9;
+/// The port that takes a connection and does nothing with it.
+pub(crate) const HOLD: u16 = 11;
 /// The port that writes until its client goes.
 pub(crate) const CHARGEN: u16 = 19;
 /// The port that answers anything with [`ANSWER`] and closes.
@@ -28,23 +34,39 @@ pub(crate) const BUFFER: usize = 64 * 1024;
 pub(crate) const TUN: &str = "peers0";
 pub(crate) const MTU: u16 = 1500;
 
-/// In this order in the tables. The first is the one that the others are compared with.
+/// In this order in the tables: brooklet's forms, then those with which they are compared.
 pub(crate) const ALL: &[Contender] = &[
-    brooklet::CONTENDER,
+    brooklet::PLAIN,
+    brooklet::OFFLOAD,
     brooklet::LOCAL,
-    netstack_smoltcp::MANY_THREADS,
+    brooklet::LOCAL_OFFLOAD,
+    netstack_smoltcp::PLAIN,
     netstack_smoltcp::ONE_THREAD,
+    netstack_smoltcp::OFFLOAD,
+    ipstack::CONTENDER,
+    #[cfg(feature = "lwip")]
+    lwip::CONTENDER,
     kernel::CONTENDER,
 ];
 
 /// A stack, and a program that serves the ports above with it.
 #[derive(Debug)]
 pub(crate) struct Contender {
+    /// By this it is asked for.
+    pub(crate) key: &'static str,
     pub(crate) name: &'static str,
     /// What it is and how it was set, in one sentence.
     pub(crate) about: &'static str,
     pub(crate) link: Link,
     pub(crate) server: Server,
+    /// So many connections at once are all that it was built for, if there is such a number.
+    pub(crate) most_connections: Option<usize>,
+}
+
+impl Contender {
+    pub(crate) fn is_brooklet(&self) -> bool {
+        matches!(self.server, Server::Inetd(_))
+    }
 }
 
 /// What is between client and server.
@@ -52,6 +74,8 @@ pub(crate) struct Contender {
 pub(crate) enum Link {
     /// The device [`TUN`].
     Tun,
+    /// The device [`TUN`], with a virtio-net header before each packet.
+    TunWithHeader,
     /// The loopback of the namespace.
     Loopback,
 }
@@ -66,12 +90,25 @@ pub(crate) enum Server {
 }
 
 /// Is the server of a contender.
-pub(crate) fn serve(name: &str) -> io::Result<()> {
-    match ALL.iter().find(|contender| contender.name == name) {
+pub(crate) fn serve(key: &str) -> io::Result<()> {
+    match ALL.iter().find(|contender| contender.key == key) {
         Some(Contender {
             server: Server::Here(serve),
             ..
         }) => serve(),
-        _ => Err(io::Error::other(format!("no contender `{name}` in here"))),
+        _ => Err(io::Error::other(format!("no contender `{key}` in here"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_key_is_one_contender_and_one_word() {
+        let keys: HashSet<_> = ALL.iter().map(|contender| contender.key).collect();
+        assert_eq!(keys.len(), ALL.len());
+        assert!(keys.iter().all(|key| !key.contains([',', ' '])));
     }
 }

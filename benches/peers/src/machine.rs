@@ -50,17 +50,19 @@ revision {revision}: {cpu}, {cores} cores, {memory:.1} GiB, Linux {kernel}. Load
 before (one minute): {load}.
 
 Client and server are processes of one machine and share its cores; the client uses the kernel's TCP. \
-Between them is a TUN device with an MTU of {MTU}. Every run has a server and a namespace of its own and \
-lasts {span} s; there were {rounds} rounds, in which the contenders took turns. A figure is the median \
-over the rounds. A ratio is brooklet's figure divided by the other's in the same round: the median, and \
-in brackets the quartiles. A run in which the client waits {stall} s for a connection or \
-a byte has failed, and has no figures. For echoes a thread of the class SCHED_IDLE on each core keeps \
-it from falling asleep. The server's CPU is user and system time of its process, the work of the kernel \
-in its calls included; its memory is the peak of what is resident.
+Between them is a TUN device with an MTU of {MTU}, over IPv4. Every run has a server and a namespace of \
+its own; there were {rounds} rounds (fewer of the last two works), in which the contenders took turns, \
+and each was measured for {span} s, after a warm-up (for {long} s where there are 200 connections). A \
+figure is the median over the rounds, with the quartiles in brackets. A ratio is brooklet's figure divided \
+by the other's in the same round. A run in which the client waits {stall} s for a connection or an \
+answer has failed, and has no figures. For echoes over TCP a thread of the class SCHED_IDLE on each core \
+keeps it from falling asleep. The server's CPU is user and system time of its process, the work of the \
+kernel in its calls included; its memory is the peak of what is resident.
 ",
         kernel = kernel.trim(),
         stall = STALL.as_secs(),
         span = options.span.as_secs_f64(),
+        long = 4.0 * options.span.as_secs_f64(),
         rounds = options.rounds,
     ))
 }

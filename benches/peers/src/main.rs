@@ -7,37 +7,47 @@
 //! Every contender serves the same ports to the same client, a program with sockets of the kernel
 //! in a network namespace of its own. They take turns round by round, in an order that changes,
 //! and the ratios are those of a round, so that what else the machine does meets all of them. The
-//! table goes to the screen and into `RESULTS.md`.
+//! tables go to the screen and into `RESULTS.md`, and a picture of them into `RESULTS.svg`.
 //!
 //! A contender is a file in `src/contender` and a line in `contender::ALL`; a work is a file in
-//! `src/work` and a line in `work::all`.
+//! `src/work` and a line in `work::ALL`. lwIP is in C: its crate needs a C compiler and libclang
+//! (`apt-get install libclang1 libclang-common-14-dev`); `--no-default-features` does without it.
 
 mod arena;
 mod awake;
 mod contender;
+mod holder;
 mod machine;
 mod options;
+mod plot;
 mod report;
+mod results;
 mod server;
+mod targets;
 mod work;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::Options;
-use report::Table;
+use results::{Run, Table};
+use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
-
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     // How a contender that is part of this program is started.
     let done = match &args[..] {
-        [serve, name] if serve == "serve" => contender::serve(name),
+        [serve, key] if serve == "serve" => contender::serve(key),
+        // And a part of the client.
+        [hold, first, next] if hold == "hold" => match (first.parse(), next.parse()) {
+            (Ok(first), Ok(next)) => holder::hold(first..next),
+            _ => Err(io::Error::other("hold takes two numbers")),
+        },
         _ => match Options::parse(&args) {
             Ok(Some(options)) => compare(&options),
             Ok(None) => {
-                print!("{}", options::USAGE);
+                print!("{}", options::usage());
                 Ok(())
             }
             Err(why) => {
@@ -57,42 +67,67 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> io::Result<()> {
     arena::check()?;
+    // A connection is a file.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let heading = machine::describe(options)?;
     let inetd = contender::build_inetd()?;
-    let works = work::all();
-    let mut tables: Vec<Table> = works.iter().map(|work| Table::new(&**work)).collect();
+    let tables = measure(options, &inetd)?;
 
-    let all = contender::ALL.len();
-    let bar = ProgressBar::new((options.rounds * works.len() * all) as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left: {msg}");
-    bar.set_style(style.map_err(io::Error::other)?);
-    for round in 0..options.rounds {
-        for (work, table) in works.iter().zip(&mut tables) {
-            // A row for each contender, whoever went first.
-            let mut row: Vec<_> = (0..all).map(|_| None).collect();
-            for turn in 0..all {
-                let index = (round + turn) % all;
-                let contender = &contender::ALL[index];
-                bar.set_message(format!("{}: {}", contender.name, work.title()));
-                let run = arena::run(contender, &inetd, &**work, options.span);
-                if let Err(why) = &run {
-                    let what = format!("{}, {}: {why}", contender.name, work.title());
-                    bar.suspend(|| eprintln!("{what}"));
-                }
-                row[index] = run.ok();
-                bar.inc(1);
-            }
-            table.push(row);
-        }
-    }
-    bar.finish_and_clear();
-
-    let contenders = contender::ALL.iter();
+    let contenders = options.contenders.iter();
     let legend: String = contenders
         .map(|contender| format!("- **{}**: {}\n", contender.name, contender.about))
         .collect();
-    let tables: String = tables.iter().map(Table::markdown).collect();
-    let text = format!("{heading}\n{legend}{tables}");
+    let targets = targets::markdown(&tables);
+    let works: String = tables.iter().map(report::markdown).collect();
+    let text =
+        format!("{heading}\n{legend}\n![The figures as bars](RESULTS.svg)\n{targets}{works}");
     print!("{text}");
-    fs::write(RESULTS, text)
+    fs::create_dir_all(&options.into)?;
+    fs::write(options.into.join("RESULTS.md"), text)?;
+    fs::write(options.into.join("RESULTS.svg"), plot::svg(&tables)?)
+}
+
+fn measure(options: &Options, inetd: &Path) -> io::Result<Vec<Table>> {
+    let Options {
+        works, contenders, ..
+    } = options;
+    let all = contenders.len();
+    let tables = works.iter().map(|&w| Table::new(w, contenders.clone()));
+    let mut tables: Vec<_> = tables.collect();
+    let rounds = works.iter().map(|w| w.most_rounds().min(options.rounds));
+    let bar = ProgressBar::new((rounds.sum::<usize>() * all) as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left: {msg}");
+    bar.set_style(style.map_err(io::Error::other)?);
+    for round in 0..options.rounds {
+        for table in &mut tables {
+            let work = table.work;
+            if round >= work.most_rounds() {
+                continue;
+            }
+            // A place for each contender, whoever went first.
+            let mut runs: Vec<_> = (0..all).map(|_| None).collect();
+            for turn in 0..all {
+                let index = (round + turn) % all;
+                let contender = contenders[index];
+                bar.set_message(format!("{}: {}", contender.name, work.title()));
+                let run = match work.leaves_out(contender) {
+                    Some(why) => Run::LeftOut(why),
+                    None => match arena::run(contender, inetd, work, options.span) {
+                        Ok(figures) => Run::Figures(figures),
+                        Err(why) => {
+                            let what = format!("{}, {}: {why}", contender.name, work.title());
+                            bar.suspend(|| eprintln!("{what}"));
+                            Run::Failed(why.to_string())
+                        }
+                    },
+                };
+                runs[index] = Some(run);
+                bar.inc(1);
+            }
+            table.push(runs.into_iter().flatten().collect());
+        }
+    }
+    bar.finish_and_clear();
+    Ok(tables)
 }

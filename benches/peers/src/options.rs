@@ -1,20 +1,45 @@
 //! What is asked for on the command line.
 
+use crate::contender::{self, Contender};
+use crate::work::{self, Work};
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "\
-Usage: peers [--rounds N] [--seconds S]
+/// Where the results go when nothing else is asked for.
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
-  --rounds N    rounds, of which the tables show the medians (default 21)
-  --seconds S   how long a contender is at each work in a round (default 0.3)
-
-As root, on Linux: every run has a network namespace of its own.
-";
-
-#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) span: Duration,
+    pub(crate) works: Vec<&'static dyn Work>,
+    pub(crate) contenders: Vec<&'static Contender>,
+    /// The folder for the results.
+    pub(crate) into: PathBuf,
+}
+
+pub(crate) fn usage() -> String {
+    let works: Vec<_> = work::ALL.iter().map(|work| work.key()).collect();
+    let contenders = contender::ALL.iter().map(|contender| contender.key);
+    let contenders: Vec<_> = contenders.collect();
+    format!(
+        "\
+Usage: peers [--rounds N] [--span S] [--works A,B] [--contenders A,B] [--into DIR]
+
+  --rounds N        rounds, of which the tables show the medians (default 5)
+  --span S          seconds that a contender is measured at a work in a round (default 0.5)
+  --works A,B       only these works
+  --contenders A,B  only these contenders
+  --into DIR        folder for RESULTS.md and RESULTS.svg
+                    (default {HERE})
+
+works:       {}
+contenders:  {}
+
+As root, on Linux: every run has a network namespace of its own.
+",
+        works.join("\n             "),
+        contenders.join("\n             "),
+    )
 }
 
 impl Options {
@@ -22,26 +47,57 @@ impl Options {
     pub(crate) fn parse(args: &[String]) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut rounds, mut seconds) = (21, 0.3);
+        let mut options = Self {
+            rounds: 5,
+            span: Duration::from_millis(500),
+            works: work::ALL.to_vec(),
+            contenders: contender::ALL.iter().collect(),
+            into: HERE.into(),
+        };
         let mut args = lexopt::Parser::from_args(args);
         while let Some(arg) = args.next()? {
             match arg {
-                Long("rounds") => rounds = args.value()?.parse()?,
-                Long("seconds") => seconds = args.value()?.parse()?,
+                Long("rounds") => options.rounds = args.value()?.parse()?,
+                Long("span") => options.span = seconds(args.value()?.parse()?)?,
+                Long("works") => {
+                    options.works = chosen(&args.value()?.string()?, &options.works, |w| w.key())?;
+                }
+                Long("contenders") => {
+                    let keys = args.value()?.string()?;
+                    options.contenders = chosen(&keys, &options.contenders, |c| c.key)?;
+                }
+                Long("into") => options.into = args.value()?.into(),
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
             }
         }
-        if rounds == 0 {
+        if options.rounds == 0 {
             return Err("--rounds is at least 1".into());
         }
-        // What is not a number is not in the range either.
-        if !(0.1..=60.0).contains(&seconds) {
-            return Err("--seconds is 0.1 to 60".into());
-        }
-        let span = Duration::from_secs_f64(seconds);
-        Ok(Some(Self { rounds, span }))
+        Ok(Some(options))
     }
+}
+
+fn seconds(seconds: f64) -> Result<Duration, lexopt::Error> {
+    // What is not a number is not in the range either.
+    if !(0.1..=60.0).contains(&seconds) {
+        return Err("--span is 0.1 to 60".into());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Those of all whose keys are in the list, in the order of all.
+fn chosen<T: Copy>(
+    list: &str,
+    all: &[T],
+    key: impl Fn(&T) -> &'static str,
+) -> Result<Vec<T>, lexopt::Error> {
+    let keys: Vec<_> = list.split(',').collect();
+    if let Some(unknown) = keys.iter().find(|&&k| all.iter().all(|one| key(one) != k)) {
+        return Err(format!("there is no `{unknown}`").into());
+    }
+    let all = all.iter().copied();
+    Ok(all.filter(|one| keys.contains(&key(one))).collect())
 }
 
 #[cfg(test)]
@@ -55,14 +111,28 @@ mod tests {
 
     #[test]
     fn flags_have_values_that_make_sense() {
-        let options = parse(&["--rounds", "3", "--seconds=0.5"]).unwrap().unwrap();
+        let args = [
+            "--rounds",
+            "3",
+            "--span=0.5",
+            "--works",
+            "up-1,echo-1",
+            "--contenders=kernel,brooklet",
+        ];
+        let options = parse(&args).unwrap().unwrap();
         assert_eq!(options.rounds, 3);
         assert_eq!(options.span, Duration::from_millis(500));
+        let works: Vec<_> = options.works.iter().map(|work| work.key()).collect();
+        assert_eq!(works, ["up-1", "echo-1"]);
+        let contenders: Vec<_> = options.contenders.iter().map(|c| c.key).collect();
+        assert_eq!(contenders, ["brooklet", "kernel"]);
         assert!(parse(&["--help"]).unwrap().is_none());
         for wrong in [
             &["--rounds", "0"][..],
-            &["--seconds", "0"],
-            &["--seconds", "nan"],
+            &["--span", "0"],
+            &["--span", "nan"],
+            &["--works", "nothing"],
+            &["--contenders", ""],
             &["--fast"],
             &["serve"],
         ] {

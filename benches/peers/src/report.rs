@@ -1,150 +1,132 @@
-//! Medians, and tables of them.
+//! The results as Markdown.
 
-use crate::contender;
-use crate::work::Work;
+use crate::contender::Contender;
+use crate::results::{Spread, Table};
+use crate::work::Column;
 use std::fmt::Write;
 
-/// The results of one work.
-#[derive(Debug)]
-pub(crate) struct Table {
-    title: &'static str,
-    columns: Vec<&'static str>,
-    names: Vec<&'static str>,
-    /// For each round the figures of each contender; none where the run failed.
-    rounds: Vec<Vec<Option<Vec<f64>>>>,
-}
-
-impl Table {
-    pub(crate) fn new(work: &dyn Work) -> Self {
-        let mut columns = work.columns().to_vec();
-        columns.extend([work.cpu().0, "server's memory, MiB"]);
-        Self {
-            title: work.title(),
-            columns,
-            names: contender::ALL
-                .iter()
-                .map(|contender| contender.name)
-                .collect(),
-            rounds: Vec::new(),
+/// The tables of one work: the figures, and the ratios by what the contenders are compared.
+pub(crate) fn markdown(table: &Table) -> String {
+    let mut text = format!("\n## {}\n\n", table.work.title());
+    text += &figures(table);
+    for contender in &table.contenders {
+        // Into a string: it does not fail.
+        if let Some(why) = table.left_out(contender.key) {
+            let _ = writeln!(text, "\n{} is left out: {why}.", contender.name);
+        }
+        let failures = table.failures(contender.key);
+        if let Some(why) = failures.first() {
+            let (failed, rounds) = (failures.len(), table.rounds());
+            let name = contender.name;
+            let _ = writeln!(text, "\n{name}: {failed} of {rounds} runs failed: {why}.");
         }
     }
-
-    /// Takes the figures of a round.
-    pub(crate) fn push(&mut self, round: Vec<Option<Vec<f64>>>) {
-        self.rounds.push(round);
+    for column in table.work.columns().iter().filter(|column| column.compared) {
+        text += &ratios(table, *column);
     }
-
-    pub(crate) fn markdown(&self) -> String {
-        let mut text = format!("\n## {}\n\n|", self.title);
-        let mut line = |cells: &mut dyn Iterator<Item = String>| {
-            for cell in cells {
-                // Into a string: it does not fail.
-                let _ = write!(text, " {cell} |");
-            }
-            text += "\n|";
-        };
-        let columns = || self.columns.iter().map(|&name| name.to_owned());
-        line(&mut [String::new()].into_iter().chain(columns()));
-        line(
-            &mut ["---".into()]
-                .into_iter()
-                .chain(columns().map(|_| "---:".into())),
-        );
-        for (contender, name) in self.names.iter().enumerate() {
-            let failed = self
-                .rounds
-                .iter()
-                .filter(|round| round[contender].is_none())
-                .count();
-            let name = match failed {
-                0 => (*name).to_owned(),
-                _ => format!("{name} ({failed} of {} runs failed)", self.rounds.len()),
-            };
-            let cells = (0..self.columns.len()).map(|column| {
-                let figures = self
-                    .rounds
-                    .iter()
-                    .filter_map(|round| self.figure(round, contender, column));
-                median(figures.collect()).map_or("none".into(), |(middle, ..)| three_digits(middle))
-            });
-            line(&mut [name].into_iter().chain(cells));
-        }
-        for (contender, name) in self.names.iter().enumerate().skip(1) {
-            let cells = (0..self.columns.len()).map(|column| {
-                let ratios = self.rounds.iter().filter_map(|round| {
-                    Some(self.figure(round, 0, column)? / self.figure(round, contender, column)?)
-                });
-                median(ratios.collect()).map_or("none".into(), |(middle, low, high)| {
-                    format!("{middle:.2} ({low:.2} to {high:.2})")
-                })
-            });
-            line(
-                &mut [format!("{} ÷ {name}", self.names[0])]
-                    .into_iter()
-                    .chain(cells),
-            );
-        }
-        // What the next line would have begun with.
-        text.pop();
-        text
-    }
-
-    fn figure(&self, round: &[Option<Vec<f64>>], contender: usize, column: usize) -> Option<f64> {
-        round.get(contender)?.as_ref()?.get(column).copied()
-    }
+    text
 }
 
-/// The middle, and the ranks a quarter and three quarters up, the outer one where they fall between
-/// two; `None` of nothing.
-fn median(mut figures: Vec<f64>) -> Option<(f64, f64, f64)> {
-    figures.sort_by(f64::total_cmp);
-    let last = figures.len().checked_sub(1)?;
-    let (low, high) = (figures[last / 4], figures[(3 * last).div_ceil(4)]);
-    let (a, b) = (figures[last / 2], figures[figures.len() / 2]);
-    Some((f64::midpoint(a, b), low, high))
+fn figures(table: &Table) -> String {
+    let columns = table.work.columns();
+    let mut text = head("", columns.iter().map(|column| column.name));
+    for contender in &table.contenders {
+        if table.left_out(contender.key).is_some() {
+            continue;
+        }
+        let cells = columns.iter().map(|&column| {
+            let spread = table.spread(contender.key, column);
+            spread.map_or("failed".into(), |spread| figure(column, spread))
+        });
+        text += &line(contender.name, cells);
+    }
+    text
 }
 
-fn three_digits(figure: f64) -> String {
+/// brooklet's forms divided by the others.
+fn ratios(table: &Table, column: Column) -> String {
+    let has_figures = |key| table.spread(key, column).is_some();
+    let contenders = table.contenders.iter().copied();
+    let (ours, theirs): (Vec<&Contender>, Vec<_>) = contenders
+        .filter(|contender| has_figures(contender.key))
+        .partition(|contender| contender.is_brooklet());
+    if ours.is_empty() || theirs.is_empty() {
+        return String::new();
+    }
+    let first = format!("{} ÷", column.name);
+    let mut text = format!("\n{}", head(&first, ours.iter().map(|c| c.name)));
+    for other in theirs {
+        let cells = ours.iter().map(|form| {
+            let ratio = table.ratio(form.key, other.key, column);
+            ratio.map_or("none".into(), two_digits)
+        });
+        text += &line(other.name, cells);
+    }
+    text
+}
+
+fn head<'a>(first: &str, columns: impl Iterator<Item = &'a str>) -> String {
+    let columns: Vec<_> = columns.map(str::to_owned).collect();
+    let ruler = line("---", columns.iter().map(|_| "---:".to_owned()));
+    line(first, columns.into_iter()) + &ruler
+}
+
+fn line(first: &str, rest: impl Iterator<Item = String>) -> String {
+    let rest: Vec<_> = rest.collect();
+    let cells = std::iter::once(first).chain(rest.iter().map(String::as_str));
+    row(&cells.collect::<Vec<_>>())
+}
+
+/// A line of a table.
+pub(crate) fn row(cells: &[&str]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// The median, with the quartiles where contenders are compared by it.
+fn figure(column: Column, spread: Spread) -> String {
+    let middle = three_digits(spread.middle);
+    if !column.compared {
+        return middle;
+    }
+    let (low, high) = (three_digits(spread.low), three_digits(spread.high));
+    format!("{middle} ({low} to {high})")
+}
+
+/// For ratios.
+pub(crate) fn two_digits(spread: Spread) -> String {
+    let Spread { low, middle, high } = spread;
+    format!("{middle:.2} ({low:.2} to {high:.2})")
+}
+
+pub(crate) fn three_digits(figure: f64) -> String {
     match figure.abs() {
         100.0.. => format!("{figure:.0}"),
         10.0..100.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.2}"),
+        1.0..10.0 => format!("{figure:.2}"),
+        0.0 => "0".into(),
+        _ => format!("{figure:.3}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::tests::table;
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 9.0, 1.0]), Some((3.0, 1.0, 9.0)));
-        assert_eq!(median(vec![4.0, 1.0]), Some((2.5, 1.0, 4.0)));
+    fn quartiles_ratios_and_failures_show() {
         assert_eq!(
-            median((0..9).map(f64::from).collect()),
-            Some((4.0, 2.0, 6.0))
-        );
-        assert_eq!(median(vec![]), None);
-    }
-
-    #[test]
-    fn a_ratio_is_that_of_a_round_and_failures_show() {
-        let table = Table {
-            title: "Test",
-            columns: vec!["µs"],
-            names: vec!["ours", "theirs"],
-            rounds: vec![
-                vec![Some(vec![1.0]), Some(vec![2.0])],
-                vec![Some(vec![300.0]), Some(vec![100.0])],
-                vec![Some(vec![40.0]), None],
-            ],
-        };
-        assert_eq!(
-            table.markdown(),
-            "\n## Test\n\n\
-             |  | µs |\n| --- | ---: |\n\
-             | ours | 40.0 |\n| theirs (1 of 3 runs failed) | 51.0 |\n\
-             | ours ÷ theirs | 1.75 (0.50 to 3.00) |\n"
+            markdown(&table()),
+            "\n## Bulk, client to server, one connection\n\n\
+             |  | Mbit/s | server's CPU, s/GiB | server's memory, MiB |\n\
+             | --- | ---: | ---: | ---: |\n\
+             | brooklet | 40.0 (1.00 to 300) | 0.500 (0.500 to 0.500) | 8.00 |\n\
+             | kernel, loopback | 51.0 (2.00 to 100) | 0.500 (0.500 to 0.500) | 8.00 |\n\
+             \nkernel, loopback: 1 of 3 runs failed: it has ended.\n\
+             \n| Mbit/s ÷ | brooklet |\n| --- | ---: |\n\
+             | kernel, loopback | 1.75 (0.50 to 3.00) |\n\
+             \n| server's CPU, s/GiB ÷ | brooklet |\n| --- | ---: |\n\
+             | kernel, loopback | 1.00 (1.00 to 1.00) |\n"
         );
     }
 }

@@ -1,7 +1,9 @@
 //! The process of a contender, and what it uses.
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use std::{fs, io};
 
 /// A server that is killed when this is dropped.
@@ -26,22 +28,35 @@ impl Process {
         }
     }
 
-    /// The time that its threads have been on a core so far, those that have ended too, in
-    /// seconds; exact to a tick of 10 ms.
-    pub(crate) fn cpu(&self) -> io::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let ticks = ticks(&stat).ok_or_else(|| io::Error::other("stat without times"))?;
-        let second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
-        Ok(ticks as f64 / second as f64)
+    /// The time that its threads have been on a core so far, those that have ended too.
+    pub(crate) fn cpu(&self) -> io::Result<Duration> {
+        let clock = clock_getcpuclockid(Pid::from_raw(self.0.id().cast_signed()))?;
+        Ok(clock_gettime(clock)?.into())
     }
 
-    /// The most memory that it has had so far, in MiB.
-    pub(crate) fn memory(&self) -> io::Result<f64> {
+    /// The most memory that it has had so far, in KiB.
+    pub(crate) fn peak(&self) -> io::Result<f64> {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it has now, in KiB.
+    pub(crate) fn resident(&self) -> io::Result<f64> {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> io::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-        kib.map(|kib| kib / 1024.0)
-            .ok_or_else(|| io::Error::other("status without a peak"))
+        field(&status, name).ok_or_else(|| io::Error::other(format!("status without {name}")))
+    }
+
+    /// How often its threads have gone to sleep so far. Each time but the last they woke up again.
+    pub(crate) fn sleeps(&self) -> io::Result<f64> {
+        let mut sum = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let status = fs::read_to_string(thread?.path().join("status"))?;
+            sum += field(&status, "voluntary_ctxt_switches:").unwrap_or(f64::NAN);
+        }
+        Ok(sum)
     }
 }
 
@@ -53,12 +68,10 @@ impl Drop for Process {
     }
 }
 
-/// utime and stime of a `/proc/PID/stat`. The name before them may have blanks and brackets.
-fn ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+/// The number behind the name at the beginning of a line.
+pub(crate) fn field(status: &str, name: &str) -> Option<f64> {
+    let mut rest = status.lines().filter_map(|line| line.strip_prefix(name));
+    rest.next()?.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -66,9 +79,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_found_behind_any_name() {
-        let stat = "7 (a) b (c) R 1 7 7 0 -1 4194560 95 0 0 0 12 30 5 6 20 0 1 0 100 2 3";
-        assert_eq!(ticks(stat), Some(42));
-        assert_eq!(ticks("7 (a) R 1 2"), None);
+    fn a_field_is_that_of_its_line() {
+        let status = "Name:\ta\nVmHWM:\t    7 kB\nnonvoluntary_ctxt_switches:\t5\n\
+                      voluntary_ctxt_switches:\t3\n";
+        assert_eq!(field(status, "VmHWM:"), Some(7.0));
+        assert_eq!(field(status, "voluntary_ctxt_switches:"), Some(3.0));
+        assert_eq!(field(status, "VmRSS:"), None);
+    }
+
+    #[test]
+    fn a_process_is_measured_and_ends() {
+        let mut command = Command::new("sh");
+        let mut busy = Process::start(command.args(["-c", "while :; do :; done"])).unwrap();
+        let start = busy.cpu().unwrap();
+        while busy.cpu().unwrap() < start + Duration::from_millis(10) {
+            busy.check().unwrap();
+        }
+        assert!(busy.resident().unwrap() <= busy.peak().unwrap());
+        assert!(busy.sleeps().unwrap() >= 0.0);
     }
 }

@@ -4,27 +4,61 @@ use super::{Contender, Link, Server, TUN};
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) const CONTENDER: Contender = Contender {
+pub(crate) const PLAIN: Contender = Contender {
+    key: "brooklet",
     name: "brooklet",
-    about: "`examples/inetd.rs` as it is by default: one thread, buffers of 128 KiB each way.",
+    about: "`examples/inetd.rs` with `--connections 200000`, else by default: one thread, no offload.",
     link: Link::Tun,
-    server: Server::Inetd(&["--tun", TUN]),
+    server: Server::Inetd(&["--tun", TUN, "--connections", "200000"]),
+    most_connections: None,
+};
+
+pub(crate) const OFFLOAD: Contender = Contender {
+    key: "brooklet-offload",
+    name: "brooklet, offload",
+    about: "the same with `--offload`: segmentation and checksums are left to the kernel.",
+    link: Link::TunWithHeader,
+    server: Server::Inetd(&["--tun", TUN, "--connections", "200000", "--offload"]),
+    most_connections: None,
 };
 
 pub(crate) const LOCAL: Contender = Contender {
+    key: "brooklet-local",
     name: "brooklet, local",
     about: "the same with `--local`: handles that stay on their thread, and no lock.",
     link: Link::Tun,
-    server: Server::Inetd(&["--tun", TUN, "--local"]),
+    server: Server::Inetd(&["--tun", TUN, "--connections", "200000", "--local"]),
+    most_connections: None,
 };
 
-/// Builds `inetd` as it is in the tree, so that no old one is measured.
+pub(crate) const LOCAL_OFFLOAD: Contender = Contender {
+    key: "brooklet-local-offload",
+    name: "brooklet, local, offload",
+    about: "the same with both.",
+    link: Link::TunWithHeader,
+    server: Server::Inetd(&[
+        "--tun",
+        TUN,
+        "--connections",
+        "200000",
+        "--local",
+        "--offload",
+    ]),
+    most_connections: None,
+};
+
+/// Builds `inetd` as it is in the tree, so that no old one is measured; for debugging, if this
+/// program is built so.
 pub(crate) fn build_inetd() -> io::Result<PathBuf> {
-    let built = escargot::CargoBuild::new()
+    let build = escargot::CargoBuild::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
         .package("brooklet-examples")
-        .example("inetd")
-        .release()
+        .example("inetd");
+    let build = match cfg!(debug_assertions) {
+        true => build,
+        false => build.release(),
+    };
+    let built = build
         .run()
         .map_err(|why| io::Error::other(format!("inetd does not build: {why}")))?;
     Ok(built.path().to_owned())

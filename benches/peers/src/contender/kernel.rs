@@ -1,34 +1,47 @@
-//! The kernel's TCP over its loopback: no TUN and no second stack, so a ceiling and not a rival.
+//! The kernel's TCP and UDP over its loopback: no TUN and no second stack, so a ceiling and not a
+//! rival.
 
-use super::{ANSWER, BUFFER, CHARGEN, Contender, DISCARD, ECHO, Link, Server, WEB};
+use super::{ANSWER, BUFFER, CHARGEN, Contender, DISCARD, ECHO, HOLD, Link, Server, WEB};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 
 pub(crate) const CONTENDER: Contender = Contender {
+    key: "kernel",
     name: "kernel, loopback",
-    about: "Linux's own TCP at both ends, with the loopback's MTU of 65,536 and blocking threads: \
-            a ceiling, because no packet passes a TUN device.",
+    about: "Linux's own TCP and UDP at both ends, with the loopback's MTU of 65,536 and blocking \
+            threads: a ceiling, because no packet passes a TUN device.",
     link: Link::Loopback,
     server: Server::Here(serve),
+    most_connections: None,
 };
 
 /// Threads of a port, each with a connection at a time: as many as a work has connections.
-const THREADS: usize = 8;
+const MANY: usize = 256;
+const FEW: usize = 8;
 
 type Service = fn(TcpStream) -> io::Result<()>;
 
 fn serve() -> io::Result<()> {
-    let services: [(u16, Service); 4] = [
-        (ECHO, echo),
-        (DISCARD, discard),
-        (CHARGEN, chargen),
-        (WEB, answer),
+    // The port that tells that the server is there comes last.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, ECHO))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, HOLD))?;
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept() {
+            held.push(stream);
+        }
+    });
+    let services: [(u16, Service, usize); 4] = [
+        (ECHO, echo, MANY),
+        (DISCARD, discard, MANY),
+        (CHARGEN, chargen, MANY),
+        (WEB, answer, FEW),
     ];
-    for (port, service) in services {
+    for (port, service, threads) in services {
         let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             let listener = listener.clone();
             thread::spawn(move || {
                 while let Ok((stream, _)) = listener.accept() {
@@ -38,8 +51,11 @@ fn serve() -> io::Result<()> {
             });
         }
     }
+    let mut buffer = vec![0; BUFFER];
     loop {
-        thread::park();
+        let (n, from) = socket.recv_from(&mut buffer)?;
+        // A datagram that cannot be sent is lost, as datagrams are.
+        let _ = socket.send_to(&buffer[..n], from);
     }
 }
 

@@ -1,81 +1,90 @@
-//! One connection, as fast as it goes.
+//! Some connections, as fast as they go.
 
-use super::{Outcome, Work, connect};
-use crate::contender::{BUFFER, CHARGEN, DISCARD};
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::time::{Duration, Instant};
+use super::flows::{Way, carry};
+use super::{CPU_GIB, Column, EVENNESS, MBIT, PEAK, Work};
+use crate::server::Process;
+use std::io;
+use std::time::Duration;
 
-const COLUMNS: &[&str] = &["Mbit/s"];
-const CPU: (&str, f64) = ("server's CPU, ms/MB", 1e3);
+pub(crate) const UP_1: Bulk = Bulk {
+    key: "up-1",
+    title: "Bulk, client to server, one connection",
+    way: Way::Up,
+    flows: 1,
+};
 
-pub(crate) struct Up;
+pub(crate) const DOWN_1: Bulk = Bulk {
+    key: "down-1",
+    title: "Bulk, server to client, one connection",
+    way: Way::Down,
+    flows: 1,
+};
 
-impl Work for Up {
-    fn title(&self) -> &'static str {
-        "Bulk, client to server, one connection"
-    }
+pub(crate) const UP_4: Bulk = Bulk {
+    key: "up-4",
+    title: "Bulk, client to server, 4 connections",
+    way: Way::Up,
+    flows: 4,
+};
 
-    fn columns(&self) -> &'static [&'static str] {
-        COLUMNS
-    }
+pub(crate) const DOWN_4: Bulk = Bulk {
+    key: "down-4",
+    title: "Bulk, server to client, 4 connections",
+    way: Way::Down,
+    flows: 4,
+};
 
-    fn cpu(&self) -> (&'static str, f64) {
-        CPU
-    }
+pub(crate) const UP_200: Bulk = Bulk {
+    key: "up-200",
+    title: "Bulk, client to server, 200 connections",
+    way: Way::Up,
+    flows: 200,
+};
 
-    fn run(&self, span: Duration) -> io::Result<Outcome> {
-        let mut stream = connect(DISCARD)?;
-        let bytes = vec![b'#'; BUFFER];
-        let start = Instant::now();
-        let mut sum = 0;
-        while start.elapsed() < span {
-            stream.write_all(&bytes)?;
-            sum += bytes.len();
-        }
-        // The server closes when it has read everything: what waits in a buffer does not count.
-        stream.shutdown(Shutdown::Write)?;
-        if stream.read(&mut [0])? > 0 {
-            return Err(io::Error::other("discard has said something"));
-        }
-        Ok(outcome(sum, start.elapsed()))
-    }
+pub(crate) const DOWN_200: Bulk = Bulk {
+    key: "down-200",
+    title: "Bulk, server to client, 200 connections",
+    way: Way::Down,
+    flows: 200,
+};
+
+#[derive(Debug)]
+pub(crate) struct Bulk {
+    key: &'static str,
+    title: &'static str,
+    way: Way,
+    flows: usize,
 }
 
-pub(crate) struct Down;
+impl Work for Bulk {
+    fn key(&self) -> &'static str {
+        self.key
+    }
 
-impl Work for Down {
     fn title(&self) -> &'static str {
-        "Bulk, server to client, one connection"
+        self.title
     }
 
-    fn columns(&self) -> &'static [&'static str] {
-        COLUMNS
-    }
-
-    fn cpu(&self) -> (&'static str, f64) {
-        CPU
-    }
-
-    fn run(&self, span: Duration) -> io::Result<Outcome> {
-        let mut stream = connect(CHARGEN)?;
-        let mut buffer = vec![0; BUFFER];
-        let start = Instant::now();
-        let mut sum = 0;
-        while start.elapsed() < span {
-            match stream.read(&mut buffer)? {
-                0 => return Err(io::Error::other("chargen has ended")),
-                n => sum += n,
-            }
+    fn columns(&self) -> &'static [Column] {
+        match self.flows {
+            1 => &[MBIT, CPU_GIB, PEAK],
+            _ => &[MBIT, CPU_GIB, EVENNESS, PEAK],
         }
-        Ok(outcome(sum, start.elapsed()))
     }
-}
 
-fn outcome(bytes: usize, took: Duration) -> Outcome {
-    let megabytes = bytes as f64 / 1e6;
-    Outcome {
-        figures: vec![megabytes * 8.0 / took.as_secs_f64()],
-        units: megabytes,
+    fn most_rounds(&self) -> usize {
+        if self.flows > 8 { 3 } else { usize::MAX }
+    }
+
+    fn run(&self, span: Duration, server: &Process) -> io::Result<Vec<f64>> {
+        // Each of many has little of the time.
+        let span = if self.flows > 8 { 4 * span } else { span };
+        let carried = carry(self.way, self.flows, span, server)?;
+        let mut figures = vec![carried.mbit, carried.cpu_gib];
+        if self.flows > 1 {
+            figures.push(carried.evenness);
+        }
+        figures.push(server.peak()? / 1024.0);
+        Ok(figures)
     }
 }

@@ -1,18 +1,16 @@
 //! Connections that say one thing each.
 
-use super::{Outcome, STALL, Work, connect_within};
-use crate::arena::SERVER;
+use super::{
+    CPU_1000, Column, P50, P99, PEAK, PER_SECOND, STALL, Work, connect_within, percentile,
+    server_address,
+};
 use crate::contender::{ANSWER, WEB};
+use crate::server::Process;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Addresses that the clients go to in turn. A client of one address soon has every port in use,
-/// and comes with the addresses and ports of a connection that the server still has in TIME-WAIT:
-/// what becomes of that is a question of its own.
-const ADDRESSES: usize = 64;
 
 /// Clients at once.
 const CLIENTS: usize = 4;
@@ -22,45 +20,52 @@ const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 pub(crate) struct Connect;
 
 impl Work for Connect {
+    fn key(&self) -> &'static str {
+        "connect"
+    }
+
     fn title(&self) -> &'static str {
-        "Connect, request, 64 bytes of answer, close; four clients"
+        "Connect, request, answer, close; 4 clients"
     }
 
-    fn columns(&self) -> &'static [&'static str] {
-        &["connections/s"]
+    fn columns(&self) -> &'static [Column] {
+        &[PER_SECOND, P50, P99, CPU_1000, PEAK]
     }
 
-    fn cpu(&self) -> (&'static str, f64) {
-        ("server's CPU, µs a connection", 1e6)
-    }
-
-    fn run(&self, span: Duration) -> io::Result<Outcome> {
+    fn run(&self, span: Duration, server: &Process) -> io::Result<Vec<f64>> {
+        let cpu = server.cpu()?;
         let start = Instant::now();
         let connections = AtomicUsize::new(0);
         let client = || {
-            let mut done = 0_usize;
+            let mut times = Vec::new();
             while start.elapsed() < span {
-                let number = connections.fetch_add(1, Ordering::Relaxed) % ADDRESSES;
-                ask(Ipv4Addr::from_bits(SERVER.to_bits() + number as u32), STALL)?;
-                done += 1;
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                let start = Instant::now();
+                ask(server_address(number), STALL)?;
+                times.push(start.elapsed());
             }
-            io::Result::Ok(done)
+            io::Result::Ok(times)
         };
-        let done = thread::scope(|scope| {
+        let mut times = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-            let mut sum = 0;
+            let mut times = Vec::new();
             for client in clients {
                 let joined = client.join();
-                sum += joined.map_err(|_| io::Error::other("a client panicked"))??;
+                times.extend(joined.map_err(|_| io::Error::other("a client panicked"))??);
             }
-            io::Result::Ok(sum as f64)
+            io::Result::Ok(times)
         })?;
         // The last of each client may have begun just before the end.
         let took = start.elapsed().as_secs_f64();
-        Ok(Outcome {
-            figures: vec![done / took],
-            units: done,
-        })
+        let cpu = (server.cpu()? - cpu).as_secs_f64();
+        times.sort_unstable();
+        Ok(vec![
+            times.len() as f64 / took,
+            percentile(&times, 50),
+            percentile(&times, 99),
+            cpu * 1e3 / times.len() as f64,
+            server.peak()? / 1024.0,
+        ])
     }
 }
 
