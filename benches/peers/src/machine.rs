@@ -51,8 +51,8 @@ before (one minute): {load}.
 
 Client and server are processes of one machine and share its cores; the client uses the kernel's TCP. \
 Between them is a TUN device with an MTU of {MTU}, over IPv4. Every run has a server and a namespace of \
-its own; there were {rounds} rounds (fewer of the last two works), in which the contenders took turns, \
-and each was measured for {span} s, after a warm-up (for {long} s where there are 200 connections). A \
+its own. In each round, of which there were {rounds} (fewer of the longest works), the contenders took \
+turns, and each was measured for {span} s, after a warm-up (for {long} s where there are 200 connections). A \
 figure is the median over the rounds, with the quartiles in brackets. A ratio is brooklet's figure divided \
 by the other's in the same round. A run in which the client waits {stall} s for a connection or an \
 answer has failed, and has no figures. For echoes over TCP a thread of the class SCHED_IDLE on each core \

@@ -75,9 +75,12 @@ fn compare(options: &Options) -> io::Result<()> {
     let tables = measure(options, &inetd)?;
 
     let contenders = options.contenders.iter();
-    let legend: String = contenders
+    let mut legend: String = contenders
         .map(|contender| format!("- **{}**: {}\n", contender.name, contender.about))
         .collect();
+    if !cfg!(feature = "lwip") {
+        legend += "- lwIP is not built into this program.\n";
+    }
     let targets = targets::markdown(&tables);
     let works: String = tables.iter().map(report::markdown).collect();
     let text =

@@ -8,9 +8,15 @@ use std::fmt::Write;
 /// The tables of one work: the figures, and the ratios by what the contenders are compared.
 pub(crate) fn markdown(table: &Table) -> String {
     let mut text = format!("\n## {}\n\n", table.work.title());
+    // Into a string: it does not fail.
+    let _ = writeln!(
+        text,
+        "`{}`, rounds: {}.\n",
+        table.work.key(),
+        table.rounds()
+    );
     text += &figures(table);
     for contender in &table.contenders {
-        // Into a string: it does not fail.
         if let Some(why) = table.left_out(contender.key) {
             let _ = writeln!(text, "\n{} is left out: {why}.", contender.name);
         }
@@ -117,7 +123,7 @@ mod tests {
     fn quartiles_ratios_and_failures_show() {
         assert_eq!(
             markdown(&table()),
-            "\n## Bulk, client to server, one connection\n\n\
+            "\n## Bulk, client to server, one connection\n\n`up-1`, rounds: 3.\n\n\
              |  | Mbit/s | server's CPU, s/GiB | server's memory, MiB |\n\
              | --- | ---: | ---: | ---: |\n\
              | brooklet | 40.0 (1.00 to 300) | 0.500 (0.500 to 0.500) | 8.00 |\n\

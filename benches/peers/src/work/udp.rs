@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 const WINDOW: usize = 64;
 
 /// A datagram that has not come back by now does not come any more.
-const LATE: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_secs(1);
+
+/// How long is waited at a time, and how often is looked for those that are late.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How long the clock does not count.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -95,7 +98,7 @@ impl Client {
     fn connect(size: usize) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect((SERVER, ECHO))?;
-        socket.set_read_timeout(Some(LATE / 10))?;
+        socket.set_read_timeout(Some(MOMENT))?;
         socket.set_write_timeout(Some(STALL))?;
         Ok(Self {
             socket,
@@ -130,7 +133,7 @@ impl Client {
                 self.say(place)?;
             }
             now = Instant::now();
-            if now - looked > LATE / 10 {
+            if now - looked > MOMENT {
                 looked = now;
                 for place in self.given_up(now) {
                     self.say(place)?;
