@@ -5,7 +5,7 @@ use crate::arena::SERVER;
 use crate::contender::ECHO;
 use crate::server::Process;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Datagrams that are under way, together less than any queue between client and server holds.
@@ -53,7 +53,7 @@ impl Work for Datagrams {
     }
 
     fn run(&self, span: Duration, server: &Process) -> io::Result<Vec<f64>> {
-        let mut client = Client::connect(self.size)?;
+        let mut client = Client::connect((SERVER, ECHO).into(), self.size)?;
         client.fill()?;
         client.echo(WARM_UP)?;
         client.times.clear();
@@ -95,9 +95,9 @@ struct Client {
 }
 
 impl Client {
-    fn connect(size: usize) -> io::Result<Self> {
+    fn connect(to: SocketAddr, size: usize) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((SERVER, ECHO))?;
+        socket.connect(to)?;
         socket.set_read_timeout(Some(MOMENT))?;
         socket.set_write_timeout(Some(STALL))?;
         Ok(Self {
@@ -194,5 +194,53 @@ impl Client {
             }
         }
         places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn what_does_not_come_back_is_counted() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = server.local_addr().unwrap();
+        // It keeps the tenth and the last of the first window, and says the eleventh twice.
+        let answers = thread::spawn(move || {
+            let mut buffer = [0; 100];
+            for number in 1..=WINDOW {
+                let (n, from) = server.recv_from(&mut buffer).unwrap();
+                let times = match number {
+                    10 | WINDOW => 0,
+                    11 => 2,
+                    _ => 1,
+                };
+                for _ in 0..times {
+                    server.send_to(&buffer[..n], from).unwrap();
+                }
+            }
+        });
+        let mut client = Client::connect(to, 64).unwrap();
+        client.fill().unwrap();
+        answers.join().unwrap();
+        for _ in 1..WINDOW {
+            client.hear().unwrap();
+        }
+        assert_eq!(client.times.len(), WINDOW - 2);
+        client.drain().unwrap();
+        assert_eq!(client.lost, 2);
+        assert!(client.under_way.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn an_echo_that_is_cut_is_none() {
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = Client::connect(server.local_addr().unwrap(), 64).unwrap();
+        client.say(0).unwrap();
+        let mut buffer = [0; 100];
+        let (n, from) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(&buffer[..n - 1], from).unwrap();
+        assert!(client.hear().is_err());
     }
 }
