@@ -12,6 +12,8 @@ pub(crate) struct Process(Child);
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        // How it ends is said in one line.
+        command.env("RUST_BACKTRACE", "0");
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let started = command.spawn();
         started.map(Self).map_err(|why| {
