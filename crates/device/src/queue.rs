@@ -155,6 +155,11 @@ impl TxQueue {
         self.waiting.push_back(key);
     }
 
+    /// Whether flows wait for room.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// How many flows could be called now: none before half of the room is free.
     pub fn callable(&self) -> usize {
         if self.packets.len() * 2 <= self.limit && self.bytes * 2 <= self.byte_limit {

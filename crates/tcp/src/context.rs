@@ -48,6 +48,8 @@ pub(crate) struct Work<'a, F: Flavor> {
     pub(crate) hub: &'a Shared<F, Hub>,
     pub(crate) now: Instant,
     pub(crate) wakes: Wakes,
+    /// The connection has waited for room, and it is its turn.
+    pub(crate) turn: bool,
     /// The connection leaves the table.
     pub(crate) leaves: Option<Leaves>,
     /// The handshake of a connection that the listener answered is over; done, or failed.
@@ -103,6 +105,7 @@ impl<F: Flavor> Context<F> {
             hub: self.hub(0),
             now,
             wakes: Wakes::default(),
+            turn: false,
             leaves: None,
             shaken: None,
             dropped: 0,

@@ -558,6 +558,7 @@ impl Flow {
     /// There is room in the outbound queue again.
     pub(crate) fn on_room<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         self.waiting = false;
+        work.turn = true;
         self.settle(work);
     }
 }
@@ -580,6 +581,8 @@ fn port<'a, F: Flavor>(
         key,
         waiting,
         wakes: &mut work.wakes,
+        sent: 0,
+        turn: work.turn,
         reserved: false,
         spare: None,
     }

@@ -132,6 +132,10 @@ pub(crate) struct Port<'a, F: Flavor> {
     /// The connection is noted as waiting for room.
     pub(crate) waiting: &'a mut bool,
     pub(crate) wakes: &'a mut Wakes,
+    /// Bytes of the packets that have been sent through it.
+    pub(crate) sent: usize,
+    /// The connection has waited and is called.
+    pub(crate) turn: bool,
     /// There is a place in the queue for the next packet.
     pub(crate) reserved: bool,
     /// A buffer for it, taken in the same hold of the cell as its place.
@@ -158,6 +162,7 @@ impl<F: Flavor> Port<'_, F> {
 impl<F: Flavor> Port<'_, F> {
     /// Sends a packet in the place that was reserved for it, or if there is room.
     pub(crate) fn send(&mut self, packet: PacketBuf) {
+        self.sent += packet.len();
         let reserved = std::mem::take(&mut self.reserved);
         let driver = self.hub.with(|hub| hub.push(packet, reserved));
         self.wakes.extend(driver);
@@ -171,9 +176,11 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
         if !self.reserved {
             let (hub, key) = (self.hub, self.key);
             let waiting = &mut *self.waiting;
-            let spare = &mut self.spare;
+            let (turn, spare) = (self.turn, &mut self.spare);
             let (reserved, driver) = hub.with(|hub| {
-                let reserved = hub.queue.reserve();
+                // Whoever comes while others wait waits too, though there may be room: else it could
+                // keep the queue from ever getting as empty as those are waiting for.
+                let reserved = (turn || !hub.queue.is_awaited()) && hub.queue.reserve();
                 if reserved && spare.is_none() {
                     *spare = Some(hub.queue.buffer(TxQueue::SMALL));
                 }

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Packets that a connection may make before others have their turn.
 const QUOTA: usize = 64;
 
+/// The same in bytes, for packets that stand for many.
+const QUOTA_BYTES: usize = 128 * 1024;
+
 /// How long to leave alone a socket that says it has work and does none; doubles each time.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
@@ -78,7 +81,7 @@ impl Flow {
         };
         let mut rounds = 0;
         while due(&mut iface, &self.sockets) {
-            if rounds == QUOTA {
+            if rounds == QUOTA || device.outbound().sent >= QUOTA_BYTES {
                 device.outbound().wait();
                 return false;
             }
