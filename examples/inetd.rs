@@ -12,7 +12,7 @@
 //! run on `--workers` threads. SIGUSR1 prints the counters of the stack, SIGTERM and SIGINT end
 //! the program.
 
-use async_executor::{Executor, LocalExecutor};
+use async_executor::{Executor, LocalExecutor, Task};
 use async_signal::{Signal, Signals};
 use brooklet::generic::{Incoming, Stack, TcpListener, TcpStream, UdpSocket};
 use brooklet::{Flavor, TcpConfig};
@@ -21,14 +21,18 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::task::Poll;
 use std::{pin, thread};
 
 const USAGE: &str = "\
-Usage: inetd --tun NAME [--mtu N] [--workers N | --local] [--offload] [--connections N]
+Usage: inetd --tun NAME [--mtu N] [--queues N] [--workers N | --local] [--offload]
+             [--connections N]
 
   --tun NAME    TUN device to create, or to attach to where it exists
   --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
-  --workers N   threads to run on (default 1: the main thread)
+  --queues N    queues of the device, each with a driver of its own (default 1)
+  --workers N   threads to run on, the main thread being one (default: as many
+                as queues)
   --local       run on one thread, with handles that stay on it
   --offload     let the kernel hand over and take packets of up to 64 KiB, and
                 leave out their checksums (default: packets of at most --mtu)
@@ -73,32 +77,59 @@ fn on_threads(options: &Options) -> io::Result<()> {
     let parts = brooklet::Builder::new()
         .mtu(options.mtu.into())
         .tcp_config(options.tcp())
-        .build(options.open()?)?;
+        .build_queues(options.open()?)?;
     // Leaked, as it lives for as long as the program does and its own tasks spawn on it.
     let executor: &'static Executor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
     let spawn = |incoming| executor.spawn(serve(incoming)).detach();
     executor.spawn(accept(parts.tcp, spawn)).detach();
-    let driver = executor.spawn(parts.driver);
+    let drivers = parts.drivers.into_iter();
+    let drivers = drivers.map(|driver| executor.spawn(driver)).collect();
     for n in 1..options.workers {
         thread::Builder::new()
             .name(format!("worker {n}"))
             .spawn(|| async_io::block_on(executor.run(future::pending::<()>())))?;
     }
-    async_io::block_on(executor.run(until_stopped(options, parts.stack, driver)))
+    async_io::block_on(executor.run(until_stopped(options, parts.stack, first_end(drivers))))
 }
 
 fn on_one_thread(options: &Options) -> io::Result<()> {
     let parts = brooklet::local::Builder::new()
         .mtu(options.mtu.into())
         .tcp_config(options.tcp())
-        .build(options.open()?)?;
+        .build_queues(options.open()?)?;
     let executor: &'static LocalExecutor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
     let spawn = |incoming| executor.spawn(serve(incoming)).detach();
     executor.spawn(accept(parts.tcp, spawn)).detach();
-    let driver = executor.spawn(parts.driver);
-    async_io::block_on(executor.run(until_stopped(options, parts.stack, driver)))
+    let drivers = parts.drivers.into_iter();
+    let drivers = drivers.map(|driver| executor.spawn(driver)).collect();
+    async_io::block_on(executor.run(until_stopped(options, parts.stack, first_end(drivers))))
+}
+
+/// Why the stack has ended: the end of one driver ends the others, which then say only that.
+async fn first_end(mut drivers: Vec<Task<io::Result<()>>>) -> io::Result<()> {
+    future::poll_fn(|cx| {
+        let mut end = Poll::Pending;
+        drivers.retain_mut(|driver| {
+            let ended = pin::Pin::new(driver).poll(cx);
+            let running = ended.is_pending();
+            if !running && (end.is_pending() || !is_down(&ended)) {
+                end = ended;
+            }
+            running
+        });
+        // The one that says why may be a moment later.
+        match is_down(&end) && !drivers.is_empty() {
+            true => Poll::Pending,
+            false => end,
+        }
+    })
+    .await
+}
+
+fn is_down(end: &Poll<io::Result<()>>) -> bool {
+    matches!(end, Poll::Ready(Err(why)) if why.kind() == io::ErrorKind::NetworkDown)
 }
 
 /// Waits until the driver ends or a signal asks for the end, and prints the counters.
@@ -222,6 +253,7 @@ async fn echo_datagrams<F: Flavor>(socket: UdpSocket<F>) {
 struct Options {
     tun: String,
     mtu: u16,
+    queues: usize,
     workers: usize,
     local: bool,
     offload: bool,
@@ -233,7 +265,7 @@ impl Options {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut tun, mut mtu, mut workers) = (None, 1500, 1);
+        let (mut tun, mut mtu, mut queues, mut workers) = (None, 1500, 1, None);
         let (mut local, mut offload) = (false, false);
         let mut connections = None;
         let mut args = lexopt::Parser::from_iter(args);
@@ -241,7 +273,8 @@ impl Options {
             match arg {
                 Long("tun") => tun = Some(args.value()?.string()?),
                 Long("mtu") => mtu = args.value()?.parse()?,
-                Long("workers") => workers = args.value()?.parse()?,
+                Long("queues") => queues = args.value()?.parse()?,
+                Long("workers") => workers = Some(args.value()?.parse()?),
                 Long("local") => local = true,
                 Long("offload") => offload = true,
                 Long("connections") => connections = Some(args.value()?.parse()?),
@@ -250,9 +283,12 @@ impl Options {
             }
         }
         match (workers, local) {
-            (0, _) => return Err("--workers needs at least one thread".into()),
-            (2.., true) => return Err("--local is one thread: leave --workers out".into()),
+            (Some(0), _) => return Err("--workers needs at least one thread".into()),
+            (Some(2..), true) => return Err("--local is one thread: leave --workers out".into()),
             _ => {}
+        }
+        if queues == 0 {
+            return Err("--queues needs at least one".into());
         }
         if mtu < 1280 {
             return Err("--mtu is at least 1280, which IPv6 asks for".into());
@@ -261,7 +297,8 @@ impl Options {
         Ok(Some(Self {
             tun,
             mtu,
-            workers,
+            queues,
+            workers: workers.unwrap_or(queues),
             local,
             offload,
             connections,
@@ -276,14 +313,15 @@ impl Options {
         config
     }
 
-    fn open(&self) -> io::Result<Tun> {
-        let tun = TunBuilder::new(&self.tun)
+    fn open(&self) -> io::Result<Vec<Tun>> {
+        let queues = TunBuilder::new(&self.tun)
             .mtu(self.mtu)
             .offload(self.offload)
-            .open()?;
-        if self.offload && !tun.offload().checksum {
+            .queues(self.queues)
+            .open_queues()?;
+        if self.offload && !queues.iter().all(|queue| queue.offload().checksum) {
             eprintln!("inetd: the kernel has no offload for this device; going on without");
         }
-        Ok(tun)
+        Ok(queues)
     }
 }

@@ -89,6 +89,7 @@ fn bad_flags() {
         (&["--tun", "t0", "--mtu", "1000"], "1280"),
         (&["--tun", "t0", "--mtu", "70000"], "70000"),
         (&["--tun", "t0", "--workers", "0"], "--workers"),
+        (&["--tun", "t0", "--queues", "0"], "--queues"),
         (&["--tun", "t0", "--workers", "2", "--local"], "--local"),
         (&["--tun", "t0", "extra"], "extra"),
     ] {

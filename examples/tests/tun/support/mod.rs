@@ -62,6 +62,9 @@ macro_rules! each_mode {
         mod offload {
             $(#[test] fn $name() { super::$name(&["--offload"]) })*
         }
+        mod queues {
+            $(#[test] fn $name() { super::$name(&["--queues", "2", "--offload"]) })*
+        }
     };
 }
 pub(crate) use each_mode;
