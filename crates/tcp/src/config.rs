@@ -1,4 +1,5 @@
 use crate::TcpOptions;
+use crate::memory::affordable;
 use crate::options::usable_time;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -23,6 +24,18 @@ pub struct Config {
     /// Connections at a time, both directions. A SYN beyond them is dropped and counted, a
     /// `connect` or `accept` beyond them fails. Default 65,536.
     pub max_connections: usize,
+    /// What the buffers of all connections may take together, in bytes: the receive buffers, the
+    /// send buffers, and those that wait for their next use. Default 1 GiB.
+    ///
+    /// Only a connection that has data on its way or waiting has buffers. While there is enough
+    /// they are as large as its [`TcpOptions`] say; as it runs short those that are needed next
+    /// become smaller, down to 4 KiB each, with which everything goes on, more slowly. So that
+    /// each can have that much, [`max_connections`](Self::max_connections) is lowered to what
+    /// there is memory for.
+    pub memory: usize,
+    /// How long a connection keeps its buffers when nothing is under way and nothing waits.
+    /// Default 1 s.
+    pub sleep_after: Duration,
     /// Connection requests that may wait for an answer, of all listeners together. When one more
     /// comes, the oldest of all goes and is counted
     /// ([`backlog_full`](crate::Stats::backlog_full)). Default 4,096, of at most 256 bytes each.
@@ -68,6 +81,8 @@ impl Default for Config {
             mtu: 1500,
             options: TcpOptions::default(),
             max_connections: 65_536,
+            memory: 1 << 30,
+            sleep_after: Duration::from_secs(1),
             backlog: 4096,
             backlog_per_source: 256,
             handshakes: 1024,
@@ -86,10 +101,13 @@ impl Default for Config {
 impl Config {
     /// With what cannot work replaced by the nearest that can.
     pub(crate) fn usable(self) -> Self {
+        let options = self.options.usable();
+        let affordable = affordable(self.memory, options.recv_buffer, options.send_buffer);
         Self {
             mtu: self.mtu.clamp(576, 65_535),
-            options: self.options.usable(),
-            max_connections: self.max_connections.max(1),
+            options,
+            max_connections: self.max_connections.min(affordable).max(1),
+            sleep_after: usable_time(self.sleep_after),
             // Slots are numbered by 32 bits.
             backlog: self.backlog.clamp(1, 1 << 24),
             backlog_per_source: self.backlog_per_source.max(1),

@@ -148,7 +148,7 @@ impl<F: Flavor> Connector<F> {
             }
             let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
             let queue = queue_of(key, self.context.hubs().len());
-            let mut flow = Flow::active((key, queue), &fixed.config.options, fixed, now)?;
+            let mut flow = Flow::active((key, queue), &fixed.config.options, fixed, now);
             flow.handles = 1;
             let flow = Shared::new(flow);
             let free = table.with(|table| {

@@ -1,5 +1,6 @@
 use crate::flow::Flow;
 use crate::hub::Hub;
+use crate::memory::Memory;
 use crate::seq::Micros;
 use crate::table::Table;
 use crate::wake::Wakes;
@@ -27,6 +28,8 @@ pub(crate) struct Fixed {
     pub(crate) clock: Clock,
     /// Where this stack's time begins.
     pub(crate) epoch: Instant,
+    /// What the connections' buffers may take. Its lock is the last to be taken.
+    pub(crate) memory: Arc<Memory>,
     /// Key of the hash that sequence numbers come from.
     pub(crate) secret: [u64; 2],
 }

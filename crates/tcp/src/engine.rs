@@ -2,6 +2,7 @@ use crate::context::{Context, Fixed};
 use crate::flow::Flow;
 use crate::hub::Hub;
 use crate::listeners::CATCH_ALL;
+use crate::memory::Memory;
 use crate::requests;
 use crate::segment::{self, Segment};
 use crate::table::{Route, Table};
@@ -476,9 +477,11 @@ fn context<F: Flavor>(
     clock: Clock,
     secret: [u64; 2],
 ) -> Context<F> {
+    let config = config.usable();
     let fixed = Fixed {
         epoch: clock.now(),
-        config: config.usable(),
+        memory: Memory::new(config.memory),
+        config,
         clock,
         secret,
     };
@@ -507,6 +510,10 @@ impl<F: Flavor> Context<F> {
         for hub in self.hubs() {
             stats.outbound_full += hub.with(|hub| hub.queue.refused());
         }
+        let held = self.fixed.memory.held();
+        stats.awake = held.users as u64;
+        stats.buffers = held.lent as u64;
+        stats.spare_buffers = held.waiting as u64;
         stats
     }
 }

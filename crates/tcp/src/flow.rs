@@ -1,4 +1,4 @@
-//! One connection: a smoltcp socket of its own and what surrounds it.
+//! One connection: where it is, what it still owes, and who waits for it.
 
 mod deadlines;
 mod egress;
@@ -6,24 +6,28 @@ mod ending;
 mod info;
 mod isn;
 mod path;
+mod socket;
+mod waking;
 
 use self::ending::Orphan;
 pub use self::info::{TcpInfo, TcpState};
+use self::socket::Stage;
 
 use crate::TcpOptions;
 use crate::context::{Fixed, Work};
 use crate::error::End;
 use crate::guard::{Answer, Guard, Waits};
 use crate::hub::Port;
+use crate::memory::Claim;
 use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound, Shape};
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
 use foldhash::quality::FixedState;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
-use smoltcp::wire::{HardwareAddress, IpEndpoint, TcpPacket};
+use smoltcp::iface::{Config, Interface};
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::{HardwareAddress, TcpPacket};
 use std::hash::BuildHasher;
 use std::io;
 use std::time::{Duration, Instant};
@@ -40,8 +44,10 @@ const LONGEST: usize = 65_535;
 const SELDOM: Duration = Duration::from_millis(500);
 
 pub(crate) struct Flow {
-    sockets: SocketSet<'static>,
-    handle: SocketHandle,
+    stage: Stage,
+    unsaid: Option<Unsaid>,
+    /// The buffers that it may have.
+    claim: Claim,
     /// As the peer's packets have it: from the peer to here.
     key: FlowKey,
     /// The queue of the device through which it sends.
@@ -87,7 +93,11 @@ pub(crate) struct Flow {
     /// stranger's.
     answered_at: [Option<Instant>; 2],
     /// The SYN that is still to be answered.
-    syn: Option<Syn>,
+    syn: Option<Box<Syn>>,
+    /// Our initial sequence number.
+    iss: u32,
+    /// Since when nothing has been under way and nothing waited to be read.
+    idle_since: Option<Instant>,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) keepalive: Option<Duration>,
     pub(crate) linger: Option<Duration>,
@@ -100,6 +110,16 @@ pub(crate) struct Flow {
     pub(crate) nagle: bool,
 }
 
+/// A packet that this side has yet to send, where there is no socket to do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unsaid {
+    /// The SYN, or the SYN-ACK.
+    Syn,
+    /// The acknowledgement of the peer's SYN-ACK.
+    Greeting,
+    Reset,
+}
+
 impl std::fmt::Debug for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Flow")
@@ -109,61 +129,41 @@ impl std::fmt::Debug for Flow {
 }
 
 impl Flow {
-    /// Makes a connection that answers the SYN of `key` once it is [`open`](Self::open)ed.
+    /// Makes a connection that answers `syn` of `key` once it is [`open`](Self::open)ed.
     pub(crate) fn passive(
         (key, queue): (FlowKey, u8),
         syn: &Syn,
         options: &TcpOptions,
         fixed: &Fixed,
         now: Instant,
-    ) -> io::Result<Self> {
-        let mut flow = Self::new((key, queue), options, fixed, now);
-        flow.syn = Some(*syn);
-        let local = IpEndpoint::from(key.destination());
-        flow.socket().listen(local).map_err(|_| unaddressable())?;
-        Ok(flow)
+    ) -> Self {
+        Self {
+            syn: Some(Box::new(*syn)),
+            ..Self::new((key, queue), options, fixed, now)
+        }
     }
 
-    /// Makes a connection that sends a SYN from the destination of `key` to its source.
+    /// Makes a connection that sends a SYN from the destination of `key` to its source once it is
+    /// settled.
     pub(crate) fn active(
         (key, queue): (FlowKey, u8),
         options: &TcpOptions,
         fixed: &Fixed,
         now: Instant,
-    ) -> io::Result<Self> {
-        let mut flow = Self::new((key, queue), options, fixed, now);
-        let mut device = OnePacket::new(flow.shape(), None, NoRoom);
-        let seed = isn::seed(key, fixed, now);
-        let mut iface = interface(&mut device, seed);
-        let (peer, local) = (
-            IpEndpoint::from(key.source()),
-            IpEndpoint::from(key.destination()),
-        );
-        flow.socket()
-            .connect(iface.context(), peer, local)
-            .map_err(|_| unaddressable())?;
-        Ok(flow)
+    ) -> Self {
+        Self {
+            stage: Stage::SynSent,
+            unsaid: Some(Unsaid::Syn),
+            ..Self::new((key, queue), options, fixed, now)
+        }
     }
 
     fn new((key, queue): (FlowKey, u8), options: &TcpOptions, fixed: &Fixed, now: Instant) -> Self {
-        let mut socket = Socket::new(
-            SocketBuffer::new(vec![0; options.recv_buffer]),
-            SocketBuffer::new(vec![0; options.send_buffer]),
-        );
-        // Each batch of packets is answered once when it ends, so nothing is gained by waiting.
-        socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
-        socket.set_hop_limit(Some(options.ttl));
-        // Said outright: another crate's choice of smoltcp features would change the default.
-        socket.set_congestion_control(CongestionControl::None);
-        // A place for the time, which the guard writes (RFC 7323).
-        socket.set_tsval_generator(Some(|| 1));
-        let mut sockets = SocketSet::new(Vec::with_capacity(1));
-        let handle = sockets.add(socket);
         let offset = isn::keyed_hash(key, fixed) as u32;
         Self {
-            sockets,
-            handle,
+            stage: Stage::Listen,
+            unsaid: None,
+            claim: fixed.memory.claim(options.recv_buffer, options.send_buffer),
             key,
             queue,
             guard: Guard::new(
@@ -171,10 +171,7 @@ impl Flow {
                 options.recv_buffer,
                 options.send_buffer,
                 offset,
-                fixed
-                    .config
-                    .offload
-                    .then(|| mss(fixed.config.mtu, key) as u16),
+                fixed.config.offload,
             ),
             reader: WakerSlot::default(),
             writer: WakerSlot::default(),
@@ -201,6 +198,8 @@ impl Flow {
             back_off: 0,
             answered_at: [None; 2],
             syn: None,
+            iss: isn::initial(key, fixed, now),
+            idle_since: None,
             user_timeout: options.user_timeout,
             keepalive: options.keepalive,
             linger: options.linger,
@@ -214,7 +213,9 @@ impl Flow {
     /// Answers the SYN that the connection was made for. The caller settles it afterwards.
     pub(crate) fn open<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         if let Some(syn) = self.syn.take() {
-            self.greet(&syn, None, work);
+            self.greet(&syn, work);
+            self.stage = Stage::SynReceived;
+            self.unsaid = Some(Unsaid::Syn);
         }
     }
 
@@ -226,12 +227,8 @@ impl Flow {
         self.queue
     }
 
-    pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
-        self.sockets.get_mut(self.handle)
-    }
-
-    fn state(&mut self) -> State {
-        self.socket().state()
+    fn state(&self) -> State {
+        self.stage.state()
     }
 
     /// Takes in one packet of the peer. The caller settles the connection afterwards.
@@ -267,8 +264,19 @@ impl Flow {
             }
         }
         work.dropped += u64::from(admission.dropped);
-        if admission.feed {
-            self.feed(packet, 0, work);
+        if before == State::SynReceived && admission.credible && self.guard.send.flight() == 0 {
+            self.stage = Stage::Asleep;
+        }
+        let news = tcp.flags.fin() || !headers.payload_range().is_empty();
+        if news && (admission.feed || admission.tell) {
+            self.wake(headers.payload_range().len());
+        }
+        if tcp.flags.rst() {
+            if admission.feed {
+                self.take_reset(packet, work);
+            }
+        } else if admission.feed {
+            self.feed(packet, work);
         } else if admission.tell {
             self.tell(true, work);
         }
@@ -280,9 +288,6 @@ impl Flow {
             Answer::Seldom => self.answer_seldom(0, work),
             Answer::Challenge => self.answer_seldom(1, work),
             Answer::Always => self.answer(work),
-        }
-        if tcp.flags.rst() {
-            self.note_reset(before);
         }
         if self.orphan.is_some() || self.read_shut {
             self.discard();
@@ -303,30 +308,29 @@ impl Flow {
         }
         if tcp.flags.rst() {
             if acceptable {
-                self.feed(packet, 0, work);
-                self.note_reset(State::SynSent);
+                self.take_reset(packet, work);
             }
         } else if tcp.flags.syn() {
             self.heard_at = work.now;
             let syn = Syn::parse(packet, headers, tcp);
-            let ack = acceptable.then_some(tcp.ack);
-            self.greet(&syn, ack, work);
-            if ack.is_some() {
+            self.greet(&syn, work);
+            if acceptable {
                 let now = work.context.fixed.micros(work.now);
                 self.guard.greeted(now, &syn);
+                self.stage = Stage::Asleep;
+                self.unsaid = Some(Unsaid::Greeting);
+            } else {
+                self.stage = Stage::SynReceived;
+                self.unsaid = Some(Unsaid::Syn);
             }
         }
     }
 
-    /// Shows smoltcp the peer's SYN, or its SYN-ACK.
-    fn greet<F: Flavor>(&mut self, syn: &Syn, ack: Option<u32>, work: &mut Work<'_, F>) {
-        let fixed = &work.context.fixed;
+    /// Takes in what the peer's SYN says, or its SYN-ACK.
+    fn greet<F: Flavor>(&mut self, syn: &Syn, work: &Work<'_, F>) {
         let mss = u32::from(syn.effective_mss(self.key.is_ipv6())).min(self.local_mss());
-        let now = fixed.micros(work.now);
-        let mut packet = self.guard.begin(now, self.key, syn, ack, mss);
-        // The seed decides our initial sequence number, and nothing else.
-        let seed = isn::seed(self.key, fixed, work.now);
-        self.feed(&mut packet, seed, work);
+        let now = work.context.fixed.micros(work.now);
+        self.guard.begin(now, syn, mss);
     }
 
     /// The most data that fits into a packet of ours.
@@ -361,7 +365,7 @@ impl Flow {
             }
             if !acceptable {
                 // The peer asks again: our answer was lost.
-                self.syn_again(work);
+                self.unsaid = Some(Unsaid::Syn);
                 return false;
             }
             // Both sides sent a SYN, and this one acknowledges ours (RFC 9293, 3.5).
@@ -393,26 +397,32 @@ impl Flow {
         }
     }
 
-    /// smoltcp has been shown a reset.
-    fn note_reset(&mut self, before: State) {
-        let state = self.state();
-        if before != state && matches!(state, State::Closed | State::Listen) {
+    /// The peer has reset the connection. What came before stays there to be read.
+    fn take_reset<F: Flavor>(&mut self, packet: &mut [u8], work: &mut Work<'_, F>) {
+        let before = self.state();
+        match self.stage {
+            Stage::Awake(_) => self.feed(packet, work),
+            _ => self.stage = Stage::CLOSED,
+        }
+        if before != State::Closed && self.state() == State::Closed {
+            self.unsaid = None;
             self.end.get_or_insert(match before {
                 State::SynSent => End::Refused,
                 _ => End::Reset,
             });
-            // A reset in SYN-RECEIVED would leave a socket that takes any client's SYN.
-            self.socket().close();
         }
     }
 
     /// Shows smoltcp a packet.
-    fn feed<F: Flavor>(&mut self, packet: &mut [u8], seed: u64, work: &mut Work<'_, F>) {
+    fn feed<F: Flavor>(&mut self, packet: &mut [u8], work: &mut Work<'_, F>) {
         let shape = self.shape();
+        let Stage::Awake(awake) = &mut self.stage else {
+            return; // there is nothing that it would have to know
+        };
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
         let mut device = OnePacket::new(shape, Some(packet), &mut port);
-        let mut iface = interface(&mut device, seed);
-        iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
+        let mut iface = interface(&mut device, 0);
+        awake.sockets(|sockets| iface.poll_ingress_single(STILL, &mut device, sockets));
     }
 
     /// Shows smoltcp what came too early and no longer is. Behind a FIN there is nothing.
@@ -423,7 +433,7 @@ impl Flow {
                 return;
             };
             let mut packet = self.guard.deliver(&piece).packet(self.key);
-            self.feed(&mut packet, 0, work);
+            self.feed(&mut packet, work);
         }
     }
 
@@ -434,18 +444,17 @@ impl Flow {
         }
         let (received, unsent) = (self.received(), self.unsent());
         if let Some(word) = self.guard.word(received, unsent, always) {
-            self.feed(&mut word.packet(self.key), 0, work);
+            self.feed(&mut word.packet(self.key), work);
         }
     }
 
     /// How far the peer's numbers have come beyond what has been read: what waits, and the FIN.
-    fn received(&mut self) -> usize {
-        let fin = usize::from(self.ended());
-        self.socket().recv_queue() + fin
+    fn received(&self) -> usize {
+        self.stage.recv_queue() + usize::from(self.ended())
     }
 
     /// Whether the peer's FIN has come, with all before it.
-    fn ended(&mut self) -> bool {
+    fn ended(&self) -> bool {
         matches!(
             self.state(),
             State::CloseWait | State::Closing | State::LastAck | State::TimeWait
@@ -453,9 +462,9 @@ impl Flow {
     }
 
     /// What was written and has never been sent, in bytes.
-    fn unsent(&mut self) -> usize {
+    fn unsent(&self) -> usize {
         let flight = self.guard.send.flight() as usize;
-        self.socket().send_queue().saturating_sub(flight)
+        self.stage.send_queue().saturating_sub(flight)
     }
 
     /// Tells the peer where this connection is, unless that was just done for the same `reason`.
@@ -481,10 +490,10 @@ impl Flow {
     /// of work on a connection ends with this.
     pub(crate) fn settle<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         if let Some(Orphan { late: true, .. }) = self.orphan
-            && self.socket().send_queue() == 0
+            && self.stage.send_queue() == 0
         {
             // Data for nobody: RFC 1122, 4.2.2.13 asks for a reset. What was written has arrived.
-            self.socket().abort();
+            self.break_off();
         }
         let deadline = self.egress(work);
         let state = self.state();
@@ -509,14 +518,17 @@ impl Flow {
         };
         self.wake_tasks(&mut work.wakes);
         self.leave_when_over(state, work);
-        if !self.detached {
-            self.arm(deadline, work);
+        if self.detached {
+            self.stage.retire();
+        } else {
+            let bedtime = self.doze(deadline.is_some(), work);
+            self.arm([deadline, bedtime], work);
         }
     }
 
     /// Whether a task waits to read what has come.
-    pub(crate) fn wakes_reader(&mut self) -> bool {
-        self.connected && self.reader.is_awaited() && self.socket().can_recv()
+    pub(crate) fn wakes_reader(&self) -> bool {
+        self.connected && self.reader.is_awaited() && self.stage.recv_queue() > 0
     }
 
     fn wake_tasks(&mut self, wakes: &mut Wakes) {
@@ -526,11 +538,9 @@ impl Flow {
         }
         self.note_acknowledged();
         let delivered = over || self.all_acknowledged;
-        let socket = self.socket();
-        let readable = over || socket.can_recv() || !socket.may_recv();
+        let readable = over || self.stage.readable();
         // A writer is woken for a good piece of the buffer, not for every acknowledgement.
-        let room = socket.send_capacity() - socket.send_queue();
-        let writable = over || !socket.may_send() || room * 4 >= socket.send_capacity();
+        let writable = over || self.stage.writable();
         if readable {
             self.reader.drain_into(wakes);
         }
@@ -550,8 +560,7 @@ impl Flow {
                 self.state(),
                 State::FinWait2 | State::TimeWait | State::Closed
             );
-            self.all_acknowledged =
-                (finished || !self.write_shut) && self.socket().send_queue() == 0;
+            self.all_acknowledged = (finished || !self.write_shut) && self.stage.send_queue() == 0;
         }
     }
 
@@ -613,17 +622,4 @@ pub(crate) fn unaddressable() -> io::Error {
         io::ErrorKind::AddrNotAvailable,
         "both ends need a unicast address of one family and a port other than 0",
     )
-}
-
-/// A device that takes nothing, for calls that make no packet.
-struct NoRoom;
-
-impl Outbound for NoRoom {
-    fn reserve(&mut self) -> bool {
-        false
-    }
-    fn buffer(&mut self, _: usize) -> brooklet_device::PacketBuf {
-        brooklet_device::PacketBuf::default()
-    }
-    fn push(&mut self, _: brooklet_device::PacketBuf) {}
 }

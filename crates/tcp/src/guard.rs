@@ -6,6 +6,7 @@
 //! about what may come, those of RFC 5961 against blind attackers, selective acknowledgements,
 //! timestamps, losses and congestion need nothing of smoltcp.
 
+mod greeting;
 mod held;
 mod outward;
 mod rewrite;
@@ -17,9 +18,8 @@ use self::held::{Held, Kept};
 use self::stamps::{Options, Stamps};
 use crate::options::Congestion;
 use crate::segment::Segment;
-use crate::send::{Ack, Sender, Terms};
-use crate::seq::{Micros, after};
-use crate::syn::Syn;
+use crate::send::{Ack, Sender};
+use crate::seq::{Micros, after, earlier};
 use brooklet_packet::{Headers, TcpHeader};
 use smoltcp::wire::{TcpControl, TcpPacket, TcpSeqNumber};
 
@@ -51,8 +51,13 @@ pub(crate) struct Guard {
     /// Bytes that the application has read or that were discarded for it.
     consumed: u32,
     window: Option<Open>,
-    /// Our window scale (RFC 7323), once both sides have offered theirs.
+    /// The receive buffer at its largest, in bytes.
+    recv: usize,
+    /// Both sides have offered a window scale (RFC 7323).
+    scaled: bool,
+    /// Our window scale, and that of the present socket: it is smaller if its buffer is.
     shift: u8,
+    inner_shift: u8,
     /// The peer's.
     peer_shift: u8,
     /// The scale that smoltcp believes the peer has: fine enough to show it any window exactly.
@@ -61,13 +66,12 @@ pub(crate) struct Guard {
     shown: u32,
     sack: bool,
     begun: bool,
-    /// smoltcp's segments are of any length and are cut elsewhere, and the peer is told this
-    /// maximum segment size.
-    cut: Option<u16>,
+    /// smoltcp's segments are of any length and are cut elsewhere.
+    cut: bool,
     /// The last acknowledgement and window sent.
     acked: u32,
     told: u16,
-    /// Something other than a SYN has been acknowledged, so that smoltcp's window is a real one.
+    /// Something other than a SYN has been acknowledged: the window of the handshake was smaller.
     opened: bool,
     /// What came twice and has not been reported (RFC 2883).
     twice: Option<(u32, u32)>,
@@ -76,7 +80,7 @@ pub(crate) struct Guard {
 /// What may come.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// Where smoltcp cuts off what comes.
+    /// Where smoltcp cuts off what comes. Without a socket, what the peer was told.
     edge: u32,
     /// The furthest that the peer was ever told it may send.
     told: u32,
@@ -148,15 +152,8 @@ impl Admission {
 
 impl Guard {
     /// For a connection with buffers of these sizes. `offset` hides the time that timestamps tell.
-    /// With `cut` smoltcp's segments are of any length and cut elsewhere, and that is the maximum
-    /// segment size that the peer is told.
-    pub(crate) fn new(
-        kind: Congestion,
-        recv: usize,
-        send: usize,
-        offset: u32,
-        cut: Option<u16>,
-    ) -> Self {
+    /// With `cut` smoltcp's segments are of any length and cut elsewhere.
+    pub(crate) fn new(kind: Congestion, recv: usize, send: usize, offset: u32, cut: bool) -> Self {
         let mut shown_shift = 0;
         while send >> shown_shift > usize::from(u16::MAX) && shown_shift < COARSEST {
             shown_shift += 1;
@@ -165,12 +162,15 @@ impl Guard {
             send: Sender::new(kind),
             stamps: Stamps::new(offset),
             held: Held::default(),
-            crumb: (recv / 2).min(SEGMENT) as u32,
+            crumb: greeting::crumb(recv),
             most_held: ((recv / 256).max(64), recv),
             start: None,
             consumed: 0,
             window: None,
+            recv,
+            scaled: false,
             shift: 0,
+            inner_shift: 0,
             peer_shift: 0,
             shown_shift,
             shown: 0,
@@ -184,64 +184,10 @@ impl Guard {
         }
     }
 
-    /// The connection begins with `syn` of the peer; `mss` is the most data that a segment to it
-    /// may carry. Returns the SYN as smoltcp is to see it.
-    pub(crate) fn begin(
-        &mut self,
-        now: Micros,
-        key: brooklet_packet::FlowKey,
-        syn: &Syn,
-        ack: Option<u32>,
-        mss: u32,
-    ) -> Vec<u8> {
-        self.start = Some(syn.isn.wrapping_add(1));
-        self.stamps.begin(now, syn.timestamp);
-        self.sack = syn.sack;
-        self.peer_shift = syn.scale.unwrap_or(0);
-        if syn.scale.is_none() {
-            self.shift = 0;
-            self.shown_shift = 0;
-        }
-        let stamps = if self.stamps.on { 12 } else { 0 };
-        self.send.agree(Terms {
-            mss: mss.saturating_sub(stamps).max(1),
-            sack: syn.sack,
-            window: syn.window.into(),
-        });
-        let window = (self.send.window().0.min(syn.window.into())) as u16;
-        self.shown = window.into();
-        let scale = syn.scale.map(|_| self.shown_shift);
-        let mss = match self.cut {
-            None => syn.effective_mss(key.is_ipv6()),
-            // A whole number of segments; smoltcp takes the place of the timestamps off.
-            Some(_) => {
-                let mss = self.send.mss();
-                (LONGEST.max(mss) / mss * mss + stamps) as u16
-            }
-        };
-        syn.packet(key, ack, window, scale, mss)
-    }
-
     /// The path takes no more than `mss` bytes of data and options.
     pub(crate) fn narrow(&mut self, mss: u32) {
-        let stamps = if self.stamps.on { 12 } else { 0 };
-        self.send.shrink(mss.saturating_sub(stamps).max(1));
-    }
-
-    /// The SYN-ACK to our SYN has been taken in.
-    pub(crate) fn greeted(&mut self, now: Micros, syn: &Syn) {
-        let ack = Ack {
-            seq: syn.isn,
-            ack: self.send.nxt(),
-            window: syn.window.into(),
-            sack: &[],
-            rtt: None,
-            data: false,
-        };
-        self.send.on_ack(now, ack);
-        if self.window.is_none() {
-            self.advertise(syn.isn.wrapping_add(1), self.told, 0, None);
-        }
+        self.send
+            .shrink(mss.saturating_sub(self.stamps_len()).max(1));
     }
 
     /// Whether the peer's SYN has the number `seq`.
@@ -315,6 +261,8 @@ impl Guard {
         let len = payload.len() as u32 + u32::from(tcp.flags.fin());
         let data_end = tcp.seq.wrapping_add(payload.len() as u32);
         let end = tcp.seq.wrapping_add(len);
+        // A socket made when memory was scarce has less room than was promised.
+        let limit = earlier(open.told, open.edge);
         let (low, high) = (
             next.wrapping_sub(self.reach(open, next)),
             open.told.wrapping_add(1),
@@ -356,16 +304,12 @@ impl Guard {
             self.held.keep(next, &[], true, held::UNLIMITED);
             self.twice = Some((tcp.seq, next));
             admission.tell = true;
-        } else if !(after(open.told, tcp.seq) || payload.is_empty() && tcp.seq == next)
-            || (!self.opened && after(data_end, open.edge))
-        {
-            // A window that is probed, or, before the first acknowledgement, data that smoltcp
-            // would take without having a place for it.
-            admission.answer = Answer::Always;
-        } else if after(tcp.seq, next) || after(data_end, open.told) {
+        } else if !(after(limit, tcp.seq) || payload.is_empty() && tcp.seq == next) {
+            admission.answer = Answer::Always; // a window that is probed
+        } else if after(tcp.seq, next) || after(data_end, limit) {
             // What was never allowed is not kept, and a FIN behind that comes again: smoltcp would
             // cut the data off and take the FIN, and the reader be told that all came.
-            let room = open.told.wrapping_sub(tcp.seq).min(payload.len() as u32) as usize;
+            let room = limit.wrapping_sub(tcp.seq).min(payload.len() as u32) as usize;
             let fin = tcp.flags.fin() && room == payload.len();
             let data = &packet[payload][..room];
             let at_once = !after(tcp.seq, next);

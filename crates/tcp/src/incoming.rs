@@ -205,7 +205,7 @@ impl<F: Flavor> Context<F> {
             let facts = request.and_then(|request| Some((request.queue, request.facts()?)));
             facts.ok_or_else(withdrawn)
         })?;
-        let mut flow = Flow::passive((key, queue), &syn, options, &self.fixed, now)?;
+        let mut flow = Flow::passive((key, queue), &syn, options, &self.fixed, now);
         flow.listened = listened;
         flow.handles = usize::from(!listened);
         let flow = Shared::new(flow);

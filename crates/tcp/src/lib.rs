@@ -32,6 +32,7 @@ mod hub;
 mod incoming;
 mod listener;
 mod listeners;
+mod memory;
 mod options;
 mod ports;
 mod requests;

@@ -160,6 +160,12 @@ impl Sender {
         }
     }
 
+    /// Nothing is under way for some time to come: gives memory back.
+    pub(crate) fn rest(&mut self) {
+        self.copies.clear();
+        self.board.rest();
+    }
+
     pub(crate) fn una(&self) -> u32 {
         self.board.una()
     }

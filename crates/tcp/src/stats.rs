@@ -8,6 +8,12 @@ pub struct Stats {
     pub requests: u64,
     /// Ended connections whose tuples are remembered now (TIME-WAIT).
     pub time_wait: u64,
+    /// Connections that have buffers now, because something waits in them or did a moment ago.
+    pub awake: u64,
+    /// Bytes of those buffers.
+    pub buffers: u64,
+    /// Bytes of buffers that wait for the next connection that needs some.
+    pub spare_buffers: u64,
     /// Connection requests taken in.
     pub requested: u64,
     /// Requests accepted.

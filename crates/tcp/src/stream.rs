@@ -91,23 +91,8 @@ impl<F: Flavor> TcpStream<F> {
             if flow.end == Some(End::Aborted) {
                 return Poll::Ready(Err(End::Aborted.into()));
             }
-            let socket = flow.socket();
-            let received = if peek {
-                // By itself it does not say that the end has come.
-                socket
-                    .recv_slice(&mut [])
-                    .and_then(|_| socket.peek_slice(buf))
-            } else {
-                socket.recv_slice(buf)
-            };
-            match (received, flow.end) {
-                (Ok(n @ 1..), _) => {
-                    if !peek {
-                        flow.guard.consumed(n);
-                        flow.settle(work); // the window may have opened
-                    }
-                    Poll::Ready(Ok(n))
-                }
+            match (flow.receive(buf, peek, work), flow.end) {
+                (Ok(n @ 1..), _) => Poll::Ready(Ok(n)),
                 (Err(RecvError::Finished), _) => Poll::Ready(Ok(0)),
                 (_, Some(end)) => Poll::Ready(Err(end.into())),
                 _ if flow.read_shut => Poll::Ready(Ok(0)),
@@ -134,11 +119,8 @@ impl<F: Flavor> TcpStream<F> {
             if flow.write_shut {
                 return Poll::Ready(Err(write_shut()));
             }
-            match flow.socket().send_slice(buf) {
-                Ok(n @ 1..) => {
-                    flow.settle(work);
-                    Poll::Ready(Ok(n))
-                }
+            match flow.write(buf, work) {
+                Ok(n @ 1..) => Poll::Ready(Ok(n)),
                 Ok(_) => {
                     flow.writer.register(cx, &mut work.wakes);
                     Poll::Pending

@@ -1,8 +1,7 @@
 //! What a SYN says.
 
-use crate::segment::Segment;
-use brooklet_packet::{FlowKey, Headers, TcpHeader};
-use smoltcp::wire::{TcpControl, TcpOption, TcpPacket};
+use brooklet_packet::{Headers, TcpHeader};
+use smoltcp::wire::{TcpOption, TcpPacket};
 
 /// The facts of a SYN, or of the SYN-ACK that answers ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,29 +61,5 @@ impl Syn {
     pub(crate) fn effective_mss(&self, ipv6: bool) -> u16 {
         let default = if ipv6 { DEFAULT_MSS_V6 } else { DEFAULT_MSS_V4 };
         self.mss.unwrap_or(default).max(LEAST_MSS)
-    }
-
-    /// The SYN as smoltcp is to see it: without what is kept from it, and with a window, a window
-    /// scale and an MSS of the caller's choice. With `ack` it is a SYN-ACK.
-    pub(crate) fn packet(
-        &self,
-        key: FlowKey,
-        ack: Option<u32>,
-        window: u16,
-        scale: Option<u8>,
-        mss: u16,
-    ) -> Vec<u8> {
-        Segment {
-            control: TcpControl::Syn,
-            seq: self.isn,
-            ack,
-            window,
-            mss: Some(mss),
-            scale,
-            sack_permitted: self.sack,
-            timestamp: self.timestamp.map(|val| (val, 0)),
-            ..Segment::default()
-        }
-        .packet(key)
     }
 }

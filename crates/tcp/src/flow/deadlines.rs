@@ -8,16 +8,14 @@ use smoltcp::socket::tcp::State;
 use std::time::Instant;
 
 impl Flow {
-    pub(super) fn arm<F: Flavor>(&mut self, deadline: Option<Instant>, work: &mut Work<'_, F>) {
+    pub(super) fn arm<F: Flavor>(
+        &mut self,
+        deadlines: [Option<Instant>; 2],
+        work: &mut Work<'_, F>,
+    ) {
         let check = self.orphan.as_ref().map(|orphan| orphan.check);
-        let deadlines = [
-            deadline,
-            self.handshake_by,
-            check,
-            self.quiet_until(),
-            self.ask_at(),
-        ];
-        self.wanted = deadlines.into_iter().flatten().min();
+        let own = [self.handshake_by, check, self.quiet_until(), self.ask_at()];
+        self.wanted = deadlines.into_iter().chain(own).flatten().min();
         if let Some(at) = self.wanted
             && self.armed.is_none_or(|armed| at < armed)
         {
@@ -82,7 +80,7 @@ impl Flow {
             .any(|by| by <= work.now)
         {
             self.end.get_or_insert(End::TimedOut);
-            self.socket().abort();
+            self.break_off();
             // The reset may have to wait for room; deadlines that have passed must not stay.
             self.handshake_by = None;
             self.asked = None;

@@ -1,13 +1,13 @@
 //! What a connection sends: what smoltcp makes, and what is sent again.
 
-use super::{Flow, STILL, interface, port};
+use super::{Flow, STILL, Stage, Unsaid, interface, port};
 use crate::context::Work;
 use crate::guard::Guard;
 use crate::segment;
 use crate::seq::{Micros, after, seq};
 use brooklet_cell::Flavor;
 use brooklet_device::{OnePacket, Outbound, PacketBuf};
-use smoltcp::iface::PollResult;
+use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::TcpPacket;
 use std::time::{Duration, Instant};
@@ -26,6 +26,13 @@ impl Flow {
     /// Returns when it wants to be called again.
     pub(super) fn egress<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> Option<Instant> {
         if self.detached {
+            return None;
+        }
+        if self.guard.send.lost() > 0 && matches!(self.state(), State::SynSent | State::SynReceived)
+        {
+            self.unsaid = Some(Unsaid::Syn);
+        }
+        if !self.say(work) {
             return None;
         }
         self.tell(false, work);
@@ -66,35 +73,60 @@ impl Flow {
         Some(fixed.instant(at))
     }
 
+    /// Sends what no socket does. Says `false` if there is no room for it.
+    fn say<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
+        let Some(unsaid) = self.unsaid else {
+            return true;
+        };
+        let (now, ttl) = (work.context.fixed.micros(work.now), self.ttl);
+        let (iss, mss) = (self.iss, self.local_mss() as u16);
+        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
+        if !Outbound::reserve(&mut &mut port) {
+            return false;
+        }
+        let packet = match unsaid {
+            Unsaid::Syn => port.guard.syn(now, iss, mss, ttl),
+            Unsaid::Greeting => port.guard.greeting(now, ttl),
+            Unsaid::Reset => port.guard.abort(ttl),
+        };
+        self.unsaid = None;
+        port.send(packet.packet(self.key.reversed()).into());
+        true
+    }
+
     /// Has smoltcp make its packets. Says whether it claims to have more and makes none.
     fn make<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
-        let nagle = self.nagle;
-        self.socket().set_nagle_enabled(nagle);
         let shape = self.shape();
+        let Stage::Awake(awake) = &mut self.stage else {
+            return false;
+        };
+        awake.socket(|socket| socket.set_nagle_enabled(self.nagle));
         let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
         let mut device = OnePacket::new(shape, None, &mut port);
         let mut iface = interface(&mut device, 0);
         // A place is reserved before smoltcp makes a packet: it forgets some when it finds none
         // halfway.
-        let due = |iface: &mut smoltcp::iface::Interface, sockets: &_| {
+        let due = |iface: &mut Interface, sockets: &SocketSet<'_>| {
             iface.poll_at(STILL, sockets).is_some_and(|at| at <= STILL)
         };
-        let mut rounds = 0;
-        while due(&mut iface, &self.sockets) {
-            if rounds == QUOTA || device.outbound().sent >= QUOTA_BYTES {
-                device.outbound().wait();
-                return false;
+        awake.sockets(|sockets| {
+            let mut rounds = 0;
+            while due(&mut iface, sockets) {
+                if rounds == QUOTA || device.outbound().sent >= QUOTA_BYTES {
+                    device.outbound().wait();
+                    return false;
+                }
+                if !device.outbound().reserve() {
+                    return false;
+                }
+                rounds += 1;
+                let made = iface.poll_egress(STILL, &mut device, sockets);
+                if made == PollResult::None {
+                    return due(&mut iface, sockets);
+                }
             }
-            if !device.outbound().reserve() {
-                return false;
-            }
-            rounds += 1;
-            let made = iface.poll_egress(STILL, &mut device, &mut self.sockets);
-            if made == PollResult::None {
-                return due(&mut iface, &self.sockets);
-            }
-        }
-        false
+            false
+        })
     }
 
     /// Has smoltcp tell of a window that has grown by a good piece of the buffer
@@ -107,12 +139,15 @@ impl Flow {
         ) {
             return;
         }
-        let (received, capacity) = (self.received(), self.socket().recv_capacity());
+        let (received, shape) = (self.received(), self.shape());
+        let Stage::Awake(awake) = &mut self.stage else {
+            return;
+        };
+        let capacity = awake.socket(|socket| socket.recv_capacity());
         if self.guard.lags(received, capacity - received, capacity)
             // It answers a byte that it has with all that it knows.
             && let Some(old) = self.guard.old_byte(received)
         {
-            let shape = self.shape();
             let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
             if !Outbound::reserve(&mut &mut port) {
                 return; // the answer would be lost
@@ -120,7 +155,7 @@ impl Flow {
             let packet = old.packet(self.key);
             let mut device = OnePacket::new(shape, Some(&packet), &mut port);
             let mut iface = interface(&mut device, 0);
-            iface.poll_ingress_single(STILL, &mut device, &mut self.sockets);
+            awake.sockets(|sockets| iface.poll_ingress_single(STILL, &mut device, sockets));
         }
     }
 
@@ -129,10 +164,11 @@ impl Flow {
         if self.guard.send.lost() == 0 {
             return;
         }
-        match self.state() {
-            State::SynSent | State::SynReceived => return self.syn_again(work),
-            State::Closed | State::TimeWait => return,
-            _ => {}
+        if matches!(
+            self.state(),
+            State::SynSent | State::SynReceived | State::Closed | State::TimeWait
+        ) {
+            return;
         }
         let now = work.context.fixed.micros(work.now);
         if self.guard.send.wants_copies() {
@@ -153,31 +189,19 @@ impl Flow {
         port(&mut self.guard, &mut self.waiting, self.key, work).wait();
     }
 
-    /// Sends the SYN, or the SYN-ACK, once more.
-    pub(super) fn syn_again<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
-        let shape = self.shape();
-        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        if !Outbound::reserve(&mut &mut port) {
-            return;
-        }
-        let mut device = OnePacket::new(shape, None, &mut port);
-        let mut iface = interface(&mut device, 0);
-        // At the time of smoltcp's retransmission timer it makes the packet anew.
-        if let Some(at) = iface.poll_at(STILL, &self.sockets) {
-            iface.poll_egress(at, &mut device, &mut self.sockets);
-        }
-    }
-
     /// Gets out of smoltcp once more everything that is not acknowledged, to send parts of it
     /// again. It happens once for all losses that are found until they are mended.
     fn copy<F: Flavor>(&mut self, now: Micros, work: &mut Work<'_, F>) {
         let received = self.received();
         if let Some(word) = self.guard.word_for_copies(received) {
-            self.feed(&mut word.packet(self.key), 0, work);
+            self.feed(&mut word.packet(self.key), work);
         }
-        // Nagle's algorithm would wait for what is sent here to be acknowledged.
-        self.socket().set_nagle_enabled(false);
         let shape = self.shape();
+        let Stage::Awake(awake) = &mut self.stage else {
+            return;
+        };
+        // Nagle's algorithm would wait for what is sent here to be acknowledged.
+        awake.socket(|socket| socket.set_nagle_enabled(false));
         let mut copier = Copier {
             reached: self.guard.send.una(),
             guard: &mut self.guard,
@@ -191,20 +215,23 @@ impl Flow {
         // do at once comes before that: the window, in whole units, may reach beyond what has been
         // sent.
         let mut anew = false;
-        while let Some(at) = iface.poll_at(STILL, &self.sockets) {
-            if at > STILL {
-                if anew {
-                    break; // all of it has been there
+        awake.sockets(|sockets| {
+            while let Some(at) = iface.poll_at(STILL, sockets) {
+                if at > STILL {
+                    if anew {
+                        break; // all of it has been there
+                    }
+                    anew = true;
+                    device.outbound().guard.send.forget_copies();
                 }
-                anew = true;
-                device.outbound().guard.send.forget_copies();
+                let made = iface.poll_egress(at, &mut device, sockets);
+                let copier = device.outbound();
+                let all = anew && !after(copier.guard.send.nxt(), copier.reached);
+                if made == PollResult::None || all {
+                    break;
+                }
             }
-            let made = iface.poll_egress(at, &mut device, &mut self.sockets);
-            let copier = device.outbound();
-            if made == PollResult::None || anew && !after(copier.guard.send.nxt(), copier.reached) {
-                break;
-            }
-        }
+        });
     }
 }
 

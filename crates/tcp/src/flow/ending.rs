@@ -1,6 +1,6 @@
 //! How a connection ends, and what is left of it.
 
-use super::Flow;
+use super::{Flow, Stage, Unsaid};
 use crate::context::{Leaves, Work};
 use crate::error::End;
 use crate::wake::Wakes;
@@ -24,10 +24,7 @@ pub(super) struct Orphan {
 impl Flow {
     /// Throws away what nobody will read.
     pub(crate) fn discard(&mut self) {
-        let mut dropped = 0;
-        while let Ok(n @ 1..) = self.socket().recv(|bytes| (bytes.len(), bytes.len())) {
-            dropped += n;
-        }
+        let dropped = self.stage.discard();
         self.guard.consumed(dropped);
         if let Some(orphan) = &mut self.orphan
             && dropped > 0
@@ -49,11 +46,17 @@ impl Flow {
         if !self.write_shut || self.finished || self.unsent() > 0 {
             return false;
         }
+        self.wake(0);
+        let Stage::Awake(_) = self.stage else {
+            return false; // not before the handshake is over
+        };
         self.finished = true;
         if self.guard.short() {
             self.tell(true, work); // there will be no other chance
         }
-        self.socket().close();
+        if let Stage::Awake(awake) = &mut self.stage {
+            awake.socket(|socket| socket.close());
+        }
         true
     }
 
@@ -68,16 +71,15 @@ impl Flow {
         if self.handles > 0 || self.detached {
             return;
         }
-        let socket = self.socket();
-        let unread = socket.recv_queue() > 0 && socket.send_queue() == 0;
+        let unread = self.stage.recv_queue() > 0 && self.stage.send_queue() == 0;
         let at_once = self.linger == Some(Duration::ZERO);
         if self.end.is_some() || !self.connected || unread || at_once {
-            self.socket().abort();
+            self.break_off();
         } else {
             let timeout = work.context.fixed.config.orphan_timeout;
             let until = self.linger.map(|linger| work.now + linger);
             self.shut_write();
-            let queued = self.socket().send_queue();
+            let queued = self.stage.send_queue();
             self.orphan = Some(Orphan {
                 check: (work.now + timeout).min(until.unwrap_or(work.now + timeout)),
                 queued,
@@ -92,7 +94,7 @@ impl Flow {
     /// Looks whether a connection that was let go still gets on.
     pub(super) fn check_orphan<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         let timeout = work.context.fixed.config.orphan_timeout;
-        let queued = self.socket().send_queue();
+        let queued = self.stage.send_queue();
         if let Some(orphan) = &mut self.orphan
             && orphan.check <= work.now
         {
@@ -106,7 +108,7 @@ impl Flow {
                 orphan.check = orphan.check.min(until);
             }
             if !progress {
-                self.socket().abort();
+                self.break_off();
             }
         }
     }
@@ -114,7 +116,7 @@ impl Flow {
     /// Ends the connection with a reset.
     pub(crate) fn abort<F: Flavor>(&mut self, work: &mut Work<'_, F>) {
         self.end.get_or_insert(End::Aborted);
-        self.socket().abort();
+        self.break_off();
         self.settle(work);
     }
 
@@ -130,8 +132,9 @@ impl Flow {
             return;
         }
         let leaves = match state {
-            // With an endpoint left there is a reset still to be sent.
-            State::Closed if self.socket().local_endpoint().is_none() => Leaves::Nothing,
+            State::Closed if self.unsaid != Some(Unsaid::Reset) && !self.stage.has_reset() => {
+                Leaves::Nothing
+            }
             State::TimeWait => {
                 let (next, acked) = self.guard.last();
                 Leaves::TimeWait { next, acked }

@@ -81,10 +81,7 @@ impl Flow {
             State::LastAck => TcpState::LastAck,
             State::TimeWait => TcpState::TimeWait,
         };
-        let (send_queue, recv_queue) = {
-            let socket = self.socket();
-            (socket.send_queue(), socket.recv_queue())
-        };
+        let (send_queue, recv_queue) = (self.stage.send_queue(), self.stage.recv_queue());
         let send = &self.guard.send;
         let rtt = send.rtt();
         let (cwnd, ssthresh) = send.window();

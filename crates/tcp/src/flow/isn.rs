@@ -1,4 +1,4 @@
-//! Initial sequence numbers (RFC 6528).
+//! Initial sequence numbers (RFC 6528), and how smoltcp is led to a given one.
 
 use crate::context::Fixed;
 use brooklet_packet::FlowKey;
@@ -15,22 +15,22 @@ pub(super) fn keyed_hash(key: FlowKey, fixed: &Fixed) -> u64 {
 
 /// The initial sequence number of a connection that begins now: for one tuple it grows by one
 /// every 4 us, and that of one tuple says nothing about that of another.
-fn initial(key: FlowKey, fixed: &Fixed, now: Instant) -> u32 {
+pub(super) fn initial(key: FlowKey, fixed: &Fixed, now: Instant) -> u32 {
     let ticks = fixed.micros(now) / 4;
     (keyed_hash(key, fixed) as u32).wrapping_add(ticks as u32)
 }
 
-/// The seed for which smoltcp takes that number.
+/// The seed for which smoltcp takes `number` as its initial one.
 ///
 /// smoltcp takes the second number of its generator, whose state goes from `s` to `s * M + A`, and
 /// whose number is that shifted down by 29 less its top three bits. (The first one becomes an IPv4
 /// identification, and is taken again if it is 0.) So a state with the wanted number in its upper
 /// bits is led back to the seed.
-pub(super) fn seed(key: FlowKey, fixed: &Fixed, now: Instant) -> u64 {
+pub(super) fn seed(number: u32) -> u64 {
     const M: u64 = 0xbb2e_fcec_3c39_611d;
     const A: u64 = 0x7590_ef39;
     let back = |state: u64| state.wrapping_sub(A).wrapping_mul(inverse(M));
-    let wanted = u64::from(initial(key, fixed, now)) << 29;
+    let wanted = u64::from(number) << 29;
     let first = back(wanted);
     let number = (first >> (29 - (first >> 61))) as u32;
     match (number ^ (number >> 16)) as u16 {

@@ -42,7 +42,7 @@ impl Flow {
 
     fn give_up(&mut self, end: End) {
         self.end.get_or_insert(end);
-        self.socket().abort();
+        self.break_off();
     }
 
     /// The path takes packets of `mtu` bytes, or, if that is 0, does not say (RFC 1191, 8201).

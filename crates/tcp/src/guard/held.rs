@@ -45,7 +45,6 @@ pub(super) enum Kept {
 }
 
 impl Held {
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

@@ -1,7 +1,7 @@
 //! What goes out: smoltcp's packets as the wire is to see them, and those that it has no reason to
 //! make.
 
-use super::rewrite::{SEQ, WINDOW, patch, set_mss, stamp, window_scale};
+use super::rewrite::{SEQ, WINDOW, patch, stamp};
 use super::{Guard, Open};
 use crate::segment::{self, Segment};
 use crate::seq::{Micros, after, later, seq};
@@ -24,7 +24,7 @@ impl Guard {
         let Ok(tcp) = TcpPacket::new_checked(&*bytes) else {
             return;
         };
-        if self.cut.is_some() {
+        if self.cut {
             let meta = self.unready(tcp.payload().len());
             packet.set_meta(meta);
         }
@@ -34,51 +34,32 @@ impl Guard {
             return;
         }
         let start = seq(tcp.seq_number());
-        if tcp.syn() {
-            self.shift = window_scale(tcp.options()).unwrap_or(0);
-            if !self.begun {
-                self.begun = true;
-                self.send.begin(start);
-            }
-        }
         let end = start.wrapping_add(tcp.segment_len() as u32);
         if after(end, self.send.nxt()) {
             self.send.sent(now, start, end, tcp.fin(), tcp.payload());
         } else if end != start {
             self.send.sent_again(now);
         }
-        let (ack, syn, header_len) = (tcp.ack(), tcp.syn(), tcp.header_len());
+        let header_len = tcp.header_len();
         let (acked, window) = (seq(tcp.ack_number()), tcp.window_len());
-        self.opened |= ack && !syn;
+        self.opened = true;
         if end == start && start != self.send.empty() {
             patch(packet, SEQ, &self.send.empty().to_be_bytes());
         }
         if header_len > 20 {
             stamp(packet, self.stamps.pair(now));
         }
-        if let (true, Some(mss)) = (syn, self.cut) {
-            set_mss(packet, mss);
-        }
-        if !ack {
-            self.told = window.min(u16::MAX - 1);
-            return;
-        }
-        // The window of a SYN is never scaled (RFC 7323, 2.2), and only that of the smallest
-        // scaled buffer reaches into its last unit.
-        let (shift, told) = match (syn, self.shift) {
-            (_, 0) => (0, window),
-            (true, _) => (0, window.min(u16::MAX - 1)),
-            (false, shift) => (shift, window.saturating_sub(1)),
+        let room = u32::from(window) << self.inner_shift;
+        let told = match self.shift {
+            0 => window,
+            shift => ((room >> shift).min(u16::MAX.into()) as u16).saturating_sub(1),
         };
-        let told = match syn {
-            true => told,
-            false => self.worthwhile(acked, told),
-        };
+        let told = self.worthwhile(acked, told);
         if told != window {
             patch(packet, WINDOW, &told.to_be_bytes());
         }
-        let edge = acked.wrapping_add(u32::from(window) << shift);
-        self.advertise(acked, told, shift, Some(edge));
+        let edge = acked.wrapping_add(room);
+        self.advertise(acked, told, self.shift, Some(edge));
     }
 
     /// What is missing of a packet that smoltcp made with `len` bytes of data.

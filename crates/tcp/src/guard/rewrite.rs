@@ -1,6 +1,6 @@
 //! Changes to a segment that is already made.
 
-use smoltcp::wire::{TcpOption, TcpPacket};
+use smoltcp::wire::TcpPacket;
 
 /// Where these stand in a TCP header (RFC 9293, 3.1).
 pub(super) const SEQ: usize = 4;
@@ -34,11 +34,6 @@ pub(super) fn stamp(segment: &mut [u8], (val, ecr): (u32, u32)) {
     set_option(segment, 8, &pair);
 }
 
-/// Writes the maximum segment size into a SYN.
-pub(super) fn set_mss(segment: &mut [u8], mss: u16) {
-    set_option(segment, 2, &mss.to_be_bytes());
-}
-
 /// Writes the value of the option `kind`, if it is there with a value of that length.
 fn set_option(segment: &mut [u8], kind: u8, value: &[u8]) {
     let header = usize::from(TcpPacket::new_unchecked(&*segment).header_len());
@@ -53,15 +48,4 @@ fn set_option(segment: &mut [u8], kind: u8, value: &[u8]) {
             (_, len) => at += usize::from(len.max(2)),
         }
     }
-}
-
-pub(super) fn window_scale(mut options: &[u8]) -> Option<u8> {
-    while !options.is_empty() {
-        match TcpOption::parse(options) {
-            Ok((_, TcpOption::WindowScale(shift))) => return Some(shift.min(14)),
-            Ok((_, TcpOption::EndOfList)) | Err(_) => return None,
-            Ok((rest, _)) => options = rest,
-        }
-    }
-    None
 }

@@ -90,6 +90,11 @@ impl Scoreboard {
         }
     }
 
+    /// Gives the memory of a long list of runs back.
+    pub(super) fn rest(&mut self) {
+        self.runs.shrink_to(4);
+    }
+
     pub(super) fn una(&self) -> u32 {
         self.una
     }

@@ -52,10 +52,7 @@ impl<F: Flavor> TcpStream<F> {
             .ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, "a TTL is between 1 and 255")
             })?;
-        self.flow.with(|flow| {
-            flow.ttl = hop_limit;
-            flow.socket().set_hop_limit(Some(hop_limit));
-        });
+        self.flow.with(|flow| flow.set_ttl(hop_limit));
         Ok(())
     }
 
@@ -100,12 +97,10 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     /// Sizes of the receive buffer and the send buffer, in bytes. They are chosen when the
-    /// connection is made, in [`TcpOptions`](crate::TcpOptions).
+    /// connection is made, in [`TcpOptions`](crate::TcpOptions); while memory runs short it works
+    /// with smaller ones ([`Config::memory`](crate::Config::memory)).
     pub fn buffer_sizes(&self) -> (usize, usize) {
-        self.flow.with(|flow| {
-            let socket = flow.socket();
-            (socket.recv_capacity(), socket.send_capacity())
-        })
+        self.flow.with(|flow| flow.buffer_sizes())
     }
 
     /// What is known of the connection: state, round-trip time, windows, queues.
