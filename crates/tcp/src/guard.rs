@@ -319,7 +319,10 @@ impl Guard {
             };
             match self.held.keep(tcp.seq, data, fin, most) {
                 Kept::Yes | Kept::Nothing => {}
-                Kept::Twice => self.twice = Some((tcp.seq, end)),
+                Kept::Twice => {
+                    let kept = room as u32 + u32::from(fin);
+                    self.twice = Some((tcp.seq, tcp.seq.wrapping_add(kept)));
+                }
                 Kept::Full => admission.dropped = true,
             }
             admission.tell |= at_once;

@@ -92,6 +92,16 @@ impl Guard {
         });
     }
 
+    /// The window beyond `next` as the peer was told last. It may have been told of a larger one
+    /// before, when the buffer was.
+    pub(super) fn told_beyond(&self, next: u32) -> u32 {
+        let edge = self.acked.wrapping_add(u32::from(self.told) << self.shift);
+        match after(edge, next) {
+            true => edge.wrapping_sub(next),
+            false => 0,
+        }
+    }
+
     /// The window to be told with `acked` in the place of `window`: one that opens by a crumb stays
     /// where it is.
     fn worthwhile(&self, acked: u32, window: u16) -> u16 {
@@ -111,14 +121,11 @@ impl Guard {
     pub(crate) fn answer(&mut self, now: Micros, received: usize, ttl: u8) -> Segment<'static> {
         let mut ack = self.acked;
         let mut window = self.told;
-        if let (Some(next), Some(open), true) = (self.next(received), self.window, self.opened)
+        if let (Some(next), true) = (self.next(received), self.opened)
             && after(next, ack)
         {
             // The right edge stays where it is.
-            let room = match after(open.told, next) {
-                true => open.told.wrapping_sub(next),
-                false => 0,
-            };
+            let room = self.told_beyond(next);
             ack = next;
             window = (room >> self.shift).min(u32::from(self.told)) as u16;
             self.advertise(ack, window, self.shift, None);

@@ -2,7 +2,6 @@
 
 use super::Guard;
 use crate::segment::Segment;
-use crate::seq::after;
 
 impl Guard {
     /// What smoltcp is to be told of the peer, if that is not what it believes: that all is as it
@@ -32,13 +31,10 @@ impl Guard {
     /// `free` bytes of `capacity` are free, since the peer was told of it. The window of the
     /// handshake is small, and nothing is told before it is over.
     pub(crate) fn lags(&self, received: usize, free: usize, capacity: usize) -> bool {
-        let (Some(next), Some(open), true) = (self.next(received), self.window, self.opened) else {
+        let (Some(next), true) = (self.next(received), self.opened) else {
             return false;
         };
-        let told = match after(open.told, next) {
-            true => open.told.wrapping_sub(next) as usize,
-            false => 0,
-        };
+        let told = self.told_beyond(next) as usize;
         let most = usize::from(u16::MAX) << self.shift;
         // What is told is rounded down, by a unit or two.
         let crumb = self.crumb as usize + (2 << self.shift);

@@ -83,7 +83,11 @@ impl Sender {
         self.probed = None;
         self.overtaken_at = None;
         if self.closed() {
-            // No sign of a full path: the peer has closed its window over what was sent.
+            // No sign of a full path: the peer has closed its window over what was sent. What it
+            // reported before that it may have thrown away (RFC 2018, 8).
+            if self.backoff > 1 {
+                self.board.forget_sacked();
+            }
             let una = self.board.una();
             self.board.lose(una, una.wrapping_add(self.mss));
             return;
