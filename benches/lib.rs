@@ -82,6 +82,22 @@ impl Clients {
         ack
     }
 
+    /// Takes data for client `n` and returns the acknowledgement.
+    ///
+    /// # Panics
+    ///
+    /// If it is not the next.
+    pub fn receive(&mut self, n: usize, packet: &[u8]) -> Vec<u8> {
+        let headers = Headers::parse(packet).expect("an IP packet");
+        let tcp = headers.tcp().expect("a TCP segment");
+        assert_eq!(self.0[n].ack, Some(tcp.seq));
+        let next = tcp.seq.wrapping_add(headers.payload_range().len() as u32);
+        self.0[n].ack = Some(next);
+        let mut ack = Vec::new();
+        self.write(n, &mut ack, TcpControl::None, &[]);
+        ack
+    }
+
     /// Writes the next [`MSS`] bytes of client `n` as a packet in the place of what was in `out`.
     pub fn send(&mut self, n: usize, out: &mut Vec<u8>) {
         self.write(n, out, TcpControl::Psh, &[0x5a; MSS]);

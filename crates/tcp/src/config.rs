@@ -31,7 +31,8 @@ pub struct Config {
     /// they are as large as its [`TcpOptions`] say; as it runs short those that are needed next
     /// become smaller, down to 4 KiB each, with which everything goes on, more slowly. So that
     /// each can have that much, [`max_connections`](Self::max_connections) is lowered to what
-    /// there is memory for.
+    /// there is memory for, half of it is kept for such small buffers, and when even those would
+    /// be too many a SYN is dropped and counted, and a `connect` fails.
     pub memory: usize,
     /// How long a connection keeps its buffers when nothing is under way and nothing waits.
     /// Default 1 s.

@@ -2,7 +2,7 @@ use crate::context::Context;
 use crate::error::stack_closed;
 use crate::flow::{Flow, queue_of, unaddressable};
 use crate::listeners::unspecified;
-use crate::{Stats, TcpListener, TcpStream};
+use crate::{Stats, TcpListener, TcpOptions, TcpStream};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, is_unicast};
 use std::future::poll_fn;
@@ -70,7 +70,8 @@ impl<F: Flavor> Connector<F> {
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     /// - [`OutOfMemory`](io::ErrorKind::OutOfMemory): there are
-    ///   [`max_connections`](crate::Config::max_connections) already.
+    ///   [`max_connections`](crate::Config::max_connections) already, or their buffers take all of
+    ///   [`memory`](crate::Config::memory).
     ///
     /// # Cancel safety
     ///
@@ -160,6 +161,22 @@ impl<F: Flavor> Connector<F> {
                     return Err(io::Error::new(
                         io::ErrorKind::OutOfMemory,
                         "max_connections is reached",
+                    ));
+                }
+                // This one's own part has been promised to it already.
+                let TcpOptions {
+                    recv_buffer,
+                    send_buffer,
+                    ..
+                } = fixed.config.options;
+                if !fixed
+                    .memory
+                    .has_room(table.requests.len(), recv_buffer, send_buffer)
+                {
+                    return Err(io::Error::new(
+                        io::ErrorKind::OutOfMemory,
+                        "the memory for buffers is used up: close connections, read what waits in \
+                         them, or raise Config::memory",
                     ));
                 }
                 let free = table.is_free(key);

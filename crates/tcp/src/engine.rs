@@ -8,7 +8,7 @@ use crate::segment::{self, Segment};
 use crate::table::{Route, Table};
 use crate::train::Train;
 use crate::wake::Wakes;
-use crate::{Clock, Config, Connector, Stats, TcpListener};
+use crate::{Clock, Config, Connector, Stats, TcpListener, TcpOptions};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_device::PacketBuf;
 use brooklet_packet::icmp::IcmpError;
@@ -242,9 +242,22 @@ impl<F: Flavor> Engine<F> {
         };
         if let Some(syn) = syn {
             let (config, wakes) = (&self.context.fixed.config, &mut self.wakes);
-            let key = (headers.key(), self.queue);
-            let request =
-                |table: &mut Table<F>| table.request(key, tcp.seq, syn, now, config, wakes);
+            let TcpOptions {
+                recv_buffer,
+                send_buffer,
+                ..
+            } = config.options;
+            let memory = &self.context.fixed.memory;
+            let queue = self.queue;
+            let request = |table: &mut Table<F>| {
+                // Each request has its place, so that it can be accepted.
+                let known = table.requests.isn(headers.key()).is_some();
+                if !known && !memory.has_room(table.requests.len() + 1, recv_buffer, send_buffer) {
+                    table.stats.table_full += 1;
+                    return true;
+                }
+                table.request((headers.key(), queue), tcp.seq, syn, now, config, wakes)
+            };
             if !self.context.table.with(request) {
                 self.reset(packet, headers);
             }

@@ -1,5 +1,6 @@
 //! What the buffers of all connections may take, and those that wait for their next use.
 
+use memmap2::MmapMut;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What any connection can have of each buffer, however little is left, in bytes.
@@ -9,7 +10,14 @@ const LEAST: usize = 4096;
 const SHARE: usize = 4;
 
 /// Buffers that wait take at most this part of everything.
-const WAITING: usize = 16;
+const WAITING: usize = 64;
+
+/// So many bytes and more are asked of the system itself. An allocator keeps what it is given back,
+/// and zeroes it each time, with every page of it.
+const MAPPED: usize = 16 * 1024;
+
+/// Of the smaller ones so many wait.
+const SMALL: usize = 64;
 
 /// The smallest buffer is of so many bits, and the largest of `SMALLEST + SIZES - 1`.
 const SMALLEST: u32 = 11;
@@ -35,7 +43,7 @@ struct Store {
     /// Connections that have buffers.
     users: usize,
     /// Buffers that wait, by size; the one used last is the next to be used.
-    shelves: [Vec<Box<[u8]>>; SIZES],
+    shelves: [Vec<Block>; SIZES],
     waiting: usize,
 }
 
@@ -65,14 +73,20 @@ impl Memory {
         }
     }
 
+    /// Whether `more` connections with buffers of at most these sizes can have what is promised to
+    /// each.
+    pub(crate) fn has_room(&self, more: usize, recv: usize, send: usize) -> bool {
+        let store = self.store();
+        let wanted = more.saturating_mul(least_of(recv, send).map(|len| class(len).1).iter().sum());
+        store.promised + store.beyond + wanted <= self.limit
+    }
+
     /// A connection's claim to buffers of up to these sizes, from 2 KiB to 1 GiB each.
     pub(crate) fn claim(self: &Arc<Self>, recv: usize, send: usize) -> Claim {
-        // The window is told in units of its scale, and some of them must fit.
-        let unit = 8 << scale_of(recv);
         let claim = Claim {
             memory: self.clone(),
             most: [recv as u32, send as u32],
-            least: [LEAST.max(unit).min(recv) as u32, LEAST.min(send) as u32],
+            least: least_of(recv, send).map(|len| len as u32),
         };
         self.store().promised += claim.promised();
         claim
@@ -89,10 +103,20 @@ pub(crate) fn scale_of(recv: usize) -> u8 {
     bits.saturating_sub(16).min(14) as u8
 }
 
-/// What `max` connections with buffers of these sizes must be able to have.
+/// What a connection with buffers of at most these sizes can always have of each.
+fn least_of(recv: usize, send: usize) -> [usize; 2] {
+    // The window is told in units of its scale, and some of them must fit.
+    let units = 8 << scale_of(recv);
+    [LEAST.max(units).min(recv), LEAST.min(send)]
+}
+
+/// How many connections with buffers of at most these sizes `limit` bytes are enough for.
 pub(crate) fn affordable(limit: usize, recv: usize, send: usize) -> usize {
-    let least = LEAST.max(8 << scale_of(recv)).min(recv) + LEAST.min(send);
-    limit / least.next_power_of_two()
+    limit
+        / least_of(recv, send)
+            .map(|len| class(len).1)
+            .iter()
+            .sum::<usize>()
 }
 
 /// A connection's right to buffers.
@@ -120,7 +144,10 @@ impl Claim {
         let promised = self.promised();
         let mut evicted = Vec::new();
         let mut store = self.memory.store();
-        let free = (self.memory.limit).saturating_sub(store.promised + store.beyond);
+        // Half of everything is for what is promised to those that are still to come.
+        let limit = self.memory.limit;
+        let free = (limit.saturating_sub(store.promised)).min(limit / 2);
+        let free = free.saturating_sub(store.beyond);
         let sizes = (0..SIZES / 2)
             .map(|step| {
                 [0, 1].map(|n| {
@@ -142,7 +169,7 @@ impl Claim {
         store.beyond += bytes.saturating_sub(promised);
         store.lent += bytes;
         store.users += 1;
-        let mut buffers = sizes.map(|len| store.take(class(len).0));
+        let buffers = sizes.map(|len| store.take(class(len).0));
         while store.lent + store.waiting > self.memory.limit
             && let Some(buffer) = store.take_largest()
         {
@@ -151,18 +178,16 @@ impl Claim {
         drop(store);
         // Neither zeroing nor giving back is done under the lock.
         drop(evicted);
-        for (buffer, len) in buffers.iter_mut().zip(sizes) {
-            if buffer.is_empty() {
-                *buffer = vec![0; class(len).1].into_boxed_slice();
-            }
-        }
-        let [recv, send] = buffers;
+        let mut n = 0;
+        let [recv, send] = buffers.map(|buffer| {
+            n += 1;
+            buffer.unwrap_or_else(|| Block::new(class(sizes[n - 1]).1))
+        });
         Buffers {
             memory: self.memory.clone(),
             scarce: sizes != self.most.map(|most| most as usize),
             beyond: bytes.saturating_sub(promised),
-            recv,
-            send,
+            blocks: Some([recv, send]),
             sizes,
         }
     }
@@ -182,17 +207,68 @@ fn class(len: usize) -> (usize, usize) {
 }
 
 impl Store {
-    /// A buffer off the shelf, or an empty one.
-    fn take(&mut self, shelf: usize) -> Box<[u8]> {
-        let buffer = self.shelves.get_mut(shelf).and_then(Vec::pop);
-        let buffer = buffer.unwrap_or_default();
-        self.waiting -= buffer.len();
-        buffer
+    /// A buffer off the shelf.
+    fn take(&mut self, shelf: usize) -> Option<Block> {
+        let block = self.shelves.get_mut(shelf)?.pop()?;
+        self.waiting -= block.len();
+        Some(block)
     }
 
-    fn take_largest(&mut self) -> Option<Box<[u8]>> {
+    fn take_largest(&mut self) -> Option<Block> {
         let shelf = self.shelves.iter().rposition(|shelf| !shelf.is_empty())?;
-        Some(self.take(shelf))
+        self.take(shelf)
+    }
+
+    /// Puts a buffer on its shelf, or gives it back if there are enough.
+    fn put(&mut self, block: Block, most: usize) -> Option<Block> {
+        let (shelf, size) = class(block.len());
+        let enough = match &block {
+            Block::Mapped(_) => usize::MAX,
+            Block::Heap(_) => SMALL,
+        };
+        if self.waiting + size > most || self.shelves[shelf].len() >= enough {
+            return Some(block);
+        }
+        self.shelves[shelf].push(block);
+        self.waiting += size;
+        None
+    }
+}
+
+/// A piece of memory, zeroed when it is new.
+enum Block {
+    Mapped(MmapMut),
+    Heap(Box<[u8]>),
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Block").field(&self.len()).finish()
+    }
+}
+
+impl Block {
+    fn new(size: usize) -> Self {
+        let mapped = (size >= MAPPED).then(|| MmapMut::map_anon(size));
+        match mapped {
+            Some(Ok(mapped)) => Self::Mapped(mapped),
+            // Where the system has no such thing, or no more of it.
+            _ => Self::Heap(vec![0; size].into_boxed_slice()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Mapped(bytes) => bytes.len(),
+            Self::Heap(bytes) => bytes.len(),
+        }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Heap(bytes) => bytes,
+        }
     }
 }
 
@@ -203,8 +279,7 @@ pub(crate) struct Buffers {
     /// They would be larger if there were more memory.
     pub(crate) scarce: bool,
     beyond: usize,
-    recv: Box<[u8]>,
-    send: Box<[u8]>,
+    blocks: Option<[Block; 2]>,
     sizes: [usize; 2],
 }
 
@@ -212,7 +287,10 @@ impl Buffers {
     /// The receive buffer and the send buffer.
     pub(crate) fn split(&mut self) -> (&mut [u8], &mut [u8]) {
         let [recv, send] = self.sizes;
-        (&mut self.recv[..recv], &mut self.send[..send])
+        match &mut self.blocks {
+            Some([first, second]) => (&mut first.bytes()[..recv], &mut second.bytes()[..send]),
+            None => (&mut [], &mut []),
+        }
     }
 
     pub(crate) fn recv_len(&self) -> usize {
@@ -222,21 +300,17 @@ impl Buffers {
 
 impl Drop for Buffers {
     fn drop(&mut self) {
+        let Some(blocks) = self.blocks.take() else {
+            return;
+        };
         let most = self.memory.limit / WAITING;
         let mut store = self.memory.store();
-        store.lent -= self.recv.len() + self.send.len();
+        store.lent -= blocks.iter().map(Block::len).sum::<usize>();
         store.beyond -= self.beyond;
         store.users -= 1;
-        for buffer in [&mut self.recv, &mut self.send] {
-            let (shelf, size) = class(buffer.len());
-            if store.waiting + size <= most
-                && let Some(shelf) = store.shelves.get_mut(shelf)
-            {
-                shelf.push(std::mem::take(buffer));
-                store.waiting += size;
-            }
-        }
-        // What found no place is given back after the lock, with the rest of `self`.
+        let given_back = blocks.map(|block| store.put(block, most));
+        drop(store);
+        drop(given_back);
     }
 }
 

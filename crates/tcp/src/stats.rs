@@ -42,7 +42,7 @@ pub struct Stats {
     /// Connections that [`accept`](crate::TcpListener::accept) answered, and reset to make place:
     /// their clients were slow to finish the handshake.
     pub handshakes_full: u64,
-    /// Requests dropped because the table was full.
+    /// Requests dropped because the table was full, or the memory for buffers used up.
     pub table_full: u64,
     /// Segments dropped that came before others and found no place to wait for them.
     pub early_full: u64,
