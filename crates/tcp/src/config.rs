@@ -1,5 +1,5 @@
 use crate::TcpOptions;
-use crate::memory::affordable;
+use crate::memory::promised;
 use crate::options::usable_time;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -30,7 +30,8 @@ pub struct Config {
     /// Only a connection that has data on its way or waiting has buffers. While there is enough
     /// they are as large as its [`TcpOptions`] say; as it runs short those that are needed next
     /// become smaller, down to 4 KiB each, with which everything goes on, more slowly. So that
-    /// each can have that much, [`max_connections`](Self::max_connections) is lowered to what
+    /// each can have that much, no connection gets more than an eighth of it,
+    /// [`max_connections`](Self::max_connections) is lowered to what
     /// there is memory for, half of it is kept for such small buffers, and when even those would
     /// be too many a SYN is dropped and counted, and a `connect` fails.
     pub memory: usize,
@@ -103,11 +104,13 @@ impl Config {
     /// With what cannot work replaced by the nearest that can.
     pub(crate) fn usable(self) -> Self {
         let options = self.options.usable();
-        let affordable = affordable(self.memory, options.recv_buffer, options.send_buffer);
+        let promised = promised(options.recv_buffer, options.send_buffer);
+        let memory = self.memory.max(promised);
         Self {
             mtu: self.mtu.clamp(576, 65_535),
             options,
-            max_connections: self.max_connections.min(affordable).max(1),
+            max_connections: self.max_connections.min(memory / promised).max(1),
+            memory,
             sleep_after: usable_time(self.sleep_after),
             // Slots are numbered by 32 bits.
             backlog: self.backlog.clamp(1, 1 << 24),

@@ -77,7 +77,7 @@ impl Memory {
     /// each.
     pub(crate) fn has_room(&self, more: usize, recv: usize, send: usize) -> bool {
         let store = self.store();
-        let wanted = more.saturating_mul(least_of(recv, send).map(|len| class(len).1).iter().sum());
+        let wanted = more.saturating_mul(promised(recv, send));
         store.promised + store.beyond + wanted <= self.limit
     }
 
@@ -110,13 +110,9 @@ fn least_of(recv: usize, send: usize) -> [usize; 2] {
     [LEAST.max(units).min(recv), LEAST.min(send)]
 }
 
-/// How many connections with buffers of at most these sizes `limit` bytes are enough for.
-pub(crate) fn affordable(limit: usize, recv: usize, send: usize) -> usize {
-    limit
-        / least_of(recv, send)
-            .map(|len| class(len).1)
-            .iter()
-            .sum::<usize>()
+/// What is promised to a connection with buffers of at most these sizes, in bytes.
+pub(crate) fn promised(recv: usize, send: usize) -> usize {
+    least_of(recv, send).map(|len| class(len).1).iter().sum()
 }
 
 /// A connection's right to buffers.
@@ -135,7 +131,7 @@ impl Claim {
     }
 
     fn promised(&self) -> usize {
-        self.least.iter().map(|&len| class(len as usize).1).sum()
+        promised(self.most[0] as usize, self.most[1] as usize)
     }
 
     /// Takes buffers: as large as they may be, or smaller ones if memory runs short, but with room
@@ -343,7 +339,7 @@ mod tests {
     fn nothing_goes_beyond_the_limit_and_everybody_gets_something() {
         let limit = 8 << 20;
         let memory = Memory::new(limit);
-        let many = affordable(limit, 128 * KIB, 128 * KIB);
+        let many = limit / promised(128 * KIB, 128 * KIB);
         assert_eq!(many, 1024);
         let claims: Vec<_> = (0..many)
             .map(|_| memory.claim(128 * KIB, 128 * KIB))
