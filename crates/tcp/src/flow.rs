@@ -267,14 +267,16 @@ impl Flow {
         if before == State::SynReceived && admission.credible && self.guard.send.flight() == 0 {
             self.stage = Stage::Asleep;
         }
-        let news = tcp.flags.fin() || !headers.payload_range().is_empty();
-        if news && (admission.feed || admission.tell) {
-            self.wake(headers.payload_range().len());
-        }
+        let payload = headers.payload_range();
+        let news = tcp.flags.fin() || !payload.is_empty();
+        let woken = news && (admission.feed || admission.tell) && self.wake();
+        let end = tcp.seq.wrapping_add(payload.len() as u32);
         if tcp.flags.rst() {
             if admission.feed {
                 self.take_reset(packet, work);
             }
+        } else if admission.feed && woken && self.guard.overflows(end) {
+            self.guard.hold(tcp.seq, &packet[payload], tcp.flags.fin());
         } else if admission.feed {
             self.feed(packet, work);
         } else if admission.tell {

@@ -338,11 +338,29 @@ impl Guard {
         admission
     }
 
+    /// Whether `end` lies beyond what smoltcp takes.
+    pub(crate) fn overflows(&self, end: u32) -> bool {
+        self.window.is_some_and(|open| after(end, open.edge))
+    }
+
+    /// Keeps what is to be fed piece by piece, as far as there is room.
+    pub(crate) fn hold(&mut self, start: u32, data: &[u8], fin: bool) {
+        self.held.keep(start, data, fin, held::UNLIMITED);
+    }
+
     /// The next of what came too early, once all before it is there.
     pub(crate) fn piece(&mut self, received: usize) -> Option<Piece> {
         let next = self.next(received)?;
         self.held.received(next);
-        self.held.take(next)
+        let mut piece = self.held.take(next)?;
+        let edge = self.window?.edge;
+        if after(piece.end(), edge) {
+            // The socket is a new one with less room than was promised. It would cut the data off
+            // and take the FIN. What has been reported is taken back (RFC 2018, 8).
+            self.held = Held::default();
+            piece.cut(edge);
+        }
+        after(piece.end(), next).then_some(piece)
     }
 
     /// A piece as smoltcp is to see it.

@@ -112,7 +112,12 @@ fn least_of(recv: usize, send: usize) -> [usize; 2] {
 
 /// What is promised to a connection with buffers of at most these sizes, in bytes.
 pub(crate) fn promised(recv: usize, send: usize) -> usize {
-    least_of(recv, send).map(|len| class(len).1).iter().sum()
+    bytes_of(least_of(recv, send))
+}
+
+/// What buffers for so many bytes take.
+fn bytes_of(sizes: [usize; 2]) -> usize {
+    sizes.map(|len| class(len).1).iter().sum()
 }
 
 /// A connection's right to buffers.
@@ -134,9 +139,8 @@ impl Claim {
         promised(self.most[0] as usize, self.most[1] as usize)
     }
 
-    /// Takes buffers: as large as they may be, or smaller ones if memory runs short, but with room
-    /// for `data` bytes to be received.
-    pub(crate) fn take(&self, data: usize) -> Buffers {
+    /// Takes buffers: as large as they may be, or smaller ones if memory runs short.
+    pub(crate) fn take(&self) -> Buffers {
         let promised = self.promised();
         let mut evicted = Vec::new();
         let mut store = self.memory.store();
@@ -144,24 +148,12 @@ impl Claim {
         let limit = self.memory.limit;
         let free = (limit.saturating_sub(store.promised)).min(limit / 2);
         let free = free.saturating_sub(store.beyond);
+        let [least, most] = [self.least, self.most].map(|pair| pair.map(|len| len as usize));
         let sizes = (0..SIZES / 2)
-            .map(|step| {
-                [0, 1].map(|n| {
-                    let needed = if n == 0 { data } else { 0 };
-                    let least = (self.least[n] as usize).max(needed);
-                    let most = self.most[n] as usize;
-                    (most >> (2 * step)).max(least).min(most)
-                })
-            })
-            .find(|sizes| {
-                let bytes: usize = sizes.iter().map(|&len| class(len).1).sum();
-                bytes.saturating_sub(promised) <= free / SHARE
-            })
-            .unwrap_or_else(|| {
-                let least = self.least.map(|least| least as usize);
-                [least[0].max(data).min(self.most[0] as usize), least[1]]
-            });
-        let bytes: usize = sizes.iter().map(|&len| class(len).1).sum();
+            .map(|step| [0, 1].map(|n| (most[n] >> (2 * step)).max(least[n])))
+            .find(|sizes| bytes_of(*sizes).saturating_sub(promised) <= free / SHARE)
+            .unwrap_or(least);
+        let bytes = bytes_of(sizes);
         store.beyond += bytes.saturating_sub(promised);
         store.lent += bytes;
         store.users += 1;
@@ -181,7 +173,7 @@ impl Claim {
         });
         Buffers {
             memory: self.memory.clone(),
-            scarce: sizes != self.most.map(|most| most as usize),
+            scarce: sizes != most,
             beyond: bytes.saturating_sub(promised),
             blocks: Some([recv, send]),
             sizes,
@@ -320,7 +312,7 @@ mod tests {
     fn buffers_come_back_and_are_used_again() {
         let memory = Memory::new(64 << 20);
         let claim = memory.claim(128 * KIB, 100_000);
-        let mut buffers = claim.take(0);
+        let mut buffers = claim.take();
         let (recv, send) = buffers.split();
         assert_eq!((recv.len(), send.len()), (128 * KIB, 100_000));
         let places = [recv.as_ptr(), send.as_ptr()];
@@ -330,7 +322,7 @@ mod tests {
             ..Held::default()
         };
         assert_eq!(memory.held(), held);
-        let mut again = memory.claim(128 * KIB, 70_000).take(0);
+        let mut again = memory.claim(128 * KIB, 70_000).take();
         assert!(places.contains(&again.split().0.as_ptr()) && !again.scarce);
         assert_eq!(memory.held().waiting, 0);
     }
@@ -348,12 +340,12 @@ mod tests {
         drop(
             claims[..many / 2]
                 .iter()
-                .map(|c| c.take(0))
+                .map(|c| c.take())
                 .collect::<Vec<_>>(),
         );
         let mut all = Vec::new();
         for claim in &claims {
-            let mut buffers = claim.take(1460);
+            let mut buffers = claim.take();
             let (recv, send) = buffers.split();
             assert!(recv.len() >= LEAST && send.len() >= LEAST);
             all.push(buffers);
@@ -375,7 +367,7 @@ mod tests {
         let claims: Vec<_> = (0..500)
             .map(|_| memory.claim(128 * KIB, 128 * KIB))
             .collect();
-        let mut all: Vec<_> = claims.iter().map(|claim| claim.take(0)).collect();
+        let mut all: Vec<_> = claims.iter().map(|claim| claim.take()).collect();
         let sizes: Vec<_> = all.iter_mut().map(|b| b.split().0.len()).collect();
         assert_eq!(sizes[0], 128 * KIB);
         assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");

@@ -286,3 +286,48 @@ fn nobody_holds_more_than_there_is() {
     peer.send(&mut host, b"x");
     assert_eq!(host.engine.stats().buffers, 256 * 1024);
 }
+
+#[test]
+fn nothing_is_cut_off_that_a_smaller_buffer_has_no_room_for() {
+    // What comes before its time, or all at once, is more than the least of all buffers takes.
+    for (at_once, rest) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+        let mut host = Host::new(Config {
+            memory: 0,
+            ..Config::default()
+        });
+        let mut peer = Peer::new(CLIENT, SERVER);
+        let stream = peer.open(&mut host);
+        let data: Vec<u8> = (0..9000_u32).map(|n| (n / 7) as u8).collect();
+        let first = usize::from(!at_once) * 100;
+        let seq = peer.seq;
+        let send = |host: &mut Host, from: usize, to: usize| {
+            let flags = ACK | if to == data.len() { FIN } else { 0 };
+            host.tx(peer.at(seq + from as u32, flags, &data[from..to]));
+        };
+        let middle = 4096 - rest;
+        if !at_once {
+            send(&mut host, middle, data.len());
+            send(&mut host, first, middle);
+            assert_eq!(awake(&host), 0);
+            send(&mut host, 0, first);
+        } else {
+            send(&mut host, 0, data.len());
+        }
+        let mut received = Vec::new();
+        for _ in 0..20 {
+            match read(&stream) {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => received.extend(more),
+                Err(e) => panic!("{e}"),
+            }
+            assert_eq!(received, data[..received.len()]);
+            let acked = host.all().last().unwrap().ack.wrapping_sub(seq) as usize;
+            assert_eq!(acked.min(data.len()), received.len());
+            if acked > data.len() {
+                continue;
+            }
+            send(&mut host, acked, data.len());
+        }
+        assert_eq!(received, data);
+    }
+}

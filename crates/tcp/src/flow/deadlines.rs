@@ -14,8 +14,17 @@ impl Flow {
         work: &mut Work<'_, F>,
     ) {
         let check = self.orphan.as_ref().map(|orphan| orphan.check);
-        let own = [self.handshake_by, check, self.quiet_until(), self.ask_at()];
-        self.wanted = deadlines.into_iter().chain(own).flatten().min();
+        let [first, second] = deadlines;
+        let (quiet, ask) = (self.quiet_until(), self.ask_at());
+        let mut wanted = first;
+        for at in [second, self.handshake_by, check, quiet, ask] {
+            if let Some(at) = at
+                && wanted.is_none_or(|wanted| at < wanted)
+            {
+                wanted = Some(at);
+            }
+        }
+        self.wanted = wanted;
         if let Some(at) = self.wanted
             && self.armed.is_none_or(|armed| at < armed)
         {

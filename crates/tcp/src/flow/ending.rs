@@ -46,7 +46,7 @@ impl Flow {
         if !self.write_shut || self.finished || self.unsent() > 0 {
             return false;
         }
-        self.wake(0);
+        self.wake();
         let Stage::Awake(_) = self.stage else {
             return false; // not before the handshake is over
         };

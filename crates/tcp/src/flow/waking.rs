@@ -10,13 +10,14 @@ use smoltcp::wire::IpEndpoint;
 use std::time::Instant;
 
 impl Flow {
-    /// Makes the socket of an established connection that has none. `data` bytes are to be
-    /// received at once.
-    pub(super) fn wake(&mut self, data: usize) {
-        let Stage::Asleep = self.stage else { return };
-        let buffers = self.claim.take(data);
+    /// Makes the socket of an established connection that has none. Says whether it did.
+    pub(super) fn wake(&mut self) -> bool {
+        let Stage::Asleep = self.stage else {
+            return false;
+        };
+        let buffers = self.claim.take();
         let Some((iss, story)) = self.guard.introduce(buffers.recv_len()) else {
-            return;
+            return false;
         };
         let mut awake = Awake::new(buffers, self.ttl);
         let local = IpEndpoint::from(self.key.destination());
@@ -37,6 +38,7 @@ impl Flow {
         debug_assert_eq!(awake.socket(|socket| socket.state()), State::Established);
         self.stage = Stage::Awake(awake);
         self.idle_since = None;
+        true
     }
 
     /// Gives the socket back if it has had nothing to do for a while, or at once if there is too
@@ -89,7 +91,7 @@ impl Flow {
         buf: &[u8],
         work: &mut Work<'_, F>,
     ) -> Result<usize, SendError> {
-        self.wake(0);
+        self.wake();
         let written = self.stage.send(buf);
         if let Ok(1..) = written {
             self.settle(work);

@@ -23,10 +23,20 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    fn end(&self) -> u32 {
+    pub(super) fn end(&self) -> u32 {
         self.start
             .wrapping_add(self.data.len() as u32)
             .wrapping_add(u32::from(self.fin))
+    }
+
+    /// Takes away what lies beyond `edge`.
+    pub(super) fn cut(&mut self, edge: u32) {
+        let room = match after(edge, self.start) {
+            true => edge.wrapping_sub(self.start) as usize,
+            false => 0,
+        };
+        self.fin &= self.data.len() < room;
+        self.data = self.data[..room.min(self.data.len())].into();
     }
 }
 
