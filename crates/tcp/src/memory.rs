@@ -1,6 +1,8 @@
 //! What the buffers of all connections may take, and those that wait for their next use.
 
-use memmap2::MmapMut;
+mod block;
+
+use self::block::{Block, Chunk};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What any connection can have of each buffer, however little is left, in bytes.
@@ -11,13 +13,6 @@ const SHARE: usize = 4;
 
 /// Buffers that wait take at most this part of everything.
 const WAITING: usize = 64;
-
-/// So many bytes and more are asked of the system itself. An allocator keeps what it is given back,
-/// and zeroes it each time, with every page of it.
-const MAPPED: usize = 16 * 1024;
-
-/// Of the smaller ones so many wait.
-const SMALL: usize = 64;
 
 /// The smallest buffer is of so many bits, and the largest of `SMALLEST + SIZES - 1`.
 const SMALLEST: u32 = 11;
@@ -45,6 +40,8 @@ struct Store {
     /// Buffers that wait, by size; the one used last is the next to be used.
     shelves: [Vec<Block>; SIZES],
     waiting: usize,
+    /// Where small ones come from.
+    chunk: Chunk,
 }
 
 /// What is held, in bytes, and by how many.
@@ -157,25 +154,27 @@ impl Claim {
         store.beyond += bytes.saturating_sub(promised);
         store.lent += bytes;
         store.users += 1;
-        let buffers = sizes.map(|len| store.take(class(len).0));
+        let blocks = sizes.map(|len| {
+            let (shelf, size) = class(len);
+            match store.take(shelf) {
+                None if size < block::MAPPED => Ok(store.cut(size)),
+                block => block.ok_or(size),
+            }
+        });
         while store.lent + store.waiting > self.memory.limit
-            && let Some(buffer) = store.take_largest()
+            && let Some(buffer) = store.pop_largest()
         {
             evicted.push(buffer);
         }
         drop(store);
-        // Neither zeroing nor giving back is done under the lock.
+        // The system is not asked for memory, nor given any back, under the lock.
         drop(evicted);
-        let mut n = 0;
-        let [recv, send] = buffers.map(|buffer| {
-            n += 1;
-            buffer.unwrap_or_else(|| Block::new(class(sizes[n - 1]).1))
-        });
+        let blocks = blocks.map(|block| block.unwrap_or_else(Block::mapped));
         Buffers {
             memory: self.memory.clone(),
             scarce: sizes != most,
             beyond: bytes.saturating_sub(promised),
-            blocks: Some([recv, send]),
+            blocks: Some(blocks),
             sizes,
         }
     }
@@ -195,68 +194,55 @@ fn class(len: usize) -> (usize, usize) {
 }
 
 impl Store {
-    /// A buffer off the shelf.
-    fn take(&mut self, shelf: usize) -> Option<Block> {
+    fn pop(&mut self, shelf: usize) -> Option<Block> {
         let block = self.shelves.get_mut(shelf)?.pop()?;
         self.waiting -= block.len();
         Some(block)
     }
 
-    fn take_largest(&mut self) -> Option<Block> {
+    fn pop_largest(&mut self) -> Option<Block> {
         let shelf = self.shelves.iter().rposition(|shelf| !shelf.is_empty())?;
-        self.take(shelf)
+        self.pop(shelf)
+    }
+
+    /// A buffer off the shelf.
+    fn take(&mut self, shelf: usize) -> Option<Block> {
+        let block = self.pop(shelf)?;
+        self.chunk.leave(&block);
+        Some(block)
+    }
+
+    /// A small buffer that is new.
+    fn cut(&mut self, size: usize) -> Block {
+        if !self.chunk.has(size) {
+            self.clear_small();
+        }
+        self.chunk.cut(size)
+    }
+
+    /// Nothing of the present chunk is to wait any more.
+    fn clear_small(&mut self) {
+        for shelf in &mut self.shelves {
+            if shelf.first().is_some_and(Block::is_small) {
+                self.waiting -= shelf.drain(..).map(|block| block.len()).sum::<usize>();
+            }
+        }
     }
 
     /// Puts a buffer on its shelf, or gives it back if there are enough.
     fn put(&mut self, block: Block, most: usize) -> Option<Block> {
         let (shelf, size) = class(block.len());
-        let enough = match &block {
-            Block::Mapped(_) => usize::MAX,
-            Block::Heap(_) => SMALL,
-        };
-        if self.waiting + size > most || self.shelves[shelf].len() >= enough {
+        if self.chunk.come_back(&block) {
+            // All of it is here: the burst is over for which it was needed.
+            self.clear_small();
+            return Some(block);
+        }
+        if self.waiting + size > most || !self.chunk.keeps(&block) {
             return Some(block);
         }
         self.shelves[shelf].push(block);
         self.waiting += size;
         None
-    }
-}
-
-/// A piece of memory, zeroed when it is new.
-enum Block {
-    Mapped(MmapMut),
-    Heap(Box<[u8]>),
-}
-
-impl std::fmt::Debug for Block {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Block").field(&self.len()).finish()
-    }
-}
-
-impl Block {
-    fn new(size: usize) -> Self {
-        let mapped = (size >= MAPPED).then(|| MmapMut::map_anon(size));
-        match mapped {
-            Some(Ok(mapped)) => Self::Mapped(mapped),
-            // Where the system has no such thing, or no more of it.
-            _ => Self::Heap(vec![0; size].into_boxed_slice()),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Mapped(bytes) => bytes.len(),
-            Self::Heap(bytes) => bytes.len(),
-        }
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        match self {
-            Self::Mapped(bytes) => bytes,
-            Self::Heap(bytes) => bytes,
-        }
     }
 }
 
@@ -359,6 +345,26 @@ mod tests {
         drop(claims);
         let store = memory.store();
         assert_eq!((store.promised, store.beyond), (0, 0));
+    }
+
+    #[test]
+    fn nothing_stays_of_a_burst_of_small_ones() {
+        let memory = Memory::new(64 << 20);
+        let claims: Vec<_> = (0..3000).map(|_| memory.claim(8 * KIB, 2 * KIB)).collect();
+        let burst: Vec<_> = claims.iter().map(|claim| claim.take()).collect();
+        assert!(memory.held().lent >= 3000 * 10 * KIB);
+        let last = claims[0].take();
+        drop(burst);
+        assert!(memory.held().waiting > 0, "one is used again");
+        drop(last);
+        assert_eq!(memory.held(), Held::default());
+        assert_eq!(memory.store().chunk.resident(), 0);
+        // A few stay.
+        for _ in 0..100 {
+            drop(claims[0].take());
+        }
+        assert_eq!(memory.held().waiting, 10 * KIB);
+        assert_eq!(memory.store().chunk.resident(), 10 * KIB);
     }
 
     #[test]
