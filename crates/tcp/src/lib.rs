@@ -8,9 +8,10 @@
 //! - [`Engine`] is the other side: it is fed with packets and gives packets to send. It does no
 //!   I/O, knows no executor and is told the time.
 //!
-//! Each connection is a smoltcp socket of its own in a cell of its own, found by its 4-tuple in a
-//! table, so that the cost of a packet does not grow with the number of connections. Tasks read
-//! and write smoltcp's buffers directly and make their own packets; the driver moves packets.
+//! Each connection is in a cell of its own, found by its 4-tuple in a table, so that the cost of a
+//! packet does not grow with the number of connections. While it has data on its way or waiting, it
+//! has a smoltcp socket of its own, with buffers out of a budget for all ([`Config::memory`]). Tasks
+//! read and write those buffers directly and make their own packets; the driver moves packets.
 //!
 //! Losses, order, congestion, timers and blind attacks are dealt with outside of smoltcp, which is
 //! shown a perfect peer.
