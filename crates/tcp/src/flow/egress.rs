@@ -73,27 +73,6 @@ impl Flow {
         Some(fixed.instant(at))
     }
 
-    /// Sends what no socket does. Says `false` if there is no room for it.
-    fn say<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
-        let Some(unsaid) = self.unsaid else {
-            return true;
-        };
-        let (now, ttl) = (work.context.fixed.micros(work.now), self.ttl);
-        let (iss, mss) = (self.iss, self.local_mss() as u16);
-        let mut port = port(&mut self.guard, &mut self.waiting, self.key, work);
-        if !Outbound::reserve(&mut &mut port) {
-            return false;
-        }
-        let packet = match unsaid {
-            Unsaid::Syn => port.guard.syn(now, iss, mss, ttl),
-            Unsaid::Greeting => port.guard.greeting(now, ttl),
-            Unsaid::Reset => port.guard.abort(ttl),
-        };
-        self.unsaid = None;
-        port.send(packet.packet(self.key.reversed()).into());
-        true
-    }
-
     /// Has smoltcp make its packets. Says whether it claims to have more and makes none.
     fn make<F: Flavor>(&mut self, work: &mut Work<'_, F>) -> bool {
         let shape = self.shape();
