@@ -98,8 +98,8 @@ pub(crate) struct Flow {
     syn: Option<Box<Syn>>,
     /// Our initial sequence number.
     iss: u32,
-    /// Since when nothing has been under way and nothing waited to be read.
-    idle_since: Option<Instant>,
+    /// When the socket is given back, if nothing happens until then.
+    idle_until: Option<Instant>,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) keepalive: Option<Duration>,
     pub(crate) linger: Option<Duration>,
@@ -191,7 +191,7 @@ impl Flow {
             answered_at: [None; 2],
             syn: None,
             iss: isn::initial(key, fixed, now),
-            idle_since: None,
+            idle_until: None,
             user_timeout: options.user_timeout,
             keepalive: options.keepalive,
             linger: options.linger,
@@ -420,7 +420,7 @@ impl Flow {
         if self.detached {
             self.stage.retire();
         } else {
-            let bedtime = self.doze(deadline.is_some(), work);
+            let bedtime = self.doze((state, deadline.is_some()), work);
             self.arm([deadline, bedtime], work);
         }
     }

@@ -83,6 +83,11 @@ impl Awake {
         self.sockets(|sockets| f(sockets.get_mut(handle)))
     }
 
+    /// Whether both buffers are.
+    pub(super) fn is_empty(&self) -> bool {
+        self.look(|socket| socket.recv_queue() == 0 && socket.send_queue() == 0)
+    }
+
     fn look<R>(&self, f: impl FnOnce(&Socket<'_>) -> R) -> R {
         let handle = self.handle;
         self.lent

@@ -37,13 +37,17 @@ impl Flow {
         }
         debug_assert_eq!(awake.socket(|socket| socket.state()), State::Established);
         self.stage = Stage::Awake(awake);
-        self.idle_since = None;
+        self.idle_until = None;
         true
     }
 
     /// Gives the socket back if it has had nothing to do for a while, or at once if there is too
     /// little memory. Says when that is.
-    pub(super) fn doze<F: Flavor>(&mut self, busy: bool, work: &Work<'_, F>) -> Option<Instant> {
+    pub(super) fn doze<F: Flavor>(
+        &mut self,
+        (state, busy): (State, bool),
+        work: &Work<'_, F>,
+    ) -> Option<Instant> {
         let Stage::Awake(awake) = &self.stage else {
             return None;
         };
@@ -51,21 +55,22 @@ impl Flow {
             && !self.waiting
             && !self.write_shut
             && self.end.is_none()
-            && self.stage.state() == State::Established
-            && self.stage.recv_queue() == 0
-            && self.stage.send_queue() == 0
-            && self.guard.at_rest();
+            && state == State::Established
+            && self.guard.at_rest()
+            && awake.is_empty();
         if !quiet {
-            self.idle_since = None;
+            self.idle_until = None;
             return None;
         }
-        let since = *self.idle_since.get_or_insert(work.now);
-        let until = since + work.context.fixed.config.sleep_after;
+        let sleep_after = work.context.fixed.config.sleep_after;
+        let until = *self
+            .idle_until
+            .get_or_insert_with(|| work.now + sleep_after);
         if until > work.now && !awake.scarce {
             return Some(until);
         }
         self.stage = Stage::Asleep;
-        self.idle_since = None;
+        self.idle_until = None;
         self.guard.rest();
         None
     }
