@@ -147,27 +147,29 @@ impl<F: Flavor> Engine<F> {
         }
         self.arrive(now);
         if !self.train.begin(packet, headers) {
-            self.take_in(now, packet, headers);
+            self.take_in(now, packet, headers, 1);
         }
     }
 
     /// Takes in the segments that were joined.
     fn arrive(&mut self, now: Instant) {
         let mut train = std::mem::take(&mut self.train);
+        let segments = train.segments();
         if let Some((packet, headers)) = train.take() {
-            self.take_in(now, packet, &headers);
+            self.take_in(now, packet, &headers, segments);
         }
         self.train = train;
     }
 
-    fn take_in(&mut self, now: Instant, packet: &mut [u8], headers: &Headers) {
+    /// Takes in a packet that so many segments were joined to; 1: as it came.
+    fn take_in(&mut self, now: Instant, packet: &mut [u8], headers: &Headers, segments: usize) {
         let Some(tcp) = headers.tcp() else { return };
         let key = headers.key();
         let payload = !headers.payload_range().is_empty();
         let again = now + self.context.fixed.config.time_wait;
         let route = |table: &mut Table<F>| table.route(key, tcp, payload, again);
         match self.context.table.with(route) {
-            Route::Flow(flow) => self.deliver(now, &flow, packet, headers),
+            Route::Flow(flow) => self.deliver(now, &flow, (packet, headers), segments),
             Route::Request => self.keep(now, packet, headers),
             Route::Acknowledge { seq, ack } => {
                 let ack = Segment {
@@ -209,14 +211,14 @@ impl<F: Flavor> Engine<F> {
         &mut self,
         now: Instant,
         flow: &Shared<F, Flow>,
-        packet: &mut [u8],
-        headers: &Headers,
+        (packet, headers): (&mut [u8], &Headers),
+        segments: usize,
     ) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let plain = plain(&mut scratch, packet, headers);
         let first = self.context.enter(flow, now, |flow, work| {
             if let Some((bytes, headers)) = plain {
-                flow.ingress(bytes, &headers, work);
+                flow.ingress(bytes, &headers, segments, work);
                 if flow.end.is_some() {
                     // The next packet may be the SYN of a new connection, which must not meet
                     // what is left of this one.

@@ -214,11 +214,13 @@ impl Flow {
         self.stage.state()
     }
 
-    /// Takes in one packet of the peer. The caller settles the connection afterwards.
+    /// Takes in one packet of the peer, which so many segments were joined to. The caller settles
+    /// the connection afterwards.
     pub(crate) fn ingress<F: Flavor>(
         &mut self,
         packet: &mut [u8],
         headers: &Headers,
+        segments: usize,
         work: &mut Work<'_, F>,
     ) {
         let Some(mut tcp) = headers.tcp() else { return };
@@ -273,6 +275,7 @@ impl Flow {
             Answer::Seldom => self.answer_seldom(0, work),
             Answer::Challenge => self.answer_seldom(1, work),
             Answer::Always => self.answer(work),
+            Answer::Each => (0..segments).for_each(|_| self.answer(work)),
         }
         if self.orphan.is_some() || self.read_shut {
             self.discard();

@@ -124,6 +124,8 @@ pub(crate) enum Answer {
     /// answers to the peer.
     Challenge,
     Always,
+    /// Once for each segment that came: the peer counts the answers (RFC 5681, 3.2).
+    Each,
 }
 
 impl Admission {
@@ -326,7 +328,10 @@ impl Guard {
                 Kept::Full => admission.dropped = true,
             }
             admission.tell |= at_once;
-            admission.answer = Answer::Always;
+            admission.answer = match at_once || self.sack {
+                true => Answer::Always,
+                false => Answer::Each,
+            };
         } else {
             if after(next, tcp.seq) {
                 self.twice = Some((tcp.seq, next));

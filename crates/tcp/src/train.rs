@@ -21,7 +21,7 @@ pub(crate) struct Train {
     first: Option<Headers>,
     /// The number of the next byte.
     next: u32,
-    joined: bool,
+    segments: usize,
 }
 
 impl Train {
@@ -38,7 +38,7 @@ impl Train {
         self.bytes.extend_from_slice(packet);
         self.first = Some(*headers);
         self.next = tcp.seq.wrapping_add(len as u32);
-        self.joined = false;
+        self.segments = 1;
         true
     }
 
@@ -60,15 +60,20 @@ impl Train {
             self.bytes[first.transport_range().start + FLAGS] |= packet[flags];
             self.next = self.next.wrapping_add(payload.len() as u32);
             self.bytes.extend_from_slice(&packet[payload]);
-            self.joined = true;
+            self.segments += 1;
         }
         goes_on
+    }
+
+    /// How many have been joined, at least 1 once one has begun.
+    pub(crate) fn segments(&self) -> usize {
+        self.segments
     }
 
     /// What has been joined, as one packet.
     pub(crate) fn take(&mut self) -> Option<(&mut [u8], Headers)> {
         let first = self.first.take()?;
-        if !self.joined {
+        if self.segments == 1 {
             return Some((&mut self.bytes, first));
         }
         let len = self.bytes.len();

@@ -95,6 +95,29 @@ fn each_early_segment_is_answered_by_itself() {
 }
 
 #[test]
+fn each_early_segment_of_a_batch_is_answered_where_the_peer_counts_answers() {
+    // RFC 5681, 3.2 and 4.2: without selective acknowledgements three make a fast retransmission.
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.sack = false;
+    let (mut host, mut peer, stream) = opened_by(peer);
+    for n in 1..=4 {
+        host.take_in(peer.at(peer.seq + 536 * n, ACK, &[n as u8; 536]));
+    }
+    host.engine.settle(host.now());
+    let said = host.all();
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(
+        said.iter()
+            .all(|seg| seg.is_bare_ack() && seg.ack == peer.seq)
+    );
+    assert!(said.windows(2).all(|two| two[0].window == two[1].window));
+    // What closes the gap is acknowledged with all behind it.
+    peer.send(&mut host, &[0; 536]);
+    assert_eq!(host.all().pop().unwrap().ack, peer.seq + 4 * 536);
+    assert_eq!(read(&stream).unwrap().len(), 5 * 536);
+}
+
+#[test]
 fn more_gaps_than_32_are_closed_without_a_byte_sent_again() {
     let (mut host, mut peer, stream) = opened();
     let start = peer.seq;
