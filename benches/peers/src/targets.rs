@@ -75,6 +75,18 @@ enum Bound {
     AtMost(f64),
 }
 
+enum Outcome {
+    Measured(Spread),
+    /// All of brooklet's runs have failed.
+    Failed,
+    /// Somebody did not take part, or all runs of the other have failed.
+    NotMeasured,
+}
+
+const MET: &str = "met";
+const MISSED: &str = "**missed**";
+const NOT_MEASURED: &str = "not measured";
+
 const fn at_least(least: f64, work: &'static str, column: Column, ours: &'static str) -> Target {
     Target {
         work,
@@ -101,17 +113,33 @@ impl Target {
         self
     }
 
-    /// What was measured, if it was.
-    fn measured(&self, tables: &[Table]) -> Option<Spread> {
-        let table = tables.iter().find(|table| table.work.key() == self.work)?;
-        match self.theirs {
+    fn outcome(&self, tables: &[Table]) -> Outcome {
+        let mut tables = tables.iter();
+        let Some(table) = tables.find(|table| table.work.key() == self.work) else {
+            return Outcome::NotMeasured;
+        };
+        let measured = match self.theirs {
             Some(theirs) => table.ratio(self.ours, theirs, self.column),
             None => table.spread(self.ours, self.column),
+        };
+        match (measured, table.spread(self.ours, self.column)) {
+            (Some(spread), _) => Outcome::Measured(spread),
+            (None, None) if !table.failures(self.ours).is_empty() => Outcome::Failed,
+            (None, _) => Outcome::NotMeasured,
         }
     }
 
+    fn verdict(&self, tables: &[Table]) -> &'static str {
+        let met = match (self.outcome(tables), self.bound) {
+            (Outcome::NotMeasured, _) => return NOT_MEASURED,
+            (Outcome::Failed, _) => false,
+            (Outcome::Measured(spread), Bound::AtLeast(least)) => spread.middle >= least,
+            (Outcome::Measured(spread), Bound::AtMost(most)) => spread.middle <= most,
+        };
+        if met { MET } else { MISSED }
+    }
+
     fn row(&self, tables: &[Table]) -> String {
-        let measured = self.measured(tables);
         let of = match self.theirs {
             Some(theirs) => format!("{} ÷ {theirs}", self.ours),
             None => self.ours.to_owned(),
@@ -120,38 +148,31 @@ impl Target {
             Bound::AtLeast(least) => format!("at least {least}"),
             Bound::AtMost(most) => format!("at most {most}"),
         };
-        let shown = measured.map_or("none".into(), two_digits);
-        let verdict = self.bound.verdict(measured);
-        row(&[self.work, self.column.name, &of, &bound, &shown, verdict])
-    }
-}
-
-impl Bound {
-    fn verdict(self, measured: Option<Spread>) -> &'static str {
-        let met = match (self, measured) {
-            (_, None) => return "not measured",
-            (Self::AtLeast(least), Some(spread)) => spread.middle >= least,
-            (Self::AtMost(most), Some(spread)) => spread.middle <= most,
+        let measured = match self.outcome(tables) {
+            Outcome::Measured(spread) => two_digits(spread),
+            Outcome::Failed => "failed".into(),
+            Outcome::NotMeasured => "none".into(),
         };
-        if met { "met" } else { "**missed**" }
+        let verdict = self.verdict(tables);
+        row(&[self.work, self.column.name, &of, &bound, &measured, verdict])
     }
 }
 
 /// The table of all targets.
 pub(crate) fn markdown(tables: &[Table]) -> String {
     let rows: Vec<_> = ALL.iter().map(|target| target.row(tables)).collect();
-    let count = |what: &str| {
-        let is = |target: &&Target| target.bound.verdict(target.measured(tables)) == what;
-        ALL.iter().filter(is).count()
+    let count = |what| {
+        let verdicts = ALL.iter().map(|target| target.verdict(tables));
+        verdicts.filter(|&verdict| verdict == what).count()
     };
     format!(
         "\n## Targets\n\n{} of {} are met, {} missed, {} not measured. A ratio is the median of the \
          rounds' ratios, with the quartiles; the engine's targets are measured by `cargo bench -p \
          brooklet-benches`.\n\n{}{}{}",
-        count("met"),
+        count(MET),
         ALL.len(),
-        count("**missed**"),
-        count("not measured"),
+        count(MISSED),
+        count(NOT_MEASURED),
         row(&["work", "figure", "of", "target", "measured", ""]),
         row(&["---", "---", "---", "---:", "---:", "---"]),
         rows.concat()
@@ -162,6 +183,7 @@ pub(crate) fn markdown(tables: &[Table]) -> String {
 mod tests {
     use super::*;
     use crate::contender;
+    use crate::results::Run;
     use crate::results::tests::table;
     use crate::work;
 
@@ -191,5 +213,13 @@ mod tests {
         assert!(is(at_most(40.0, "up-1", MBIT, PLAIN)).contains("| met |"));
         assert!(is(at_least(1.0, "up-1", MBIT, PLAIN).over(LWIP)).contains("| not measured |"));
         assert!(is(at_least(1.0, "up-4", MBIT, PLAIN)).contains("| not measured |"));
+
+        let mut failed = Table::new(tables[0].work, tables[0].contenders.clone());
+        failed.push(vec![
+            Run::Failed("it has ended".into()),
+            Run::Figures(vec![1.0, 1.0, 1.0]),
+        ]);
+        let row = at_most(40.0, "up-1", MBIT, PLAIN).row(&[failed]);
+        assert!(row.contains("| failed | **missed** |"), "{row}");
     }
 }
