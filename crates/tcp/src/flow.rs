@@ -21,6 +21,7 @@ use crate::error::End;
 use crate::guard::{Answer, Guard, Waits};
 use crate::hub::Port;
 use crate::memory::Claim;
+use crate::segment;
 use crate::syn::Syn;
 use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
@@ -346,7 +347,8 @@ impl Flow {
         }
         let (received, unsent) = (self.received(), self.unsent());
         if let Some(word) = self.guard.word(received, unsent, always) {
-            self.feed(&mut word.packet(self.key), work);
+            let mut out = [0; segment::BRIEF];
+            self.feed(word.packet_in(self.key, &mut out), work);
         }
     }
 

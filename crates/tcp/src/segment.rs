@@ -46,6 +46,21 @@ impl Default for Segment<'_> {
 impl Segment<'_> {
     /// The packet that carries it from the source of `key` to its destination.
     pub(crate) fn packet(&self, key: FlowKey) -> Vec<u8> {
+        let (ip, tcp) = self.parts(key);
+        let mut out = vec![0; ip.buffer_len()];
+        emit(&ip, &tcp, &mut out);
+        out
+    }
+
+    /// The same at the beginning of `out`, for one that has little or no data.
+    pub(crate) fn packet_in<'a>(&self, key: FlowKey, out: &'a mut [u8; BRIEF]) -> &'a mut [u8] {
+        let (ip, tcp) = self.parts(key);
+        let out = &mut out[..ip.buffer_len()];
+        emit(&ip, &tcp, out);
+        out
+    }
+
+    fn parts(&self, key: FlowKey) -> (IpRepr, TcpRepr<'_>) {
         let (from, to) = (key.source(), key.destination());
         let tcp = TcpRepr {
             src_port: from.port(),
@@ -65,18 +80,19 @@ impl Segment<'_> {
         };
         let (from, to): (IpAddress, IpAddress) = (from.ip().into(), to.ip().into());
         let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), self.ttl);
-        let checksums = ChecksumCapabilities::default();
-        let mut out = vec![0; ip.buffer_len()];
-        ip.emit(&mut out[..], &checksums);
-        let header = ip.header_len();
-        tcp.emit(
-            &mut TcpPacket::new_unchecked(&mut out[header..]),
-            &from,
-            &to,
-            &checksums,
-        );
-        out
+        (ip, tcp)
     }
+}
+
+/// The longest packet of [`Segment::packet_in`]: the header of IPv6, the longest of TCP, and a few
+/// bytes.
+pub(crate) const BRIEF: usize = IPV6_HEADER_LEN + 60 + 4;
+
+fn emit(ip: &IpRepr, tcp: &TcpRepr<'_>, out: &mut [u8]) {
+    let checksums = ChecksumCapabilities::default();
+    ip.emit(&mut *out, &checksums);
+    let mut segment = TcpPacket::new_unchecked(&mut out[ip.header_len()..]);
+    tcp.emit(&mut segment, &ip.src_addr(), &ip.dst_addr(), &checksums);
 }
 
 /// Where TCP begins in a packet that smoltcp made, which writes no extension headers.

@@ -119,19 +119,29 @@ impl WakerList {
 /// locked. So whoever holds one fills this, and wakes when it has let go.
 #[derive(Debug, Default)]
 #[must_use = "tasks that are not woken wait for ever"]
-pub(crate) struct Wakes(Vec<Waker>);
+pub(crate) struct Wakes {
+    /// As a rule there are no more than who reads and who writes, and those need no memory.
+    few: [Option<Waker>; 2],
+    others: Vec<Waker>,
+}
 
 impl Wakes {
     pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        self.0.extend(wakers);
+        for waker in wakers {
+            match &mut self.few {
+                [place @ None, _] | [_, place @ None] => *place = Some(waker),
+                _ => self.others.push(waker),
+            }
+        }
     }
 
     /// Wakes them all. No cell may be held.
     pub(crate) fn wake(&mut self) {
-        if self.0.is_empty() {
+        let Some(first) = self.few[0].take() else {
             return; // most often; draining nothing is not free
-        }
-        for waker in self.0.drain(..) {
+        };
+        first.wake();
+        for waker in self.few[1].take().into_iter().chain(self.others.drain(..)) {
             waker.wake();
         }
     }

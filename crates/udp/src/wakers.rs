@@ -11,8 +11,15 @@ use std::{mem, task::Waker};
 /// and the task may own a socket that wants the cell this list lies in.
 #[derive(Debug, Default)]
 pub(crate) struct WakerList {
-    entries: Vec<Entry>,
+    entries: Entries,
     issued: u64,
+}
+
+/// As a rule there is one at most, which needs no memory.
+#[derive(Debug, Default)]
+struct Entries {
+    first: Option<Entry>,
+    others: Vec<Entry>,
 }
 
 #[derive(Debug)]
@@ -24,7 +31,7 @@ struct Entry {
 /// Wakers taken from a list, to be woken once the cell is released.
 #[must_use = "whoever waits is to be woken"]
 #[derive(Debug, Default)]
-pub(crate) struct Woken(Vec<Entry>);
+pub(crate) struct Woken(Entries);
 
 /// The seat that the poll functions share.
 const SHARED: u64 = 0;
@@ -55,14 +62,13 @@ impl WakerList {
         let same = |entry: &&mut Entry| {
             entry.seat == seat && (seat != SHARED || entry.waker.will_wake(waker))
         };
-        match self.entries.iter_mut().find(same) {
+        let found = self.entries.iter_mut().find(same);
+        match found {
             Some(entry) if entry.waker.will_wake(waker) => None,
             Some(entry) => Some(mem::replace(&mut entry.waker, waker.clone())),
             None => {
-                self.entries.push(Entry {
-                    seat,
-                    waker: waker.clone(),
-                });
+                let waker = waker.clone();
+                self.entries.push(Entry { seat, waker });
                 None
             }
         }
@@ -71,11 +77,8 @@ impl WakerList {
     /// Gives up `seat`. Returns the waker that was there.
     #[must_use = "to be dropped once the cell is released"]
     pub(crate) fn leave(&mut self, seat: &Seat) -> Option<Waker> {
-        let at = self
-            .entries
-            .iter()
-            .position(|entry| Some(entry.seat) == seat.0)?;
-        Some(self.entries.swap_remove(at).waker)
+        let entry = self.entries.remove(seat.0?)?;
+        Some(entry.waker)
     }
 
     /// Takes everyone who waits.
@@ -85,14 +88,42 @@ impl WakerList {
 
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.first.is_none()
+    }
+}
+
+impl Entries {
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.first.iter_mut().chain(&mut self.others)
+    }
+
+    fn push(&mut self, entry: Entry) {
+        match &self.first {
+            None => self.first = Some(entry),
+            Some(_) => self.others.push(entry),
+        }
+    }
+
+    /// Takes out who has `seat`. There is a first as long as there is anybody.
+    fn remove(&mut self, seat: u64) -> Option<Entry> {
+        if let Some(first) = self.first.take_if(|first| first.seat == seat) {
+            self.first = self.others.pop();
+            return Some(first);
+        }
+        let at = self.others.iter().position(|entry| entry.seat == seat)?;
+        Some(self.others.swap_remove(at))
     }
 }
 
 impl Woken {
     /// Wakes them all. Never inside the cell.
     pub(crate) fn wake(self) {
-        for entry in self.0 {
+        let Entries { first, others } = self.0;
+        let Some(first) = first else {
+            return; // most often
+        };
+        first.waker.wake();
+        for entry in others {
             entry.waker.wake();
         }
     }
@@ -129,7 +160,7 @@ mod tests {
             assert!(list.register(None, &waker).is_none());
             assert!(list.register(None, &other).is_none());
         }
-        assert_eq!(list.entries.len(), 2);
+        assert_eq!(list.entries.iter_mut().count(), 2);
         list.take().wake();
         assert_eq!(
             [one, two].map(|count| count.0.load(Ordering::Relaxed)),

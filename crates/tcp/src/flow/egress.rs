@@ -131,8 +131,9 @@ impl Flow {
             if !Outbound::reserve(&mut &mut port) {
                 return; // the answer would be lost
             }
-            let packet = old.packet(self.key);
-            let mut device = OnePacket::new(shape, Some(&packet), &mut port);
+            let mut out = [0; segment::BRIEF];
+            let packet = old.packet_in(self.key, &mut out);
+            let mut device = OnePacket::new(shape, Some(packet), &mut port);
             let mut iface = interface(&mut device, 0);
             awake.sockets(|sockets| iface.poll_ingress_single(STILL, &mut device, sockets));
         }
@@ -173,7 +174,8 @@ impl Flow {
     fn copy<F: Flavor>(&mut self, now: Micros, work: &mut Work<'_, F>) {
         let received = self.received();
         if let Some(word) = self.guard.word_for_copies(received) {
-            self.feed(&mut word.packet(self.key), work);
+            let mut out = [0; segment::BRIEF];
+            self.feed(word.packet_in(self.key, &mut out), work);
         }
         let shape = self.shape();
         let Stage::Awake(awake) = &mut self.stage else {
