@@ -117,6 +117,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// with its ports, so that nothing gets past it in pieces. Of what it would drop, pieces may
     /// be held within the limits of [`reassembly`](Self::reassembly). Answers to "ping" that are
     /// longer than the MTU go out in fragments, and it sees each of them.
+    ///
+    /// Segments of one connection, and datagrams of one size on their way out, may be shown to it
+    /// as one packet of up to 64 KiB: one that counts packets should count bytes.
     pub fn filter<Q: Filter>(self, filter: Q) -> Builder<F, Q> {
         let Self {
             mtu,

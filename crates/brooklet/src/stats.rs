@@ -7,11 +7,12 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Packets received from the device.
+    /// Packets received from the device. Several that come as one packet, where the device has
+    /// offload, count once.
     pub packets_in: u64,
     /// Bytes received from the device.
     pub bytes_in: u64,
-    /// Packets sent to the device.
+    /// Packets sent to the device. One that is cut into several on its way counts once.
     pub packets_out: u64,
     /// Bytes sent to the device.
     pub bytes_out: u64,
