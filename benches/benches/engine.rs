@@ -24,7 +24,8 @@
 
 use brooklet_benches::rig::{BATCH, BLOCK, Rig};
 use brooklet_benches::{Clients, MSS, Random, SERVER};
-use brooklet_device::{OnePacket, Outbound, PacketBuf, Shape, TxQueue};
+use brooklet_device::{OnePacket, Outbound, Shape};
+use brooklet_io::{PacketBuf, TxQueue};
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, TcpOptions};
 use criterion::measurement::WallTime;
@@ -367,7 +368,7 @@ fn poll_set(
 }
 
 /// The outbound queue without a cell around it.
-struct Queue(TxQueue);
+struct Queue(TxQueue<()>);
 
 impl Outbound for &mut Queue {
     fn reserve(&mut self) -> bool {

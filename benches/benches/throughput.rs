@@ -34,15 +34,15 @@ const IN_FLIGHT: usize = 64;
 
 const NOTHING: Offload = Offload {
     checksum: false,
-    tcp4: false,
-    tcp6: false,
-    udp: false,
+    tso4: false,
+    tso6: false,
+    uso: false,
 };
 const ALL: Offload = Offload {
     checksum: true,
-    tcp4: true,
-    tcp6: true,
-    udp: true,
+    tso4: true,
+    tso6: true,
+    uso: true,
 };
 
 fn tcp(c: &mut Criterion) {

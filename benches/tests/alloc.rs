@@ -15,9 +15,9 @@ const WARM: usize = 10;
 /// Everything that a device can take over.
 const ALL: Offload = Offload {
     checksum: true,
-    tcp4: true,
-    tcp6: true,
-    udp: true,
+    tso4: true,
+    tso6: true,
+    uso: true,
 };
 
 #[test]

@@ -81,9 +81,9 @@ fn tcp(
         1500,
         Offload {
             checksum: offload,
-            tcp4: offload,
-            tcp6: offload,
-            udp: offload,
+            tso4: offload,
+            tso6: offload,
+            uso: offload,
         },
     );
     let streams = pair.connect();

@@ -3,8 +3,8 @@ use crate::outlet::Outlet;
 use crate::stats::Stats;
 use crate::timer::Timer;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::{Checksum, PacketBuf, PacketIo};
 use brooklet_filter::{Direction, Filter, Verdict};
+use brooklet_io::{Checksum, PacketBuf, PacketIo};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::reassembly::{self, Reassembler};
 use brooklet_packet::{Headers, Packet, Protocol, Splitter};
@@ -223,7 +223,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let mut packet = std::mem::take(&mut self.inbound);
         let meta = packet.meta();
         let verified = meta.checksum != Checksum::Complete;
-        match meta.segment {
+        match meta.gso_size {
             // TCP is a stream: many segments in one are as good as one.
             Some(size) if headers.protocol() == Protocol::Udp => {
                 self.deliver_each(now, &mut packet, headers, size);

@@ -70,8 +70,8 @@ mod stats;
 mod timer;
 
 pub use brooklet_cell::{Flavor, Local, Sync};
-pub use brooklet_device::{Checksum, Meta, Offload, PacketBuf, PacketIo};
 pub use brooklet_filter as filter;
+pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
 pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats, TcpOptions, Unreachable};

@@ -1,6 +1,6 @@
 use crate::row::Rows;
 use brooklet_cell::Flavor;
-use brooklet_device::{Checksum, Meta, Offload, PacketBuf, PacketIo};
+use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
 use brooklet_packet::{Headers, Packet, Protocol, Splitter, cut};
 use std::collections::VecDeque;
 use std::io;
@@ -126,7 +126,7 @@ impl Outlet {
                     Source::Tcp => tcp.poll_transmit(),
                     Source::Udp => self
                         .rows
-                        .next(udp, self.offload.udp && self.offload.checksum),
+                        .next(udp, self.offload.uso && self.offload.checksum),
                     Source::Icmp => self.icmp.pop_front().map(PacketBuf::from),
                 };
                 packet.map(|packet| (packet, source))
@@ -193,13 +193,13 @@ impl Outlet {
 
 /// Completes what the device would not. A packet that it would not cut is cut by what is returned.
 fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Splitter> {
-    let Meta { checksum, segment } = packet.meta();
+    let Meta { checksum, gso_size } = packet.meta();
     let cuts = match headers.protocol() {
-        Protocol::Tcp if headers.key().is_ipv6() => offload.tcp6,
-        Protocol::Tcp => offload.tcp4,
-        _ => offload.udp,
+        Protocol::Tcp if headers.key().is_ipv6() => offload.tso6,
+        Protocol::Tcp => offload.tso4,
+        _ => offload.uso,
     };
-    if let Some(size) = segment
+    if let Some(size) = gso_size
         && !(cuts && offload.checksum)
     {
         return Some(Splitter::new(headers, size));

@@ -1,5 +1,5 @@
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::{Offload, PacketBuf, PacketIo};
+use brooklet_io::{Offload, PacketBuf, PacketIo};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -79,13 +79,13 @@ impl<F: Flavor> Pipe<F> {
     /// none of which harms a packet that stays in memory.
     ///
     /// Only for another stack at the other end, which learns of it from each packet's
-    /// [`Meta`](brooklet_device::Meta): a `Stream` of bytes cannot tell.
+    /// [`Meta`](brooklet_io::Meta): a `Stream` of bytes cannot tell.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// use brooklet::{Builder, Offload};
     ///
-    /// let all = Offload { checksum: true, tcp4: true, tcp6: true, udp: true };
+    /// let all = Offload { checksum: true, tso4: true, tso6: true, uso: true };
     /// let (a, b) = brooklet::pipe(64);
     /// let here = Builder::new().build(a.with_offload(all))?;
     /// let there = Builder::new().build(b.with_offload(all))?;

@@ -1,5 +1,5 @@
 use brooklet_cell::Flavor;
-use brooklet_device::{Checksum, Meta, PacketBuf};
+use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::Joiner;
 
 /// Room for the longest row, and the large buffers are no shorter.
@@ -46,11 +46,11 @@ impl Rows {
             let taken = std::mem::replace(&mut self.ahead, udp.poll_transmit());
             taken.into_iter().for_each(|packet| udp.recycle(packet));
         }
-        let segment = joiner.finish(&mut whole);
+        let gso_size = joiner.finish(&mut whole);
         let mut packet = PacketBuf::from(whole);
         packet.set_meta(Meta {
             checksum: Checksum::Partial,
-            segment,
+            gso_size,
         });
         Some(packet)
     }

@@ -15,20 +15,20 @@ use std::task::{Context, Poll};
 
 const NOTHING: Offload = Offload {
     checksum: false,
-    tcp4: false,
-    tcp6: false,
-    udp: false,
+    tso4: false,
+    tso6: false,
+    uso: false,
 };
 const CHECKSUM: Offload = Offload {
     checksum: true,
     ..NOTHING
 };
-const TCP4: Offload = Offload {
-    tcp4: true,
+const TSO4: Offload = Offload {
+    tso4: true,
     ..CHECKSUM
 };
-const TCP6: Offload = Offload {
-    tcp6: true,
+const TSO6: Offload = Offload {
+    tso6: true,
     ..CHECKSUM
 };
 
@@ -75,14 +75,14 @@ impl PacketIo for Watch {
             }
             _ => assert!(parsed.verify_checksum()),
         }
-        if let Some(size) = meta.segment {
+        if let Some(size) = meta.gso_size {
             seen.several += 1;
             assert!(parsed.payload().len() > usize::from(size.get()));
             assert_eq!(meta.checksum, Checksum::Partial);
             assert!(match (parsed.protocol(), parsed.key().is_ipv6()) {
-                (Protocol::Udp, _) => offload.udp,
-                (_, true) => offload.tcp6,
-                (_, false) => offload.tcp4,
+                (Protocol::Udp, _) => offload.uso,
+                (_, true) => offload.tso6,
+                (_, false) => offload.tso4,
             });
         }
         self.pipe.poll_send(cx, packet)
@@ -142,10 +142,10 @@ fn a_device_that_writes_checksums_is_left_them() {
 #[test]
 fn a_device_that_cuts_is_given_long_packets_of_its_family_only() {
     for (offload, [from, to], cuts) in [
-        (TCP4, V4, true),
-        (TCP4, V6, false),
-        (TCP6, V6, true),
-        (TCP6, V4, false),
+        (TSO4, V4, true),
+        (TSO4, V6, false),
+        (TSO6, V6, true),
+        (TSO6, V4, false),
     ] {
         let seen = transfer(offload, from, to);
         assert!(seen.partial > 0);
@@ -164,7 +164,7 @@ fn datagrams(from: &str, to: &str, payload: &[u8], size: u16) -> PacketBuf {
     let mut packet = PacketBuf::from(bytes);
     packet.set_meta(Meta {
         checksum: Checksum::Partial,
-        segment: NonZeroU16::new(size),
+        gso_size: NonZeroU16::new(size),
     });
     packet
 }
@@ -232,8 +232,8 @@ fn datagrams_out(offload: Offload, from: &str, sent: &[(u16, usize)]) -> Seen {
 
 #[test]
 fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
-    let udp = Offload {
-        udp: true,
+    let uso = Offload {
+        uso: true,
         ..CHECKSUM
     };
     let sent: Vec<(u16, usize)> = [
@@ -245,7 +245,7 @@ fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
     ]
     .concat();
     for [from, _] in [V4, V6] {
-        let seen = datagrams_out(udp, from, &sent);
+        let seen = datagrams_out(uso, from, &sent);
         let header = if from == V4[0] { 28 } else { 48 };
         assert_eq!((seen.several, seen.longest), (3, header + 64_000));
         assert_eq!(seen.packets, 3 + 6);

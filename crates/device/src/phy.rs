@@ -1,10 +1,10 @@
-use crate::PacketBuf;
+use brooklet_io::PacketBuf;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// Where the packets go that smoltcp makes.
 ///
-/// A [`TxQueue`](crate::TxQueue) behind a cell, usually; whoever implements it may look at each
+/// A [`TxQueue`](brooklet_io::TxQueue) behind a cell, usually; whoever implements it may look at each
 /// packet, and change it, on its way.
 pub trait Outbound {
     /// Promises a place for the next packet, if there is one; it must be there when the packet
@@ -126,14 +126,14 @@ impl<O: Outbound> TxToken for Slot<'_, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TxQueue;
+    use brooklet_io::TxQueue;
 
     const SHAPE: Shape = Shape {
         mtu: 1500,
         checksums: true,
     };
 
-    impl Outbound for &mut TxQueue {
+    impl Outbound for &mut TxQueue<()> {
         fn reserve(&mut self) -> bool {
             TxQueue::has_room(self)
         }

@@ -2,7 +2,7 @@
 
 use crate::{Channel, Fate, LinkConfig, LinkStats, VirtualTime, VirtualTimer};
 use brooklet::{Clock, Timer};
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_io::{PacketBuf, PacketIo};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 
 use crate::{Segment, VirtualTime, VirtualTimer};
 use brooklet::Timer;
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_io::{PacketBuf, PacketIo};
 use brooklet_packet::TcpFlags;
 use std::fmt;
 use std::future::poll_fn;

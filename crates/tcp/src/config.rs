@@ -68,7 +68,7 @@ pub struct Config {
     pub outbound_packets: usize,
     /// Whether packets are handed out that are not ready for a wire: without a TCP checksum, and
     /// several segments in the shape of one, of up to 65,535 bytes. Their
-    /// [`Meta`](brooklet_device::Meta) says which. Default no; a whole stack says yes, and cuts
+    /// [`Meta`](brooklet_io::Meta) says which. Default no; a whole stack says yes, and cuts
     /// them where the device does not.
     pub offload: bool,
     /// The IPv4 address that connections begin from when none is said. Default none.

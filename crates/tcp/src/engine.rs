@@ -10,7 +10,7 @@ use crate::train::Train;
 use crate::wake::Wakes;
 use crate::{Clock, Config, Connector, Stats, TcpListener, TcpOptions};
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::PacketBuf;
+use brooklet_io::PacketBuf;
 use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{FlowKey, Headers, Packet};
 use std::num::NonZeroU8;

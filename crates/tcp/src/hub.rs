@@ -3,7 +3,8 @@ use crate::seq::Micros;
 use crate::timers::Timers;
 use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_device::{Outbound, PacketBuf, TxQueue};
+use brooklet_device::Outbound;
+use brooklet_io::{PacketBuf, TxQueue};
 use brooklet_packet::FlowKey;
 use std::task::Waker;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use std::time::Instant;
 /// nothing can be left in between unseen.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    pub(crate) queue: TxQueue,
+    pub(crate) queue: TxQueue<FlowKey>,
     pub(crate) timers: Timers,
     driver: Option<Waker>,
     /// When the sleeping driver will wake by itself.
@@ -182,7 +183,7 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
                 // keep the queue from ever getting as empty as those are waiting for.
                 let reserved = (turn || !hub.queue.is_awaited()) && hub.queue.reserve();
                 if reserved && spare.is_none() {
-                    *spare = Some(hub.queue.buffer(TxQueue::SMALL));
+                    *spare = Some(hub.queue.buffer(TxQueue::<FlowKey>::SMALL));
                 }
                 if !reserved && !std::mem::replace(waiting, true) {
                     hub.queue.wait(key);
@@ -198,7 +199,7 @@ impl<F: Flavor> Outbound for &mut Port<'_, F> {
     }
 
     fn buffer(&mut self, len: usize) -> PacketBuf {
-        let spare = self.spare.take_if(|_| len <= TxQueue::SMALL);
+        let spare = self.spare.take_if(|_| len <= TxQueue::<FlowKey>::SMALL);
         spare.unwrap_or_else(|| self.hub.with(|hub| hub.queue.buffer(len)))
     }
 

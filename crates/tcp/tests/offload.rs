@@ -28,7 +28,7 @@ fn next(host: &mut Host) -> (usize, Option<u16>) {
             packet.payload().len()
         })
         .sum();
-    (data, meta.segment.map(Into::into))
+    (data, meta.gso_size.map(Into::into))
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_segment_is_never_longer_than_a_packet_of_ip() {
         let packet = host.engine.poll_transmit().unwrap();
         longest = longest.max(packet.len());
         assert!(packet.len() <= 65_535);
-        assert_eq!(packet.meta().segment.map(u16::from), Some(1460));
+        assert_eq!(packet.meta().gso_size.map(u16::from), Some(1460));
         sent += packet.len() - 40;
         if sent < 1 << 20 {
             // The window that smoltcp is shown has units of 32 bytes, at both of its ends.

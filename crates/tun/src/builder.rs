@@ -86,7 +86,7 @@ impl TunBuilder {
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
     /// let tun = brooklet_tun::TunBuilder::new("tun0").offload(false).open()?;
-    /// assert!(!tun.offload().tcp4);
+    /// assert!(!tun.offload().tso4);
     /// # Ok(())
     /// # }
     /// ```

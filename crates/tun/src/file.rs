@@ -1,7 +1,7 @@
 use crate::tun::RawIo;
 use crate::vnet;
 use async_io::Async;
-use brooklet_device::{Meta, Offload, PacketBuf};
+use brooklet_io::{Meta, Offload, PacketBuf};
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::OwnedFd;

@@ -22,7 +22,7 @@
 //! On Linux a device is opened with virtio-net headers (`IFF_VNET_HDR`), unless
 //! `TunBuilder::offload` says otherwise: the kernel hands in TCP segments and rows of UDP datagrams
 //! of up to 64 KiB before they are cut, without checksums that nobody needs, and takes the same.
-//! Each packet says by its [`Meta`](brooklet_device::Meta) what it is. One system call carries what
+//! Each packet says by its [`Meta`](brooklet_io::Meta) what it is. One system call carries what
 //! was some 45 packets of an MTU of 1500 bytes.
 //!
 //! Whoever reads packets from a [`Tun`] by other means than a stack of brooklet offers 65,575 bytes
@@ -96,4 +96,4 @@ pub use file::Framing;
 pub use tun::{DropCounter, Tun};
 
 #[doc(no_inline)]
-pub use brooklet_device::PacketIo;
+pub use brooklet_io::PacketIo;

@@ -2,7 +2,7 @@ use crate::fault::Fault;
 #[cfg(unix)]
 use crate::file::{FileIo, Framing};
 use async_io::Timer;
-use brooklet_device::{Offload, PacketBuf, PacketIo};
+use brooklet_io::{Offload, PacketBuf, PacketIo};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -85,7 +85,7 @@ impl Tun {
     /// ```
     ///
     /// ```
-    /// use brooklet_device::Offload;
+    /// use brooklet_io::Offload;
     /// use brooklet_tun::{Framing, Tun};
     /// # use std::os::unix::net::UnixDatagram;
     ///
@@ -93,7 +93,7 @@ impl Tun {
     /// # let (ours, _theirs) = UnixDatagram::pair()?;
     /// # let descriptor = ours.into();
     /// // On Linux, where whoever opened the device has set `IFF_VNET_HDR`:
-    /// let offload = Offload { checksum: true, tcp4: true, tcp6: true, udp: false };
+    /// let offload = Offload { checksum: true, tso4: true, tso6: true, uso: false };
     /// let tun = Tun::from_fd_with(descriptor, Framing::VirtioNet { header_len: 10, offload })?;
     /// assert_eq!(tun.offload(), offload);
     /// # Ok(())
@@ -137,7 +137,7 @@ impl Tun {
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
     /// let tun = brooklet_tun::TunBuilder::new("tun0").open()?;
-    /// println!("segmentation offload of TCP over IPv4: {}", tun.offload().tcp4);
+    /// println!("segmentation offload of TCP over IPv4: {}", tun.offload().tso4);
     /// # Ok(())
     /// # }
     /// ```

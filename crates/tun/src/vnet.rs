@@ -1,7 +1,7 @@
 //! The header that `IFF_VNET_HDR` puts in front of each packet: `struct virtio_net_hdr` of Linux,
 //! 5.1.6 of virtio 1.2, in the byte order of the machine.
 
-use brooklet_device::{Checksum, Meta};
+use brooklet_io::{Checksum, Meta};
 use brooklet_packet::{Headers, Protocol};
 use std::num::NonZeroU16;
 
@@ -31,14 +31,14 @@ pub(crate) fn decode(header: &[u8; HEADER], packet: &[u8]) -> Option<Meta> {
         Checksum::Complete
     };
     let version = packet.first()? >> 4;
-    let segment = match (gso_type & !GSO_ECN, version) {
+    let gso_size = match (gso_type & !GSO_ECN, version) {
         (GSO_NONE, _) => None,
         (GSO_TCPV4, 4) | (GSO_TCPV6, 6) | (GSO_UDP_L4, _) if checksum != Checksum::Complete => {
             Some(NonZeroU16::new(u16::from_ne_bytes([size_0, size_1]))?)
         }
         _ => return None,
     };
-    Some(Meta { checksum, segment })
+    Some(Meta { checksum, gso_size })
 }
 
 /// The header for a packet of which `meta` is known.
@@ -62,12 +62,12 @@ pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
     field(6, start as u16);
     field(8, checksum_offset as u16);
     // What fits one packet is none that stands for several: the kernel would refuse it.
-    let segment = meta
-        .segment
+    let gso_size = meta
+        .gso_size
         .filter(|size| payload.len() > size.get().into());
-    field(4, segment.map_or(0, NonZeroU16::get));
+    field(4, gso_size.map_or(0, NonZeroU16::get));
     header[0] = NEEDS_CSUM;
-    header[1] = match (segment, headers.protocol()) {
+    header[1] = match (gso_size, headers.protocol()) {
         (None, _) => GSO_NONE,
         (_, Protocol::Udp) => GSO_UDP_L4,
         _ if headers.key().is_ipv6() => GSO_TCPV6,
@@ -92,10 +92,10 @@ mod tests {
         (header[0], header[1], [word(2), word(4), word(6), word(8)])
     }
 
-    fn partial(segment: u16) -> Meta {
+    fn partial(gso_size: u16) -> Meta {
         Meta {
             checksum: Checksum::Partial,
-            segment: NonZeroU16::new(segment),
+            gso_size: NonZeroU16::new(gso_size),
         }
     }
 
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn what_the_kernel_says_is_understood() {
         let (v4, v6) = ([0x45; 60], [0x60; 60]);
-        let meta = |checksum, segment| {
-            let segment = NonZeroU16::new(segment);
-            Some(Meta { checksum, segment })
+        let meta = |checksum, gso_size| {
+            let gso_size = NonZeroU16::new(gso_size);
+            Some(Meta { checksum, gso_size })
         };
         for (header, packet, wanted) in [
             (header(0, 0, 0), v4, meta(Checksum::Complete, 0)),

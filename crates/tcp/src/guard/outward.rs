@@ -5,7 +5,7 @@ use super::rewrite::{SEQ, WINDOW, patch, stamp};
 use super::{Guard, Open};
 use crate::segment::{self, Segment};
 use crate::seq::{Micros, after, later, seq};
-use brooklet_device::{Checksum, Meta, PacketBuf};
+use brooklet_io::{Checksum, Meta, PacketBuf};
 use smoltcp::wire::{TcpControl, TcpPacket};
 use std::num::NonZeroU16;
 
@@ -65,13 +65,13 @@ impl Guard {
     /// What is missing of a packet that smoltcp made with `len` bytes of data.
     fn unready(&self, len: usize) -> Meta {
         let mss = self.send.mss();
-        let segment = match len > mss as usize {
+        let gso_size = match len > mss as usize {
             true => NonZeroU16::new(mss as u16), // from an option of 16 bits
             false => None,
         };
         Meta {
             checksum: Checksum::Partial,
-            segment,
+            gso_size,
         }
     }
 

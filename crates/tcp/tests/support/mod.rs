@@ -11,7 +11,7 @@
 )]
 
 use brooklet_cell::Sync;
-use brooklet_device::{Checksum, Meta, PacketBuf};
+use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{FlowKey, Headers, Packet, Splitter, TcpFlags};
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
@@ -426,8 +426,8 @@ impl Rng {
 pub fn on_the_wire(packet: &PacketBuf) -> Vec<Vec<u8>> {
     let mut whole = packet.to_vec();
     let headers = Headers::parse(&whole).unwrap();
-    let Meta { checksum, segment } = packet.meta();
-    if let Some(size) = segment {
+    let Meta { checksum, gso_size } = packet.meta();
+    if let Some(size) = gso_size {
         assert_eq!(checksum, Checksum::Partial);
         let mut splitter = Splitter::new(&headers, size);
         let mut out = vec![0; splitter.longest()];

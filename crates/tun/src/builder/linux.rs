@@ -5,7 +5,7 @@ use super::link::{self, Link};
 use crate::file::{FileIo, Framing};
 use crate::tun::Tun;
 use crate::vnet;
-use brooklet_device::Offload;
+use brooklet_io::Offload;
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
@@ -44,22 +44,22 @@ pub(super) fn open(wanted: &TunBuilder) -> io::Result<Vec<Tun>> {
     let device = device.map_err(|error| explain(wanted, &error))?;
     configure(wanted, &device, &present)?;
 
-    let udp = device.udp_gso();
+    let uso = device.udp_gso();
     let framing = match device.tcp_gso() {
         false => Framing::Plain,
         true => Framing::VirtioNet {
             header_len: vnet::HEADER,
             offload: Offload {
                 checksum: true,
-                tcp4: true,
-                tcp6: true,
-                udp,
+                tso4: true,
+                tso6: true,
+                uso,
             },
         },
     };
     if let Some(note) = note {
         log::warn!("TUN `{name}` goes without segmentation offload: {note}");
-    } else if framing != Framing::Plain && !udp {
+    } else if framing != Framing::Plain && !uso {
         log::info!("TUN `{name}` goes without segmentation offload of UDP: it takes Linux 6.2");
     }
 

@@ -2,7 +2,7 @@
 
 use super::TunBuilder;
 use crate::tun::{RawIo, Tun};
-use brooklet_device::PacketBuf;
+use brooklet_io::PacketBuf;
 use std::io;
 use std::task::{Context, Poll, ready};
 use tun_rs::{AsyncDevice, DeviceBuilder};

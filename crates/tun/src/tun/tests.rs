@@ -1,7 +1,7 @@
 #![cfg(unix)]
 
 use super::*;
-use brooklet_device::{Checksum, Meta};
+use brooklet_io::{Checksum, Meta};
 use futures_lite::future::{block_on, or, poll_fn, poll_once};
 use nix::errno::Errno;
 use std::num::NonZeroU16;
@@ -13,9 +13,9 @@ const V6: [u8; 40] = [0x60; 40];
 
 const OFFLOAD: Offload = Offload {
     checksum: true,
-    tcp4: true,
-    tcp6: true,
-    udp: false,
+    tso4: true,
+    tso6: true,
+    uso: false,
 };
 const VIRTIO: Framing = Framing::VirtioNet {
     header_len: 10,
@@ -103,7 +103,7 @@ fn virtio_headers_are_read_and_written() {
         block_on(poll_fn(|cx| tun.poll_recv(cx, &mut packet))).unwrap();
         let meta = Meta {
             checksum: Checksum::Partial,
-            segment: NonZeroU16::new(1000),
+            gso_size: NonZeroU16::new(1000),
         };
         assert_eq!((&packet[..], packet.meta()), (&bytes[..], meta));
 

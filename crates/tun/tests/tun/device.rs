@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use async_io::Timer;
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_io::{PacketBuf, PacketIo};
 use brooklet_tun::TunBuilder;
 use futures_lite::future::{block_on, or, poll_fn};
 use nix::sched::{CloneFlags, unshare};

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use async_io::Timer;
-use brooklet_device::{Checksum, Meta, Offload, PacketBuf, PacketIo};
+use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
 use brooklet_packet::{Headers, Packet, Splitter, udp};
 use brooklet_tun::{Tun, TunBuilder};
 use futures_lite::future::{block_on, or, poll_fn};
@@ -19,15 +19,15 @@ use std::time::Duration;
 
 const ALL: Offload = Offload {
     checksum: true,
-    tcp4: true,
-    tcp6: true,
-    udp: true,
+    tso4: true,
+    tso6: true,
+    uso: true,
 };
 
-fn meta(segment: u16) -> Meta {
+fn meta(gso_size: u16) -> Meta {
     Meta {
         checksum: Checksum::Partial,
-        segment: NonZeroU16::new(segment),
+        gso_size: NonZeroU16::new(gso_size),
     }
 }
 
@@ -41,7 +41,7 @@ fn open_with_offload(own: IpAddr, own6: Ipv6Addr) -> Tun {
         .ipv6(own6, 64)
         .open()
         .unwrap();
-    assert!(tun.offload().tcp4 && tun.offload().tcp6 && tun.offload().checksum);
+    assert!(tun.offload().tso4 && tun.offload().tso6 && tun.offload().checksum);
     tun
 }
 
@@ -58,13 +58,13 @@ impl Seen {
         if Packet::parse(packet).unwrap().tcp().is_none() {
             return;
         }
-        let Meta { checksum, segment } = packet.meta();
+        let Meta { checksum, gso_size } = packet.meta();
         assert_eq!(checksum, Checksum::Partial, "nobody needs to know it here");
         self.packets += 1;
         self.longest = self.longest.max(packet.len());
-        let segment = segment.map(NonZeroU16::get);
-        if segment.is_some_and(|segment| !self.segments.contains(&segment)) {
-            self.segments.extend(segment);
+        let gso_size = gso_size.map(NonZeroU16::get);
+        if gso_size.is_some_and(|size| !self.segments.contains(&size)) {
+            self.segments.extend(gso_size);
         }
     }
 }
@@ -148,7 +148,7 @@ fn tcp_goes_in_and_out_in_segments_of_many() {
 fn datagrams_come_in_as_one() {
     in_namespace(|| {
         let mut tun = open_with_offload(HOST.into(), HOST6);
-        if !tun.offload().udp {
+        if !tun.offload().uso {
             return; // before Linux 6.2
         }
         for (own, to) in [
@@ -170,7 +170,7 @@ fn datagrams_come_in_as_one() {
 fn datagrams_go_out_as_one() {
     in_namespace(|| {
         let mut tun = open_with_offload(HOST.into(), HOST6);
-        if !tun.offload().udp {
+        if !tun.offload().uso {
             return; // before Linux 6.2
         }
         for (from, to) in [
@@ -192,11 +192,11 @@ fn datagrams_go_out_as_one() {
 }
 
 /// A packet that stands for several, as a stack gives it to a device.
-fn several(bytes: Vec<u8>, segment: u16) -> PacketBuf {
+fn several(bytes: Vec<u8>, gso_size: u16) -> PacketBuf {
     let headers = Headers::parse(&bytes).unwrap();
     let mut packet = PacketBuf::from(bytes);
     headers.fill_partial_checksum(&mut packet);
-    packet.set_meta(meta(segment));
+    packet.set_meta(meta(gso_size));
     packet
 }
 
@@ -254,7 +254,7 @@ fn the_kernel_cuts_as_the_splitter_does() {
                 (udp_between(from, to, &payload[..1300]), 0),
                 (udp_between(from, to, &[]), 0),
             ];
-            if tun.offload().udp {
+            if tun.offload().uso {
                 cases.push((udp_between(from, to, &payload), 1300));
                 cases.push((udp_between(from, to, &payload[..2600]), 1300));
                 cases.push((udp_between(from, to, &payload[..1301]), 1300));
@@ -322,9 +322,9 @@ fn a_persistent_device_has_what_is_asked_for() {
                     .offload(offload)
                     .open()
                     .unwrap();
-                let udp = tun.offload().udp;
+                let uso = tun.offload().uso;
                 let wanted = match offload {
-                    true => Offload { udp, ..ALL },
+                    true => Offload { uso, ..ALL },
                     false => Offload::default(),
                 };
                 assert_eq!(tun.offload(), wanted);

@@ -1,7 +1,7 @@
 //! What the tests have in common.
 
 use async_io::Timer;
-use brooklet_device::{PacketBuf, PacketIo};
+use brooklet_io::{PacketBuf, PacketIo};
 use brooklet_packet::Packet;
 use brooklet_tun::{Tun, TunBuilder};
 use futures_lite::future::{block_on, or, poll_fn};

@@ -4,19 +4,19 @@ use std::task::{Context, Poll};
 
 /// A source and sink of IP packets, such as a TUN device.
 ///
-/// One call moves one packet, without a link-layer header. Nothing here asks for [`Send`]: a
-/// stack whose device is `Send` has a driver that is `Send`, and any other stays on its thread.
+/// Each call moves one packet, without a link-layer header. The trait does not require [`Send`]:
+/// the driver of a stack is `Send` if its device is, and otherwise stays on its thread.
 ///
 /// ```
-/// use brooklet_device::{PacketBuf, PacketIo};
+/// use brooklet_io::{PacketBuf, PacketIo};
 /// use std::collections::VecDeque;
 /// use std::io;
 /// use std::task::{Context, Poll};
 ///
-/// /// Gives back what was sent to it.
-/// struct Mirror(VecDeque<Vec<u8>>);
+/// /// Receives each packet that was sent to it.
+/// struct Loopback(VecDeque<Vec<u8>>);
 ///
-/// impl PacketIo for Mirror {
+/// impl PacketIo for Loopback {
 ///     fn poll_recv(
 ///         &mut self,
 ///         _cx: &mut Context<'_>,
@@ -36,37 +36,39 @@ use std::task::{Context, Poll};
 /// }
 /// ```
 pub trait PacketIo {
-    /// What the device takes over from whoever sends to it; nothing, unless it says so. It is
-    /// asked once.
+    /// Returns the offloads of the device; by default none. The driver of a stack calls this
+    /// method once, at its start.
     fn offload(&self) -> Offload {
         Offload::default()
     }
 
-    /// Receives the next IP packet into `packet`, whose storage is at least as large as the
-    /// stack's MTU, and sets its length.
+    /// Receives the next IP packet into `packet` and sets its length.
     ///
-    /// The packet may stand for several, or be without its checksum, if its
-    /// [`Meta`](crate::Meta) says so: [`PacketBuf::set_meta`], after the length. The storage that
-    /// a driver offers has room for 65,575 bytes, the longest packet of IPv6.
+    /// The device may deliver a super-packet, or a packet without its checksum, if it then sets
+    /// the packet's [`Meta`](crate::Meta) by [`PacketBuf::set_meta`], after the length. The
+    /// storage of `packet` has room for the MTU at least; that of a brooklet driver has room for
+    /// 65,575 bytes, the longest IPv6 packet.
     ///
-    /// `Pending` registers the waker of `cx` and leaves the content of `packet` open.
+    /// Returns `Pending` after registering the waker of `cx`; the content of `packet` is then
+    /// unspecified.
     ///
     /// # Errors
     ///
-    /// An error ends the driver with that error; a device that is closed for good says
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). A fault that will pass (an interface that
-    /// is down) should be waited for, or the packet skipped, instead.
+    /// An error ends the driver with that error. A device that is closed for good returns
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). For a transient fault, such as an
+    /// interface that is down, wait or skip the packet instead.
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>>;
 
-    /// Sends one IP packet, or several in the shape of one, as far as
-    /// [`offload`](Self::offload) allows that: [`PacketBuf::meta`] says which it is.
+    /// Sends one IP packet: complete, or with the work left to the device that its
+    /// [`offload`](Self::offload) lists and the packet's [`meta`](PacketBuf::meta) asks for.
     ///
-    /// `Pending` registers the waker of `cx`; the packet has not been taken, and the caller offers
-    /// the same one again. `Ready(Ok(()))` has taken it.
+    /// Returns `Ready(Ok(()))` once the device has taken the packet, or `Pending` after
+    /// registering the waker of `cx`; the device has not taken the packet then, and the caller
+    /// offers the same packet again.
     ///
     /// # Errors
     ///
-    /// As for [`poll_recv`](Self::poll_recv): an error ends the driver.
+    /// An error ends the driver, as for [`poll_recv`](Self::poll_recv).
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>>;
 }
 

@@ -2,17 +2,17 @@ use crate::Meta;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// One packet in a buffer that is used again.
+/// One packet in a reusable buffer.
 ///
-/// The storage is initialised once, when it is made or grows; a packet is the first
-/// [`len`](slice::len) bytes of it. Nothing is zeroed between two packets. A new length begins a
-/// new packet, which is whole and complete until its [`Meta`] says otherwise.
+/// The packet is the first [`len`](slice::len) bytes of the buffer's storage. The storage is
+/// zeroed once, when it is allocated or grows, and not between two packets. Setting the length
+/// begins a new packet and resets its [`Meta`] to the default: a single packet with its checksum.
 ///
 /// ```
-/// use brooklet_device::PacketBuf;
+/// use brooklet_io::PacketBuf;
 ///
 /// let mut packet = PacketBuf::with_capacity(1500);
-/// packet.storage_mut()[..3].copy_from_slice(b"abc"); // as a read from a device would
+/// packet.storage_mut()[..3].copy_from_slice(b"abc"); // a device reads into the storage
 /// packet.set_len(3);
 /// assert_eq!(&packet[..], b"abc");
 /// ```
@@ -24,7 +24,7 @@ pub struct PacketBuf {
 }
 
 impl PacketBuf {
-    /// Makes an empty packet with room for `capacity` bytes.
+    /// Creates an empty packet with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             storage: vec![0; capacity],
@@ -33,22 +33,22 @@ impl PacketBuf {
         }
     }
 
-    /// Bytes that fit without growing.
+    /// Returns the length of the storage in bytes: the longest packet that fits without growing.
     pub fn capacity(&self) -> usize {
         self.storage.len()
     }
 
-    /// The whole storage, to be filled from the front; tell how far with
-    /// [`set_len`](Self::set_len). It holds bytes of earlier packets.
+    /// Returns the whole storage, which holds bytes of earlier packets. Write the packet at its
+    /// start, then call [`set_len`](Self::set_len).
     pub fn storage_mut(&mut self) -> &mut [u8] {
         &mut self.storage
     }
 
-    /// Makes the first `len` bytes of the storage the packet.
+    /// Sets the packet to the first `len` bytes of the storage, and resets the metadata.
     ///
     /// # Panics
     ///
-    /// If `len` is more than [`capacity`](Self::capacity).
+    /// Panics if `len` exceeds [`capacity`](Self::capacity).
     pub fn set_len(&mut self, len: usize) {
         assert!(
             len <= self.storage.len(),
@@ -59,8 +59,8 @@ impl PacketBuf {
         self.meta = Meta::default();
     }
 
-    /// Makes the packet `len` bytes long, growing the storage where it is too small. The bytes
-    /// are whatever the storage holds: write all of them.
+    /// Sets the length of the packet to `len` bytes, growing the storage if necessary, and resets
+    /// the metadata. The packet then holds bytes of earlier packets: overwrite all of them.
     pub fn resize(&mut self, len: usize) {
         if len > self.storage.len() {
             self.storage.resize(len, 0);
@@ -69,23 +69,24 @@ impl PacketBuf {
         self.meta = Meta::default();
     }
 
-    /// What is known of the packet beside its bytes.
+    /// Returns the metadata of the packet.
     pub fn meta(&self) -> Meta {
         self.meta
     }
 
-    /// Says what is known of the packet beside its bytes, until its length is set anew.
+    /// Sets the metadata of the packet. Setting the length resets the metadata.
     pub fn set_meta(&mut self, meta: Meta) {
         self.meta = meta;
     }
 
-    /// Makes the packet a copy of `bytes`, growing the storage where it is too small.
+    /// Sets the packet to a copy of `bytes`, growing the storage if necessary, and resets the
+    /// metadata.
     pub fn copy_from_slice(&mut self, bytes: &[u8]) {
         self.resize(bytes.len());
         self[..].copy_from_slice(bytes);
     }
 
-    /// The packet as a vector, without copying it.
+    /// Converts the packet into a vector without copying it.
     pub fn into_vec(mut self) -> Vec<u8> {
         self.storage.truncate(self.len);
         self.storage
@@ -123,7 +124,7 @@ impl AsRef<[u8]> for PacketBuf {
 }
 
 impl fmt::Debug for PacketBuf {
-    // Never the bytes: packets are other people's.
+    // Leave the bytes out: packets carry private data that has no place in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacketBuf")
             .field("len", &self.len)
@@ -138,7 +139,7 @@ mod tests {
     use super::{Meta, PacketBuf};
 
     #[test]
-    fn a_shorter_packet_after_a_longer_one_shows_none_of_it() {
+    fn a_shorter_packet_hides_the_longer_one_before_it() {
         let mut packet = PacketBuf::default();
         packet.copy_from_slice(b"a long packet");
         packet.copy_from_slice(b"short");
@@ -146,33 +147,33 @@ mod tests {
         assert_eq!(packet.clone().into_vec(), b"short");
         assert!(
             !format!("{packet:?}").contains("115"),
-            "bytes in the debug output"
+            "packet bytes in the debug output"
         );
     }
 
     #[test]
-    fn a_new_packet_is_whole_and_complete() {
+    fn a_new_length_resets_the_metadata() {
         let partial = Meta {
             checksum: crate::Checksum::Partial,
-            segment: std::num::NonZeroU16::new(7),
+            gso_size: std::num::NonZeroU16::new(7),
         };
         let mut packet = PacketBuf::with_capacity(8);
-        let renew: [fn(&mut PacketBuf); 3] = [
+        let set_length: [fn(&mut PacketBuf); 3] = [
             |p| p.set_len(1),
             |p| p.resize(9),
             |p| p.copy_from_slice(b"b"),
         ];
-        for renew in renew {
+        for set_length in set_length {
             packet.set_meta(partial);
             assert_eq!(packet.meta(), partial);
-            renew(&mut packet);
+            set_length(&mut packet);
             assert_eq!(packet.meta(), Meta::default());
         }
     }
 
     #[test]
     #[should_panic(expected = "a packet of 9 bytes in a buffer of 8")]
-    fn a_length_beyond_the_storage_panics() {
+    fn set_len_beyond_the_storage_panics() {
         PacketBuf::with_capacity(8).set_len(9);
     }
 }

@@ -1,0 +1,22 @@
+//! IP packets between a device and a stack: the packet I/O trait, packet buffers and the
+//! outbound queue.
+//!
+//! - [`PacketIo`] is the trait of a source and sink of IP packets: a TUN device, a tunnel, a pair
+//!   of channels in a test.
+//! - [`PacketBuf`] holds one packet in a reusable buffer, with its [`Meta`]: the state of its
+//!   checksum, and the size of the segments that a super-packet is made of. [`Offload`] lists the
+//!   work that a device does in place of the stack.
+//! - [`TxQueue`] holds outbound packets until the device takes them. The queue is bounded; a
+//!   sender that finds the queue full registers itself and is called once there is room.
+//!
+//! The crate depends on the standard library only.
+
+mod buf;
+mod io;
+mod offload;
+mod queue;
+
+pub use buf::PacketBuf;
+pub use io::PacketIo;
+pub use offload::{Checksum, Meta, Offload};
+pub use queue::{QueueFull, TxQueue};
