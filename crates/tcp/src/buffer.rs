@@ -19,6 +19,7 @@
 
 mod block;
 mod memory;
+mod pool;
 mod ring;
 
 pub(crate) use memory::{Buffer, Claim, Held, Memory, Side, promised, window_scale};

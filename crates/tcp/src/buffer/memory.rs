@@ -1,6 +1,7 @@
-//! The memory budget of all connections, and the pool of recycled buffers.
+//! The memory budget of all connections.
 
-use super::block::{self, Block, Chunk};
+use super::block::Block;
+use super::pool::{CLASSES, Pool, class_size};
 use hashbrown::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,10 +22,6 @@ const ACCOUNT_STEP: usize = 1024;
 
 /// The table of connections with buffers is not shrunk below this capacity.
 const MAX_VACANT: usize = 1024;
-
-/// The size classes are powers of two, from 2^MIN_CLASS bytes (2 KiB) to 1 GiB.
-const MIN_CLASS: u32 = 11;
-const CLASSES: usize = 20;
 
 /// The memory budget of all connections.
 ///
@@ -55,11 +52,7 @@ struct Store {
     users: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
     /// The identifier of the most recent claim.
     last_claim: u64,
-    /// Recycled buffers by size class, the most recently used last.
-    spare: [Vec<Block>; CLASSES],
-    spare_bytes: usize,
-    /// The origin of small blocks.
-    chunk: Chunk,
+    pool: Pool,
 }
 
 /// The bytes that a [`Memory`] holds, and the connections that hold buffers.
@@ -95,7 +88,7 @@ impl Memory {
         let store = self.store();
         Held {
             lent: store.lent,
-            spare: store.spare_bytes,
+            spare: store.pool.bytes(),
             users: store.users.len(),
             overhead: store.overhead,
         }
@@ -143,7 +136,7 @@ pub(crate) fn window_scale(recv_max: usize) -> u8 {
 /// The bytes that a connection of these sizes is promised.
 pub(crate) fn promised(recv: usize, send: usize, recv_max: usize) -> usize {
     let [recv, send] = minimum(recv, send, recv_max);
-    class(recv).1 + class(send).1
+    class_size(recv) + class_size(send)
 }
 
 /// The sizes that a connection can have at any time.
@@ -151,12 +144,6 @@ fn minimum(recv: usize, send: usize, recv_max: usize) -> [usize; 2] {
     // The window field counts in units of 2^scale bytes, and a window needs several of them.
     let units = MIN_WINDOW_UNITS << window_scale(recv_max.max(recv));
     [MIN_BUFFER.max(units).min(recv), MIN_BUFFER.min(send)]
-}
-
-/// The size class of a buffer of `len` bytes, and the bytes that the buffer takes.
-fn class(len: usize) -> (usize, usize) {
-    let size = len.next_power_of_two().max(1 << MIN_CLASS);
-    ((size.trailing_zeros() - MIN_CLASS) as usize, size)
 }
 
 /// The right of one connection to buffers.
@@ -191,7 +178,7 @@ impl Claim {
         let share = store.free(self.memory.limit, 2) / BUFFER_SHARE;
         let len = (0..CLASSES / 2)
             .map(|step| (initial >> (2 * step)).max(minimum))
-            .find(|len| class(*len).1.saturating_sub(class(minimum).1) <= share)
+            .find(|len| class_size(*len).saturating_sub(class_size(minimum)) <= share)
             .unwrap_or(minimum);
         self.lend(store, side, len)
     }
@@ -212,7 +199,7 @@ impl Claim {
         let share = store.free(self.memory.limit, 4) / BUFFER_SHARE;
         let size = (0..CLASSES)
             .map(|step| wanted >> step)
-            .find(|size| class(*size).1 <= share)?;
+            .find(|size| class_size(*size) <= share)?;
         let len = size.min(maximum);
         (len > current).then(|| self.lend(store, side, len))
     }
@@ -242,17 +229,14 @@ impl Claim {
     }
 
     fn lend(&self, mut store: MutexGuard<'_, Store>, side: Side, len: usize) -> Buffer {
-        let (class, size) = class(len);
-        let promised = self::class(self.minimum(side)).1;
+        let size = class_size(len);
+        let promised = class_size(self.minimum(side));
         store.lent += size;
         store.change_user(self.id, side, promised, |bytes| bytes + size);
-        let block = match store.take_spare(class) {
-            None if size < block::MIN_MAPPED => Some(store.split_off(size)),
-            block => block,
-        };
+        let block = store.pool.take(size);
         let mut evicted = Vec::new();
-        while store.lent + store.spare_bytes + store.overhead > self.memory.limit
-            && let Some(block) = store.pop_largest()
+        while store.lent + store.pool.bytes() + store.overhead > self.memory.limit
+            && let Some(block) = store.pool.pop_largest()
         {
             evicted.push(block);
         }
@@ -309,56 +293,6 @@ impl Store {
             }
         }
     }
-
-    fn pop(&mut self, class: usize) -> Option<Block> {
-        let block = self.spare.get_mut(class)?.pop()?;
-        self.spare_bytes -= block.len();
-        Some(block)
-    }
-
-    fn pop_largest(&mut self) -> Option<Block> {
-        let class = self.spare.iter().rposition(|blocks| !blocks.is_empty())?;
-        self.pop(class)
-    }
-
-    /// Takes a spare block into use.
-    fn take_spare(&mut self, class: usize) -> Option<Block> {
-        let block = self.pop(class)?;
-        self.chunk.on_reuse(&block);
-        Some(block)
-    }
-
-    /// Splits a small block off the chunk.
-    fn split_off(&mut self, size: usize) -> Block {
-        if !self.chunk.has(size) {
-            self.drop_spare_pieces();
-        }
-        self.chunk.split_off(size)
-    }
-
-    /// Drops the spare blocks of the present chunk.
-    fn drop_spare_pieces(&mut self) {
-        for blocks in &mut self.spare {
-            if blocks.first().is_some_and(Block::is_piece) {
-                self.spare_bytes -= blocks.drain(..).map(|block| block.len()).sum::<usize>();
-            }
-        }
-    }
-
-    /// Makes a released block a spare one. Returns the block if spare blocks take `max` bytes.
-    fn put_spare(&mut self, block: Block, max: usize) -> Option<Block> {
-        let (class, size) = class(block.len());
-        if self.chunk.on_release(&block) {
-            self.drop_spare_pieces();
-            return Some(block);
-        }
-        if self.spare_bytes + size > max || !self.chunk.may_retain(&block) {
-            return Some(block);
-        }
-        self.spare[class].push(block);
-        self.spare_bytes += size;
-        None
-    }
 }
 
 /// A buffer of one direction of a connection. Dropping a buffer recycles its memory, content
@@ -403,7 +337,7 @@ impl Drop for Buffer {
         store.lent -= size;
         let promised = self.promised as usize;
         store.change_user(self.claim, self.side, promised, |bytes| bytes - size);
-        let returned = store.put_spare(block, self.memory.limit / SPARE_SHARE);
+        let returned = store.pool.put(block, self.memory.limit / SPARE_SHARE);
         drop(store);
         // System calls for memory stay outside the lock.
         drop(returned);

@@ -85,9 +85,9 @@ impl Ring {
     pub(crate) fn write_at(&mut self, seq: u32, bytes: &[u8]) -> usize {
         // Below 0: `seq` lies before `end`.
         let distance = seq.wrapping_sub(self.end()) as i32;
-        let bytes = match bytes.get(distance.min(0).unsigned_abs() as usize..) {
-            Some(bytes) => bytes,
-            None => return 0,
+        let before = distance.min(0).unsigned_abs() as usize;
+        let Some(bytes) = bytes.get(before..) else {
+            return 0;
         };
         let offset = distance.max(0) as usize;
         let n = bytes.len().min(self.room().saturating_sub(offset));

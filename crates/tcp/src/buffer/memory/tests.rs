@@ -97,13 +97,13 @@ fn nothing_stays_resident_after_a_burst_of_small_buffers() {
     );
     drop(last);
     assert_eq!(memory.held(), Held::default());
-    assert_eq!(memory.store().chunk.resident(), 0);
+    assert_eq!(memory.store().pool.resident_small(), 0);
     // A few stay.
     for _ in 0..100 {
         drop(both(&claims[0]));
     }
     assert_eq!(memory.held().spare, 10 * KIB);
-    assert_eq!(memory.store().chunk.resident(), 10 * KIB);
+    assert_eq!(memory.store().pool.resident_small(), 10 * KIB);
 }
 
 #[test]
@@ -245,7 +245,7 @@ proptest! {
             let live = || connections.iter().flatten();
             let lent = live()
                 .flat_map(|(_, buffers)| buffers.iter().flatten())
-                .map(|buffer| class(buffer.len()).1)
+                .map(|buffer| class_size(buffer.len()))
                 .sum::<usize>();
             let users = live().filter(|(_, b)| b.iter().any(Option::is_some)).count();
             let held = memory.held();
