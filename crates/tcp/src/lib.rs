@@ -21,6 +21,12 @@
 //! Everything is written once over a [`Flavor`](brooklet_cell::Flavor): features `sync` (default)
 //! and `local` say which flavors exist. The facade crate `brooklet` has the plain names.
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the connection does not use it yet"
+)]
+mod buffer;
 mod clock;
 mod config;
 mod connector;

@@ -76,8 +76,8 @@ impl<F: Flavor> TcpListener<F> {
         poll_fn(|cx| waiter.poll_accept(cx)).await
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) does. Up to 64 tasks may wait
-    /// by this method; one more wakes another.
+    /// Polls for the next connection, as [`accept`](Self::accept) does. Up to 1,024 tasks may
+    /// wait by this method; one more wakes all others.
     ///
     /// # Errors
     ///
@@ -192,7 +192,8 @@ impl<F: Flavor> TcpListener<F> {
         }
     }
 
-    /// Polls for the next request. Up to 64 tasks may wait by this method; one more wakes another.
+    /// Polls for the next request. Up to 1,024 tasks may wait by this method; one more wakes all
+    /// others.
     ///
     /// # Errors
     ///

@@ -1,70 +1,80 @@
 use slab::Slab;
-use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-/// Tasks that wait for one connection: as a rule one, and a few more without being put out of
-/// their places. Two that did that to each other would keep each other awake for ever.
+/// Wakers in one list, so that the memory of tasks that no longer wait stays bounded. One more
+/// waker wakes and empties the whole list.
+///
+/// A list that woke only one task to make room would keep the tasks of a larger crowd waking each
+/// other in a loop, and so would a task with a new waker at each poll. Emptied as a whole, the list
+/// has room for every task that it woke.
+const MAX_WAKERS: usize = 1024;
+
+/// The tasks that wait for one direction of one connection: usually one.
 #[derive(Debug, Default)]
 pub(crate) struct WakerSlot {
     first: Option<Waker>,
-    others: Vec<Waker>,
+    #[expect(
+        clippy::box_collection,
+        reason = "each connection has several slots, and few of them a second waker"
+    )]
+    others: Option<Box<Vec<Waker>>>,
 }
 
-/// Tasks that wait at a time for one connection. One more takes the place of another, which is
-/// woken and comes back.
-const TASKS: usize = 16;
-
 impl WakerSlot {
-    /// Registers the task of `cx`, and leaves who loses its place to it in `wakes`.
+    /// Registers the task of `cx`. Moves the wakers of a full slot into `wakes`.
     pub(crate) fn register(&mut self, cx: &Context<'_>, wakes: &mut Wakes) {
         let waker = cx.waker();
         match &self.first {
             None => self.first = Some(waker.clone()),
             Some(first) if first.will_wake(waker) => {}
-            Some(_) if self.others.iter().any(|other| other.will_wake(waker)) => {}
             Some(_) => {
-                if self.others.len() + 1 >= TASKS {
-                    wakes.extend([self.others.remove(0)]);
+                let others = self.others.get_or_insert_default();
+                if others.iter().any(|other| other.will_wake(waker)) {
+                    return;
                 }
-                self.others.push(waker.clone());
+                if others.len() + 1 < MAX_WAKERS {
+                    others.push(waker.clone());
+                } else {
+                    self.drain_into(wakes);
+                    self.first = Some(waker.clone());
+                }
             }
         }
     }
 
-    /// Whether anybody waits.
+    /// Whether a task waits.
     pub(crate) fn is_awaited(&self) -> bool {
         self.first.is_some()
     }
 
-    /// Empties it into `wakes`.
+    /// Moves all wakers into `wakes`.
     pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
         wakes.extend(self.first.take());
-        wakes.extend(self.others.drain(..));
+        if let Some(others) = self.others.take() {
+            wakes.extend(*others);
+        }
     }
 }
 
-/// Any number of tasks that wait for the same thing.
+/// The tasks that wait for the same event, in any number.
 ///
-/// A future has a [`Place`] in it and gives that up when it is dropped, so that nothing is left of
-/// those who no longer wait. Who only polls has none: a few of those are kept, and one more wakes
-/// the oldest.
+/// A future holds a [`Place`] and gives the place up when it is dropped, so that no waker of a
+/// dropped future remains. A caller of a `poll_` method has no place; the list of their wakers is
+/// bounded.
 #[derive(Debug, Default)]
 pub(crate) struct WakerList {
     placed: Slab<Waker>,
-    others: VecDeque<Waker>,
-    /// How often it has been emptied, which ends every place.
+    others: Vec<Waker>,
+    /// How many times the list was emptied. Each time ends every place.
     round: u64,
 }
 
-/// Where a future waits in a [`WakerList`].
+/// The place of a future in a [`WakerList`].
 #[derive(Debug, Default)]
 pub(crate) struct Place(Option<(u64, usize)>);
 
-/// Tasks without a place in a [`WakerList`].
-const OTHERS: usize = 64;
-
 impl WakerList {
-    /// Registers the task of `cx`. Returns a waker to be dropped once no cell is held.
+    /// Registers the task of `cx`. Returns a waker that the caller drops once no cell is held.
     pub(crate) fn register(&mut self, cx: &Context<'_>, place: &mut Place) -> Option<Waker> {
         if let Some((round, at)) = place.0
             && round == self.round
@@ -78,18 +88,18 @@ impl WakerList {
         None
     }
 
-    /// Registers the task of `cx`, which has no place.
+    /// Registers the task of `cx`, which has no place. Moves the wakers of a full list into `wakes`.
     pub(crate) fn register_other(&mut self, cx: &Context<'_>, wakes: &mut Wakes) {
         if self.others.iter().any(|waker| waker.will_wake(cx.waker())) {
             return;
         }
-        if self.others.len() == OTHERS {
-            wakes.extend(self.others.pop_front());
+        if self.others.len() == MAX_WAKERS {
+            wakes.extend(std::mem::take(&mut self.others));
         }
-        self.others.push_back(cx.waker().clone());
+        self.others.push(cx.waker().clone());
     }
 
-    /// Gives a place up. Returns the waker, to be dropped once no cell is held.
+    /// Gives a place up. Returns the waker, which the caller drops once no cell is held.
     pub(crate) fn leave(&mut self, place: &mut Place) -> Option<Waker> {
         let (round, at) = place.0.take()?;
         if round != self.round {
@@ -97,30 +107,31 @@ impl WakerList {
         }
         let waker = self.placed.try_remove(at);
         if self.placed.is_empty() {
-            self.placed = Slab::new(); // gives the memory of a crowd back
+            self.placed = Slab::new(); // frees the memory of many tasks
         }
         waker
     }
 
-    /// Empties the list into `wakes`.
+    /// Moves all wakers into `wakes`.
     pub(crate) fn drain_into(&mut self, wakes: &mut Wakes) {
         if self.placed.is_empty() && self.others.is_empty() {
-            return; // most often
+            return; // the usual case
         }
         self.round += 1;
         wakes.extend(self.placed.drain());
-        wakes.extend(self.others.drain(..));
+        wakes.extend(std::mem::take(&mut self.others));
     }
 }
 
-/// Tasks to wake, once no cell is held.
+/// Tasks to wake once no cell is held.
 ///
-/// Waking runs foreign code, which may come straight back: with a cell held it would find it
-/// locked. So whoever holds one fills this, and wakes when it has let go.
+/// A waker runs foreign code, which may call the same connection again and would find the cell
+/// locked. The holder of a cell therefore collects wakers here, and wakes them after it has left
+/// the cell.
 #[derive(Debug, Default)]
-#[must_use = "tasks that are not woken wait for ever"]
+#[must_use = "a task that is not woken never continues"]
 pub(crate) struct Wakes {
-    /// As a rule there are no more than who reads and who writes, and those need no memory.
+    /// Usually the reader and the writer, without an allocation.
     few: [Option<Waker>; 2],
     others: Vec<Waker>,
 }
@@ -135,10 +146,10 @@ impl Wakes {
         }
     }
 
-    /// Wakes them all. No cell may be held.
+    /// Wakes all tasks. The caller holds no cell.
     pub(crate) fn wake(&mut self) {
         let Some(first) = self.few[0].take() else {
-            return; // most often; draining nothing is not free
+            return; // the usual case: draining an empty list is not free
         };
         first.wake();
         for waker in self.few[1].take().into_iter().chain(self.others.drain(..)) {
@@ -163,23 +174,69 @@ mod tests {
         }
     }
 
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    type Register = fn(&mut Lists, &Context<'_>, &mut Wakes);
+
+    #[derive(Default)]
+    struct Lists {
+        slot: WakerSlot,
+        list: WakerList,
+    }
+
+    /// The two kinds of registration that are bounded.
+    const KINDS: [Register; 2] = [
+        |lists, cx, wakes| lists.slot.register(cx, wakes),
+        |lists, cx, wakes| lists.list.register_other(cx, wakes),
+    ];
+
+    fn tasks(n: usize) -> Vec<(Arc<Count>, Waker)> {
+        let counts = (0..n).map(|_| Arc::new(Count::default()));
+        counts.map(|count| (count.clone(), count.into())).collect()
+    }
+
     #[test]
-    fn several_tasks_wait_side_by_side_and_each_once() {
-        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
-        let (a, b) = (Waker::from(first.clone()), Waker::from(second.clone()));
-        let mut slot = WakerSlot::default();
-        let mut wakes = Wakes::default();
-        slot.register(&Context::from_waker(&a), &mut wakes);
-        slot.register(&Context::from_waker(&a), &mut wakes);
-        wakes.wake();
-        assert_eq!(first.0.load(Ordering::SeqCst), 0);
-        slot.register(&Context::from_waker(&b), &mut wakes);
-        slot.register(&Context::from_waker(&b), &mut wakes);
-        wakes.wake();
-        assert_eq!(first.0.load(Ordering::SeqCst), 0, "put out of its place");
-        slot.drain_into(&mut wakes);
-        wakes.wake();
-        assert_eq!(first.0.load(Ordering::SeqCst), 1);
-        assert_eq!(second.0.load(Ordering::SeqCst), 1);
+    fn a_slot_takes_three_words() {
+        assert_eq!(size_of::<WakerSlot>(), 3 * size_of::<usize>());
+    }
+
+    #[test]
+    fn as_many_tasks_as_the_bound_wait_side_by_side_and_each_is_woken_once() {
+        for register in KINDS {
+            let (mut lists, mut wakes) = (Lists::default(), Wakes::default());
+            let tasks = tasks(MAX_WAKERS);
+            for (_, waker) in tasks.iter().chain(&tasks) {
+                register(&mut lists, &Context::from_waker(waker), &mut wakes);
+                wakes.wake();
+            }
+            assert!(tasks.iter().all(|(count, _)| count.get() == 0));
+            lists.slot.drain_into(&mut wakes);
+            lists.list.drain_into(&mut wakes);
+            wakes.wake();
+            assert!(tasks.iter().all(|(count, _)| count.get() == 1));
+        }
+    }
+
+    #[test]
+    fn one_task_beyond_the_bound_wakes_all_others_and_waits() {
+        for register in KINDS {
+            let (mut lists, mut wakes) = (Lists::default(), Wakes::default());
+            let tasks = tasks(MAX_WAKERS + 1);
+            for (_, waker) in &tasks {
+                register(&mut lists, &Context::from_waker(waker), &mut wakes);
+            }
+            wakes.wake();
+            let (last, others) = tasks.split_last().unwrap();
+            assert!(others.iter().all(|(count, _)| count.get() == 1));
+            assert_eq!(last.0.get(), 0);
+            lists.slot.drain_into(&mut wakes);
+            lists.list.drain_into(&mut wakes);
+            wakes.wake();
+            assert_eq!(last.0.get(), 1);
+        }
     }
 }

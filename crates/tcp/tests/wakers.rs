@@ -4,10 +4,11 @@ mod support;
 
 use brooklet_tcp::Config;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, Stream as _};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use support::*;
 
@@ -100,6 +101,88 @@ fn of_two_tasks_that_read_at_once_none_is_forgotten() {
     );
 }
 
+/// Polls something once and returns whether it is pending.
+type Poll<'a> = &'a mut dyn FnMut(&mut Context<'_>) -> bool;
+
+/// The tasks that an executor has to poll, by number.
+#[derive(Clone, Default)]
+struct Woken(Arc<Mutex<BTreeSet<usize>>>);
+
+impl Woken {
+    fn insert(&self, task: usize) {
+        self.0.lock().expect("no task panics").insert(task);
+    }
+
+    fn waker(&self, task: usize) -> Waker {
+        Waker::from(Arc::new(Task(task, self.clone())))
+    }
+
+    /// Polls each woken task until no task is woken, or until `limit` polls. `waker` says which
+    /// waker a task has this time. Returns how many polls there were.
+    fn run(&self, limit: usize, waker: impl Fn(usize) -> Waker, poll: Poll<'_>) -> usize {
+        for polls in 0..limit {
+            let Some(task) = self.0.lock().expect("no task panics").pop_first() else {
+                return polls;
+            };
+            assert!(poll(&mut Context::from_waker(&waker(task))), "not pending");
+        }
+        limit
+    }
+}
+
+struct Task(usize, Woken);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.1.insert(self.0);
+    }
+}
+
+#[test]
+fn many_tasks_on_one_stream_or_listener_do_not_wake_each_other() {
+    let polls_until_quiet = |tasks, poll: Poll<'_>| {
+        let woken = Woken::default();
+        let wakers: Vec<_> = (0..tasks).map(|task| woken.waker(task)).collect();
+        (0..tasks).for_each(|task| woken.insert(task));
+        woken.run(10 * tasks, |task| wakers[task].clone(), poll)
+    };
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let mut read = |cx: &mut Context<'_>| pin!((&stream).read(&mut [0; 1])).poll(cx).is_pending();
+    for tasks in [16, 17, 1_000] {
+        assert_eq!(polls_until_quiet(tasks, &mut read), tasks);
+        peer.send(&mut host, b"x"); // wakes all of them
+        assert_eq!(support::read(&stream).unwrap(), b"x");
+    }
+    let listener = host.listener().clone();
+    let mut incoming = |cx: &mut Context<'_>| listener.poll_incoming(cx).is_pending();
+    for tasks in [64, 65, 500] {
+        assert_eq!(polls_until_quiet(tasks, &mut incoming), tasks);
+    }
+}
+
+#[test]
+fn a_task_with_a_new_waker_at_each_poll_does_not_wake_itself_in_a_loop() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let listener = host.listener().clone();
+    let mut read = |cx: &mut Context<'_>| pin!((&stream).read(&mut [0; 1])).poll(cx).is_pending();
+    let mut incoming = |cx: &mut Context<'_>| listener.poll_incoming(cx).is_pending();
+    let kinds: [(_, Poll<'_>); 2] = [("read", &mut read), ("incoming", &mut incoming)];
+    for (kind, poll) in kinds {
+        let woken = Woken::default();
+        let mut polls = 0;
+        for _ in 0..5_000 {
+            woken.insert(0);
+            polls += woken.run(10, |task| woken.waker(task), &mut *poll);
+        }
+        // Once in 1,024 polls the list of wakers is full, and the task is woken once.
+        assert!((5_001..5_010).contains(&polls), "{kind}: {polls}");
+    }
+}
+
 #[test]
 fn all_who_wait_for_connections_are_woken_and_each_connection_goes_to_one() {
     let mut host = Host::new(Config::default());
@@ -174,12 +257,12 @@ fn who_no_longer_waits_for_connections_leaves_nothing() {
     host.tx(Peer::new("10.0.0.2:2", SERVER).syn());
     assert_eq!((task.get(), gone.get()), (1, 1));
     // Those who only poll are bounded.
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         let waker = Waker::from(Arc::new(Holds(gone.clone())));
         let cx = &mut Context::from_waker(&waker);
         while listener.poll_incoming(cx).is_ready() {}
     }
-    assert!(held() < before + 100, "{} wakers", held() - before);
+    assert!(held() < before + 1_100, "{} wakers", held() - before);
 }
 
 /// A task that shows by a count whether it is still held.

@@ -1,0 +1,348 @@
+//! The memory budget of all connections.
+
+use super::block::Block;
+use super::pool::{CLASSES, Pool, class_size};
+use hashbrown::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The size of each buffer that every connection is promised, in bytes.
+const MIN_BUFFER: usize = 4096;
+
+/// The smallest receive buffer holds this many units of the window scale (RFC 7323, 2.3).
+const MIN_WINDOW_UNITS: usize = 8;
+
+/// A buffer takes at most this fraction of the bytes that are free.
+const BUFFER_SHARE: usize = 8;
+
+/// Spare buffers take at most this fraction of the limit.
+const SPARE_SHARE: usize = 64;
+
+/// The change, in bytes, from which [`Claim::account`] corrects the budget.
+const ACCOUNT_STEP: usize = 1024;
+
+/// The table of connections with buffers is not shrunk below this capacity.
+const MAX_VACANT: usize = 1024;
+
+/// The memory budget of all connections.
+///
+/// Each connection is promised a buffer of [`MIN_BUFFER`] bytes for either direction. Half of the
+/// limit is kept for these promises. The rest is lent beyond the promises, to each buffer at most a
+/// fraction of the bytes that are free, so that buffers become smaller step by step as memory runs
+/// short.
+///
+/// The lock of the budget is the last one that any thread takes.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    limit: usize,
+    store: Mutex<Store>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    /// Bytes promised to all claims.
+    promised: usize,
+    /// Bytes lent beyond the promises.
+    beyond: usize,
+    /// Bytes lent.
+    lent: usize,
+    /// Heap bytes that connections hold beside their buffers.
+    overhead: usize,
+    /// The connections that hold a buffer, by the identifiers of their claims: bytes lent of
+    /// either side. An idle connection has no entry.
+    users: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
+    /// The identifier of the most recent claim.
+    last_claim: u64,
+    pool: Pool,
+}
+
+/// The bytes that a [`Memory`] holds, and the connections that hold buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Bytes of buffers in use.
+    pub(crate) lent: usize,
+    /// Bytes of recycled buffers that wait for their next use.
+    pub(crate) spare: usize,
+    /// Connections with at least one buffer.
+    pub(crate) users: usize,
+    /// Heap bytes that connections hold beside their buffers.
+    pub(crate) overhead: usize,
+}
+
+/// The direction of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Receive,
+    Send,
+}
+
+impl Memory {
+    /// A budget of `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            store: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        let store = self.store();
+        Held {
+            lent: store.lent,
+            spare: store.pool.bytes(),
+            users: store.users.len(),
+            overhead: store.overhead,
+        }
+    }
+
+    /// Whether the budget has room for the promises to `more` connections of these sizes.
+    pub(crate) fn has_room(&self, more: usize, recv: usize, send: usize, recv_max: usize) -> bool {
+        let wanted = more.saturating_mul(promised(recv, send, recv_max));
+        let store = self.store();
+        store.promised + store.beyond + store.overhead + wanted <= self.limit
+    }
+
+    /// The claim of a connection to buffers of the initial sizes `recv` and `send`, which may grow
+    /// to `recv_max` and `send_max`. Each size is at most 1 GiB.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        recv: usize,
+        send: usize,
+        recv_max: usize,
+        send_max: usize,
+    ) -> Claim {
+        let mut store = self.store();
+        store.promised += promised(recv, send, recv_max);
+        store.last_claim += 1;
+        Claim {
+            memory: self.clone(),
+            id: store.last_claim,
+            initial: [recv, send].map(|size| size as u32),
+            max: [recv_max.max(recv), send_max.max(send)].map(|size| size as u32),
+            accounted: 0,
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The window scale (RFC 7323, 2.3) with which a window of `recv_max` bytes can be advertised.
+pub(crate) fn window_scale(recv_max: usize) -> u8 {
+    let bits = usize::BITS - recv_max.leading_zeros();
+    bits.saturating_sub(16).min(14) as u8
+}
+
+/// The bytes that a connection of these sizes is promised.
+pub(crate) fn promised(recv: usize, send: usize, recv_max: usize) -> usize {
+    let [recv, send] = minimum(recv, send, recv_max);
+    class_size(recv) + class_size(send)
+}
+
+/// The sizes that a connection can have at any time.
+fn minimum(recv: usize, send: usize, recv_max: usize) -> [usize; 2] {
+    // The window field counts in units of 2^scale bytes, and a window needs several of them.
+    let units = MIN_WINDOW_UNITS << window_scale(recv_max.max(recv));
+    [MIN_BUFFER.max(units).min(recv), MIN_BUFFER.min(send)]
+}
+
+/// The right of one connection to buffers.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    memory: Arc<Memory>,
+    id: u64,
+    /// The initial sizes of the receive buffer and the send buffer, in bytes.
+    initial: [u32; 2],
+    /// The sizes that they may grow to.
+    max: [u32; 2],
+    /// The overhead that the budget knows of, in bytes.
+    accounted: u32,
+}
+
+impl Claim {
+    /// The initial sizes of the receive buffer and the send buffer, in bytes.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.initial[0] as usize, self.initial[1] as usize)
+    }
+
+    /// The size that a buffer may grow to, in bytes.
+    pub(crate) fn maximum(&self, side: Side) -> usize {
+        self.max[side as usize] as usize
+    }
+
+    /// Takes a buffer of the initial size, or a smaller one when memory runs short.
+    pub(crate) fn attach(&self, side: Side) -> Buffer {
+        let initial = self.initial[side as usize] as usize;
+        let minimum = self.minimum(side);
+        let store = self.memory.store();
+        let share = store.free(self.memory.limit, 2) / BUFFER_SHARE;
+        let len = (0..CLASSES / 2)
+            .map(|step| (initial >> (2 * step)).max(minimum))
+            .find(|len| class_size(*len).saturating_sub(class_size(minimum)) <= share)
+            .unwrap_or(minimum);
+        self.lend(store, side, len)
+    }
+
+    /// Takes a buffer that is larger than `current` bytes: the next power of two from `wanted`, the
+    /// maximum, or the largest power of two below that the budget has a share for. Returns `None`
+    /// when there is none. The caller moves the content and drops the old buffer.
+    ///
+    /// Growth uses at most half of what is lent beyond the promises. The other half is left for
+    /// the initial sizes of other connections.
+    pub(crate) fn grow(&self, side: Side, current: usize, wanted: usize) -> Option<Buffer> {
+        let maximum = self.maximum(side);
+        let wanted = wanted.min(maximum).next_power_of_two();
+        if wanted.min(maximum) <= current {
+            return None;
+        }
+        let store = self.memory.store();
+        let share = store.free(self.memory.limit, 4) / BUFFER_SHARE;
+        let size = (0..CLASSES)
+            .map(|step| wanted >> step)
+            .find(|size| class_size(*size) <= share)?;
+        let len = size.min(maximum);
+        (len > current).then(|| self.lend(store, side, len))
+    }
+
+    /// Sets the heap bytes that the connection holds beside its buffers: out-of-order list,
+    /// scoreboard. The budget is corrected when the figure has changed by 1 KiB or becomes 0.
+    /// Returns false when the bytes of all connections exceed the limit: the connection should then
+    /// hold less.
+    pub(crate) fn account(&mut self, bytes: usize) -> bool {
+        let known = self.accounted as usize;
+        let is_current = match bytes {
+            0 => known == 0,
+            _ => bytes.abs_diff(known) < ACCOUNT_STEP,
+        };
+        if is_current {
+            return true;
+        }
+        self.accounted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut store = self.memory.store();
+        store.overhead = store.overhead - known + self.accounted as usize;
+        store.promised + store.beyond + store.overhead <= self.memory.limit
+    }
+
+    fn minimum(&self, side: Side) -> usize {
+        let (recv, send) = self.sizes();
+        minimum(recv, send, self.maximum(Side::Receive))[side as usize]
+    }
+
+    fn lend(&self, mut store: MutexGuard<'_, Store>, side: Side, len: usize) -> Buffer {
+        let size = class_size(len);
+        let promised = class_size(self.minimum(side));
+        store.lent += size;
+        store.change_user(self.id, side, promised, |bytes| bytes + size);
+        let block = store.pool.take(size);
+        let mut evicted = Vec::new();
+        while store.lent + store.pool.bytes() + store.overhead > self.memory.limit
+            && let Some(block) = store.pool.pop_largest()
+        {
+            evicted.push(block);
+        }
+        drop(store);
+        // System calls for memory stay outside the lock.
+        drop(evicted);
+        Buffer {
+            memory: self.memory.clone(),
+            claim: self.id,
+            block: block.unwrap_or_else(|| Block::mapped(size)),
+            len: len as u32,
+            promised: promised as u32,
+            side,
+            scarce: len < self.initial[side as usize] as usize,
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let (recv, send) = self.sizes();
+        let promised = promised(recv, send, self.maximum(Side::Receive));
+        let mut store = self.memory.store();
+        store.promised -= promised;
+        store.overhead -= self.accounted as usize;
+    }
+}
+
+impl Store {
+    /// The bytes that may still be lent beyond the promises, where at most 1 / `part` of `limit`
+    /// may be lent so.
+    fn free(&self, limit: usize, part: usize) -> usize {
+        let free = limit.saturating_sub(self.promised).min(limit / part);
+        free.saturating_sub(self.beyond + self.overhead)
+    }
+
+    /// Changes the bytes that a connection holds of one side, `promised` of which are promised.
+    fn change_user(
+        &mut self,
+        id: u64,
+        side: Side,
+        promised: usize,
+        change: impl FnOnce(usize) -> usize,
+    ) {
+        let sides = self.users.entry(id).or_default();
+        let bytes = &mut sides[side as usize];
+        self.beyond -= bytes.saturating_sub(promised);
+        *bytes = change(*bytes);
+        self.beyond += bytes.saturating_sub(promised);
+        if *sides == [0, 0] {
+            self.users.remove(&id);
+            if self.users.capacity() > MAX_VACANT.max(8 * self.users.len()) {
+                self.users.shrink_to(2 * self.users.len());
+            }
+        }
+    }
+}
+
+/// A buffer of one direction of a connection. Dropping a buffer recycles its memory, content
+/// included; a new buffer therefore holds arbitrary bytes.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Arc<Memory>,
+    /// The identifier of the claim.
+    claim: u64,
+    block: Block,
+    len: u32,
+    /// The bytes of this side that are promised to the connection.
+    promised: u32,
+    side: Side,
+    scarce: bool,
+}
+
+impl Buffer {
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.block.bytes()[..self.len as usize]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.block.bytes_mut()[..self.len as usize]
+    }
+
+    /// Whether the buffer is smaller than its initial size, because memory ran short.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.scarce
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let block = std::mem::take(&mut self.block);
+        let size = block.len();
+        let mut store = self.memory.store();
+        store.lent -= size;
+        let promised = self.promised as usize;
+        store.change_user(self.claim, self.side, promised, |bytes| bytes - size);
+        let returned = store.pool.put(block, self.memory.limit / SPARE_SHARE);
+        drop(store);
+        // System calls for memory stay outside the lock.
+        drop(returned);
+    }
+}
+
+#[cfg(test)]
+mod tests;
