@@ -329,7 +329,9 @@ impl Stack for SharedSet {
         let syn_ack = self.queue.0.pop().expect("a SYN-ACK");
         let ack = self.clients.establish(n, &syn_ack);
         poll_set(&mut self.interface, &mut alone, &mut self.queue, &ack);
-        let smoltcp::socket::Socket::Tcp(socket) = alone.remove(handle);
+        let smoltcp::socket::Socket::Tcp(socket) = alone.remove(handle) else {
+            unreachable!("the only socket is a TCP socket");
+        };
         assert_eq!(socket.state(), tcp::State::Established);
         self.handles.push(self.sockets.add(socket));
     }
