@@ -13,19 +13,6 @@ use support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-const NONE: Counts = Counts {
-    syns: 0,
-    syn_acks: 0,
-    acks: 0,
-    window_updates: 0,
-    duplicate_acks: 0,
-    probes: 0,
-    data: 0,
-    fins: 0,
-    retransmissions: 0,
-    rsts: 0,
-};
-
 fn opened_with(options: TcpOptions, mut peer: Peer) -> (Host, Peer, Stream, Counter) {
     let mut host = Host::new(Config {
         options,

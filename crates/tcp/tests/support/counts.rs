@@ -26,6 +26,20 @@ pub struct Counts {
     pub rsts: usize,
 }
 
+/// No packets.
+pub const NONE: Counts = Counts {
+    syns: 0,
+    syn_acks: 0,
+    acks: 0,
+    window_updates: 0,
+    duplicate_acks: 0,
+    probes: 0,
+    data: 0,
+    fins: 0,
+    retransmissions: 0,
+    rsts: 0,
+};
+
 /// Classifies what the stack sends on one connection.
 #[derive(Debug)]
 pub struct Counter {
