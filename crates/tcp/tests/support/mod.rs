@@ -10,6 +10,8 @@
     reason = "each test file uses a part of it"
 )]
 
+pub mod counts;
+
 use brooklet_cell::Sync;
 use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
