@@ -44,7 +44,9 @@ Usage: inetd --tun NAME [--mtu N] [--queues N] [--workers N | --local] [--offloa
 const ANSWER: &[u8; 64] =
     b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nHello, from inetd.\n";
 
-/// Bytes that echo and discard read at a time.
+/// The read buffer of an echo or discard connection, in bytes: small at first, for most
+/// connections are idle, and large once a read has filled the small one.
+const SMALL_BUFFER: usize = 2 * 1024;
 const BUFFER: usize = 64 * 1024;
 
 fn main() -> ExitCode {
@@ -188,21 +190,34 @@ async fn serve<F: Flavor>(incoming: Incoming<F>) {
 
 async fn echo<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
     let mut stream = incoming.accept().await?;
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; SMALL_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
         if n == 0 {
             return stream.close().await;
         }
         stream.write_all(&buffer[..n]).await?;
+        grow_if_filled(&mut buffer, n);
     }
 }
 
 async fn discard<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
     let mut stream = incoming.accept().await?;
-    let mut buffer = vec![0; BUFFER];
-    while stream.read(&mut buffer).await? > 0 {}
-    stream.close().await
+    let mut buffer = vec![0; SMALL_BUFFER];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return stream.close().await;
+        }
+        grow_if_filled(&mut buffer, n);
+    }
+}
+
+/// Replaces `buffer` by one of [`BUFFER`] bytes if a read of `n` bytes has filled it.
+fn grow_if_filled(buffer: &mut Vec<u8>, n: usize) {
+    if n == buffer.len() && n < BUFFER {
+        *buffer = vec![0; BUFFER];
+    }
 }
 
 /// Holds the connection; it is let go only when its peer goes without having sent anything.

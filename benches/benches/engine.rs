@@ -24,14 +24,14 @@
 
 use brooklet_benches::rig::{BATCH, BLOCK, Rig};
 use brooklet_benches::{Clients, MSS, Random, SERVER};
-use brooklet_device::{OnePacket, Outbound, Shape};
-use brooklet_io::{PacketBuf, TxQueue};
+use brooklet_io::TxQueue;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, TcpOptions};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_lite::AsyncRead;
 use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::wire::HardwareAddress;
 use std::pin::Pin;
@@ -39,10 +39,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 const BUFFER: usize = 4096;
-const SHAPE: Shape = Shape {
-    mtu: 1500,
-    checksums: true,
-};
 /// Packets that are made in advance: few enough to stay in the caches, as the driver's one
 /// inbound buffer does.
 const CHUNK: usize = 32;
@@ -296,7 +292,10 @@ struct SharedSet {
 impl SharedSet {
     fn new() -> Self {
         let mut queue = Queue(TxQueue::new(8, 8 * 1500));
-        let mut device = OnePacket::new(SHAPE, None, &mut queue);
+        let mut device = OnePacket {
+            inbound: None,
+            outbound: &mut queue,
+        };
         let config = iface::Config::new(HardwareAddress::Ip);
         let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::now());
         interface.set_any_ip(true);
@@ -365,23 +364,65 @@ fn poll_set(
     queue: &mut Queue,
     packet: &[u8],
 ) {
-    let mut device = OnePacket::new(SHAPE, Some(packet), queue);
+    let mut device = OnePacket {
+        inbound: Some(packet),
+        outbound: queue,
+    };
     interface.poll(smoltcp::time::Instant::now(), &mut device, sockets);
 }
 
-/// The outbound queue without a cell around it.
+/// smoltcp's packets on their way out.
 struct Queue(TxQueue<()>);
 
-impl Outbound for &mut Queue {
-    fn reserve(&mut self) -> bool {
-        self.0.has_room()
+/// smoltcp's device for one call: at most one packet in, and what smoltcp sends out. smoltcp
+/// verifies no TCP checksum, as brooklet's engine does not: the driver has done so.
+struct OnePacket<'a> {
+    inbound: Option<&'a [u8]>,
+    outbound: &'a mut Queue,
+}
+
+impl Device for OnePacket<'_> {
+    type RxToken<'a>
+        = Inbound<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = &'a mut Queue
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Inbound<'_>, &mut Queue)> {
+        Some((Inbound(self.inbound.take()?), self.outbound))
     }
 
-    fn buffer(&mut self, len: usize) -> PacketBuf {
-        self.0.buffer(len)
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<&mut Queue> {
+        self.outbound.0.has_room().then_some(&mut *self.outbound)
     }
 
-    fn push(&mut self, packet: PacketBuf) {
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = 1500;
+        capabilities.checksum.ipv4 = Checksum::Tx;
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities
+    }
+}
+
+struct Inbound<'a>(&'a [u8]);
+
+impl RxToken for Inbound<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+impl TxToken for &mut Queue {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut packet = self.0.buffer(len);
+        packet.resize(len);
+        let result = f(&mut packet);
         self.0.push(packet).expect("each is taken at once");
+        result
     }
 }

@@ -110,10 +110,10 @@ impl Stack {
         *self.time.lock().expect("nobody panics with it")
     }
 
-    fn take(&mut self, mut packet: Vec<u8>) {
+    fn take(&mut self, packet: Vec<u8>) {
         let headers = Headers::parse(&packet).expect("a packet of ours");
         let now = self.now();
-        self.engine.handle_packet(now, &mut packet, &headers);
+        self.engine.handle_packet(now, &packet, &headers);
         self.engine.settle(now);
     }
 

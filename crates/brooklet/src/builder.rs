@@ -1,4 +1,5 @@
-use crate::driver::{Common, Driver, Settings};
+use crate::common::{Common, Settings};
+use crate::driver::Driver;
 use crate::stack::Stack;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
@@ -19,6 +20,7 @@ use std::num::NonZeroU8;
 /// to be run like any other.
 pub struct Builder<F: Flavor, P = UnicastOnly> {
     mtu: usize,
+    ipv6: bool,
     icmp_echo: bool,
     reassembly: Option<reassembly::Config>,
     filter: P,
@@ -59,6 +61,7 @@ impl<F: Flavor> Builder<F> {
     pub fn new() -> Self {
         Self {
             mtu: 1500,
+            ipv6: true,
             icmp_echo: true,
             reassembly: Some(reassembly::Config::default()),
             filter: UnicastOnly,
@@ -80,6 +83,7 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("mtu", &self.mtu)
+            .field("ipv6", &self.ipv6)
             .field("icmp_echo", &self.icmp_echo)
             .field("reassembly", &self.reassembly)
             .field("filter", &self.filter)
@@ -91,10 +95,31 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
 }
 
 impl<F: Flavor, P: Filter> Builder<F, P> {
-    /// Largest IP packet, in bytes: the device's MTU. 1,500 by default; from 1,280, which IPv6
-    /// asks for (RFC 8200, 5), to 65,535.
+    /// Sets the MTU of the device, in bytes: the longest IP packet. 1,500 by default.
+    ///
+    /// The range is 1,280 (the minimum of IPv6, RFC 8200, section 5) to 65,535, and 576 to 65,535
+    /// [without IPv6](Self::ipv6).
     pub fn mtu(mut self, mtu: usize) -> Self {
         self.mtu = mtu;
+        self
+    }
+
+    /// Sets whether the stack speaks IPv6. It does by default.
+    ///
+    /// A stack without IPv6 drops IPv6 packets and counts them
+    /// ([`DropReason::Ipv6`](crate::DropReason::Ipv6)), and to connect to, bind or send to an IPv6
+    /// address is an error. Its [`mtu`](Self::mtu) may be less than 1,280: the MTU of a tunnel for
+    /// IPv4 only.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// let (device, _) = brooklet::pipe(64);
+    /// let parts = brooklet::Builder::new().ipv6(false).mtu(576).build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn ipv6(mut self, ipv6: bool) -> Self {
+        self.ipv6 = ipv6;
         self
     }
 
@@ -123,6 +148,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     pub fn filter<Q: Filter>(self, filter: Q) -> Builder<F, Q> {
         let Self {
             mtu,
+            ipv6,
             icmp_echo,
             reassembly,
             tcp,
@@ -133,6 +159,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         } = self;
         Builder {
             mtu,
+            ipv6,
             icmp_echo,
             reassembly,
             filter,
@@ -168,7 +195,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Sets limits of UDP. Its `mtu` is not looked at: [`mtu`](Self::mtu) counts.
+    /// Sets limits of UDP. The builder replaces its `mtu` and `ipv6` by its own.
     pub fn udp_config(mut self, config: brooklet_udp::Config) -> Self {
         self.udp = config;
         self
@@ -178,8 +205,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range or an
-    /// [`address`](Self::address) is not unicast.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
+    /// [`address`](Self::address) is not unicast or not of a family that the stack speaks.
     #[cfg(feature = "async-io")]
     pub fn build<D: PacketIo>(
         self,
@@ -192,8 +219,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range or an
-    /// [`address`](Self::address) is not unicast.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
+    /// [`address`](Self::address) is not unicast or not of a family that the stack speaks.
     pub fn build_with_timer<D: PacketIo, T: Timer>(
         self,
         device: D,
@@ -240,7 +267,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range or if an [`address`](Self::address) is not unicast.
+    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast or not of
+    /// a family that the stack speaks.
     #[cfg(feature = "async-io")]
     pub fn build_queues<D: PacketIo>(
         self,
@@ -260,7 +288,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range or if an [`address`](Self::address) is not unicast.
+    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast or not of
+    /// a family that the stack speaks.
     pub fn build_queues_with_timers<D: PacketIo, T: Timer>(
         self,
         queues: impl IntoIterator<Item = (D, T)>,
@@ -293,10 +322,14 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Makes everything but the drivers.
     fn plan(&self, queues: NonZeroU8, clock: Clock) -> io::Result<Plan<F>> {
         let mtu = self.mtu;
-        if !(1280..=65_535).contains(&mtu) {
+        let (least, hint) = match self.ipv6 {
+            true => (1280, ", or 576 to 65535 without IPv6"),
+            false => (576, ""),
+        };
+        if !(least..=65_535).contains(&mtu) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("an MTU of {mtu} is out of range; use 1280 to 65535"),
+                format!("an MTU of {mtu} is out of range; use {least} to 65535{hint}"),
             ));
         }
         let mut tcp_config = brooklet_tcp::Config {
@@ -311,12 +344,22 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                     format!("{address} is not the address of a single host"),
                 ));
             }
+            if address.is_ipv6() && !self.ipv6 {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{address} is the address of a stack without IPv6"),
+                ));
+            }
             match address {
                 IpAddr::V4(address) => tcp_config.ipv4 = Some(address),
                 IpAddr::V6(address) => tcp_config.ipv6 = Some(address),
             }
         }
-        let udp_config = brooklet_udp::Config { mtu, ..self.udp };
+        let udp_config = brooklet_udp::Config {
+            mtu,
+            ipv6: self.ipv6,
+            ..self.udp
+        };
         // Two hashers of the standard library's: their keys come from the system.
         let secret = [
             RandomState::new().hash_one(0),
@@ -328,7 +371,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         let stack = Stack {
             connector,
             udp: udp_engines[0].counters(),
-            common: Common::new(queues, self.reassembly),
+            common: Common::new(queues, self.reassembly, self.ipv6),
         };
         Ok(Plan {
             stack,

@@ -1,20 +1,18 @@
-use crate::bucket::Bucket;
+use crate::common::{Common, Settings};
 use crate::outlet::Outlet;
 use crate::stats::Stats;
 use crate::timer::Timer;
-use brooklet_cell::{Flavor, Shared};
+use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::{Checksum, PacketBuf, PacketIo};
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::reassembly::{self, Reassembler};
 use brooklet_packet::{Headers, Packet, Protocol, Splitter};
 use brooklet_udp::Received;
 use std::io;
-use std::num::{NonZeroU8, NonZeroU16};
+use std::num::NonZeroU16;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A batch ends after this many packets or bytes, so that answers are not kept waiting.
 const BATCH_PACKETS: usize = 64;
@@ -23,51 +21,20 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// Batches in one call, so that one busy stack leaves the executor to others.
 const BATCHES: usize = 4;
 
+/// A time-out that is overdue by this much shows that the process was paused: suspended, stopped by
+/// a debugger, or without a CPU. The segments that arrived meanwhile, which may acknowledge what
+/// the time-out is about, wait in the device.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// After a pause the driver reads this many batches at most before it judges time-outs: 4,096
+/// packets, several times the queue of a TUN device.
+const BATCHES_AFTER_PAUSE: u32 = 64;
+
 /// Any IP packet fits: that of IPv6 does not count its header.
 const LARGEST: usize = 40 + 65_535;
 
 /// "No next header" (RFC 8200, 4.7): nothing follows, and that is no error.
 const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
-
-/// What a driver is told beside the parts that it drives.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) mtu: usize,
-    pub(crate) icmp_echo: bool,
-    /// Of the first packet that is sent in fragments, and how far it is to the next: no two of a
-    /// stack have the same.
-    pub(crate) identification: (u32, u32),
-}
-
-/// What the drivers of one stack share.
-pub(crate) struct Common<F: Flavor> {
-    /// The fragments of one packet may come on several queues.
-    pub(crate) reassembler: Option<Shared<F, Reassembler>>,
-    icmp_errors: Shared<F, Bucket>,
-    /// The counters of each driver.
-    pub(crate) published: Arc<[Shared<F, Stats>]>,
-}
-
-impl<F: Flavor> Common<F> {
-    pub(crate) fn new(queues: NonZeroU8, reassembly: Option<reassembly::Config>) -> Self {
-        let published = |_| Shared::new(Stats::default());
-        Self {
-            reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
-            icmp_errors: Shared::new(Bucket::default()),
-            published: (0..queues.get()).map(published).collect(),
-        }
-    }
-}
-
-impl<F: Flavor> Clone for Common<F> {
-    fn clone(&self) -> Self {
-        Self {
-            reassembler: self.reassembler.clone(),
-            icmp_errors: self.icmp_errors.clone(),
-            published: self.published.clone(),
-        }
-    }
-}
 
 /// Moves packets between the device and the stack: a future to be spawned or awaited.
 ///
@@ -98,6 +65,8 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     /// The packet that fragments made.
     whole: Vec<u8>,
     icmp_echo: bool,
+    /// Batches read since a pause, while time-outs wait.
+    batches_after_pause: u32,
     stats: Stats,
     /// Which of the drivers it is.
     queue: u8,
@@ -133,6 +102,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             fragments_until: None,
             whole: Vec::new(),
             icmp_echo: settings.icmp_echo,
+            batches_after_pause: 0,
             stats: Stats::default(),
             queue,
             common,
@@ -159,9 +129,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             self.tcp.settle(now);
             self.transmit(cx)?;
             let more = self.receive(cx, now)?;
-            self.expire_fragments(now);
-            if self.tcp.poll_timeout(now).is_some_and(|at| at <= now) {
-                self.tcp.handle_timeout(now);
+            // Deadlines that become earlier from here on keep the driver from its sleep.
+            let mut until = self.poll_timeout(now);
+            if self.is_due(now, until, more) {
+                self.handle_timeout(now);
+                until = self.poll_timeout(now);
             }
             let deferred = self.tcp.defer(now);
             let blocked = self.transmit(cx)?;
@@ -171,12 +143,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if more {
                 continue;
             }
-            let until = self
-                .tcp
-                .poll_timeout(now)
-                .into_iter()
-                .chain(self.fragments_until)
-                .min();
             if self.timer.poll_deadline(cx, until).is_ready() {
                 continue;
             }
@@ -190,6 +156,36 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Returns the earliest time-out.
+    fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let tcp = self.tcp.poll_timeout(now);
+        tcp.into_iter().chain(self.fragments_until).min()
+    }
+
+    /// Handles the time-outs that have passed.
+    fn handle_timeout(&mut self, now: Instant) {
+        self.expire_fragments(now);
+        self.tcp.handle_timeout(now);
+    }
+
+    /// Returns whether time-outs have passed and may be handled, `until` being the earliest one.
+    ///
+    /// After a pause of the process the driver handles them only once it has read all packets that
+    /// the device has, or [`BATCHES_AFTER_PAUSE`]: otherwise it would reset a connection whose
+    /// peer has answered in time.
+    fn is_due(&mut self, now: Instant, until: Option<Instant>, more: bool) -> bool {
+        let Some(overdue) = until.and_then(|at| now.checked_duration_since(at)) else {
+            self.batches_after_pause = 0;
+            return false;
+        };
+        if more && overdue > PAUSE && self.batches_after_pause < BATCHES_AFTER_PAUSE {
+            self.batches_after_pause += 1;
+            return false;
+        }
+        self.batches_after_pause = 0;
+        true
     }
 
     /// Takes in a batch of packets. Says whether there may be more at once.
@@ -217,6 +213,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             Ok(headers) => headers,
             Err(error) => return self.stats.dropped.malformed[error.index()] += 1,
         };
+        if headers.key().is_ipv6() && !self.common.ipv6 {
+            return self.stats.dropped.ipv6 += 1;
+        }
         if headers.fragment().is_some() {
             return self.handle_fragment(now, headers);
         }

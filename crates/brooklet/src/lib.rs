@@ -60,6 +60,7 @@
 
 mod bucket;
 mod builder;
+mod common;
 mod driver;
 mod filter_cell;
 mod outlet;

@@ -1,4 +1,4 @@
-use crate::driver::Common;
+use crate::common::Common;
 use crate::stats::Stats;
 use brooklet_cell::Flavor;
 use brooklet_tcp::{Connector, TcpListener, TcpStream};
@@ -45,6 +45,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// Dropped before its end, the future gives the connection up.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream<F>> {
+        self.check_family(to)?;
         self.connector.connect(to).await
     }
 
@@ -55,12 +56,15 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connector::connect_from`](brooklet_tcp::Connector::connect_from).
+    /// Those of [`Connector::connect_from`](brooklet_tcp::Connector::connect_from), and
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for an IPv6 address and a stack
+    /// [without IPv6](crate::generic::Builder::ipv6).
     ///
     /// # Cancel safety
     ///
     /// Dropped before its end, the future gives the connection up.
     pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
+        self.check_family(to)?;
         self.connector.connect_from(from, to).await
     }
 
@@ -80,9 +84,22 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connector::bind`](brooklet_tcp::Connector::bind).
+    /// Those of [`Connector::bind`](brooklet_tcp::Connector::bind), and
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for an IPv6 address and a stack
+    /// [without IPv6](crate::generic::Builder::ipv6).
     pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
+        self.check_family(address)?;
         self.connector.bind(address)
+    }
+
+    fn check_family(&self, address: SocketAddr) -> io::Result<()> {
+        match address.is_ipv6() && !self.common.ipv6 {
+            true => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{address} is an IPv6 address, and the stack was built without IPv6"),
+            )),
+            false => Ok(()),
+        }
     }
 
     /// What the stack has done and what it holds. Counters of packets are as of the last time

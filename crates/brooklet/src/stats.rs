@@ -33,6 +33,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub(crate) malformed: [u64; ParseError::ALL.len()],
+    pub(crate) ipv6: u64,
     pub(crate) checksum: u64,
     pub(crate) fragment: u64,
     pub(crate) filtered_in: u64,
@@ -49,6 +50,8 @@ pub(crate) struct Dropped {
 pub enum DropReason {
     /// It is not an IP packet that can be read.
     Malformed(ParseError),
+    /// An IPv6 packet, and the stack was built [without IPv6](crate::generic::Builder::ipv6).
+    Ipv6,
     /// Its TCP, UDP or ICMP checksum is wrong.
     Checksum,
     /// It is a fragment and reassembly is off, or it is one inside of fragments.
@@ -111,6 +114,7 @@ impl Stats {
         for (sum, malformed) in sum.malformed.iter_mut().zip(dropped.malformed) {
             *sum += malformed;
         }
+        sum.ipv6 += dropped.ipv6;
         sum.checksum += dropped.checksum;
         sum.fragment += dropped.fragment;
         sum.filtered_in += dropped.filtered_in;
@@ -127,6 +131,7 @@ impl Stats {
         let fragments = &self.reassembly;
         match reason {
             DropReason::Malformed(error) => own.malformed[error.index()],
+            DropReason::Ipv6 => own.ipv6,
             DropReason::Checksum => own.checksum,
             DropReason::Fragment => own.fragment,
             DropReason::FragmentInvalid => fragments.invalid,
@@ -157,6 +162,7 @@ impl Stats {
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
         use DropReason as R;
         let rest = [
+            R::Ipv6,
             R::Checksum,
             R::Fragment,
             R::FragmentInvalid,
@@ -194,6 +200,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed(error) => return write!(f, "malformed: {error}"),
+            Self::Ipv6 => "IPv6 switched off",
             Self::Checksum => "bad checksum",
             Self::Fragment => "fragment",
             Self::FragmentInvalid => "fragment of no packet",

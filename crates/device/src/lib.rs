@@ -13,7 +13,5 @@
 //! This is the only crate of brooklet that shows smoltcp's types.
 
 mod device;
-mod phy;
 
 pub use device::{PacketDevice, RxToken, TxToken};
-pub use phy::{OnePacket, Outbound, Received, Shape, Slot};

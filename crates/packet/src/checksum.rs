@@ -1,36 +1,45 @@
 //! The Internet checksum (RFC 1071) over transport segments.
 
-use smoltcp::wire::checksum::{combine, pseudo_header_v4, pseudo_header_v6};
 use std::net::IpAddr;
 
 /// The one's complement sum of 16-bit words in network byte order, the last byte filled up with 0.
 ///
-/// Words of any size and byte order give the same sum once it is folded (RFC 1071, 2), so that
-/// the processor adds up as much at a time as it can. It is the greater part of what a data packet
-/// costs, and done faster than by smoltcp.
+/// Words of any size and byte order give the same sum once it is folded (RFC 1071, 2), so the sum
+/// is of 64-bit words, in 128 bits: an addition with carry for each word. The checksum is the
+/// greater part of the cost of a data packet, and this is several times faster than smoltcp's.
 fn data(bytes: &[u8]) -> u16 {
-    const LANES: usize = 8;
-    let mut lanes = [0u64; LANES];
-    let (chunks, rest) = bytes.as_chunks::<{ 8 * LANES }>();
-    for chunk in chunks {
-        let (words, _) = chunk.as_chunks::<8>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            let word = u64::from_ne_bytes(*word);
-            // Halves, so that no carry is lost: a packet has not enough of them to overflow.
-            *lane += (word & 0xffff_ffff) + (word >> 32);
+    fold(words(bytes))
+}
+
+fn words(bytes: &[u8]) -> u128 {
+    let word = |bytes: [u8; 8]| u128::from(u64::from_ne_bytes(bytes));
+    // Two sums, so that an addition need not wait for the one before.
+    let (mut even, mut odd) = (0, 0);
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    for block in blocks {
+        let (pairs, _) = block.as_chunks::<16>();
+        for pair in pairs {
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *pair;
+            even += word([a, b, c, d, e, f, g, h]);
+            odd += word([i, j, k, l, m, n, o, p]);
         }
     }
-    let mut sum: u64 = lanes.iter().sum();
-    let (words, rest) = rest.as_chunks::<4>();
-    for word in words {
-        sum += u64::from(u32::from_ne_bytes(*word));
+    let (whole, rest) = rest.as_chunks::<8>();
+    for bytes in whole {
+        even += word(*bytes);
     }
-    let mut last = [0; 4];
+    let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    sum += u64::from(u32::from_ne_bytes(last));
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
+    even + odd + word(last)
+}
+
+fn fold(sum: u128) -> u16 {
+    let sum = u128::from(sum as u64) + (sum >> 64);
+    let mut sum = (sum as u64).wrapping_add((sum >> 64) as u64);
+    sum = (sum & 0xffff_ffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
     u16::from_be(sum as u16)
 }
 
@@ -55,20 +64,25 @@ pub(crate) fn of(bytes: &[u8]) -> u16 {
 }
 
 fn sum(ends: (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> u16 {
-    combine(&[pseudo_header(ends, protocol, segment.len()), data(segment)])
+    fold(pseudo_words(ends, protocol, segment.len()) + words(segment))
 }
 
 /// The sum of the pseudo header: the same for TCP (RFC 9293, 3.1), UDP (RFC 768) and ICMPv6
 /// (RFC 8200, 8.1).
 pub(crate) fn pseudo_header(ends: (IpAddr, IpAddr), protocol: u8, length: usize) -> u16 {
+    fold(pseudo_words(ends, protocol, length))
+}
+
+fn pseudo_words(ends: (IpAddr, IpAddr), protocol: u8, length: usize) -> u128 {
     // A segment in an IP packet is never longer than 65,535 bytes.
-    let length = length as u32;
+    let rest = u128::from(u16::from(protocol).to_be()) + u128::from((length as u16).to_be());
     match ends {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            pseudo_header_v4(&source, &destination, protocol.into(), length)
+            let word = |octets: [u8; 4]| u128::from(u32::from_ne_bytes(octets));
+            word(source.octets()) + word(destination.octets()) + rest
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            pseudo_header_v6(&source, &destination, protocol.into(), length)
+            words(&source.octets()) + words(&destination.octets()) + rest
         }
         _ => unreachable!("both ends come from one packet"),
     }

@@ -2,7 +2,7 @@
 //! (RFC 9293).
 
 use crate::write::{self, HOP_LIMIT};
-use crate::{Packet, is_unicast, protocol};
+use crate::{FlowKey, Packet, checksum, is_unicast, protocol};
 use std::fmt;
 
 /// What [`Headers::tcp`](crate::Headers::tcp) knows of a segment.
@@ -138,6 +138,32 @@ impl fmt::Debug for TcpFlags {
     }
 }
 
+/// Writes the checksum of `segment`, a TCP segment from the source of `key` to its destination,
+/// into the segment, whatever stands in its place (RFC 9293, 3.1).
+///
+/// # Panics
+///
+/// If `segment` is shorter than a TCP header.
+///
+/// ```
+/// use brooklet_packet::{FlowKey, tcp};
+///
+/// let key = FlowKey::new("10.0.0.1:4000".parse()?, "10.0.0.2:80".parse()?).expect("one family");
+/// // A SYN with sequence number 99.
+/// let mut segment = [0x0f, 0xa0, 0, 80, 0, 0, 0, 99, 0, 0, 0, 0, 0x50, 2, 4, 0, 1, 2, 0, 0];
+/// tcp::fill_checksum(key, &mut segment);
+/// assert_eq!(segment[16..18], [0x87, 0x8f]);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+pub fn fill_checksum(key: FlowKey, segment: &mut [u8]) {
+    segment[CHECKSUM..CHECKSUM + 2].fill(0);
+    let sum = checksum::of_segment(key.addresses(), protocol::TCP, segment);
+    segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Where the checksum stands in a TCP header (RFC 9293, 3.1).
+const CHECKSUM: usize = 16;
+
 /// Writes the reset with which a host without such a connection refuses a segment, in the place
 /// of what was in `out` (RFC 9293, 3.10.7.1).
 ///
@@ -202,6 +228,6 @@ pub fn reset(out: &mut Vec<u8>, offending: &Packet<'_>) -> bool {
     };
     draft.push(&header);
     let checksum = draft.segment_checksum();
-    draft.set_checksum(16, checksum);
+    draft.set_checksum(CHECKSUM, checksum);
     true
 }

@@ -22,5 +22,5 @@ mod memory;
 mod pool;
 mod ring;
 
-pub(crate) use memory::{Buffer, Claim, Held, Memory, Side, promised, window_scale};
+pub(crate) use memory::{Claim, Memory, Side, promised, window_scale};
 pub(crate) use ring::Ring;

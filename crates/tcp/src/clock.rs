@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Where the connections read the time.
+/// The clock that connections read.
 ///
-/// The engine never asks the system: a program passes `Instant::now`, a simulation its own.
+/// The engine never asks the system for the time: a program passes `Instant::now`, a simulation its
+/// own clock.
 ///
 /// ```
 /// use brooklet_tcp::Clock;
@@ -18,12 +19,12 @@ use std::time::Instant;
 pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
-    /// Makes a clock of a function. What it returns must not go backwards.
+    /// Makes a clock of a function, which must be monotonic.
     pub fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present moment.
+    /// The current time.
     pub fn now(&self) -> Instant {
         (self.0)()
     }

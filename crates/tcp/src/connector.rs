@@ -1,17 +1,21 @@
-use crate::context::Context;
-use crate::error::stack_closed;
-use crate::flow::{Flow, queue_of, unaddressable};
+use crate::connection::Connection;
+use crate::error::unaddressable;
+use crate::listener::TcpListener;
 use crate::listeners::unspecified;
-use crate::{Stats, TcpListener, TcpOptions, TcpStream};
+use crate::stack::StackShared;
+use crate::stats::Stats;
+use crate::stream::TcpStream;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::{FlowKey, is_unicast};
+use foldhash::quality::FixedState;
 use std::future::poll_fn;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// Begins connections from this side, and binds listeners. Clones share the stack.
+/// Opens connections from this side and binds listeners. Clones share the stack.
 pub struct Connector<F: Flavor> {
-    context: Context<F>,
+    stack: StackShared<F>,
 }
 
 impl<F: Flavor> std::fmt::Debug for Connector<F> {
@@ -23,14 +27,14 @@ impl<F: Flavor> std::fmt::Debug for Connector<F> {
 impl<F: Flavor> Clone for Connector<F> {
     fn clone(&self) -> Self {
         Self {
-            context: self.context.clone(),
+            stack: self.stack.clone(),
         }
     }
 }
 
 impl<F: Flavor> Connector<F> {
-    pub(crate) fn new(context: Context<F>) -> Self {
-        Self { context }
+    pub(crate) fn new(stack: StackShared<F>) -> Self {
+        Self { stack }
     }
 
     /// Connects to `to`, from the stack's own address
@@ -43,30 +47,29 @@ impl<F: Flavor> Connector<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the future gives the connection up.
+    /// Dropping the future before it completes aborts the connection.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream<F>> {
         self.connect_from(SocketAddr::new(unspecified(to), 0), to)
             .await
     }
 
-    /// Connects from `from` to `to`. Any address serves as `from`: the peer must know that it is
-    /// reached through this stack.
+    /// Connects from `from` to `to`. `from` may be any address that the peer routes to this stack.
     ///
     /// The unspecified address stands for the stack's own, as in [`connect`](Self::connect). Port
-    /// 0 stands for an ephemeral one, from 49152 to 65535, that no connection between the same
-    /// addresses has used lately; it is chosen so that it is hard to guess (RFC 6056, 3.3.4).
+    /// 0 stands for an ephemeral port, from 49152 to 65535, that no connection between the same
+    /// addresses has used lately and that is hard to guess (RFC 6056, 3.3.4).
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): an IPv4 and an IPv6 address.
-    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): a destination with port 0, an
-    ///   address that is not unicast, or none of the stack's own where one is needed.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): one address is IPv4 and the other IPv6.
+    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): the destination has port 0, an
+    ///   address is not unicast, or the stack has no address of its own and needs one.
     /// - [`AddrInUse`](io::ErrorKind::AddrInUse): the two addresses are connected already, or all
     ///   ephemeral ports to `to` are in use.
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the peer refused.
     /// - [`HostUnreachable`](io::ErrorKind::HostUnreachable),
-    ///   [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable): a router said with ICMP that the
-    ///   peer cannot be had (RFC 1122, 4.2.3.9).
+    ///   [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable): an ICMP error says that the peer
+    ///   cannot be reached (RFC 1122, 4.2.3.9).
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     /// - [`OutOfMemory`](io::ErrorKind::OutOfMemory): there are
@@ -75,19 +78,19 @@ impl<F: Flavor> Connector<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the future gives the connection up.
+    /// Dropping the future before it completes aborts the connection.
     pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        let stream = self.begin(from, to)?;
+        let stream = self.open(from, to)?;
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
 
-    /// Takes the connections to `address`, instead of the listener that takes those to every
-    /// address.
+    /// Binds a listener to `address`. It accepts the connections to `address` in place of the
+    /// listener for every address.
     ///
-    /// `0.0.0.0` stands for every IPv4 address and `::` for every IPv6 address; a listener bound to
-    /// just the address that a client asks for goes first. Port 0 is replaced by a free one
-    /// above 49151, which [`local_addr`](TcpListener::local_addr) tells.
+    /// `0.0.0.0` stands for every IPv4 address and `::` for every IPv6 address; a listener that is
+    /// bound to the very address of the connection takes precedence. Port 0 is replaced by a free
+    /// port above 49151, which [`local_addr`](TcpListener::local_addr) returns.
     ///
     /// ```
     /// # use brooklet_cell::Sync;
@@ -108,7 +111,7 @@ impl<F: Flavor> Connector<F> {
     ///   broadcast.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
-        // Scope and flow label tell nothing apart here.
+        // Packets carry no scope, and the flow label does not identify a listener.
         let address = SocketAddr::new(address.ip(), address.port());
         if !is_unicast(address.ip()) && !address.ip().is_unspecified() {
             return Err(io::Error::new(
@@ -116,18 +119,14 @@ impl<F: Flavor> Connector<F> {
                 format!("{address} is not the address of a single host"),
             ));
         }
-        let secret = self.context.fixed.secret;
-        let id = self
-            .context
-            .table
-            .with(|table| table.bind(secret, address))?;
-        Ok(TcpListener::new(self.context.clone(), id))
+        let id = self.stack.table.with(|table| table.bind(address))?;
+        Ok(TcpListener::new(self.stack.clone(), id))
     }
 
-    /// Sends the SYN.
-    fn begin(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        let Context { table, fixed, .. } = &self.context;
-        let now = self.context.now();
+    /// Adds the connection to the table and sends its SYN.
+    fn open(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
+        let StackShared { table, config, .. } = &self.stack;
+        let now = self.stack.now();
         let from = self.source(from)?;
         if from.is_ipv4() != to.is_ipv4() {
             return Err(io::Error::new(
@@ -141,53 +140,23 @@ impl<F: Flavor> Connector<F> {
         loop {
             let mut source = from;
             if from.port() == 0 {
-                let port = table.with(|table| table.port(fixed.secret, from, to));
+                let port = table.with(|table| table.port(from, to));
                 source.set_port(port.ok_or_else(|| {
                     let why = format!("all ephemeral ports from {} to {to} are in use", from.ip());
                     io::Error::new(io::ErrorKind::AddrInUse, why)
                 })?);
             }
             let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
-            let queue = queue_of(key, self.context.hubs().len());
-            let mut flow = Flow::active((key, queue), &fixed.config.options, fixed, now);
-            flow.handles = 1;
-            let flow = Shared::new(flow);
-            let free = table.with(|table| {
-                if table.gone {
-                    return Err(stack_closed());
-                }
-                let held = table.stats.connections as usize + table.requests.len();
-                if held >= fixed.config.max_connections {
-                    return Err(io::Error::new(
-                        io::ErrorKind::OutOfMemory,
-                        "max_connections is reached",
-                    ));
-                }
-                // This one's own part has been promised to it already.
-                let TcpOptions {
-                    recv_buffer,
-                    send_buffer,
-                    ..
-                } = fixed.config.options;
-                if !fixed
-                    .memory
-                    .has_room(table.requests.len(), recv_buffer, send_buffer)
-                {
-                    return Err(io::Error::new(
-                        io::ErrorKind::OutOfMemory,
-                        "the memory for buffers is used up: close connections, read what waits in \
-                         them, or raise Config::memory",
-                    ));
-                }
-                let free = table.is_free(key);
-                if free {
-                    table.connect(key, flow.clone());
-                }
-                Ok(free)
-            })?;
-            if free {
-                let stream = TcpStream::new(self.context.clone(), flow, key);
-                self.context.enter(stream.flow(), now, Flow::settle);
+            let queue = queue_of(key, self.stack.queues().len());
+            let options = &config.config.options;
+            let mut connection =
+                Connection::active((key, queue), options, config, config.micros(now));
+            connection.handles = 1;
+            let connection = Shared::new(connection);
+            if table.with(|table| table.connect(key, &connection))? {
+                let stream = TcpStream::new(self.stack.clone(), connection, key);
+                self.stack
+                    .enter(stream.connection(), now, Connection::flush);
                 return Ok(stream);
             }
             if from.port() != 0 {
@@ -196,16 +165,16 @@ impl<F: Flavor> Connector<F> {
                     format!("{from} is connected to {to} already"),
                 ));
             }
-            // Another task was faster with this port: the next one.
+            // Another task has taken this port meanwhile: try the next one.
         }
     }
 
-    /// `from` with the stack's own address where it has none.
+    /// `from` with the stack's own address in place of the unspecified one.
     fn source(&self, from: SocketAddr) -> io::Result<SocketAddr> {
         if !from.ip().is_unspecified() {
             return Ok(SocketAddr::new(from.ip(), from.port()));
         }
-        let config = &self.context.fixed.config;
+        let config = &self.stack.config.config;
         let (own, family) = match from {
             SocketAddr::V4(_) => (config.ipv4.map(IpAddr::V4), "IPv4"),
             SocketAddr::V6(_) => (config.ipv6.map(IpAddr::V6), "IPv6"),
@@ -222,8 +191,20 @@ impl<F: Flavor> Connector<F> {
         Ok(SocketAddr::new(own, from.port()))
     }
 
-    /// What the TCP side has done and holds.
+    /// The counters and gauges of the stack's TCP side.
     pub fn stats(&self) -> Stats {
-        self.context.stats()
+        self.stack.stats()
+    }
+}
+
+/// The queue, out of `queues`, through which a connection that begins here sends.
+///
+/// The choice is free: a device that distributes packets over its queues learns it from the packets
+/// that are sent.
+pub(crate) fn queue_of(key: FlowKey, queues: usize) -> u8 {
+    match queues {
+        1 => 0,
+        // There are at most 255 queues.
+        _ => (FixedState::default().hash_one(key) % queues as u64) as u8,
     }
 }

@@ -1,21 +1,22 @@
 use std::fmt;
 use std::io;
 
-/// How a connection ended, other than by both ends closing it.
+/// Why a connection ended, other than by a FIN from both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The peer reset it.
+    /// The peer sent a RST.
     Reset,
-    /// The peer refused it: a reset in answer to our SYN.
+    /// The peer answered our SYN with a RST.
     Refused,
     /// The peer did not answer in time.
     TimedOut,
-    /// A router said that the peer's network, or the peer, cannot be had.
+    /// An ICMP error answered our SYN: the peer's network cannot be reached.
     NetworkUnreachable,
+    /// An ICMP error answered our SYN: the peer cannot be reached.
     HostUnreachable,
-    /// This side aborted it.
+    /// The program aborted the connection.
     Aborted,
-    /// The driver ended.
+    /// The stack's driver has ended.
     StackClosed,
 }
 
@@ -47,7 +48,7 @@ impl From<End> for io::Error {
     }
 }
 
-/// The driver ended or was dropped, so nothing moves any more.
+/// The stack's driver has ended or was dropped, so no packet moves any more.
 ///
 /// The inner error of every [`io::Error`] of kind [`NetworkDown`](io::ErrorKind::NetworkDown)
 /// that a connection or a listener gives.
@@ -64,4 +65,18 @@ impl std::error::Error for StackClosed {}
 
 pub(crate) fn stack_closed() -> io::Error {
     io::Error::new(io::ErrorKind::NetworkDown, StackClosed)
+}
+
+pub(crate) fn request_gone() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "the request is gone: the client withdrew it, it waited too long or the backlog was full",
+    )
+}
+
+pub(crate) fn unaddressable() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AddrNotAvailable,
+        "both ends need a unicast address of one family and a port other than 0",
+    )
 }

@@ -1,10 +1,12 @@
-use crate::context::Context;
+use crate::connection::Connection;
 use crate::error::stack_closed;
-use crate::flow::Flow;
-use crate::requests::Ticket;
+use crate::request::Incoming;
+use crate::stack::StackShared;
+use crate::stats::Stats;
+use crate::stream::TcpStream;
+use crate::syn_queue::SynId;
 use crate::table::Table;
 use crate::wake::{Place, Wakes};
-use crate::{Incoming, Stats, TcpStream};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
 use futures_core::Stream;
@@ -15,19 +17,21 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-/// Takes the connections that clients open.
+/// Accepts the connections that clients open.
 ///
-/// The listener that an engine is made with takes those to every address. One that is
-/// [bound](crate::Connector::bind) takes those to its own address, and the other the rest.
+/// The listener that comes with the engine accepts connections to every address. A listener that
+/// was [bound](crate::Connector::bind) accepts the connections to its own address, and the first
+/// listener accepts the rest.
 ///
-/// Use one of two ways. [`accept`](Self::accept) gives connected streams, as any listener does.
-/// [`incoming`](Self::incoming) gives the requests, so that a program can find out first what to
-/// answer; the client learns the truth.
+/// Use one of two ways. [`accept`](Self::accept) returns connected streams, as any listener does.
+/// [`incoming`](Self::incoming) returns connection requests, so that a program can decide how to
+/// answer each client.
 ///
-/// Clones share the connections: each goes to one of them. When the last one is dropped, its
-/// clients are refused, as on a host where nobody listens, and the address is free again.
+/// Clones share the connections: each connection goes to one of them. When the last clone is
+/// dropped, the clients that wait are refused, as on a host without a listener, and the address is
+/// free again.
 pub struct TcpListener<F: Flavor> {
-    context: Context<F>,
+    stack: StackShared<F>,
     id: u32,
 }
 
@@ -38,19 +42,19 @@ impl<F: Flavor> std::fmt::Debug for TcpListener<F> {
 }
 
 impl<F: Flavor> TcpListener<F> {
-    /// Makes the handle that the table already counts.
-    pub(crate) fn new(context: Context<F>, id: u32) -> Self {
-        Self { context, id }
+    /// Makes a handle, which the table counts already.
+    pub(crate) fn new(stack: StackShared<F>, id: u32) -> Self {
+        Self { stack, id }
     }
 
-    /// The address that the listener is bound to; of the one that takes what no other does,
-    /// `[::]:0`.
+    /// The address that the listener is bound to; `[::]:0` for the listener that accepts
+    /// connections to every address.
     ///
     /// # Errors
     ///
-    /// Never; the signature is that of other listeners.
+    /// Never. The signature follows async-net.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        let address = self.context.table.with(|table| {
+        let address = self.stack.table.with(|table| {
             let listening = table.listeners.get(self.id);
             listening.and_then(|listening| listening.address)
         });
@@ -59,25 +63,25 @@ impl<F: Flavor> TcpListener<F> {
 
     /// Waits for the next connection and its client's address.
     ///
-    /// Requests are answered while this waits; a client that does not finish the handshake holds
-    /// up nobody else. The address that was asked for is the stream's
+    /// Requests are answered while this method waits; a client that does not complete the
+    /// handshake delays no other. The address that the client connected to is the stream's
     /// [`local_addr`](TcpStream::local_addr).
     ///
     /// # Errors
     ///
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended. Nothing else, so
-    /// that no client can end the loop.
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended. There is no other
+    /// error, so that no client can end an accept loop.
     ///
     /// # Cancel safety
     ///
-    /// No connection is lost if the future is dropped.
+    /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(TcpStream<F>, SocketAddr)> {
         let mut waiter = Waiter::new(self);
         poll_fn(|cx| waiter.poll_accept(cx)).await
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) does. Up to 1,024 tasks may
-    /// wait by this method; one more wakes all others.
+    /// Polls for the next connection, as [`accept`](Self::accept) does. A bounded number of tasks
+    /// may wait by this method; one more wakes those that wait.
     ///
     /// # Errors
     ///
@@ -94,55 +98,56 @@ impl<F: Flavor> TcpListener<F> {
         cx: &mut TaskContext<'_>,
         mut place: Option<&mut Place>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        let config = &self.context.fixed.config;
-        let mut gave_way = false;
+        let options = &self.stack.config.config.options;
+        let mut aborted = false;
         loop {
-            let now = self.context.now();
+            let now = self.stack.now();
             let next = self.wait(cx, place.as_deref_mut(), |table, id| {
-                if let Some(flow) = table.next_ready(id) {
-                    return Some(Next::Ready(flow));
+                if let Some(connection) = table.next_accepted(id) {
+                    return Some(Next::Accepted(connection));
                 }
-                if table.listeners.get(id)?.handshakes >= config.handshakes {
-                    // One for one: a reset that finds no room leaves its connection waiting.
-                    let stale = !gave_way && table.requests.has_offers(id);
-                    return stale
-                        .then(|| table.stale_handshake(id, now, PATIENCE))?
+                if table.is_half_open_full(id) {
+                    // Abort one for each SYN: a connection whose RST finds no room in the outbound
+                    // queue keeps its place.
+                    return (!aborted)
+                        .then(|| table.stale_half_open(id, now, HANDSHAKE_GRACE))?
                         .map(Next::Stale);
                 }
-                let (ticket, request) = table.requests.next_offer(id)?;
-                Some(Next::Offer(request.key, ticket))
+                let (syn, entry) = table.next_syn(id)?;
+                Some(Next::Syn(entry.key, syn))
             });
             match std::task::ready!(next)? {
-                Next::Ready(flow) => {
-                    let key = flow.with(|flow| {
-                        // Its tuple may have ended and begun anew since it was noted.
-                        let ready = flow.connected && std::mem::take(&mut flow.listened);
-                        flow.handles += usize::from(ready);
-                        ready.then(|| flow.key())
+                Next::Accepted(connection) => {
+                    let key = connection.with(|connection| {
+                        // The connection may be a later one of the same 4-tuple.
+                        let accepted =
+                            connection.handshake_done && std::mem::take(&mut connection.listened);
+                        connection.handles += usize::from(accepted);
+                        accepted.then(|| connection.key())
                     });
                     if let Some(key) = key {
-                        let stream = TcpStream::new(self.context.clone(), flow, key);
+                        let stream = TcpStream::new(self.stack.clone(), connection, key);
                         return Poll::Ready(Ok((stream, key.source())));
                     }
                 }
-                Next::Stale(flow) => {
-                    gave_way = true;
-                    self.context.enter(&flow, now, |flow, work| {
-                        if !flow.connected {
-                            flow.abort(work);
+                Next::Stale(connection) => {
+                    aborted = true;
+                    self.stack.enter(&connection, now, |connection, fx| {
+                        if !connection.handshake_done {
+                            connection.abort(fx);
                         }
                     });
                 }
-                // A request that went away meanwhile is nobody's error.
-                Next::Offer(key, ticket) => {
-                    gave_way = false;
-                    drop(self.context.answer(key, ticket, &config.options, true));
+                // A SYN that is gone meanwhile is no error of the listener.
+                Next::Syn(key, syn) => {
+                    aborted = false;
+                    drop(self.stack.answer(key, syn, options, true));
                 }
             }
         }
     }
 
-    /// Looks for something, and waits for a change where there is nothing.
+    /// Returns what `look` finds in the table. If `look` finds nothing, registers the task.
     fn wait<R>(
         &self,
         cx: &TaskContext<'_>,
@@ -150,7 +155,7 @@ impl<F: Flavor> TcpListener<F> {
         look: impl FnOnce(&mut Table<F>, u32) -> Option<R>,
     ) -> Poll<io::Result<R>> {
         let mut wakes = Wakes::default();
-        let (found, _old) = self.context.table.with(|table| {
+        let (found, _old) = self.stack.table.with(|table| {
             if table.gone {
                 return (Poll::Ready(Err(stack_closed())), None);
             }
@@ -171,7 +176,7 @@ impl<F: Flavor> TcpListener<F> {
         found
     }
 
-    /// The requests for connections, as a stream that ends when the stack is gone.
+    /// The connection requests, as a stream that ends with the stack.
     ///
     /// ```no_run
     /// use futures_lite::StreamExt;
@@ -192,8 +197,8 @@ impl<F: Flavor> TcpListener<F> {
         }
     }
 
-    /// Polls for the next request. Up to 1,024 tasks may wait by this method; one more wakes all
-    /// others.
+    /// Polls for the next request. A bounded number of tasks may wait by this method; one more
+    /// wakes those that wait.
     ///
     /// # Errors
     ///
@@ -207,55 +212,57 @@ impl<F: Flavor> TcpListener<F> {
         cx: &mut TaskContext<'_>,
         place: Option<&mut Place>,
     ) -> Poll<io::Result<Incoming<F>>> {
-        let offer = self.wait(cx, place, |table, id| {
-            let (ticket, request) = table.requests.next_offer(id)?;
-            Some((request.key, ticket, request.facts()?))
+        let next = self.wait(cx, place, |table, id| {
+            let (syn, entry) = table.next_syn(id)?;
+            Some((entry.key, syn, entry.parse()?))
         });
-        offer.map_ok(|offer| Incoming::new(self.context.clone(), offer))
+        next.map_ok(|syn| Incoming::new(self.stack.clone(), syn))
     }
 
-    /// What the TCP side has done and holds.
+    /// The counters and gauges of the stack's TCP side.
     pub fn stats(&self) -> Stats {
-        self.context.stats()
+        self.stack.stats()
     }
 }
 
+/// The next step of `accept`.
 enum Next<F: Flavor> {
-    Ready(Shared<F, Flow>),
-    Offer(FlowKey, Ticket),
-    Stale(Shared<F, Flow>),
+    Accepted(Shared<F, Connection>),
+    Syn(FlowKey, SynId),
+    /// A half-open connection that gives its place to a SYN.
+    Stale(Shared<F, Connection>),
 }
 
-/// What a client has for the third packet of the handshake when others wait. Behind a TUN it takes
-/// less than a millisecond.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// How long a client may take to acknowledge the SYN-ACK while SYNs wait for its place. On a TUN
+/// it takes less than a millisecond.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(5);
 
 impl<F: Flavor> Clone for TcpListener<F> {
     fn clone(&self) -> Self {
-        self.context
+        self.stack
             .table
             .with(|table| table.listeners.enter(self.id));
-        Self::new(self.context.clone(), self.id)
+        Self::new(self.stack.clone(), self.id)
     }
 }
 
 impl<F: Flavor> Drop for TcpListener<F> {
     fn drop(&mut self) {
-        let last = self.context.table.with(|table| table.unlisten(self.id));
+        let last = self.stack.table.with(|table| table.unlisten(self.id));
         let Some(left) = last else { return };
-        self.context.reset(&left.requests);
-        let now = self.context.now();
-        for flow in &left.answered {
-            self.context.enter(flow, now, |flow, work| {
-                if flow.listened {
-                    flow.abort(work);
+        self.stack.refuse(&left.syns);
+        let now = self.stack.now();
+        for connection in &left.connections {
+            self.stack.enter(connection, now, |connection, fx| {
+                if connection.listened {
+                    connection.abort(fx);
                 }
             });
         }
     }
 }
 
-/// Somebody who waits on a listener, and leaves nothing there when it is dropped.
+/// A task that waits on a listener. Dropping it removes its waker from the listener.
 #[derive(Debug)]
 struct Waiter<'a, F: Flavor> {
     listener: &'a TcpListener<F>,
@@ -284,17 +291,17 @@ impl<'a, F: Flavor> Waiter<'a, F> {
 
 impl<F: Flavor> Drop for Waiter<'_, F> {
     fn drop(&mut self) {
-        let TcpListener { context, id } = self.listener;
-        let _waker = context.table.with(|table| {
+        let TcpListener { stack, id } = self.listener;
+        let _waker = stack.table.with(|table| {
             let listening = table.listeners.get_mut(*id)?;
             listening.acceptors.leave(&mut self.place)
         });
     }
 }
 
-/// The requests for connections: a [`Stream`] of [`Incoming`].
+/// The connection requests to a listener: a [`Stream`] of [`Incoming`].
 ///
-/// When the stack's driver ends it gives that error once, and then ends.
+/// When the stack's driver ends, the stream returns that error once and then ends.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Requests<'a, F: Flavor> {
@@ -315,8 +322,8 @@ impl<F: Flavor> Stream for Requests<'_, F> {
     }
 }
 
-/// Connected streams with the client's address and the one it asked for. Ends when the stack's
-/// driver does.
+/// Connected streams, each with the client's address and the address that the client connected to.
+/// The stream ends when the stack's driver does.
 #[cfg(feature = "futures-sink")]
 impl<F: Flavor> Stream for TcpListener<F> {
     type Item = (TcpStream<F>, SocketAddr, SocketAddr);

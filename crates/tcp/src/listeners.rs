@@ -1,4 +1,4 @@
-//! Who listens, and for what.
+//! The listeners of a stack and the addresses that they are bound to.
 
 use crate::wake::{WakerList, Wakes};
 use brooklet_packet::FlowKey;
@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-/// The number of the listener that takes what no other does.
+/// The number of the listener that takes the connections to which no other listener is bound.
 pub(crate) const CATCH_ALL: u32 = 0;
 
 #[derive(Debug)]
@@ -17,18 +17,19 @@ pub(crate) struct Listeners {
     next: u32,
 }
 
-/// A listener, as the table sees it.
+/// The state of a listener in the table.
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
-    /// What it is bound to.
+    /// The address that the listener is bound to; `None` for the catch-all.
     pub(crate) address: Option<SocketAddr>,
     handles: usize,
-    /// Its connections with their handshake done. May name some that are gone.
-    pub(crate) ready: VecDeque<FlowKey>,
-    /// Connections that it answered and whose handshake is not done.
-    pub(crate) handshakes: usize,
-    /// When it answered them, in order. Names some more whose handshake is over.
+    /// Connections whose handshake is done and that `accept` has not returned. Some may be gone.
+    pub(crate) accept_queue: VecDeque<FlowKey>,
+    /// The number of connections that `accept` answered and whose handshake is not done.
+    pub(crate) half_open: usize,
+    /// When `accept` answered each of them, in order. Some of the handshakes may be over.
     pub(crate) answered: VecDeque<(Instant, FlowKey)>,
+    /// Tasks that wait for a connection or a request.
     pub(crate) acceptors: WakerList,
 }
 
@@ -58,13 +59,14 @@ impl Listeners {
         id
     }
 
+    /// Counts one more handle.
     pub(crate) fn enter(&mut self, id: u32) {
         if let Some(listening) = self.all.get_mut(&id) {
             listening.handles += 1;
         }
     }
 
-    /// A handle goes. Returns the listener if it was the last.
+    /// Drops a handle. Returns the listener if the handle was the last.
     pub(crate) fn leave(&mut self, id: u32) -> Option<Listening> {
         let listening = self.all.get_mut(&id)?;
         listening.handles -= 1;
@@ -89,8 +91,8 @@ impl Listeners {
         self.bound.contains_key(&address)
     }
 
-    /// Who takes a connection to `to`: who is bound to just that, or to its port, or who takes
-    /// the rest.
+    /// The listener that takes a connection to `to`: the one bound to `to`, else the one bound to
+    /// its port on every address, else the catch-all.
     pub(crate) fn of(&self, to: SocketAddr) -> Option<u32> {
         let bound = |address| self.bound.get(&address).copied();
         let found = if self.bound.is_empty() {
@@ -101,16 +103,16 @@ impl Listeners {
         found.or_else(|| self.all.contains_key(&CATCH_ALL).then_some(CATCH_ALL))
     }
 
-    /// Empties the lists of all who wait into `wakes`.
+    /// Moves the wakers of all waiting tasks into `wakes`.
     pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
         for listening in self.all.values_mut() {
             listening.acceptors.drain_into(wakes);
-            listening.ready.clear();
+            listening.accept_queue.clear();
         }
     }
 }
 
-/// "Any address" of the family of `address`.
+/// The unspecified address of the family of `address`.
 pub(crate) fn unspecified(address: SocketAddr) -> IpAddr {
     if address.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()

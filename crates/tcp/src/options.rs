@@ -1,11 +1,12 @@
+use crate::seq::{Micros, NEVER};
 use std::time::Duration;
 
-/// What a connection is made with. [`Config::options`](crate::Config::options) are the defaults;
+/// The options of a connection. [`Config::options`](crate::Config::options) are the defaults;
 /// [`Incoming::accept_with`](crate::Incoming::accept_with) takes others for one connection.
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
-/// 1 GiB by those, a time above 10 years by that, a keepalive below a second by that, and a TTL of
-/// 0 by 1.
+/// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
+/// or lowered to these limits.
 ///
 /// ```
 /// use brooklet_tcp::TcpOptions;
@@ -15,45 +16,57 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Receive buffer, in bytes: the window that the peer may fill before the application reads.
-    /// Default 128 KiB.
+    /// The initial receive buffer, in bytes: the window that the peer may fill before the
+    /// application reads. Default 128 KiB.
     pub recv_buffer: usize,
-    /// Send buffer, in bytes: what may be written before the peer acknowledges. Default 128 KiB.
+    /// The size in bytes that the receive buffer grows to while the window limits the peer: on
+    /// paths with a long round-trip time, before an application that reads at once. The growth
+    /// comes out of the stack's memory budget, and an idle connection gives it back. Default 4 MiB;
+    /// at least `recv_buffer`.
+    pub recv_buffer_max: usize,
+    /// The initial send buffer, in bytes: what may be written before the peer acknowledges.
+    /// Default 128 KiB.
     pub send_buffer: usize,
-    /// Whether small writes are sent at once (`TCP_NODELAY`), or gathered while data is under way
-    /// (RFC 9293, 3.7.4). Default `true`.
+    /// The size in bytes that the send buffer grows to with the congestion window. Default 4 MiB;
+    /// at least `send_buffer`.
+    pub send_buffer_max: usize,
+    /// Whether small writes are sent at once (`TCP_NODELAY`), or are delayed while data is in
+    /// flight (Nagle's algorithm, RFC 9293, 3.7.4). Default `true`.
     pub nodelay: bool,
-    /// Idle time after which the peer is asked whether it is still there (RFC 9293, 3.8.4); `None`
-    /// never asks. Default `None`.
+    /// The idle time after which a keepalive probe is sent (RFC 9293, 3.8.4), at least 1 s; `None`
+    /// sends none. Default `None`.
     pub keepalive: Option<Duration>,
-    /// How long the peer may leave data unacknowledged, a closed window unopened without a word,
-    /// or the questions of keepalive unanswered, before the connection times out (RFC 9293, 3.8.3).
-    /// `None` waits for ever. Default 5 min.
+    /// How long the peer may leave data, window probes or keepalive probes unacknowledged before
+    /// the connection times out (RFC 9293, 3.8.3), at least 1 s. `None` never times out. Default
+    /// 5 min.
     pub user_timeout: Option<Duration>,
-    /// What becomes of data that is not delivered when the last handle is dropped (`SO_LINGER`).
-    /// `None`: it is delivered as long as that makes progress (see
-    /// [`orphan_timeout`](crate::Config::orphan_timeout)). A time: for so long at most, and then
-    /// the connection is reset; 0 resets it at once. No drop ever waits. Default `None`.
+    /// What happens to data that is not delivered when the last handle is dropped (`SO_LINGER`).
+    /// `None`: delivery goes on as long as it makes progress (see
+    /// [`orphan_timeout`](crate::Config::orphan_timeout)). A time: delivery goes on for that time
+    /// at most, and then the connection is reset; 0 resets it at once. A drop never waits. Default
+    /// `None`.
     pub linger: Option<Duration>,
     /// TTL or hop limit of the packets that are sent. Default 64.
     pub ttl: u8,
-    /// How much may be under way at a time. Default [`Congestion::Cubic`].
+    /// The congestion control. Default [`Congestion::Cubic`].
     pub congestion: Congestion,
 }
 
-/// What limits the data under way, beside the peer's window and the buffers.
+/// The congestion control, which limits the data in flight beside the peer's window and the
+/// buffers.
 ///
-/// Either way a connection begins with 10 segments (RFC 6928), doubles per round trip (RFC 5681),
-/// and what is lost is sent again as the peer's selective acknowledgements tell (RFC 2018, 8985).
+/// With either choice a connection begins with 10 segments (RFC 6928) and slow start (RFC 5681),
+/// and lost segments are found and retransmitted by selective acknowledgements and RACK-TLP
+/// (RFC 2018, RFC 8985).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Congestion {
-    /// A loss means that the path is full: less is sent, and more again with time, as CUBIC says
-    /// (RFC 9438). Right wherever packets cross a network, and without cost where none are lost.
+    /// CUBIC (RFC 9438): a loss means that the path is congested. The right choice wherever packets
+    /// cross a network; it costs nothing where none are lost.
     #[default]
     Cubic,
-    /// A loss means nothing: only windows and buffers limit. For a lossy link that nobody else
-    /// uses, such as a radio link to one peer; elsewhere it pushes others aside.
+    /// No congestion window: only windows and buffers limit the data in flight. For a lossy link
+    /// without other traffic, such as a radio link to one peer; elsewhere it starves other flows.
     None,
 }
 
@@ -61,7 +74,9 @@ impl Default for TcpOptions {
     fn default() -> Self {
         Self {
             recv_buffer: 128 * 1024,
+            recv_buffer_max: 4 * 1024 * 1024,
             send_buffer: 128 * 1024,
+            send_buffer_max: 4 * 1024 * 1024,
             nodelay: true,
             keepalive: None,
             user_timeout: Some(Duration::from_secs(300)),
@@ -73,15 +88,19 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
-    /// With what cannot work replaced by the nearest that can.
+    /// The options with each value that cannot work replaced by the nearest that can.
     pub(crate) fn usable(self) -> Self {
-        // smoltcp's largest window, and a buffer below a segment would only ever probe.
+        // A window cannot be larger than 1 GiB (RFC 7323, 2.3), and a buffer smaller than a segment
+        // would make the peer probe.
         let buffer = |bytes: usize| bytes.clamp(2048, 1 << 30);
+        let (recv, send) = (buffer(self.recv_buffer), buffer(self.send_buffer));
         Self {
-            recv_buffer: buffer(self.recv_buffer),
-            send_buffer: buffer(self.send_buffer),
-            keepalive: usable_keepalive(self.keepalive),
-            user_timeout: self.user_timeout.map(usable_time),
+            recv_buffer: recv,
+            recv_buffer_max: buffer(self.recv_buffer_max).max(recv),
+            send_buffer: send,
+            send_buffer_max: buffer(self.send_buffer_max).max(send),
+            keepalive: self.keepalive.map(at_least_a_second),
+            user_timeout: self.user_timeout.map(at_least_a_second),
             linger: self.linger.map(usable_time),
             ttl: self.ttl.max(1),
             ..self
@@ -89,12 +108,22 @@ impl TcpOptions {
     }
 }
 
-/// A time that can still be added to any moment.
+/// A time of at most 10 years, which can be added to any moment.
 pub(crate) fn usable_time(time: Duration) -> Duration {
     time.min(Duration::from_secs(10 * 365 * 86_400))
 }
 
-/// A question a second at most.
-pub(crate) fn usable_keepalive(interval: Option<Duration>) -> Option<Duration> {
-    interval.map(|interval| usable_time(interval).max(Duration::from_secs(1)))
+/// A time from 1 s to 10 years: probes are not sent more often, and a peer has time to answer.
+pub(crate) fn at_least_a_second(time: Duration) -> Duration {
+    usable_time(time).max(Duration::from_secs(1))
+}
+
+/// A usable time in microseconds; without one [`NEVER`].
+pub(crate) fn micros(time: Option<Duration>) -> Micros {
+    time.map_or(NEVER, |time| time.as_micros() as Micros)
+}
+
+/// The time that [`micros`] has made so many microseconds of.
+pub(crate) fn duration(micros: Micros) -> Option<Duration> {
+    (micros != NEVER).then(|| Duration::from_micros(micros))
 }

@@ -1,20 +1,20 @@
-//! Which port a connection begins from when nobody has said.
+//! The choice of ephemeral ports (RFC 6056).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
-/// The ports that nobody is assigned (RFC 6335, 6).
+/// The dynamic ports, which are assigned to no service (RFC 6335, 6).
 const FIRST: u16 = 49_152;
 const COUNT: u16 = u16::MAX - FIRST + 1;
 
-/// Counters; more of them tell an observer less of the connections to other hosts.
+/// Counters; the more there are, the less an observer learns of the connections to other hosts.
 const COUNTERS: usize = 256;
 
-/// Ephemeral ports, hard to guess and slow to come again: the double-hash algorithm of RFC 6056,
+/// Ephemeral ports that are hard to guess and repeat late: the double-hash algorithm of RFC 6056,
 /// 3.3.4.
 ///
-/// The ports to one destination follow each other, from a place that depends on both ends and a
-/// secret; a counter that few destinations share is how far they have come.
+/// The ports to one destination are consecutive. They begin at an offset that depends on both ends
+/// and a secret, and go on by a counter that a few destinations share.
 #[derive(Debug)]
 pub(crate) struct Ports {
     counters: Box<[u16; COUNTERS]>,
@@ -27,14 +27,14 @@ impl Ports {
         }
     }
 
-    /// A port of `local` for a connection to `peer`, or to listen on, that `free` has nothing
-    /// against.
+    /// The next port of `local` for which `is_free` holds, for a connection to `peer` or to listen
+    /// on. `None` if no port is free.
     pub(crate) fn pick(
         &mut self,
         secret: [u64; 2],
         local: IpAddr,
         peer: Option<SocketAddr>,
-        mut free: impl FnMut(u16) -> bool,
+        mut is_free: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
         let hash = |salt: u8| {
             let mut hasher = DefaultHasher::new();
@@ -47,7 +47,7 @@ impl Ports {
             let at = offset.wrapping_add(u64::from(*counter)) % u64::from(COUNT);
             *counter = counter.wrapping_add(1);
             let port = FIRST + at as u16;
-            if free(port) {
+            if is_free(port) {
                 return Some(port);
             }
         }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn every_port_comes_once_and_then_none() {
+    fn every_port_is_picked_once_and_then_none() {
         let mut ports = Ports::new();
         let mut used = HashSet::new();
         while let Some(port) = ports.pick([1, 2], LOCAL, peer(1), |port| !used.contains(&port)) {
@@ -75,13 +75,13 @@ mod tests {
             assert!(used.insert(port), "{port} twice");
         }
         assert_eq!(used.len(), usize::from(COUNT));
-        // One that comes free is found.
+        // A port that becomes free is found.
         let port = ports.pick([1, 2], LOCAL, peer(1), |port| port == 50_000);
         assert_eq!(port, Some(50_000));
     }
 
     #[test]
-    fn a_port_comes_again_only_after_all_others() {
+    fn a_port_repeats_only_after_all_others() {
         let mut ports = Ports::new();
         let mut next = || ports.pick([1, 2], LOCAL, peer(1), |_| true).unwrap();
         let first = next();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn where_they_begin_depends_on_the_destination_and_on_the_secret() {
+    fn the_first_port_depends_on_the_destination_and_on_the_secret() {
         let first = |secret, n| Ports::new().pick(secret, LOCAL, peer(n), |_| true);
         let begins: HashSet<_> = (0..100).map(|n| first([1, 2], n)).collect();
         assert!(begins.len() > 90, "{} of 100 differ", begins.len());

@@ -1,124 +1,149 @@
-//! Segments that smoltcp does not make.
+//! Segments on their way out, and the options of those that come in.
+//!
+//! Every header field is read and written through `smoltcp::wire`.
 
-use brooklet_packet::{FlowKey, Headers};
-use smoltcp::phy::ChecksumCapabilities;
+mod options;
+
+pub(crate) use self::options::{Options, each as each_option};
+
+use brooklet_io::PacketBuf;
+use brooklet_packet::{FlowKey, tcp};
+use smoltcp::phy::{Checksum, ChecksumCapabilities};
 use smoltcp::wire::{
-    IPV6_HEADER_LEN, IpAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber, TcpTimestampRepr,
+    IpAddress, IpProtocol, IpRepr, TcpControl, TcpOption, TcpPacket, TcpSeqNumber,
 };
 
-/// A TCP segment before it is one. By default an empty acknowledgement of nothing.
+/// The longest TCP header: 15 words of 32 bits (RFC 9293, 3.1).
+const MAX_HEADER: usize = 60;
+
+/// A TCP segment without its data. By default an ACK of nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Segment<'a> {
+pub(crate) struct Segment {
     pub(crate) control: TcpControl,
+    pub(crate) push: bool,
     pub(crate) seq: u32,
     pub(crate) ack: Option<u32>,
     pub(crate) window: u16,
     pub(crate) mss: Option<u16>,
-    pub(crate) scale: Option<u8>,
+    pub(crate) window_scale: Option<u8>,
     pub(crate) sack_permitted: bool,
-    /// What has been received beyond the acknowledgement (RFC 2018), the latest first.
+    /// Blocks of the SACK option (RFC 2018), the most recent first.
     pub(crate) sack: [Option<(u32, u32)>; 3],
     /// TSval and TSecr (RFC 7323).
     pub(crate) timestamp: Option<(u32, u32)>,
     pub(crate) ttl: u8,
-    pub(crate) payload: &'a [u8],
 }
 
-impl Default for Segment<'_> {
+impl Default for Segment {
     fn default() -> Self {
         Self {
             control: TcpControl::None,
+            push: false,
             seq: 0,
             ack: None,
             window: 0,
             mss: None,
-            scale: None,
+            window_scale: None,
             sack_permitted: false,
             sack: [None; 3],
             timestamp: None,
             ttl: 64,
-            payload: &[],
         }
     }
 }
 
-impl Segment<'_> {
-    /// The packet that carries it from the source of `key` to its destination.
+impl Segment {
+    /// Writes the packet that carries the segment from the source of `key` to its destination.
     pub(crate) fn packet(&self, key: FlowKey) -> Vec<u8> {
-        let (ip, tcp) = self.parts(key);
-        let mut out = vec![0; ip.buffer_len()];
-        emit(&ip, &tcp, &mut out);
-        out
+        let mut packet = PacketBuf::default();
+        self.write(key, (&[], &[]), true, &mut packet);
+        packet.into_vec()
     }
 
-    /// The same at the beginning of `out`, for one that has little or no data.
-    pub(crate) fn packet_in<'a>(&self, key: FlowKey, out: &'a mut [u8; BRIEF]) -> &'a mut [u8] {
-        let (ip, tcp) = self.parts(key);
-        let out = &mut out[..ip.buffer_len()];
-        emit(&ip, &tcp, out);
-        out
-    }
-
-    fn parts(&self, key: FlowKey) -> (IpRepr, TcpRepr<'_>) {
-        let (from, to) = (key.source(), key.destination());
-        let tcp = TcpRepr {
-            src_port: from.port(),
-            dst_port: to.port(),
-            control: self.control,
-            seq_number: TcpSeqNumber(self.seq as i32),
-            ack_number: self.ack.map(|ack| TcpSeqNumber(ack as i32)),
-            window_len: self.window,
-            window_scale: self.scale,
-            max_seg_size: self.mss,
-            sack_permitted: self.sack_permitted,
-            sack_ranges: self.sack,
-            timestamp: self
-                .timestamp
-                .map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
-            payload: self.payload,
-        };
-        let (from, to): (IpAddress, IpAddress) = (from.ip().into(), to.ip().into());
-        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp.buffer_len(), self.ttl);
-        (ip, tcp)
-    }
-}
-
-/// The longest packet of [`Segment::packet_in`]: the header of IPv6, the longest of TCP, and a few
-/// bytes.
-pub(crate) const BRIEF: usize = IPV6_HEADER_LEN + 60 + 4;
-
-fn emit(ip: &IpRepr, tcp: &TcpRepr<'_>, out: &mut [u8]) {
-    let checksums = ChecksumCapabilities::default();
-    ip.emit(&mut *out, &checksums);
-    let mut segment = TcpPacket::new_unchecked(&mut out[ip.header_len()..]);
-    tcp.emit(&mut segment, &ip.src_addr(), &ip.dst_addr(), &checksums);
-}
-
-/// Where TCP begins in a packet that smoltcp made, which writes no extension headers.
-pub(crate) fn behind_ip(packet: &[u8]) -> usize {
-    match packet.first() {
-        Some(first) if first >> 4 == 4 => {
-            usize::from(Ipv4Packet::new_unchecked(packet).header_len())
+    /// Writes the packet that carries the segment and `data` from the source of `key` to its
+    /// destination. Without `checksum` the field of the TCP checksum holds 0.
+    ///
+    /// `data` comes in two pieces, as a ring holds it.
+    pub(crate) fn write(
+        &self,
+        key: FlowKey,
+        data: (&[u8], &[u8]),
+        checksum: bool,
+        packet: &mut PacketBuf,
+    ) {
+        let mut options = [0; MAX_HEADER - 20];
+        let option_len = self.write_options(&mut options);
+        let header_len = 20 + option_len;
+        let (source, destination) = (key.source(), key.destination());
+        let (from, to): (IpAddress, IpAddress) = (source.ip().into(), destination.ip().into());
+        let tcp_len = header_len + data.0.len() + data.1.len();
+        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp_len, self.ttl);
+        let ip_len = ip.header_len();
+        packet.resize(ip_len + tcp_len);
+        let mut capabilities = ChecksumCapabilities::ignored();
+        capabilities.ipv4 = Checksum::Tx;
+        ip.emit(&mut packet[..], &capabilities);
+        let segment = &mut packet[ip_len..];
+        let mut tcp = TcpPacket::new_unchecked(&mut *segment);
+        tcp.set_src_port(source.port());
+        tcp.set_dst_port(destination.port());
+        tcp.set_seq_number(TcpSeqNumber(self.seq as i32));
+        tcp.set_ack_number(TcpSeqNumber(self.ack.unwrap_or(0) as i32));
+        tcp.clear_flags();
+        tcp.set_header_len(header_len as u8); // at most MAX_HEADER
+        match self.control {
+            TcpControl::None => {}
+            TcpControl::Psh => tcp.set_psh(true),
+            TcpControl::Syn => tcp.set_syn(true),
+            TcpControl::Fin => tcp.set_fin(true),
+            TcpControl::Rst => tcp.set_rst(true),
         }
-        _ => IPV6_HEADER_LEN,
+        if self.push {
+            tcp.set_psh(true);
+        }
+        tcp.set_ack(self.ack.is_some());
+        tcp.set_window_len(self.window);
+        tcp.set_checksum(0);
+        tcp.set_urgent_at(0);
+        segment[20..header_len].copy_from_slice(&options[..option_len]);
+        let (first, second) = segment[header_len..].split_at_mut(data.0.len());
+        first.copy_from_slice(data.0);
+        second.copy_from_slice(data.1);
+        if checksum {
+            tcp::fill_checksum(key, segment);
+        }
     }
-}
 
-/// The packet up to its data, with an IP header that says so. Data in a SYN is not taken, so it is
-/// not kept either. The TCP checksum, already verified, is not kept up to date.
-pub(crate) fn without_data<'a>(packet: &'a mut [u8], headers: &Headers) -> &'a [u8] {
-    let len = headers.payload_range().start;
-    let packet = &mut packet[..len];
-    // No header is longer than its length field can say.
-    if headers.key().is_ipv6() {
-        Ipv6Packet::new_unchecked(&mut *packet).set_payload_len((len - IPV6_HEADER_LEN) as u16);
-    } else {
-        let mut ip = Ipv4Packet::new_unchecked(&mut *packet);
-        ip.set_total_len(len as u16);
-        ip.fill_checksum();
+    /// Writes the options to the front of `out`, filled up to a whole number of words. Says how
+    /// many bytes they take.
+    fn write_options(&self, out: &mut [u8; MAX_HEADER - 20]) -> usize {
+        let whole = out.len();
+        let mut rest = &mut out[..];
+        if let Some(mss) = self.mss {
+            rest = TcpOption::MaxSegmentSize(mss).emit(rest);
+        }
+        if self.sack_permitted {
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::SackPermitted.emit(rest);
+        }
+        if let Some((tsval, tsecr)) = self.timestamp {
+            // Aligned as RFC 7323, Appendix A recommends: receivers have a fast path for that.
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::TimeStamp { tsval, tsecr }.emit(rest);
+        }
+        if let Some(shift) = self.window_scale {
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::WindowScale(shift).emit(rest);
+        }
+        if self.sack[0].is_some() {
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::SackRange(self.sack).emit(rest);
+        }
+        whole - rest.len()
     }
-    packet
 }
 
 #[cfg(test)]
@@ -127,26 +152,48 @@ mod tests {
     use brooklet_packet::Packet;
 
     #[test]
-    fn an_acknowledgement_parses_back() {
+    fn an_ack_with_sack_blocks_and_data_parses_back() {
         for (from, to) in [
             ("10.0.0.1:80", "10.0.0.2:1234"),
             ("[fd00::1]:80", "[fd00::2]:1234"),
         ] {
             let key = FlowKey::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
-            let out = Segment {
+            let segment = Segment {
                 seq: 7,
                 ack: Some(0xffff_fff0),
-                sack: [Some((1, 5)), None, None],
+                sack: [Some((1, 5)), Some((9, 10)), Some((20, 30))],
                 timestamp: Some((3, 4)),
+                push: true,
                 ..Segment::default()
-            }
-            .packet(key);
+            };
+            let mut out = PacketBuf::default();
+            segment.write(key, (b"ab", b"cde"), true, &mut out);
             let packet = Packet::parse(&out).unwrap();
             assert!(packet.verify_checksum());
             assert_eq!(packet.key(), key);
+            assert_eq!(packet.payload(), b"abcde");
             let tcp = packet.tcp().unwrap();
             assert_eq!((tcp.seq, tcp.ack, tcp.window), (7, 0xffff_fff0, 0));
-            assert!(tcp.flags.ack() && !tcp.flags.syn() && !tcp.flags.fin());
+            assert!(tcp.flags.ack() && tcp.flags.psh() && !tcp.flags.syn() && !tcp.flags.fin());
+            let options = Options::parse(TcpPacket::new_unchecked(packet.transport()).options());
+            assert_eq!(options.sack(), [(1, 5), (9, 10), (20, 30)]);
+            assert_eq!(options.timestamp, Some((3, 4)));
         }
+    }
+
+    #[test]
+    fn a_syn_with_all_options_is_a_whole_number_of_words() {
+        let segment = Segment {
+            control: TcpControl::Syn,
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamp: Some((1, 0)),
+            ..Segment::default()
+        };
+        let mut out = [0; MAX_HEADER - 20];
+        assert_eq!(segment.write_options(&mut out), 24);
+        let bare = Segment::default();
+        assert_eq!(bare.write_options(&mut out), 0);
     }
 }

@@ -1,103 +1,98 @@
-//! What smoltcp does not do for what it has sent: find losses and send again.
+//! The sending side of a connection: SND.UNA, SND.NXT and SND.WND (RFC 9293, 3.3.1), loss recovery
+//! (RFC 8985, 6298) and congestion control (RFC 9438).
 //!
-//! smoltcp cuts what the application writes into segments and keeps it until it is acknowledged.
-//! Here is known when each of them was sent and what the peer has reported (RFC 2018), so that a
-//! loss is found by time (RACK, RFC 8985), a lost end by a probe (TLP, the same), and everything
-//! else by a timeout (RFC 6298). smoltcp itself is shown neither losses nor the time.
+//! The sender holds no data. It knows when each segment in flight was sent and what the peer has
+//! acknowledged, and says what may be sent and what is to be retransmitted.
 
+mod acknowledgment;
 mod congestion;
-mod copies;
-mod deadlines;
-mod heard;
-mod rtt;
+mod hystart;
+mod recovery;
+mod rto;
 mod scoreboard;
+mod timeouts;
 
 use self::congestion::Window;
-use self::copies::Copies;
-use self::rtt::Rtt;
-use self::scoreboard::{Mark, Scoreboard};
+use self::recovery::{Rack, Recovery};
+use self::rto::Rto;
+use self::scoreboard::Scoreboard;
 use crate::options::Congestion;
 use crate::seq::{Micros, after, earlier, later};
 
-/// How long a peer may delay the acknowledgement of a lone segment.
-const DELAYED_ACK: Micros = 200_000;
+/// How long a peer may delay the acknowledgment of a lone segment (RFC 8985, 7.2).
+const MAX_ACK_DELAY: Micros = 200_000;
 
-/// Duplicate acknowledgements, or segments reported beyond a gap, that mean a loss even if
-/// nothing else does (RFC 5681, 3.2).
-const DUPLICATES: u32 = 3;
+/// Duplicate acknowledgments, or segments selectively acknowledged, that mean a loss
+/// (RFC 5681, 3.2).
+const DUP_THRESH: u32 = 3;
 
-/// The sending side of one connection.
+/// The MSS before the peer has sent its own (RFC 9293, 3.7.1).
+const DEFAULT_MSS: u32 = 536;
+
+/// The sending side of one connection. Every idle connection holds one, so it is kept small: what
+/// only a connection with losses needs is on the heap.
 #[derive(Debug)]
 pub(crate) struct Sender {
     board: Scoreboard,
-    copies: Copies,
-    rtt: Rtt,
     window: Window,
-    kind: Congestion,
-    /// Bytes of data in a full segment.
-    mss: u32,
-    /// The peer sends selective acknowledgements.
-    sack: bool,
-    /// The right edge of the peer's window, and its largest so far.
-    edge: u32,
-    largest: u32,
-    /// Sequence and acknowledgement of the segment that the edge is from (RFC 9293, 3.10.7.4).
-    edge_from: Option<(u32, u32)>,
-    /// Of what has arrived, the part sent last: when, and its end.
-    newest: Option<(Micros, u32)>,
-    /// The round trip of that part.
-    latest_rtt: Micros,
-    /// Packets overtake each other on this path, and by how many quarters of a round trip they
-    /// are given time to arrive.
-    reordered: bool,
-    patience: u32,
-    /// When what has been overtaken counts as lost.
-    overtaken_at: Option<Micros>,
-    duplicates: u32,
-    recovery: Option<Recovery>,
-    /// One segment may go out whatever the congestion window says.
-    urgent: bool,
-    /// The end of what has been sent again to learn whether it had been lost.
-    probed: Option<u32>,
-    /// What the retransmission timeout counts from.
-    timer: Option<Micros>,
-    backoff: u32,
+    rto: Rto,
+    rack: Rack,
+    /// None until the first loss, and again once the connection is idle.
+    recovery: Option<Box<Recovery>>,
+    /// What the retransmission timer counts from, if it runs.
+    timer_start: Micros,
+    /// When the last segment was sent.
     sent_at: Micros,
-    /// A small window has been waited out.
-    impatient: bool,
-    /// The number of the FIN.
-    fin: Option<u32>,
-    retransmits: u64,
+    /// The right edge of the peer's window: SND.UNA + SND.WND.
+    window_edge: u32,
+    largest_window: u32,
+    /// The sequence number of the segment that the window is from.
+    snd_wl1: u32,
+    /// The number of the FIN, once sent.
+    fin: u32,
+    retransmits: u32,
+    /// Retransmission timeouts, or window probes, since the last progress.
+    backoff: u8,
+    timer_runs: bool,
+    fin_sent: bool,
+    /// The peer sends selective acknowledgments.
+    sack: bool,
+    /// An acknowledgment has told the peer's window: the handshake is over.
+    window_known: bool,
+    rack_valid: bool,
+    /// Packets overtake each other on this path: RACK.reordering_seen (RFC 8985, 6.1).
+    reordering_seen: bool,
+    /// One segment may be retransmitted whatever the congestion window says.
+    bypass_cwnd: bool,
+    /// A window that is too small for silly window avoidance may be filled: the override timeout
+    /// has passed (RFC 9293, 3.8.6.2.1).
+    sws_override: bool,
 }
 
-/// Until `point` is acknowledged, losses are those of one event.
-#[derive(Clone, Copy, Debug)]
-struct Recovery {
-    point: u32,
-    timeout: bool,
-}
-
-/// An acknowledgement of something between what is acknowledged and what has been sent.
+/// An acknowledgment that is not beyond SND.NXT.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack<'a> {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
-    /// In bytes.
+    /// Scaled, in bytes.
     pub(crate) window: u32,
-    /// Blocks of the SACK option, as they stand there.
+    /// Blocks of the SACK option, in the order of the option.
     pub(crate) sack: &'a [(u32, u32)],
-    /// A round trip measured by timestamps.
+    /// When the segment was sent whose timestamp is echoed, to the millisecond.
+    pub(crate) tsecr_sent_at: Option<Micros>,
+    /// The round-trip time by the same timestamp.
     pub(crate) rtt: Option<Micros>,
-    /// The segment carries data, or ends the stream.
+    /// The segment carries data or a FIN, so that it is no duplicate acknowledgment.
     pub(crate) data: bool,
 }
 
-/// What the peer's SYN says about sending to it.
+/// What the peer's SYN says about segments to the peer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct NegotiatedOptions {
+    /// Bytes of data in a full segment, beside the options that every segment carries.
     pub(crate) mss: u32,
     pub(crate) sack: bool,
-    /// Unscaled, in bytes.
+    /// Never scaled, in bytes (RFC 7323, 2.2).
     pub(crate) window: u32,
 }
 
@@ -105,80 +100,82 @@ impl Sender {
     pub(crate) fn new(kind: Congestion) -> Self {
         Self {
             board: Scoreboard::new(0),
-            copies: Copies::default(),
-            rtt: Rtt::default(),
-            window: Window::new(kind, 536),
-            kind,
-            mss: 536,
-            sack: false,
-            edge: 0,
-            largest: 0,
-            edge_from: None,
-            newest: None,
-            latest_rtt: 0,
-            reordered: false,
-            patience: 1,
-            overtaken_at: None,
-            duplicates: 0,
+            window: Window::new(kind, DEFAULT_MSS),
+            rto: Rto::default(),
+            rack: Rack::default(),
             recovery: None,
-            urgent: false,
-            probed: None,
-            timer: None,
-            backoff: 0,
+            timer_start: 0,
             sent_at: 0,
-            impatient: false,
-            fin: None,
+            window_edge: 0,
+            largest_window: 0,
+            snd_wl1: 0,
+            fin: 0,
             retransmits: 0,
+            backoff: 0,
+            timer_runs: false,
+            fin_sent: false,
+            sack: false,
+            window_known: false,
+            rack_valid: false,
+            reordering_seen: false,
+            bypass_cwnd: false,
+            sws_override: false,
         }
     }
 
-    /// Our SYN has the number `iss`.
-    pub(crate) fn begin(&mut self, iss: u32) {
+    /// Our SYN has the number `iss`. Nothing has been sent.
+    pub(crate) fn start(&mut self, iss: u32) {
         self.board = Scoreboard::new(iss);
-        self.edge = iss.wrapping_add(1);
+        self.window_edge = iss.wrapping_add(1);
     }
 
-    /// The peer has said how it wants to be sent to.
-    pub(crate) fn agree(&mut self, terms: Terms) {
-        self.mss = terms.mss;
-        self.sack = terms.sack;
-        self.largest = terms.window;
-        self.window = Window::new(self.kind, terms.mss);
+    /// The peer's SYN has come.
+    pub(crate) fn negotiate(&mut self, options: NegotiatedOptions) {
+        self.sack = options.sack;
+        self.largest_window = options.window;
+        self.window = Window::new(self.window.kind(), options.mss);
         if self.board.flight() > 0 {
-            self.edge = self.board.nxt().wrapping_add(terms.window);
+            self.window_edge = self.board.nxt().wrapping_add(options.window);
         }
     }
 
-    /// Segments are to carry `mss` bytes from now on, and what is under way did not fit the path
-    /// (RFC 1191, 6.4).
-    pub(crate) fn shrink(&mut self, mss: u32) {
-        if mss < self.mss {
-            self.mss = mss;
-            self.window.set_mss(mss);
-            self.board.lose_if(|_| true);
-            self.urgent = true;
+    /// Segments carry `mss` bytes from now on. What is in flight and larger is lost: it does not
+    /// fit the path (RFC 1191, 6.4).
+    pub(crate) fn set_mss(&mut self, mss: u32) {
+        let fell = mss < self.mss();
+        self.window.set_mss(mss);
+        if fell && self.board.lose_larger_than(mss) > 0 {
+            self.bypass_cwnd = true;
         }
     }
 
-    /// Nothing is under way for some time to come: gives memory back.
-    pub(crate) fn rest(&mut self) {
-        self.copies.clear();
-        self.board.rest();
+    /// Gives all heap memory back. Nothing is in flight and will not be for some time, or nothing
+    /// will be sent any more.
+    pub(crate) fn release(&mut self) {
+        self.board.release();
+        self.window.release();
+        self.recovery = None;
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_size(&self) -> usize {
+        let recovery = self.recovery.as_ref();
+        let recovery = recovery.map_or(0, |r| size_of::<Recovery>() + r.heap_size());
+        self.board.heap_size() + self.window.heap_size() + recovery
     }
 
     pub(crate) fn una(&self) -> u32 {
         self.board.una()
     }
 
-    /// The number after the last one sent.
     pub(crate) fn nxt(&self) -> u32 {
         self.board.nxt()
     }
 
-    /// The number of a segment without data. That after the last one sent may lie outside of a
-    /// window that has shrunk, where a peer does not look at what is acknowledged.
+    /// The sequence number of a segment without data. SND.NXT may lie outside of a window that has
+    /// shrunk, and a peer ignores the acknowledgment of such a segment.
     pub(crate) fn empty(&self) -> u32 {
-        earlier(self.board.nxt(), later(self.edge, self.board.una()))
+        earlier(self.board.nxt(), later(self.window_edge, self.board.una()))
     }
 
     /// Sent and not acknowledged, in sequence numbers.
@@ -186,196 +183,195 @@ impl Sender {
         self.board.flight()
     }
 
+    /// Bytes of data in a full segment.
     pub(crate) fn mss(&self) -> u32 {
-        self.mss
+        self.window.mss()
     }
 
-    /// smoltcp sent `start..end`, of which `fin` says whether it ends with a FIN, for the first
-    /// time as far as it is new. `payload` is its data.
-    pub(crate) fn sent(&mut self, now: Micros, start: u32, end: u32, fin: bool, payload: &[u8]) {
+    /// New numbers up to `end` were sent, in segments of [`mss`](Self::mss) bytes of which the last
+    /// may be shorter. `fin` says whether the last carries a FIN.
+    pub(crate) fn sent(&mut self, now: Micros, end: u32, fin: bool) {
         if self.board.flight() == 0 {
-            if now > self.sent_at + self.rtt.timeout(0) && self.sent_at > 0 {
+            if self.sent_at > 0 && now > self.sent_at + self.rto.timeout(0) {
                 self.window.on_idle();
             }
-            self.timer = Some(now);
-        }
-        if !self.copies.is_empty() {
-            self.copies.add(start, payload);
+            self.start_timer(now);
         }
         if fin {
-            self.fin = Some(end.wrapping_sub(1));
+            self.fin = end.wrapping_sub(1);
+            self.fin_sent = true;
         }
-        self.board.push(now, end, Mark::Flying);
+        self.board.push(now, end, self.window.mss());
         self.sent_at = now;
-        self.impatient = false;
+        self.sws_override = false;
     }
 
-    /// The SYN has been sent again.
-    pub(crate) fn sent_again(&mut self, now: Micros) {
-        let (start, end) = (self.board.una(), self.board.nxt());
-        self.board.resent(now, start, end);
-        self.retransmits += 1;
-        self.timer = Some(now);
+    fn start_timer(&mut self, now: Micros) {
+        self.timer_start = now;
+        self.timer_runs = true;
     }
 
-    /// Whether a loss needs bytes that are not at hand; if so [`copy`](Self::copy) is to be called
-    /// with everything that is not acknowledged.
-    pub(crate) fn wants_copies(&self) -> bool {
-        let last = match self.fin {
-            Some(fin) => fin,
-            None => self.board.nxt(),
-        };
+    /// Nothing that was sent has left this host yet: the retransmission timer begins anew.
+    pub(crate) fn restart_timer(&mut self, now: Micros) {
+        if self.timer_runs {
+            self.start_timer(now);
+        }
+    }
+
+    /// The SYN was retransmitted.
+    pub(crate) fn retransmitted_syn(&mut self, now: Micros) {
+        let syn = (self.board.una(), self.board.nxt());
+        self.board.retransmitted(now, syn, 1);
+        self.retransmits = self.retransmits.saturating_add(1);
+        self.start_timer(now);
+    }
+
+    /// Whether an ACK of `ack` with a window of `window` bytes says nothing new: nothing is in
+    /// flight.
+    pub(crate) fn is_acknowledged(&self, ack: u32, window: u32) -> bool {
+        ack == self.board.nxt()
+            && self.board.flight() == 0
+            && self.window_edge == ack.wrapping_add(window)
+    }
+
+    /// Whether something is to be retransmitted, as soon as the congestion window allows.
+    pub(crate) fn has_retransmission(&self) -> bool {
         self.board.lost() > 0
-            && after(last, self.board.una())
-            && !self.copies.cover(self.board.una(), last)
     }
 
-    /// Everything that was copied is given up, to be copied anew.
-    pub(crate) fn forget_copies(&mut self) {
-        self.copies.clear();
-    }
-
-    /// smoltcp gave out `start` and following once more, to be kept.
-    pub(crate) fn copy(&mut self, now: Micros, start: u32, payload: &[u8], fin: bool) {
-        self.copies.add(start, payload);
-        let end = start.wrapping_add(payload.len() as u32);
-        if fin {
-            self.fin = Some(end);
+    /// The next stretch to retransmit, at most `most` bytes as far as the congestion window allows:
+    /// its first number, the number after its data, and whether a FIN follows. It counts as
+    /// retransmitted at `now`.
+    pub(crate) fn next_retransmission(
+        &mut self,
+        now: Micros,
+        most: u32,
+    ) -> Option<(u32, u32, bool)> {
+        let (start, end) = self.board.first_lost(most)?;
+        let (mut end, mut fin) = self.data_end(start, end, most);
+        let (pipe, mss) = (self.board.pipe(), self.mss());
+        let mut room = self.window.cwnd().saturating_sub(pipe);
+        if pipe == 0 || self.bypass_cwnd {
+            room = room.max(mss);
         }
-        // More than had been sent is sent from here.
-        let end = end.wrapping_add(u32::from(fin));
-        self.board.push(now, end, Mark::Lost);
-    }
-
-    /// The next stretch to be sent again: its number, its bytes, and whether a FIN follows them.
-    pub(crate) fn resend(&mut self, now: Micros) -> Option<(u32, &[u8], bool)> {
-        let (start, end) = self.board.first_lost(self.mss)?;
-        let len = end.wrapping_sub(start);
-        let pipe = self.board.pipe();
-        if pipe > 0 && !self.urgent && pipe + len > self.window.bytes() {
+        if end.wrapping_sub(start) > room {
+            end = start.wrapping_add(room - room % mss);
+            fin = false;
+        }
+        let upto = end.wrapping_add(fin.into());
+        if upto == start || (room == 0 && fin) {
             return None;
         }
-        let fin = self.fin.is_some_and(|fin| after(end, fin));
-        let data = end.wrapping_sub(u32::from(fin));
-        if start != data && !self.copies.cover(start, data) {
-            return None;
+        self.bypass_cwnd = false;
+        self.board.retransmitted(now, (start, upto), mss);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_retransmission(now, start, upto);
         }
-        self.urgent = false;
-        self.board.resent(now, start, end);
-        self.retransmits += 1;
-        if start == self.board.una() || self.timer.is_none() {
-            self.timer = Some(now);
+        let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
+        self.retransmits = self.retransmits.saturating_add(segments);
+        if start == self.board.una() || !self.timer_runs {
+            self.start_timer(now);
         }
         self.sent_at = now;
-        Some((start, self.copies.get(start, data), fin))
+        Some((start, end, fin))
     }
 
-    /// Up to where smoltcp may send, in bytes from what is acknowledged; `unsent` bytes wait.
+    /// Where the data of the lost stretch `start..end` ends, and whether the FIN follows and is
+    /// lost too.
+    fn data_end(&mut self, start: u32, end: u32, most: u32) -> (u32, bool) {
+        if !self.fin_sent {
+            return (end, false);
+        }
+        if end == self.fin.wrapping_add(1) {
+            return (self.fin, true);
+        }
+        // The FIN takes no room in a full segment.
+        let more = end == self.fin && self.board.first_lost(most + 1) != Some((start, end));
+        (end, more)
+    }
+
+    /// Up to where new data may be sent, in bytes from SND.UNA; `unsent` bytes wait.
     pub(crate) fn allowance(&self, unsent: usize) -> u32 {
         let flight = self.board.flight();
-        let peer = self.peer_window();
-        let usable = peer.saturating_sub(flight);
-        if self.silly(usable, unsent) && !self.impatient {
+        let usable = self.peer_window().saturating_sub(flight);
+        if self.board.lost() > 0 || (self.is_silly(usable, unsent) && !self.sws_override) {
             return flight;
         }
-        let pipe = match self.sack {
-            true => self.board.pipe(),
-            // Each duplicate acknowledgement says that a segment has left the path.
-            false => (self.board.pipe()).saturating_sub(self.duplicates.saturating_mul(self.mss)),
+        let mss = self.mss();
+        let pipe = match (&self.recovery, self.sack) {
+            // Each duplicate acknowledgment says that a segment has left the path.
+            (Some(recovery), false) => {
+                (self.board.pipe()).saturating_sub(recovery.dup_acks.saturating_mul(mss))
+            }
+            _ => self.board.pipe(),
         };
-        let room = match self.window.bytes().saturating_sub(pipe) {
-            _ if self.board.lost() > 0 => 0,
+        let room = match self.window.cwnd().saturating_sub(pipe) {
             room if unsent <= room as usize => room,
-            room if pipe > 0 => room - room % self.mss,
-            room => (room - room % self.mss).max(self.mss),
+            room if pipe > 0 => room - room % mss,
+            room => (room - room % mss).max(mss),
         };
         flight + usable.min(room)
     }
 
-    /// Whether a window is too small to be filled yet (RFC 9293, 3.8.6.2.1).
-    fn silly(&self, usable: u32, unsent: usize) -> bool {
-        usable < self.mss.min(self.largest / 2).max(1) && unsent > usable as usize
+    /// Whether the usable window is too small to be filled yet: silly window avoidance
+    /// (RFC 9293, 3.8.6.2.1).
+    fn is_silly(&self, usable: u32, unsent: usize) -> bool {
+        usable < self.mss().min(self.largest_window / 2).max(1) && unsent > usable as usize
     }
 
-    /// Whether an answer is owed by the peer.
-    pub(crate) fn owed(&self, unsent: usize) -> bool {
-        self.board.flight() > 0 || unsent > 0
-    }
-
-    /// The peer's window is closed.
+    /// The peer's window is zero.
     pub(crate) fn closed(&self) -> bool {
-        !after(self.edge, self.board.una())
+        !after(self.window_edge, self.board.una())
     }
 
     /// Smoothed round-trip time and its variation, once measured.
     pub(crate) fn rtt(&self) -> Option<(Micros, Micros)> {
-        Some((self.rtt.smoothed()?, self.rtt.variation()))
+        Some((self.rto.srtt()?, self.rto.rttvar()))
     }
 
-    /// How long an acknowledgement is waited for.
+    /// The shortest round-trip time of late, once measured.
+    pub(crate) fn min_rtt(&self) -> Option<Micros> {
+        self.rto.min_rtt()
+    }
+
+    /// The retransmission timeout.
     pub(crate) fn timeout(&self) -> Micros {
-        self.rtt.timeout(self.backoff)
+        self.rto.timeout(self.backoff)
+    }
+
+    /// Retransmission timeouts since the last progress if the segment at SND.UNA is a full one,
+    /// and 0 otherwise. Several mean that the path may take smaller segments only (RFC 8899, 3).
+    pub(crate) fn rto_of_full_segments(&self) -> u32 {
+        match self.board.first_segment_len() >= self.mss() && !self.closed() {
+            true => self.backoff.into(),
+            false => 0,
+        }
     }
 
     /// Congestion window and slow start threshold, in bytes.
     pub(crate) fn window(&self) -> (u32, u32) {
-        (self.window.bytes(), self.window.ssthresh())
+        (self.window.cwnd(), self.window.ssthresh())
     }
 
-    /// Segments sent again so far.
+    /// Segments retransmitted so far.
     pub(crate) fn retransmits(&self) -> u64 {
-        self.retransmits
+        self.retransmits.into()
     }
 
-    /// Bytes that count as lost and have not been sent again.
-    pub(crate) fn lost(&self) -> u32 {
-        self.board.lost()
-    }
-
-    /// The largest window of the peer so far, in bytes: an acknowledgement is at most so late
-    /// (RFC 5961, 5.2). One that is never scaled could have been this large.
+    /// The largest window of the peer so far, in bytes: an acknowledgment is at most so late
+    /// (RFC 5961, 5.2). A window that is never scaled could have been 65,535.
     pub(crate) fn largest_window(&self) -> u32 {
-        self.largest.max(u16::MAX.into())
+        self.largest_window.max(u16::MAX.into())
     }
 
-    /// The peer's window beyond what is acknowledged, in bytes.
+    /// The peer's window beyond SND.UNA, in bytes.
     pub(crate) fn peer_window(&self) -> u32 {
-        match after(self.edge, self.board.una()) {
-            true => self.edge.wrapping_sub(self.board.una()),
-            false => 0,
+        match self.closed() {
+            true => 0,
+            false => self.window_edge.wrapping_sub(self.board.una()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_that_closes_before_it_is_used_is_asked_for() {
-        let mut sender = Sender::new(Congestion::Cubic);
-        sender.begin(0);
-        sender.sent(0, 0, 1, false, &[]);
-        sender.agree(Terms {
-            mss: 1460,
-            sack: false,
-            window: 3000,
-        });
-        let ack = |window| Ack {
-            seq: 0,
-            ack: 1,
-            window,
-            sack: &[],
-            rtt: None,
-            data: false,
-        };
-        sender.on_ack(0, ack(100));
-        // A small window is waited out, and then there is no room in the queue.
-        let at = sender.deadline(0, 5000).unwrap();
-        assert!(!sender.on_deadline(at, 5000));
-        assert_eq!(sender.allowance(5000), 100);
-        sender.on_ack(at, ack(0));
-        let at = sender.deadline(at, 5000).unwrap();
-        assert!(sender.on_deadline(at, 5000), "nobody asks");
-    }
-}
+mod tests;

@@ -1,9 +1,10 @@
-//! Sequence numbers, which wrap around (RFC 9293, 3.4), and the stack's time in a small form.
-
-use smoltcp::wire::TcpSeqNumber;
+//! Sequence numbers, which wrap around (RFC 9293, 3.4), and the stack's time.
 
 /// Microseconds since the stack began.
 pub(crate) type Micros = u64;
+
+/// The deadline of a timer that is not set.
+pub(crate) const NEVER: Micros = Micros::MAX;
 
 /// Whether sequence number `a` comes after `b`.
 pub(crate) fn after(a: u32, b: u32) -> bool {
@@ -18,9 +19,4 @@ pub(crate) fn later(a: u32, b: u32) -> u32 {
 /// The earlier of two sequence numbers.
 pub(crate) fn earlier(a: u32, b: u32) -> u32 {
     if after(a, b) { b } else { a }
-}
-
-/// smoltcp's sequence number as a plain one.
-pub(crate) fn seq(number: TcpSeqNumber) -> u32 {
-    number.0 as u32
 }

@@ -1,51 +1,53 @@
-/// What the TCP side has done so far, and what it holds.
+/// The counters and gauges of the stack's TCP side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections in the table now.
+    /// Gauge: connections, without TIME-WAIT.
     pub connections: u64,
-    /// Connection requests that wait for an answer now.
+    /// Gauge: connection requests that wait for an answer.
     pub requests: u64,
-    /// Ended connections whose tuples are remembered now (TIME-WAIT).
+    /// Gauge: connections in TIME-WAIT.
     pub time_wait: u64,
-    /// Connections that have buffers now, because something waits in them or did a moment ago.
+    /// Gauge: connections that hold buffers, because there is data in them or was a moment ago.
     pub awake: u64,
-    /// Bytes of those buffers.
+    /// Gauge: the bytes of those buffers.
     pub buffers: u64,
-    /// Bytes of buffers that wait for the next connection that needs some.
+    /// Gauge: the bytes of pooled buffers that no connection holds.
     pub spare_buffers: u64,
-    /// Connection requests taken in.
+    /// Connection requests received.
     pub requested: u64,
     /// Requests accepted.
     pub accepted: u64,
-    /// Requests refused with a reset.
+    /// Requests refused with a RST.
     pub refused: u64,
     /// Requests answered with an ICMP error.
     pub unreachable: u64,
-    /// Requests dropped without an answer, by `ignore` or by letting them go.
+    /// Requests left without an answer, by `ignore` or by dropping them.
     pub ignored: u64,
-    /// Connections begun from here.
+    /// Connections opened from here.
     pub connects: u64,
-    /// Resets sent to packets that belong to no connection.
+    /// RSTs sent in answer to segments that belong to no connection.
     pub resets: u64,
-    /// Packets dropped for flags that make no sense together.
+    /// Segments dropped because their control bits contradict each other.
     pub bad_flags: u64,
-    /// Connection requests dropped for an address that is not unicast, for a port 0, or because
-    /// both ends were the same.
+    /// Connection requests dropped because an address is not unicast, a port is 0, or both ends
+    /// are the same.
     pub bad_address: u64,
     /// Requests that expired before an answer.
     pub expired: u64,
-    /// Requests that gave way to newer ones in a full backlog.
+    /// Requests removed from a full backlog to make room for newer ones.
     pub backlog_full: u64,
-    /// Requests that gave way to newer ones of the same source, which had its share of the backlog.
+    /// Requests removed to make room for newer ones of the same source, which had its share of the
+    /// backlog.
     pub source_full: u64,
-    /// Connections that [`accept`](crate::TcpListener::accept) answered, and reset to make place:
-    /// their clients were slow to finish the handshake.
+    /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
+    /// for newer ones, because their clients did not complete the handshake.
     pub handshakes_full: u64,
-    /// Requests dropped because the table was full, or the memory for buffers used up.
+    /// Requests dropped because there were `max_connections`, or the memory for buffers was used
+    /// up.
     pub table_full: u64,
-    /// Segments dropped that came before others and found no place to wait for them.
+    /// Out-of-order segments dropped because the out-of-order queue was full.
     pub early_full: u64,
-    /// Answers dropped because the outbound queue was full.
+    /// Answers without a connection dropped because the outbound queue was full.
     pub outbound_full: u64,
 }

@@ -1,45 +1,45 @@
+use crate::seq::{Micros, NEVER};
 use brooklet_packet::FlowKey;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::time::Instant;
 
-/// When connections want to be looked at again.
+/// The deadlines of the connections of one device queue, in a lazy heap.
 ///
-/// A connection that needs a later moment than it has here is asked again when the earlier one
-/// comes, so that a packet costs no work on the heap. Only moments far off are looked into, before
-/// the driver sleeps until one.
+/// A connection whose deadline moves to a later moment keeps its entry, and is asked again when
+/// the entry comes up, so that a packet costs no work on the heap. Only entries far in the future
+/// are checked, before the driver sleeps until one.
 #[derive(Debug, Default)]
-pub(crate) struct Timers(BinaryHeap<Reverse<Deadline>>);
+pub(crate) struct Timers(BinaryHeap<Reverse<Entry>>);
 
 #[derive(Debug)]
-struct Deadline {
-    at: Instant,
+struct Entry {
+    at: Micros,
     key: FlowKey,
 }
 
-impl PartialEq for Deadline {
+impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
     }
 }
 
-impl Eq for Deadline {}
+impl Eq for Entry {}
 
-impl Ord for Deadline {
+impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
         self.at.cmp(&other.at)
     }
 }
 
-impl PartialOrd for Deadline {
+impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Timers {
-    pub(crate) fn push(&mut self, at: Instant, key: FlowKey) {
-        self.0.push(Reverse(Deadline { at, key }));
+    pub(crate) fn push(&mut self, at: Micros, key: FlowKey) {
+        self.0.push(Reverse(Entry { at, key }));
     }
 
     #[cfg(test)]
@@ -47,30 +47,29 @@ impl Timers {
         self.0.len()
     }
 
-    /// Takes all deadlines out if there are more than `limit`.
-    pub(crate) fn take_beyond(&mut self, limit: usize) -> Vec<(Instant, FlowKey)> {
+    /// Takes all entries out if there are more than `limit`.
+    pub(crate) fn take_beyond(&mut self, limit: usize) -> Vec<(Micros, FlowKey)> {
         if self.0.len() <= limit {
             return Vec::new();
         }
         let all = std::mem::take(&mut self.0).into_vec();
         all.into_iter()
-            .map(|Reverse(deadline)| (deadline.at, deadline.key))
+            .map(|Reverse(entry)| (entry.at, entry.key))
             .collect()
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse(deadline)| deadline.at)
+    /// The earliest deadline, or [`NEVER`].
+    pub(crate) fn next(&self) -> Micros {
+        self.0.peek().map_or(NEVER, |Reverse(entry)| entry.at)
     }
 
-    /// The earliest deadline, and whose it is.
-    pub(crate) fn first(&self) -> Option<(Instant, FlowKey)> {
-        self.0
-            .peek()
-            .map(|Reverse(deadline)| (deadline.at, deadline.key))
+    /// The earliest deadline, and the connection that it belongs to.
+    pub(crate) fn first(&self) -> Option<(Micros, FlowKey)> {
+        self.0.peek().map(|Reverse(entry)| (entry.at, entry.key))
     }
 
-    /// Takes the earliest deadline if it is this one.
-    pub(crate) fn pop_exactly(&mut self, first: (Instant, FlowKey)) -> bool {
+    /// Takes the earliest entry out if it is this one.
+    pub(crate) fn pop_exactly(&mut self, first: (Micros, FlowKey)) -> bool {
         let same = self.first() == Some(first);
         if same {
             self.pop();
@@ -78,18 +77,17 @@ impl Timers {
         same
     }
 
-    /// Takes the earliest deadline that has come.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, FlowKey)> {
-        if self.next()? > now {
-            return None;
+    /// Takes out all entries whose moment has come, in order.
+    pub(crate) fn take_due(&mut self, now: Micros, due: &mut Vec<(Micros, FlowKey)>) {
+        while self.next() <= now {
+            due.extend(self.pop());
         }
-        self.pop()
     }
 
-    fn pop(&mut self) -> Option<(Instant, FlowKey)> {
+    fn pop(&mut self) -> Option<(Micros, FlowKey)> {
         let Reverse(first) = self.0.pop()?;
         if self.0.capacity() > 1024 && self.0.len() * 4 < self.0.capacity() {
-            self.0.shrink_to(self.0.len() * 2); // give back the memory of a burst
+            self.0.shrink_to(self.0.len() * 2); // gives back the memory of a burst
         }
         Some((first.at, first.key))
     }

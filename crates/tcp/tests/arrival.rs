@@ -230,6 +230,7 @@ fn a_window_that_was_closed_is_opened_by_reading() {
     let mut host = Host::new(Config {
         options: TcpOptions {
             recv_buffer: 8000,
+            recv_buffer_max: 8000,
             ..TcpOptions::default()
         },
         ..Config::default()

@@ -234,7 +234,7 @@ fn time_wait_answers_a_late_fin_and_lets_a_new_connection_in() {
         (again.seq, again.ack, again.flags),
         (first.seq, first.ack, first.flags)
     );
-    // RFC 1337: a reset does not end it; a new SYN beyond the old numbers does.
+    // A RST below RCV.NXT does not end TIME-WAIT; a new SYN beyond the old numbers does.
     host.tx(peer.seg(RST, &[]));
     assert_eq!(host.listener().stats().time_wait, 1);
     host.silent();

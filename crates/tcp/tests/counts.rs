@@ -35,6 +35,7 @@ fn with_buffer(recv_buffer: usize) -> Config {
     Config {
         options: TcpOptions {
             recv_buffer,
+            recv_buffer_max: recv_buffer,
             ..TcpOptions::default()
         },
         ..Config::default()

@@ -65,9 +65,9 @@ impl Flood {
             self.sent += BETWEEN;
             let now = self.host.now();
             let start = Instant::now();
-            for mut packet in packets {
+            for packet in packets {
                 let headers = Headers::parse(&packet).unwrap();
-                self.host.engine.handle_packet(now, &mut packet, &headers);
+                self.host.engine.handle_packet(now, &packet, &headers);
             }
             self.host.engine.settle(now);
             self.spent += start.elapsed();

@@ -43,6 +43,7 @@ fn nothing_is_lost_that_was_sent_by_leave_of_any_window() {
         let mut host = Host::new(Config {
             options: TcpOptions {
                 recv_buffer: buffer,
+                recv_buffer_max: buffer,
                 ..TcpOptions::default()
             },
             ..Config::default()
@@ -64,6 +65,7 @@ fn an_acknowledgement_from_past_a_closed_window_still_counts() {
     let mut host = Host::new(Config {
         options: TcpOptions {
             recv_buffer: 200_001,
+            recv_buffer_max: 200_001,
             ..TcpOptions::default()
         },
         ..Config::default()
@@ -102,6 +104,7 @@ fn a_fin_behind_data_that_was_cut_off_is_not_the_end() {
         let mut host = Host::new(Config {
             options: TcpOptions {
                 recv_buffer: 200_001,
+                recv_buffer_max: 200_001,
                 ..TcpOptions::default()
             },
             ..Config::default()

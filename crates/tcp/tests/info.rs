@@ -163,7 +163,9 @@ fn the_congestion_window_grows_with_acknowledgements_and_falls_with_losses() {
     host.pass(5 * SECOND);
     let after = stream.info();
     assert!(after.retransmits >= 1);
-    assert_eq!(after.cwnd, 1460, "RFC 5681, 3.1: a timeout leaves one");
+    assert_eq!(after.cwnd, after.mss, "RFC 5681, 3.1: a timeout leaves one");
+    // Full segments that time out again and again may not fit the path (RFC 8899).
+    assert!(after.mss < start.mss);
     assert!(after.ssthresh < 29_200);
     assert!(after.rto > start.rto, "RFC 6298, 5.5: it is doubled");
 }

@@ -288,10 +288,10 @@ impl Storm {
         }
     }
 
-    fn send(&mut self, mut packet: Vec<u8>) {
+    fn send(&mut self, packet: Vec<u8>) {
         let headers = Headers::parse(&packet).unwrap();
         let now = self.host.now();
-        self.host.engine.handle_packet(now, &mut packet, &headers);
+        self.host.engine.handle_packet(now, &packet, &headers);
         self.packets += 1;
     }
 

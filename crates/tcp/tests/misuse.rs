@@ -3,7 +3,7 @@
 
 mod support;
 
-use brooklet_tcp::{Config, TcpOptions};
+use brooklet_tcp::{Config, TcpOptions, TcpState};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -193,6 +193,26 @@ fn a_ttl_out_of_range() {
 }
 
 #[test]
+fn a_user_timeout_below_a_second_is_raised_to_a_second() {
+    let mut host = Host::new(Config {
+        options: TcpOptions {
+            user_timeout: Some(Duration::ZERO),
+            ..TcpOptions::default()
+        },
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    assert_eq!(stream.user_timeout(), Some(SECOND));
+    now((&stream).write_all(b"answered in time")).unwrap();
+    host.pass(SECOND / 2);
+    peer.drain(&mut host);
+    assert_eq!(stream.info().state, TcpState::Established);
+    stream.set_user_timeout(Some(Duration::from_millis(1)));
+    assert_eq!(stream.user_timeout(), Some(SECOND));
+}
+
+#[test]
 fn options_that_cannot_work_are_replaced_by_the_nearest() {
     let (_host, _, stream) = opened();
     stream.set_keepalive(Some(Duration::ZERO));
@@ -236,7 +256,7 @@ fn asking_a_connection_that_is_over() {
     stream.set_keepalive(Some(SECOND));
     stream.set_user_timeout(Some(SECOND));
     stream.set_linger(Some(Duration::ZERO));
-    assert_eq!(stream.info().state, brooklet_tcp::TcpState::Closed);
+    assert_eq!(stream.info().state, TcpState::Closed);
     // It does not touch the next connection of the same addresses.
     let next = peer.open(&mut host);
     drop(stream);

@@ -52,9 +52,9 @@ impl Many {
     fn receive(&mut self, client: &mut Host, queue: usize) {
         let at = client.now();
         while let Some(packets) = client.transmit() {
-            for mut packet in packets {
+            for packet in packets {
                 let headers = Headers::parse(&packet).unwrap();
-                self.engines[queue].handle_packet(at, &mut packet, &headers);
+                self.engines[queue].handle_packet(at, &packet, &headers);
             }
         }
         self.engines[queue].settle(at);
@@ -258,9 +258,9 @@ fn engines_that_take_turns_with_one_flow_lose_nothing() {
         // Each packet on another queue, and the batch ended later: all may have touched it.
         for n in [queue, (queue + 1) % QUEUES] {
             let at = client.now();
-            for mut packet in client.transmit().into_iter().flatten() {
+            for packet in client.transmit().into_iter().flatten() {
                 let headers = Headers::parse(&packet).unwrap();
-                server.engines[n].handle_packet(at, &mut packet, &headers);
+                server.engines[n].handle_packet(at, &packet, &headers);
             }
         }
         let at = client.now();

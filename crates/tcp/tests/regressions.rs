@@ -488,9 +488,9 @@ fn a_client_may_begin_anew_right_behind_its_reset() {
     let mut again = Peer::new(CLIENT, SERVER);
     again.seq = 500_000;
     let now = host.now();
-    for mut packet in [peer.seg(RST | ACK, &[]), again.syn()] {
+    for packet in [peer.seg(RST | ACK, &[]), again.syn()] {
         let headers = brooklet_packet::Headers::parse(&packet).unwrap();
-        host.engine.handle_packet(now, &mut packet, &headers);
+        host.engine.handle_packet(now, &packet, &headers);
     }
     host.engine.settle(now);
     host.silent();

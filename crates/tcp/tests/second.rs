@@ -236,6 +236,7 @@ fn a_window_is_told_of_once_there_is_room() {
     let mut host = Host::new(Config {
         options: TcpOptions {
             recv_buffer: 9000,
+            recv_buffer_max: 9000,
             ..TcpOptions::default()
         },
         outbound_packets: 2,

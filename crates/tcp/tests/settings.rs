@@ -250,7 +250,9 @@ fn linger_can_be_an_option_of_every_connection() {
 fn buffers_are_as_large_as_was_asked_for() {
     let (mut host, mut peer, stream) = with(TcpOptions {
         recv_buffer: 5000,
+        recv_buffer_max: 5000,
         send_buffer: 7000,
+        send_buffer_max: 7000,
         ..TcpOptions::default()
     });
     assert_eq!(stream.buffer_sizes(), (5000, 7000));

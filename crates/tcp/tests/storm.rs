@@ -367,10 +367,10 @@ impl Storm {
                 break;
             }
             let n = self.rng.below(self.wire.len() as u64) as usize;
-            let mut packet = self.wire.swap_remove(n);
+            let packet = self.wire.swap_remove(n);
             let headers = Headers::parse(&packet).unwrap();
             assert!(headers.verify_checksum(&packet));
-            self.host.engine.handle_packet(now, &mut packet, &headers);
+            self.host.engine.handle_packet(now, &packet, &headers);
         }
         self.host.engine.settle(now);
     }

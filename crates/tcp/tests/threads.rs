@@ -42,9 +42,9 @@ fn drive(engines: &mut [Engine<Sync>; 2], stop: &AtomicBool) {
         let [a, b] = engines;
         for _ in 0..2 {
             a.awake();
-            while let Some(mut packet) = a.poll_transmit() {
+            while let Some(packet) = a.poll_transmit() {
                 let headers = Headers::parse(&packet).unwrap();
-                b.handle_packet(now, &mut packet, &headers);
+                b.handle_packet(now, &packet, &headers);
                 a.recycle(packet);
             }
             if a.poll_timeout(now).is_some_and(|at| at <= now) {

@@ -21,6 +21,8 @@ pub struct Config {
     pub hop_limit: u8,
     /// The largest IP packet that is sent, in bytes; 1500.
     pub mtu: usize,
+    /// Whether datagrams are sent over IPv6; yes.
+    pub ipv6: bool,
 }
 
 impl Default for Config {
@@ -31,6 +33,7 @@ impl Default for Config {
             outbound_packets: 256,
             hop_limit: 64,
             mtu: 1500,
+            ipv6: true,
         }
     }
 }

@@ -57,6 +57,11 @@ pub enum SendError {
         /// The destination that was asked for.
         to: SocketAddr,
     },
+    /// The destination is an IPv6 address, and IPv6 is switched off.
+    NoIpv6 {
+        /// The destination that was asked for.
+        to: SocketAddr,
+    },
 }
 
 impl fmt::Display for SendError {
@@ -73,6 +78,7 @@ impl fmt::Display for SendError {
                     "cannot send from {from} to {to}: the address families differ"
                 )
             }
+            Self::NoIpv6 { to } => write!(f, "cannot send to {to}: IPv6 is switched off"),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Outbound {
     ) -> io::Result<bool> {
         let Config {
             mtu,
+            ipv6,
             hop_limit,
             outbound_packets,
             ..
@@ -65,6 +66,9 @@ impl Outbound {
         };
         if from.is_ipv6() != to.is_ipv6() {
             return Err(SendError::Families { from, to }.into());
+        }
+        if to.is_ipv6() && !ipv6 {
+            return Err(SendError::NoIpv6 { to }.into());
         }
         if payload.len() > limit {
             return Err(too_long.into());

@@ -19,11 +19,14 @@ each_mode! {
 
 fn a_thousand_at_once(mode: &[&str]) {
     const THREADS: usize = 8;
+    // 14 KiB of each connection: buffers of the stack, the read buffer and the task of `inetd`.
+    const GROWN_KIB: u64 = 24 * 1024;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of open files");
     if soft < 4096 {
         setrlimit(Resource::RLIMIT_NOFILE, hard.min(4096), hard).expect("a higher limit");
     }
-    on_inetd(mode, |_| {
+    on_inetd(mode, |inetd| {
+        let before = resident_kib(inetd);
         let all_are_open = Barrier::new(THREADS);
         thread::scope(|scope| {
             for seed in 0..THREADS {
@@ -45,6 +48,9 @@ fn a_thousand_at_once(mode: &[&str]) {
                         stream.read_exact(&mut received).expect("1 KiB read");
                         assert!(received[..] == sent(n), "connection {n} has other bytes");
                     }
+                    all_are_open.wait();
+                    let grown = resident_kib(inetd) - before;
+                    assert!(grown <= GROWN_KIB, "{grown} KiB for 1000 connections");
                 });
             }
         });

@@ -1,5 +1,5 @@
-//! The `inetd`, `forward` and `run` examples on a real TUN device, each test in a network namespace of its
-//! own.
+//! The `inetd`, `forward`, `run` and `smoltcp_sockets` examples on a real TUN device, each test in a network
+//! namespace of its own.
 //!
 //! Those that cannot run say `skipped:` and why, and with `CI=true` they fail instead.
 
@@ -8,6 +8,7 @@ mod hostile;
 mod load;
 mod process;
 mod programs;
+mod smoltcp_sockets;
 mod support;
 mod tcp;
 mod through_run;

@@ -50,6 +50,7 @@ impl Ring {
         self.len as usize
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

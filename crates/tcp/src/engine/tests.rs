@@ -1,10 +1,12 @@
 use super::*;
+use crate::segment::Segment;
 use brooklet_cell::Sync;
+use brooklet_packet::Headers;
 use std::pin::pin;
 use std::task::Context as TaskContext;
 
 #[test]
-fn connections_that_are_gone_leave_no_deadlines() {
+fn connections_that_have_ended_leave_no_deadlines() {
     #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
     let now = Instant::now();
     let config = Config {
@@ -25,14 +27,14 @@ fn connections_that_are_gone_leave_no_deadlines() {
     while engine.poll_transmit().is_some() {}
     engine.settle(now);
     assert_eq!(engine.stats().connections, 1);
-    let deadlines = engine.hub.with(|hub| hub.timers.len());
+    let deadlines = engine.queue_shared.with(|queue| queue.timers.len());
     assert!(deadlines < 1100, "{deadlines} deadlines of one connection");
-    // The one that stays has kept its own.
+    // The connection that stays has kept its deadline.
     assert!(engine.poll_timeout(now).is_some());
 }
 
 #[test]
-fn a_connection_that_waits_for_room_is_noted_once() {
+fn a_connection_waits_for_room_in_one_place_of_the_queue() {
     #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
     let now = Instant::now();
     let config = Config {
@@ -58,28 +60,30 @@ fn a_connection_that_waits_for_room_is_noted_once() {
                 ack: Some(round),
                 ..Segment::default()
             };
-            let mut packet = stray.packet(key);
+            let packet = stray.packet(key);
             let headers = Headers::parse(&packet).unwrap();
-            engine.handle_packet(now, &mut packet, &headers);
+            engine.handle_packet(now, &packet, &headers);
         }
         engine.settle(now);
     }
-    let waiting = engine.hub.with(|hub| {
-        while hub.queue.pop().is_some() {}
-        hub.queue.callable()
+    let waiting = engine.queue_shared.with(|queue| {
+        while queue.tx.pop().is_some() {}
+        queue.tx.callable()
     });
-    assert_eq!(waiting, 4);
+    // Four have not sent their SYN; the two others send it once more, behind the RST that answers a
+    // segment which acknowledges nothing of it.
+    assert_eq!(waiting, 6);
 }
 
 #[test]
 fn connections_are_spread_over_any_number_of_queues() {
     for queues in [2, 3, 4, 8] {
         let mut of_each = vec![0; queues];
-        // As a host counts its ports up.
+        // Consecutive ports, as many hosts use them.
         for port in 1..=100 * queues as u16 {
             let (from, to) = (([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 2).into());
             let key = FlowKey::new(to, from).unwrap();
-            of_each[usize::from(crate::flow::queue_of(key, queues))] += 1;
+            of_each[usize::from(crate::connector::queue_of(key, queues))] += 1;
         }
         assert!(of_each.iter().all(|&n| n > 60), "{of_each:?}");
     }

@@ -1,80 +1,85 @@
-//! How much may be under way: slow start (RFC 5681, 6928) with an early end (RFC 9406), and CUBIC
-//! (RFC 9438).
+//! Congestion control: slow start (RFC 5681, 6928) with HyStart++ (RFC 9406), and CUBIC (RFC 9438).
 
+use super::hystart::{CSS_GROWTH_DIVISOR, HyStart};
 use crate::options::Congestion;
-use crate::seq::{Micros, after};
+use crate::seq::Micros;
 
 /// RFC 9438, 4.1 and 4.6.
 const C: f64 = 0.4;
 const BETA: f64 = 0.7;
 /// Segments to begin with (RFC 6928).
-const INITIAL: u32 = 10;
+const INITIAL_WINDOW: u32 = 10;
 /// No window in TCP is larger.
-const MOST: u32 = 1 << 30;
+const MAX_WINDOW: u32 = 1 << 30;
 
-/// A congestion window, in bytes.
+/// The congestion window and how it grows, in bytes.
 #[derive(Debug)]
 pub(super) struct Window {
-    kind: Congestion,
-    mss: u32,
+    /// CUBIC's present epoch: none before the first loss.
+    epoch: Option<Box<Epoch>>,
     cwnd: u32,
     ssthresh: u32,
-    cubic: Cubic,
+    /// The window before the last reduction (RFC 9438, 4.1.2); 0 before the first.
+    w_max: u32,
     hystart: HyStart,
+    /// An MSS comes from an option of 16 bits (RFC 9293, 3.7.1).
+    mss: u16,
+    kind: Congestion,
 }
 
-/// In segments and seconds, as RFC 9438 has it.
-#[derive(Debug, Default)]
-struct Cubic {
-    w_max: f64,
-    epoch: Option<Epoch>,
-    /// The part of a byte by which the window has grown.
-    rest: f64,
-}
-
+/// A congestion avoidance stage of CUBIC, in segments and seconds as in RFC 9438.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
     began: Micros,
+    w_max: f64,
     /// Seconds until the window is back at `w_max`.
     k: f64,
     /// The window that Reno would have by now.
     w_est: f64,
     /// The window when the epoch began.
-    from: f64,
+    cwnd_epoch: f64,
+    /// The part of a byte by which the window has grown.
+    fraction: f64,
 }
 
-/// Ends slow start when round trips become longer: a queue has begun to fill (RFC 9406).
-#[derive(Debug, Default)]
-struct HyStart {
-    /// The round ends when this is acknowledged.
-    round: Option<u32>,
-    last: Option<Micros>,
-    current: Option<Micros>,
-    samples: u32,
-    /// Rounds since growth was slowed down.
-    slow: Option<u32>,
+/// What a congestion response changes (RFC 9438, 4.9).
+#[derive(Debug)]
+pub(super) struct Prior {
+    epoch: Option<Box<Epoch>>,
+    cwnd: u32,
+    ssthresh: u32,
+    w_max: u32,
+    hystart: HyStart,
 }
 
-/// RFC 9406, 4.3.
-const SHORTEST_RISE: Micros = 4_000;
-const LONGEST_RISE: Micros = 16_000;
-const SAMPLES: u32 = 8;
-const SLOW_ROUNDS: u32 = 5;
-const SLOW_GROWTH: u32 = 4;
+impl Prior {
+    pub(super) fn heap_size(&self) -> usize {
+        self.epoch.as_ref().map_or(0, |_| size_of::<Epoch>())
+    }
+}
 
 impl Window {
     pub(super) fn new(kind: Congestion, mss: u32) -> Self {
         Self {
-            kind,
-            mss,
-            cwnd: initial(mss),
-            ssthresh: MOST,
-            cubic: Cubic::default(),
+            epoch: None,
+            cwnd: initial_window(mss),
+            ssthresh: MAX_WINDOW,
+            w_max: 0,
             hystart: HyStart::default(),
+            mss: mss.clamp(1, u16::MAX.into()) as u16,
+            kind,
         }
     }
 
-    pub(super) fn bytes(&self) -> u32 {
+    pub(super) fn kind(&self) -> Congestion {
+        self.kind
+    }
+
+    pub(super) fn mss(&self) -> u32 {
+        self.mss.into()
+    }
+
+    pub(super) fn cwnd(&self) -> u32 {
         self.cwnd
     }
 
@@ -82,37 +87,51 @@ impl Window {
         self.ssthresh
     }
 
-    /// Segments are to be of this size from now on.
+    /// Segments are of this size from now on. A window of one segment stays one.
     pub(super) fn set_mss(&mut self, mss: u32) {
-        self.mss = mss;
+        let one = self.cwnd <= self.mss.into();
+        self.mss = mss.clamp(1, u16::MAX.into()) as u16;
+        if one {
+            self.cwnd = self.mss.into();
+        }
     }
 
-    /// `bytes` have arrived, of `flight` that were under way; a round trip took `rtt`, and `next`
-    /// is the number after the last one sent.
+    /// Bytes on the heap.
+    pub(super) fn heap_size(&self) -> usize {
+        self.epoch.as_ref().map_or(0, |_| size_of::<Epoch>())
+    }
+
+    /// Gives the heap memory back. The next acknowledgment begins a new epoch.
+    pub(super) fn release(&mut self) {
+        self.epoch = None;
+    }
+
+    /// `bytes` have arrived, of `flight` that were in flight; a round trip took `rtt`, and `nxt`
+    /// is SND.NXT.
     pub(super) fn on_ack(
         &mut self,
         now: Micros,
         (bytes, ack): (u32, u32),
         flight: u32,
-        (rtt, next): (Option<Micros>, u32),
+        (rtt, nxt): (Option<Micros>, u32),
     ) {
         if self.cwnd < self.ssthresh {
-            // A window that is not used says nothing about the path.
+            // A window that is not used says nothing about the path (RFC 7661).
             if flight.saturating_mul(2) < self.cwnd {
                 return;
             }
-            let slow = self.kind == Congestion::Cubic && self.hystart.on_ack(ack, next, rtt);
+            let slow = self.kind == Congestion::Cubic && self.hystart.on_ack(ack, nxt, rtt);
             let growth = match slow {
-                true => bytes.min(self.mss) / SLOW_GROWTH,
+                true => bytes.min(self.mss()) / CSS_GROWTH_DIVISOR,
                 false => bytes,
             };
-            self.cwnd = (self.cwnd + growth).min(MOST);
-            if self.hystart.over() {
+            self.cwnd = (self.cwnd + growth).min(MAX_WINDOW);
+            if self.hystart.is_over() {
                 self.ssthresh = self.cwnd;
             }
-        } else if flight + self.cwnd / 8 + self.mss >= self.cwnd {
+        } else if flight + self.cwnd / 8 + self.mss() >= self.cwnd {
             let grown = self.grown(now, bytes, rtt.unwrap_or(0));
-            self.cwnd = grown.clamp(self.cwnd, MOST);
+            self.cwnd = grown.clamp(self.cwnd, MAX_WINDOW);
         }
     }
 
@@ -121,22 +140,24 @@ impl Window {
         let mss = f64::from(self.mss);
         let cwnd = f64::from(self.cwnd) / mss;
         let acked = f64::from(bytes) / mss;
-        let cubic = &mut self.cubic;
-        let w_max = cubic.w_max.max(cwnd);
-        let epoch = cubic.epoch.get_or_insert_with(|| {
-            cubic.w_max = w_max;
-            Epoch {
+        let w_max = self.w_max.max(self.cwnd);
+        let epoch = self.epoch.get_or_insert_with(|| {
+            self.w_max = w_max;
+            let w_max = f64::from(w_max) / mss;
+            Box::new(Epoch {
                 began: now,
+                w_max,
                 k: ((w_max - cwnd) / C).cbrt(),
                 w_est: cwnd,
-                from: cwnd,
-            }
+                cwnd_epoch: cwnd,
+                fraction: 0.0,
+            })
         });
         let seconds = |micros: Micros| micros as f64 / 1e6;
-        let w_cubic = |t: f64| C * (t - epoch.k).powi(3) + cubic.w_max;
+        let w_cubic = |t: f64| C * (t - epoch.k).powi(3) + epoch.w_max;
         let t = seconds(now.saturating_sub(epoch.began));
         // As much as Reno, halfway to that of an equal share (RFC 9438, 4.3).
-        let alpha = match epoch.w_est < cubic.w_max.max(epoch.from / BETA) {
+        let alpha = match epoch.w_est < epoch.w_max.max(epoch.cwnd_epoch / BETA) {
             true => 3.0 * (1.0 - BETA) / (1.0 + BETA),
             false => 1.0,
         };
@@ -148,8 +169,8 @@ impl Window {
             cwnd + (target - cwnd) / cwnd * acked
         };
         epoch.w_est = w_est;
-        let bytes = grown * mss + cubic.rest;
-        cubic.rest = bytes.fract();
+        let bytes = grown * mss + epoch.fraction;
+        epoch.fraction = bytes.fract();
         bytes as u32
     }
 
@@ -158,82 +179,78 @@ impl Window {
         if self.kind == Congestion::None {
             return;
         }
-        let cwnd = f64::from(self.cwnd) / f64::from(self.mss);
-        // Whoever comes later gets room sooner (RFC 9438, 4.7).
-        self.cubic.w_max = match cwnd < self.cubic.w_max {
-            true => cwnd * (1.0 + BETA) / 2.0,
-            false => cwnd,
+        let cwnd = f64::from(self.cwnd);
+        // Fast convergence (RFC 9438, 4.7).
+        self.w_max = match self.cwnd < self.w_max {
+            true => (cwnd * (1.0 + BETA) / 2.0) as u32,
+            false => self.cwnd,
         };
-        self.cubic.epoch = None;
-        self.ssthresh = ((f64::from(self.cwnd) * BETA) as u32).max(2 * self.mss);
+        self.epoch = None;
+        self.ssthresh = ((cwnd * BETA) as u32).max(2 * self.mss());
         self.cwnd = self.ssthresh;
     }
 
-    /// Nothing has come back for a whole timeout: begin anew (RFC 5681, 3.1). A further one for
-    /// the same segment, `again`, says nothing about how much the path takes.
+    /// The retransmission timer has expired: slow start begins anew (RFC 5681, 3.1). A further
+    /// timeout of the same segment, `again`, says nothing new about the path.
     pub(super) fn on_timeout(&mut self, again: bool) {
         if !again {
             self.on_loss();
         }
         self.hystart = HyStart::default();
         self.cwnd = match self.kind {
-            Congestion::Cubic => self.mss,
-            Congestion::None => initial(self.mss).min(self.cwnd),
+            Congestion::Cubic => self.mss(),
+            Congestion::None => initial_window(self.mss()).min(self.cwnd),
         };
     }
 
-    /// The SYN, or the answer to it, had to be sent again: begin with care (RFC 5681, 3.1).
-    pub(super) fn on_lost_syn(&mut self) {
+    /// More than one SYN or SYN-ACK was lost: one segment to begin with (RFC 5681, 3.1).
+    pub(super) fn on_lost_syns(&mut self) {
         if self.kind == Congestion::Cubic {
-            self.cwnd = self.mss;
+            self.cwnd = self.mss();
         }
     }
 
-    /// Nothing was sent for a whole timeout: what was known of the path is old (RFC 5681, 4.1).
+    /// Nothing was sent for a whole timeout (RFC 5681, 4.1).
     pub(super) fn on_idle(&mut self) {
         if self.kind == Congestion::Cubic {
-            self.cwnd = self.cwnd.min(initial(self.mss));
-            self.cubic.epoch = None;
+            self.cwnd = self.cwnd.min(initial_window(self.mss()));
+            self.epoch = None;
         }
+    }
+
+    /// What a congestion response changes, for [`restore`](Self::restore).
+    pub(super) fn prior(&self) -> Prior {
+        Prior {
+            epoch: self.epoch.clone(),
+            cwnd: self.cwnd,
+            ssthresh: self.ssthresh,
+            w_max: self.w_max,
+            hystart: self.hystart,
+        }
+    }
+
+    /// The congestion response was spurious (RFC 9438, 4.9).
+    pub(super) fn restore(&mut self, prior: Prior) {
+        let Prior {
+            epoch,
+            cwnd,
+            ssthresh,
+            w_max,
+            hystart,
+        } = prior;
+        if self.cwnd < cwnd {
+            self.epoch = epoch;
+            self.cwnd = cwnd;
+            self.w_max = w_max;
+            self.hystart = hystart;
+        }
+        self.ssthresh = self.ssthresh.max(ssthresh);
     }
 }
 
 /// RFC 6928, 2.
-fn initial(mss: u32) -> u32 {
-    (INITIAL * mss).min((2 * mss).max(14_600))
-}
-
-impl HyStart {
-    /// Says whether growth is to be slow.
-    fn on_ack(&mut self, ack: u32, next: u32, rtt: Option<Micros>) -> bool {
-        if self.round.is_none_or(|round| !after(round, ack)) {
-            self.round = Some(next);
-            self.last = self.current.take().or(self.last);
-            self.samples = 0;
-            if let Some(rounds) = &mut self.slow {
-                *rounds += 1;
-            }
-        }
-        if let Some(rtt) = rtt {
-            self.current = Some(self.current.map_or(rtt, |current| current.min(rtt)));
-            self.samples += 1;
-        }
-        if let (Some(last), Some(current)) = (self.last, self.current)
-            && self.samples >= SAMPLES
-        {
-            let rise = (last / 8).clamp(SHORTEST_RISE, LONGEST_RISE);
-            if current >= last + rise {
-                self.slow.get_or_insert(0);
-            } else if self.slow.is_some_and(|rounds| rounds > 0) && current < last {
-                self.slow = None; // it was noise
-            }
-        }
-        self.slow.is_some()
-    }
-
-    fn over(&self) -> bool {
-        self.slow.is_some_and(|rounds| rounds >= SLOW_ROUNDS)
-    }
+fn initial_window(mss: u32) -> u32 {
+    (INITIAL_WINDOW * mss).min((2 * mss).max(14_600))
 }
 
 #[cfg(test)]
@@ -245,7 +262,7 @@ mod tests {
 
     /// One round trip in which the window is used up.
     fn round(window: &mut Window, now: Micros, rtt: Micros, seq: &mut u32) {
-        let flight = window.bytes();
+        let flight = window.cwnd();
         let end = seq.wrapping_add(flight);
         let mut sent = 0;
         while sent < flight {
@@ -259,18 +276,18 @@ mod tests {
     #[test]
     fn it_begins_with_ten_segments_and_doubles() {
         let mut window = Window::new(Congestion::Cubic, MSS);
-        assert_eq!(window.bytes(), 10 * MSS);
+        assert_eq!(window.cwnd(), 10 * MSS);
         let mut seq = 0;
         round(&mut window, RTT, RTT, &mut seq);
-        assert_eq!(window.bytes(), 20 * MSS);
-        assert_eq!(Window::new(Congestion::Cubic, 9000).bytes(), 18_000);
+        assert_eq!(window.cwnd(), 20 * MSS);
+        assert_eq!(Window::new(Congestion::Cubic, 9000).cwnd(), 18_000);
     }
 
     #[test]
     fn a_window_that_is_not_used_does_not_grow() {
         let mut window = Window::new(Congestion::Cubic, MSS);
         window.on_ack(1, (MSS, 1), MSS, (Some(RTT), 1));
-        assert_eq!(window.bytes(), 10 * MSS);
+        assert_eq!(window.cwnd(), 10 * MSS);
     }
 
     #[test]
@@ -278,17 +295,17 @@ mod tests {
         let mut window = Window::new(Congestion::Cubic, MSS);
         window.cwnd = 1000 * MSS;
         window.on_loss();
-        assert_eq!(window.bytes(), 700 * MSS);
+        assert_eq!(window.cwnd(), 700 * MSS);
         // K = cbrt(300 / 0.4) = 9.09 s, at 100 ms a round.
         let (mut seq, mut back) = (0, None);
         for n in 0..150u64 {
             round(&mut window, n * 100_000, 100_000, &mut seq);
-            if back.is_none() && window.bytes() >= 1000 * MSS {
+            if back.is_none() && window.cwnd() >= 1000 * MSS {
                 back = Some(n);
             }
         }
         assert!((87..=95).contains(&back.unwrap()), "{back:?}");
-        assert!(window.bytes() > 1050 * MSS, "and then further");
+        assert!(window.cwnd() > 1050 * MSS, "and then further");
     }
 
     #[test]
@@ -299,7 +316,7 @@ mod tests {
             for n in 0..12u64 {
                 round(&mut window, n * RTT, RTT + n * 5_000, &mut seq);
             }
-            assert_eq!(window.ssthresh() < MOST, ends, "{kind:?}");
+            assert_eq!(window.ssthresh() < MAX_WINDOW, ends, "{kind:?}");
         }
     }
 
@@ -308,15 +325,15 @@ mod tests {
         let mut window = Window::new(Congestion::Cubic, MSS);
         window.cwnd = 100 * MSS;
         window.on_timeout(false);
-        assert_eq!((window.bytes(), window.ssthresh()), (MSS, 70 * MSS));
+        assert_eq!((window.cwnd(), window.ssthresh()), (MSS, 70 * MSS));
         window.on_timeout(true);
-        assert_eq!((window.bytes(), window.ssthresh()), (MSS, 70 * MSS));
+        assert_eq!((window.cwnd(), window.ssthresh()), (MSS, 70 * MSS));
     }
 
     #[test]
     fn without_congestion_control_a_loss_changes_nothing() {
         let mut window = Window::new(Congestion::None, MSS);
         window.on_loss();
-        assert_eq!(window.bytes(), 10 * MSS);
+        assert_eq!(window.cwnd(), 10 * MSS);
     }
 }

@@ -1,43 +1,43 @@
-//! What can be asked of a connection, and set, while it lasts.
+//! The settings of a connection that can be read and changed while it lasts.
 
 use super::TcpStream;
-use crate::flow::{Flow, TcpInfo};
-use crate::options::{usable_keepalive, usable_time};
+use crate::connection::TcpInfo;
+use crate::options::{at_least_a_second, duration, micros, usable_time};
 use brooklet_cell::Flavor;
 use std::io;
 use std::time::Duration;
 
 impl<F: Flavor> TcpStream<F> {
-    /// Whether small writes are sent at once (`TCP_NODELAY`). They are, by default.
+    /// Whether small writes are sent at once (`TCP_NODELAY`). Default `true`.
     ///
     /// # Errors
     ///
-    /// Never; the signature is that of other streams.
+    /// Never. The signature follows async-net.
     pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.flow.with(|flow| !flow.nagle))
+        Ok(self.connection.with(|connection| !connection.nagle))
     }
 
-    /// Sets whether small writes are sent at once, or gathered while data is under way
-    /// (RFC 9293, 3.7.4).
+    /// Sets whether small writes are sent at once, or are delayed while data is in flight (Nagle's
+    /// algorithm, RFC 9293, 3.7.4).
     ///
     /// # Errors
     ///
-    /// Never; the signature is that of other streams.
+    /// Never. The signature follows async-net.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.enter(|flow, work| {
-            flow.nagle = !nodelay;
-            flow.settle(work);
+        self.enter(|connection, fx| {
+            connection.nagle = !nodelay;
+            connection.flush(fx);
         });
         Ok(())
     }
 
-    /// The TTL or hop limit of the packets that are sent. 64 by default.
+    /// The TTL or hop limit of the packets that are sent. Default 64.
     ///
     /// # Errors
     ///
-    /// Never; the signature is that of other streams.
+    /// Never. The signature follows async-net.
     pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.flow.with(|flow| flow.ttl.into()))
+        Ok(self.connection.with(|connection| connection.ttl.into()))
     }
 
     /// Sets the TTL or hop limit of the packets that are sent.
@@ -52,59 +52,61 @@ impl<F: Flavor> TcpStream<F> {
             .ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, "a TTL is between 1 and 255")
             })?;
-        self.flow.with(|flow| flow.set_ttl(hop_limit));
+        self.connection
+            .with(|connection| connection.ttl = hop_limit);
         Ok(())
     }
 
-    /// Idle time after which the peer is asked whether it is still there.
+    /// The idle time after which a keepalive probe is sent; `None` sends none.
     pub fn keepalive(&self) -> Option<Duration> {
-        self.flow.with(|flow| flow.keepalive)
+        duration(self.connection.with(|connection| connection.keepalive))
     }
 
-    /// Sets after how much idle time the peer is asked whether it is still there
-    /// (RFC 9293, 3.8.4), at least a second; `None` never asks. A peer that leaves the questions
-    /// unanswered for the [user timeout](Self::set_user_timeout) counts as gone.
+    /// Sets the idle time after which a keepalive probe is sent (RFC 9293, 3.8.4), at least 1 s;
+    /// `None` sends none. The connection times out if the peer answers no probe for the
+    /// [user timeout](Self::set_user_timeout).
     pub fn set_keepalive(&self, interval: Option<Duration>) {
-        self.enter(|flow, work| {
-            flow.keepalive = usable_keepalive(interval);
-            flow.settle(work);
+        self.enter(|connection, fx| {
+            connection.keepalive = micros(interval.map(at_least_a_second));
+            connection.flush(fx);
         });
     }
 
-    /// How long the peer may leave something unanswered before the connection times out.
+    /// How long the peer may leave data or probes unacknowledged before the connection times out.
     pub fn user_timeout(&self) -> Option<Duration> {
-        self.flow.with(|flow| flow.user_timeout)
+        duration(self.connection.with(|connection| connection.user_timeout))
     }
 
-    /// Sets how long the peer may leave something unanswered before the connection times out
-    /// (RFC 9293, 3.8.3); `None` waits for ever.
+    /// Sets how long the peer may leave data or probes unacknowledged before the connection times
+    /// out (RFC 9293, 3.8.3), at least 1 s; `None` never times out.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) {
-        self.enter(|flow, work| {
-            flow.user_timeout = timeout.map(usable_time);
-            flow.settle(work);
+        self.enter(|connection, fx| {
+            connection.user_timeout = micros(timeout.map(at_least_a_second));
+            connection.flush(fx);
         });
     }
 
-    /// What becomes of undelivered data when the last handle is dropped.
+    /// What happens to undelivered data when the last handle is dropped.
     pub fn linger(&self) -> Option<Duration> {
-        self.flow.with(|flow| flow.linger)
+        duration(self.connection.with(|connection| connection.linger))
     }
 
-    /// Sets what becomes of undelivered data when the last handle is dropped (`SO_LINGER`); see
+    /// Sets what happens to undelivered data when the last handle is dropped (`SO_LINGER`); see
     /// [`TcpOptions::linger`](crate::TcpOptions::linger).
     pub fn set_linger(&self, linger: Option<Duration>) {
-        self.flow.with(|flow| flow.linger = linger.map(usable_time));
+        self.connection
+            .with(|connection| connection.linger = micros(linger.map(usable_time)));
     }
 
-    /// Sizes of the receive buffer and the send buffer, in bytes. They are chosen when the
-    /// connection is made, in [`TcpOptions`](crate::TcpOptions); while memory runs short it works
-    /// with smaller ones ([`Config::memory`](crate::Config::memory)).
+    /// The sizes of the receive buffer and the send buffer, in bytes, as
+    /// [`TcpOptions`](crate::TcpOptions) chose them when the connection was made. While memory runs
+    /// short the connection has smaller buffers ([`Config::memory`](crate::Config::memory)).
     pub fn buffer_sizes(&self) -> (usize, usize) {
-        self.flow.with(|flow| flow.buffer_sizes())
+        self.connection.with(|connection| connection.buffer_sizes())
     }
 
-    /// What is known of the connection: state, round-trip time, windows, queues.
+    /// The state of the connection, its round-trip time, windows and queues, as in `TCP_INFO`.
     pub fn info(&self) -> TcpInfo {
-        self.flow.with(Flow::info)
+        self.connection.with(|connection| connection.info())
     }
 }

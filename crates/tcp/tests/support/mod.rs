@@ -16,7 +16,7 @@ use brooklet_cell::Sync;
 use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{FlowKey, Headers, Packet, Splitter, TcpFlags};
-use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
+use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener, TcpOptions};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -59,11 +59,28 @@ pub fn pends<T>(future: impl Future<Output = T>) -> bool {
         .is_pending()
 }
 
+/// A short round-trip time: without a sample the initial RTO would stay.
+pub const RTT: Duration = Duration::from_micros(100);
+
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// A stack with the defaults.
+/// A stack with buffers of a fixed size, 128 KiB, and so a window scale of 2.
 pub fn host() -> Host {
-    Host::new(Config::default())
+    Host::new(Config {
+        options: fixed_buffers(128 * 1024),
+        ..Config::default()
+    })
+}
+
+/// Options with buffers of `size` bytes that do not grow.
+pub fn fixed_buffers(size: usize) -> TcpOptions {
+    TcpOptions {
+        recv_buffer: size,
+        recv_buffer_max: size,
+        send_buffer: size,
+        send_buffer_max: size,
+        ..TcpOptions::default()
+    }
 }
 
 /// What there is to read, at once.
@@ -91,6 +108,8 @@ pub struct Host {
     /// Packets that came of one of the stack's and are still to be looked at.
     cut: VecDeque<Vec<u8>>,
     time: Arc<Mutex<Instant>>,
+    /// The round-trip time of a handshake.
+    pub rtt: Duration,
 }
 
 /// What a packet of the stack says.
@@ -142,6 +161,7 @@ impl Host {
             connector,
             cut: VecDeque::new(),
             time,
+            rtt: RTT,
         }
     }
 
@@ -151,6 +171,12 @@ impl Host {
 
     pub fn listener(&self) -> &TcpListener<Sync> {
         self.listener.as_ref().unwrap()
+    }
+
+    /// The driver says that the device takes nothing.
+    pub fn block(&mut self) {
+        let until = self.engine.poll_timeout(self.now());
+        assert!(self.engine.sleep(Waker::noop(), until, true));
     }
 
     /// Lets time pass, doing at each moment what is due.
@@ -179,11 +205,11 @@ impl Host {
     }
 
     /// Gives the stack a packet that does not end the batch.
-    pub fn take_in(&mut self, mut packet: Vec<u8>) {
+    pub fn take_in(&mut self, packet: Vec<u8>) {
         let now = self.now();
         let headers = Headers::parse(&packet).unwrap();
         assert!(headers.verify_checksum(&packet));
-        self.engine.handle_packet(now, &mut packet, &headers);
+        self.engine.handle_packet(now, &packet, &headers);
     }
 
     /// What becomes of the next packet of the stack on a wire.
@@ -335,6 +361,7 @@ impl Peer {
     /// Takes the SYN-ACK and completes the handshake.
     pub fn establish(&mut self, host: &mut Host) -> Seg {
         let syn_ack = host.rx().expect("a SYN-ACK");
+        host.pass(host.rtt);
         assert!(syn_ack.flags.syn() && syn_ack.flags.ack(), "{syn_ack:?}");
         assert_eq!(
             (syn_ack.key.source(), syn_ack.key.destination()),

@@ -1,6 +1,5 @@
 //! Further cases: opening and closing again, addresses, timeouts.
 
-use super::Known::NotAsked;
 use super::{Case, case};
 use crate::app::{
     ANSWER, CLOSE, DISCARD, DRIP, ECHO, GREET, HALF_CLOSE, NOBODY, SEND, Setup, pattern,
@@ -65,10 +64,11 @@ pub(super) const CASES: &[Case] = &[
         f12,
     ),
     case("F13", "a FIN again in TIME-WAIT is acknowledged again", f13),
-    case("F14", "a RST in TIME-WAIT does not end it (RFC 1337)", f14).known(&[NotAsked(
-        Which::Linux,
-        "it obeys RFC 1337 only where net.ipv4.tcp_rfc1337 is set",
-    )]),
+    case(
+        "F14",
+        "a RST at RCV.NXT ends TIME-WAIT, another one does not",
+        f14,
+    ),
     case("F15", "data in the SYN is not lost, or taken twice", f15),
     case("F16", "data with the ACK of the handshake", f16),
     case("F17", "the ACK of the handshake is lost, data comes", f17),
@@ -327,10 +327,14 @@ fn f13(wire: &mut Wire) -> Done {
 
 fn f14(wire: &mut Wire) -> Done {
     let peer = into_time_wait(wire)?;
-    wire.send(&peer.seg(RST, b""))?;
+    wire.send(&peer.at(1, RST, b""))?;
     wire.send(&peer.at(-1, FIN | ACK, b""))?;
     let answer = peer.expect(wire, "an answer", |_| true)?;
     check!(!answer.has(RST) && answer.ack == peer.seq, "{answer:?}");
+    wire.send(&peer.seg(RST, b""))?;
+    wire.send(&peer.at(-1, FIN | ACK, b""))?;
+    let answer = peer.expect(wire, "an answer", |_| true)?;
+    check!(answer.has(RST), "{answer:?}");
     Ok(())
 }
 

@@ -1,0 +1,54 @@
+use crate::bucket::Bucket;
+use crate::stats::Stats;
+use brooklet_cell::{Flavor, Shared};
+use brooklet_packet::reassembly::{self, Reassembler};
+use std::num::NonZeroU8;
+use std::sync::Arc;
+
+/// The settings of a driver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mtu: usize,
+    pub(crate) icmp_echo: bool,
+    /// The IP identification of the first packet that the driver fragments, and the step to the
+    /// next one: no two drivers of a stack use the same.
+    pub(crate) identification: (u32, u32),
+}
+
+/// The state that the drivers of one stack share.
+pub(crate) struct Common<F: Flavor> {
+    /// Whether the stack speaks IPv6.
+    pub(crate) ipv6: bool,
+    /// Shared because the fragments of one packet may arrive on several queues.
+    pub(crate) reassembler: Option<Shared<F, Reassembler>>,
+    pub(crate) icmp_errors: Shared<F, Bucket>,
+    /// The counters of each driver.
+    pub(crate) published: Arc<[Shared<F, Stats>]>,
+}
+
+impl<F: Flavor> Common<F> {
+    pub(crate) fn new(
+        queues: NonZeroU8,
+        reassembly: Option<reassembly::Config>,
+        ipv6: bool,
+    ) -> Self {
+        let published = |_| Shared::new(Stats::default());
+        Self {
+            ipv6,
+            reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
+            icmp_errors: Shared::new(Bucket::default()),
+            published: (0..queues.get()).map(published).collect(),
+        }
+    }
+}
+
+impl<F: Flavor> Clone for Common<F> {
+    fn clone(&self) -> Self {
+        Self {
+            ipv6: self.ipv6,
+            reassembler: self.reassembler.clone(),
+            icmp_errors: self.icmp_errors.clone(),
+            published: self.published.clone(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The calls of the application: SEND, RECEIVE, CLOSE, ABORT (RFC 9293, 3.10.2 to 3.10.5).
+
+use super::{Connection, Control, NEVER, TcpState};
+use crate::buffer::{Ring, Side};
+use crate::seq::Micros;
+use crate::shared::Effects;
+use brooklet_cell::Flavor;
+
+/// A buffer that the peer can fill or empty in less time does not limit the throughput: 4 Gbit/s.
+/// A round trip on one host is shorter, so that nothing grows there.
+const BYTES_PER_MICROSECOND: u64 = 500;
+
+impl Connection {
+    /// RECEIVE: reads into `buf`, which is not empty, or only looks at what is there. `Some(0)` is
+    /// the end of the stream, and `None` says that nothing is there.
+    pub(crate) fn receive<F: Flavor>(
+        &mut self,
+        buf: &mut [u8],
+        peek: bool,
+        fx: &mut Effects<'_, F>,
+    ) -> Option<usize> {
+        let read = match self.recv.ring() {
+            Some(ring) if peek => ring.peek(buf),
+            Some(ring) => ring.read(buf),
+            None => 0,
+        };
+        if read > 0 {
+            if !peek {
+                self.tune_receive_buffer(read, fx.now);
+                self.flush(fx); // the window may have opened
+            }
+            return Some(read);
+        }
+        self.peer_closed.then_some(0)
+    }
+
+    /// SEND: writes `buf`, as far as there is room. Says how much was taken.
+    pub(crate) fn write<F: Flavor>(&mut self, buf: &[u8], fx: &mut Effects<'_, F>) -> usize {
+        self.attach_send_buffer();
+        self.tune_send_buffer(buf.len());
+        let Some(ring) = &mut self.send_ring else {
+            return 0;
+        };
+        let written = ring.append(buf);
+        if written > 0 {
+            self.flush(fx);
+        }
+        written
+    }
+
+    fn attach_send_buffer(&mut self) {
+        if self.send_ring.is_none() {
+            let ring = Ring::new(self.claim.attach(Side::Send), self.send.nxt());
+            self.send_ring = Some(Box::new(ring));
+        }
+    }
+
+    /// Grows the receive buffer while the application reads, in each round trip, more than half of
+    /// what fits: then the window limits the peer, and not the application.
+    fn tune_receive_buffer(&mut self, read: usize, now: Micros) {
+        let (since, bytes) = &mut self.tuning;
+        *bytes = bytes.saturating_add(read as u32);
+        let Some(rtt) = self.send.min_rtt() else {
+            return;
+        };
+        let capacity = self.recv.window.capacity();
+        if now < *since + rtt {
+            return;
+        }
+        let wanted = 2 * *bytes as usize;
+        self.tuning = (now, 0);
+        let maximum = self.claim.maximum(Side::Receive);
+        if wanted > capacity && capacity < maximum && limits(capacity, rtt) {
+            self.recv.grow(wanted.max(2 * capacity), &self.claim);
+        }
+    }
+
+    /// Grows the send buffer when it has no room for `more` bytes and for two windows, as Linux does (`tcp_sndbuf_expand`).
+    fn tune_send_buffer(&mut self, more: usize) {
+        let Some(ring) = &mut self.send_ring else {
+            return;
+        };
+        let capacity = ring.capacity();
+        if ring.room() >= more || capacity >= self.claim.maximum(Side::Send) {
+            return;
+        }
+        // Two windows: the next one is at hand when the peer has acknowledged the last.
+        let window = self.send.window().0.min(self.send.peer_window());
+        let wanted = 2 * window as usize;
+        let Some(rtt) = self.send.min_rtt() else {
+            return;
+        };
+        if wanted > capacity
+            && limits(capacity, rtt)
+            && let Some(buffer) = self.claim.grow(Side::Send, capacity, 2 * capacity)
+        {
+            ring.grow(buffer);
+        }
+    }
+
+    /// Sizes of the receive buffer and the send buffer, in bytes: those that are attached, or the
+    /// initial ones.
+    pub(crate) fn buffer_sizes(&self) -> (usize, usize) {
+        let (_, send) = self.claim.sizes();
+        let ring = self.send_ring.as_ref();
+        (
+            self.recv.window.capacity(),
+            ring.map_or(send, |ring| ring.capacity()),
+        )
+    }
+
+    /// CLOSE: what was written is still sent, and then a FIN.
+    pub(crate) fn shut_write(&mut self) {
+        if !self.write_shut {
+            self.write_shut = true;
+            self.state = self.state.on_close();
+        }
+    }
+
+    /// Throws away what has arrived and nobody will read.
+    pub(crate) fn discard(&mut self) {
+        let waiting = self.recv.len();
+        if waiting == 0 {
+            return;
+        }
+        if let Some(ring) = self.recv.ring() {
+            ring.consume(waiting);
+        }
+        if let Some(orphan) = &mut self.orphan {
+            orphan.has_late_data = true;
+        }
+    }
+
+    /// Ends the connection here; the peer is told with a RST (RFC 9293, 3.10.5).
+    pub(super) fn reset_connection(&mut self) {
+        if self.state == TcpState::Closed {
+            return;
+        }
+        // A peer that has never heard of the connection need not hear of its end.
+        self.pending_control = self.syn_sent.then_some(Control::Rst);
+        self.enter_closed();
+    }
+
+    /// CLOSED: nothing is sent any more but a pending RST. What has arrived can still be read.
+    pub(super) fn enter_closed(&mut self) {
+        self.state = TcpState::Closed;
+        self.send_ring = None;
+        self.unanswered_since = NEVER;
+        self.probed_at = NEVER;
+        self.handshake_deadline = NEVER;
+    }
+
+    /// Whether the peer has acknowledged everything, and the FIN if there is one.
+    pub(crate) fn all_acknowledged(&self) -> bool {
+        self.all_acknowledged
+    }
+}
+
+/// Whether a buffer of `capacity` bytes limits the throughput at this round-trip time.
+fn limits(capacity: usize, rtt: Micros) -> bool {
+    (capacity as u64) < rtt * BYTES_PER_MICROSECOND
+}

@@ -1,0 +1,166 @@
+//! The handshake (RFC 9293, 3.5): SYN-SENT and SYN-RECEIVED.
+
+use super::arrival::Arrival;
+use super::{Connection, Control, TcpState};
+use crate::error::End;
+use crate::segment::Segment;
+use crate::send::{Ack, NegotiatedOptions};
+use crate::seq::{Micros, NEVER};
+use crate::shared::Effects;
+use crate::syn::Syn;
+use brooklet_cell::Flavor;
+use smoltcp::wire::TcpControl;
+
+impl Connection {
+    /// Takes in the facts of the peer's SYN or SYN-ACK.
+    pub(super) fn on_syn(&mut self, now: Micros, syn: &Syn) {
+        self.recv.negotiate(now, syn);
+        self.snd_wscale = syn.window_scale;
+        let peer_mss = syn.effective_mss(self.key.is_ipv6());
+        self.pmtu.set_peer_mss(peer_mss);
+        self.send.negotiate(NegotiatedOptions {
+            mss: self.segment_size(),
+            sack: syn.sack_permitted,
+            window: syn.window.into(),
+        });
+    }
+
+    /// The data bytes of a full segment: what the path and the peer take, less the timestamps.
+    pub(super) fn segment_size(&self) -> u32 {
+        let mss = self.pmtu.mss(self.key.is_ipv6());
+        let options = self.recv.timestamps.option_len();
+        mss.saturating_sub(options).max(1)
+    }
+
+    /// SEGMENT ARRIVES in SYN-SENT (RFC 9293, 3.10.7.3).
+    pub(super) fn arrives_in_syn_sent<F: Flavor>(
+        &mut self,
+        segment: &Arrival<'_>,
+        fx: &mut Effects<'_, F>,
+    ) {
+        // First, check the ACK bit. Before the SYN has been sent nothing can acknowledge it.
+        let acceptable = segment.flags.ack() && self.syn_sent && segment.ack == self.send.nxt();
+        if segment.flags.ack() && !acceptable {
+            if segment.flags.rst() {
+                return;
+            }
+            self.refuse_segment(segment, fx);
+            if self.syn_sent && self.send.retransmits() == 0 {
+                // A challenge ACK (RFC 5961) of a connection that the peer still has. The reset
+                // ends that one, and a new SYN at once saves the retransmission timeout, as in
+                // Linux.
+                self.pending_control = Some(Control::Syn);
+            }
+            return;
+        }
+        // Second, check the RST bit.
+        if segment.flags.rst() {
+            if acceptable {
+                self.on_rst(End::Refused);
+            }
+            return;
+        }
+        // Fourth, check the SYN bit.
+        if !segment.flags.syn() {
+            return;
+        }
+        self.last_heard = fx.now;
+        let syn = segment.syn();
+        self.on_syn(fx.now, &syn);
+        if acceptable {
+            self.on_syn_ack(fx.now, &syn);
+            self.state = self.state.on_syn_acked();
+            self.pending_control = Some(Control::Ack);
+        } else {
+            // Both sides have sent a SYN (simultaneous open).
+            self.state = TcpState::SynReceived;
+            self.pending_control = Some(Control::Syn);
+        }
+    }
+
+    /// Our SYN is acknowledged by the peer's SYN-ACK, whose window is not scaled.
+    fn on_syn_ack(&mut self, now: Micros, syn: &Syn) {
+        let tsecr = syn.timestamp.map(|(_, tsecr)| tsecr);
+        let ack = Ack {
+            seq: syn.isn,
+            ack: self.send.nxt(),
+            window: syn.window.into(),
+            sack: &[],
+            tsecr_sent_at: tsecr.and_then(|tsecr| self.recv.timestamps.sent_at(now, tsecr)),
+            rtt: tsecr.and_then(|tsecr| self.recv.timestamps.rtt(now, tsecr)),
+            data: false,
+        };
+        self.send.process_ack(now, ack);
+        self.unanswered_since = NEVER;
+        let rcv_nxt = self.recv.rcv_nxt();
+        self.recv.window.of_syn(Some(rcv_nxt));
+    }
+
+    /// Checks a segment that arrives in SYN-RECEIVED and is no RST (RFC 9293, 3.10.7.4, and 3.5 for
+    /// the simultaneous open). Says whether it goes on to the checks of the synchronized states.
+    pub(super) fn arrives_in_syn_received<F: Flavor>(
+        &mut self,
+        segment: &mut Arrival<'_>,
+        fx: &mut Effects<'_, F>,
+    ) -> bool {
+        let acceptable = segment.flags.ack() && self.syn_sent && segment.ack == self.send.nxt();
+        if segment.flags.syn() && self.recv.is_irs(segment.seq) {
+            if !acceptable {
+                // The peer repeats its SYN: our SYN-ACK was lost.
+                self.pending_control = Some(Control::Syn);
+                return false;
+            }
+            // The SYN-ACK of a simultaneous open: its window is not scaled.
+            segment.remove_syn(self.snd_wscale.unwrap_or(0));
+            return true;
+        }
+        if segment.flags.syn() {
+            return true; // challenged
+        }
+        if !acceptable {
+            if segment.flags.ack() {
+                self.refuse_segment(segment, fx);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// The peer has acknowledged our SYN.
+    pub(super) fn on_syn_acked(&mut self) {
+        self.state = self.state.on_syn_acked();
+        if self.write_shut {
+            self.state = self.state.on_close();
+        }
+        // A SYN that came twice in one batch asks for nothing any more.
+        self.pending_control = None;
+    }
+
+    /// Our SYN or SYN-ACK, for the first time or again.
+    pub(super) fn syn_segment(&mut self, now: Micros) -> Segment {
+        if self.syn_sent {
+            self.send.retransmitted_syn(now);
+        } else {
+            self.syn_sent = true;
+            self.send.sent(now, self.iss.wrapping_add(1), false);
+        }
+        let answers = self.recv.has_irs();
+        let ack = answers.then(|| self.recv.rcv_nxt());
+        let scales = !answers || self.snd_wscale.is_some();
+        Segment {
+            control: TcpControl::Syn,
+            seq: self.iss,
+            ack,
+            window: self.recv.window.of_syn(ack),
+            mss: Some(self.pmtu.local_mss(self.key.is_ipv6()) as u16),
+            window_scale: scales.then(|| self.recv.window.shift()),
+            sack_permitted: !answers || self.recv.sack_permitted,
+            timestamp: match answers {
+                true => self.recv.timestamps.option(now),
+                false => Some((self.recv.timestamps.tsval(now), 0)),
+            },
+            ttl: self.ttl,
+            ..Segment::default()
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What ICMP errors say about a connection (RFC 5927).
+
+use super::{Connection, TcpState};
+use crate::error::End;
+use crate::seq::after;
+use crate::shared::Effects;
+use brooklet_cell::Flavor;
+use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
+
+impl Connection {
+    /// Takes in an ICMP error about the segment with the number `seq`. The error counts only while
+    /// that segment is in flight (RFC 5927, 4.1).
+    pub(crate) fn on_icmp_error<F: Flavor>(
+        &mut self,
+        kind: IcmpErrorKind,
+        seq: u32,
+        fx: &mut Effects<'_, F>,
+    ) {
+        let in_flight = !after(self.send.una(), seq) && after(self.send.nxt(), seq);
+        let IcmpErrorKind::Unreachable(why) = kind else {
+            return;
+        };
+        if self.detached || self.end.is_some() || !in_flight {
+            return;
+        }
+        match why {
+            Unreachable::PacketTooBig { mtu } => {
+                if self
+                    .pmtu
+                    .on_packet_too_big(fx.now, mtu as usize, self.key.is_ipv6())
+                {
+                    let mss = self.segment_size();
+                    self.send.set_mss(mss);
+                }
+            }
+            // In a synchronized state such an error is a soft one (RFC 5927, 6.1).
+            _ if self.state != TcpState::SynSent => return,
+            Unreachable::Network => self.end_with(End::NetworkUnreachable),
+            Unreachable::Host | Unreachable::Prohibited => self.end_with(End::HostUnreachable),
+            _ => self.end_with(End::Refused),
+        }
+        self.flush(fx);
+    }
+}

@@ -1,0 +1,62 @@
+//! What is known of a connection.
+
+use super::{Connection, TcpState};
+use std::time::Duration;
+
+/// What is known of a connection, like `TCP_INFO` of Linux.
+///
+/// ```
+/// # fn print(stream: &brooklet_tcp::TcpStream<brooklet_cell::Sync>) {
+/// let info = stream.info();
+/// println!("{:?}, a round trip takes {:?}", info.state, info.rtt);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpInfo {
+    /// The state of the connection.
+    pub state: TcpState,
+    /// The smoothed round-trip time, once one has been measured (RFC 6298).
+    pub rtt: Option<Duration>,
+    /// The variation of the round-trip time.
+    pub rtt_variation: Option<Duration>,
+    /// The retransmission timeout.
+    pub rto: Duration,
+    /// Bytes of data in a full segment to the peer.
+    pub mss: usize,
+    /// The congestion window, in bytes.
+    pub cwnd: usize,
+    /// The slow start threshold, in bytes.
+    pub ssthresh: usize,
+    /// The peer's window beyond what the peer has acknowledged (SND.WND), in bytes.
+    pub send_window: usize,
+    /// Bytes written and not acknowledged.
+    pub send_queue: usize,
+    /// Sequence numbers sent and not acknowledged.
+    pub in_flight: usize,
+    /// Bytes that wait to be read.
+    pub recv_queue: usize,
+    /// Segments retransmitted so far.
+    pub retransmits: u64,
+}
+
+impl Connection {
+    pub(crate) fn info(&self) -> TcpInfo {
+        let rtt = self.send.rtt();
+        let (cwnd, ssthresh) = self.send.window();
+        TcpInfo {
+            state: self.state,
+            rtt: rtt.map(|(smoothed, _)| Duration::from_micros(smoothed)),
+            rtt_variation: rtt.map(|(_, variation)| Duration::from_micros(variation)),
+            rto: Duration::from_micros(self.send.timeout()),
+            mss: self.send.mss() as usize,
+            cwnd: cwnd as usize,
+            ssthresh: ssthresh as usize,
+            send_window: self.send.peer_window() as usize,
+            send_queue: self.send_queue(),
+            in_flight: self.send.flight() as usize,
+            recv_queue: self.recv.len(),
+            retransmits: self.send.retransmits(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The path MTU: discovery by ICMP (RFC 1191, 8201), and without it (RFC 4821, 8899).
+
+use crate::seq::{Micros, NEVER, after};
+
+/// What is known of the path's MTU.
+///
+/// An ICMP error lowers it. Where ICMP is filtered, repeated timeouts of full-size segments do (a
+/// black hole). After a while one larger segment probes whether the path takes more again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathMtu {
+    /// The present estimate, in bytes of an IP packet.
+    mtu: u16,
+    /// The MTU of the device.
+    device: u16,
+    /// The MSS that the peer accepts.
+    peer_mss: u16,
+    /// When a larger size is probed, or [`NEVER`].
+    raise_at: Micros,
+    /// A probe in flight: its sequence numbers and its size as an IP packet.
+    probe: Option<Probe>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    start: u32,
+    end: u32,
+    mtu: u16,
+}
+
+/// Smaller MTUs are not believed: whoever reports one would make every segment a handful of bytes
+/// (RFC 5927, 7).
+const MIN_V4: u16 = 552;
+const MIN_V6: u16 = 1280;
+
+/// The sizes that are tried where nothing tells the MTU: BASE_PLPMTU of RFC 8899, 5.1.2 (as an MTU
+/// of IPv6), and what every IPv4 host takes.
+const BASE: u16 = 1280;
+const SMALLEST_V4: u16 = 576;
+
+/// Consecutive timeouts of a full-size segment that mean a black hole.
+const BLACK_HOLE_TIMEOUTS: u32 = 2;
+
+/// An outage looks like a black hole, so a larger size is probed soon; later, and after an ICMP
+/// error, as often as RFC 8899, 5.1.1 says (PMTU_RAISE_TIMER).
+const FIRST_RAISE: Micros = 60_000_000;
+const RAISE: Micros = 600_000_000;
+
+/// The headers of IP and TCP, in bytes.
+fn headers(ipv6: bool) -> u16 {
+    if ipv6 { 60 } else { 40 }
+}
+
+impl PathMtu {
+    pub(super) fn new(device: usize) -> Self {
+        let device = device as u16; // at most 65,535
+        Self {
+            mtu: device,
+            device,
+            peer_mss: u16::MAX,
+            raise_at: NEVER,
+            probe: None,
+        }
+    }
+
+    pub(super) fn set_peer_mss(&mut self, mss: u16) {
+        self.peer_mss = mss;
+    }
+
+    /// The MSS for our SYN: what the device takes (RFC 9293, 3.7.1).
+    pub(super) fn local_mss(&self, ipv6: bool) -> u32 {
+        self.device.saturating_sub(headers(ipv6)).into()
+    }
+
+    /// The bytes of data and TCP options that a segment may carry.
+    pub(super) fn mss(&self, ipv6: bool) -> u32 {
+        let path = self.mtu.saturating_sub(headers(ipv6));
+        path.min(self.peer_mss).into()
+    }
+
+    /// An ICMP error says that the path takes packets of `mtu` bytes; 0 if it does not say
+    /// (RFC 1191, 5). Says whether the estimate has changed.
+    pub(super) fn on_packet_too_big(&mut self, now: Micros, mtu: usize, ipv6: bool) -> bool {
+        let min = if ipv6 { MIN_V6 } else { MIN_V4 };
+        let mtu = match mtu {
+            0 => SMALLEST_V4,
+            mtu => u16::try_from(mtu).unwrap_or(u16::MAX),
+        };
+        self.lower(mtu.max(min), now + RAISE)
+    }
+
+    /// The segment at SND.UNA, a full-size one, has timed out so many times in a row. Says whether
+    /// the estimate has changed.
+    pub(super) fn on_timeout(&mut self, now: Micros, timeouts: u32, ipv6: bool) -> bool {
+        if timeouts < BLACK_HOLE_TIMEOUTS {
+            return false;
+        }
+        let mtu = self.mtu.min(self.peer_mss.saturating_add(headers(ipv6)));
+        match mtu {
+            mtu if mtu > BASE => self.lower(BASE, now + FIRST_RAISE),
+            mtu if mtu > SMALLEST_V4 && !ipv6 => self.lower(SMALLEST_V4, now + FIRST_RAISE),
+            _ => false,
+        }
+    }
+
+    fn lower(&mut self, mtu: u16, raise_at: Micros) -> bool {
+        let lower = mtu < self.mtu;
+        if lower {
+            self.mtu = mtu;
+            self.raise_at = raise_at;
+            self.probe = None;
+        }
+        lower
+    }
+
+    /// The bytes of data and options of a segment that probes a larger size, when it is time for
+    /// one (RFC 4821, 7.3).
+    pub(super) fn probe_size(&mut self, now: Micros, ipv6: bool) -> Option<u32> {
+        if self.raise_at > now || self.probe.is_some() {
+            return None;
+        }
+        let size = self.next_size().saturating_sub(headers(ipv6));
+        if u32::from(size) <= self.mss(ipv6) || size > self.peer_mss {
+            self.raise_at = NEVER; // nothing larger is to be had
+            return None;
+        }
+        Some(size.into())
+    }
+
+    /// The next larger size, as an IP packet.
+    fn next_size(&self) -> u16 {
+        match self.mtu < BASE {
+            true => BASE.min(self.device),
+            false => self.device,
+        }
+    }
+
+    /// A probe from `start` to `end` has been sent.
+    pub(super) fn probe_sent(&mut self, start: u32, end: u32) {
+        let mtu = self.next_size();
+        self.probe = Some(Probe { start, end, mtu });
+    }
+
+    /// The peer has acknowledged everything before `una`. Says whether the estimate has grown.
+    pub(super) fn on_ack(&mut self, now: Micros, una: u32) -> bool {
+        match self.probe {
+            Some(probe) if !after(probe.end, una) => {
+                self.probe = None;
+                self.mtu = probe.mtu;
+                self.raise_at = match probe.mtu < self.device {
+                    true => now,
+                    false => NEVER,
+                };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A stretch is retransmitted. A probe in it was lost: the path takes no more than before.
+    pub(super) fn on_retransmission(&mut self, now: Micros, start: u32, end: u32) {
+        if let Some(probe) = self.probe
+            && after(probe.end, start)
+            && after(end, probe.start)
+        {
+            self.probe = None;
+            self.raise_at = now + RAISE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_black_hole_lowers_the_mtu_in_two_steps_and_a_probe_raises_it() {
+        let mut pmtu = PathMtu::new(1500);
+        assert!(!pmtu.on_timeout(0, 1, false));
+        assert!(pmtu.on_timeout(0, 2, false));
+        assert_eq!(pmtu.mss(false), 1240);
+        assert!(pmtu.on_timeout(0, 3, false));
+        assert_eq!(pmtu.mss(false), 536);
+        assert!(!pmtu.on_timeout(0, 4, false), "no smaller size is tried");
+        assert_eq!(pmtu.probe_size(FIRST_RAISE - 1, false), None);
+        assert_eq!(pmtu.probe_size(FIRST_RAISE, false), Some(1240));
+        pmtu.probe_sent(100, 1340);
+        assert_eq!(pmtu.probe_size(FIRST_RAISE, false), None, "one at a time");
+        assert!(!pmtu.on_ack(FIRST_RAISE, 1339));
+        assert!(pmtu.on_ack(FIRST_RAISE, 1340));
+        assert_eq!(pmtu.mss(false), 1240);
+        assert_eq!(pmtu.probe_size(FIRST_RAISE, false), Some(1460));
+        pmtu.probe_sent(2000, 3460);
+        pmtu.on_retransmission(FIRST_RAISE, 2000, 3240);
+        assert!(!pmtu.on_ack(FIRST_RAISE, 3460), "it was the retransmission");
+        assert_eq!(pmtu.probe_size(FIRST_RAISE, false), None);
+        assert_eq!(pmtu.probe_size(FIRST_RAISE + RAISE, false), Some(1460));
+    }
+
+    #[test]
+    fn ipv6_and_icmp_errors_have_lower_bounds() {
+        let mut pmtu = PathMtu::new(1500);
+        assert!(pmtu.on_timeout(0, 2, true));
+        assert_eq!(pmtu.mss(true), 1220);
+        assert!(!pmtu.on_timeout(0, 9, true));
+        let mut pmtu = PathMtu::new(1500);
+        assert!(pmtu.on_packet_too_big(0, 68, false));
+        assert_eq!(pmtu.mss(false), 512);
+        assert!(
+            !pmtu.on_packet_too_big(0, 1400, false),
+            "never raised by ICMP"
+        );
+        let mut pmtu = PathMtu::new(1500);
+        pmtu.set_peer_mss(1000);
+        assert_eq!(pmtu.mss(false), 1000);
+        assert!(pmtu.on_packet_too_big(0, 0, false));
+        assert_eq!(pmtu.mss(false), 536);
+        assert_eq!(
+            pmtu.probe_size(RAISE, false),
+            None,
+            "the peer takes no more"
+        );
+    }
+}

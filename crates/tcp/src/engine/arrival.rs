@@ -1,0 +1,139 @@
+//! The way of a received packet to its connection.
+
+use super::Engine;
+use crate::connection::Connection;
+use crate::syn_queue::syn_to_keep;
+use crate::table::{self, Route};
+use brooklet_cell::{Flavor, Shared};
+use brooklet_packet::icmp::IcmpError;
+use brooklet_packet::{Headers, Packet, TcpHeader};
+use std::time::Instant;
+
+impl<F: Flavor> Engine<F> {
+    /// Processes one TCP packet whose checksums were verified and which is not a fragment.
+    ///
+    /// `headers` are the headers of `packet`. Call [`settle`](Self::settle) after the last packet
+    /// of a batch: connections send and tasks are woken only then.
+    pub fn handle_packet(&mut self, now: Instant, packet: &[u8], headers: &Headers) {
+        let packet = &packet[..headers.total_len()];
+        let Some(tcp) = headers.tcp() else { return };
+        if !table::are_valid(tcp.flags) {
+            self.stack.table.with(|table| table.stats.bad_flags += 1);
+            return;
+        }
+        let key = headers.key();
+        if let Some((last, connection)) = &self.last
+            && *last == key
+        {
+            let moment = match self.moment {
+                (at, moment) if at == now => moment,
+                _ => self.stack.config.micros(now),
+            };
+            self.moment = (now, moment);
+            if connection.with(|c| c.takes_predicted(moment, packet, headers, tcp)) {
+                return;
+            }
+        }
+        if let Some((_, connection)) = self.last.take_if(|(last, _)| *last == key)
+            && self.deliver(now, connection, (packet, headers))
+        {
+            return;
+        }
+        let route = self
+            .stack
+            .table
+            .with(|table| table.route(now, packet, headers, tcp));
+        match route {
+            Route::Connection(connection) => {
+                self.deliver(now, connection, (packet, headers));
+            }
+            Route::SynQueue => self.enqueue_syn(now, packet, headers, tcp),
+            Route::Acknowledge(wait) => {
+                let ack = wait.ack(self.stack.config.micros(now));
+                self.reply(ack.packet(key.reversed()));
+            }
+            Route::Reset => self.reset(packet, headers),
+            Route::Drop => {}
+        }
+    }
+
+    /// Passes a segment to a connection. Returns `false`, and passes nothing, if the connection has
+    /// left the table.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        connection: Shared<F, Connection>,
+        (packet, headers): (&[u8], &Headers),
+    ) -> bool {
+        let (delivered, stays, first) = self.stack.enter(&connection, now, |connection, fx| {
+            if connection.is_detached() {
+                return (false, false, false);
+            }
+            connection.segment_arrives(packet, headers, fx);
+            if connection.is_over() {
+                // The next segment may be the SYN of a new connection: this one leaves the table
+                // before the next segment is routed.
+                connection.flush(fx);
+            }
+            if connection.is_detached() {
+                return (true, false, false);
+            }
+            (
+                true,
+                true,
+                !std::mem::replace(&mut connection.touched, true),
+            )
+        });
+        if first {
+            self.touched.push(connection.clone());
+        }
+        if stays {
+            self.last = Some((headers.key(), connection));
+        }
+        delivered
+    }
+
+    fn enqueue_syn(&mut self, now: Instant, packet: &[u8], headers: &Headers, tcp: TcpHeader) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(syn) = syn_to_keep(&mut scratch, packet, headers) {
+            let (flow, wakes) = ((headers.key(), self.queue), &mut self.wakes);
+            let kept = self
+                .stack
+                .table
+                .with(|table| table.enqueue_syn(flow, tcp.seq, syn, now, wakes));
+            if !kept {
+                self.reset(packet, headers);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Answers a segment that belongs to no connection with a RST (RFC 9293, 3.10.7.1).
+    fn reset(&mut self, packet: &[u8], headers: &Headers) {
+        let mut reply = Vec::new();
+        if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
+            self.stack.table.with(|table| table.stats.resets += 1);
+            self.reply(reply);
+        }
+    }
+
+    fn reply(&mut self, packet: Vec<u8>) {
+        let driver = self.queue_shared.with(|queue| queue.push(packet.into()));
+        self.wakes.extend(driver);
+    }
+
+    /// Processes an ICMP error about a packet that was sent from here.
+    ///
+    /// The error counts only if it quotes a segment that is in flight (RFC 5927, 4.1). Packet too
+    /// big reduces the path MTU (RFC 1191, RFC 8201); an error about a SYN fails the `connect`
+    /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
+    pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
+        let Some(seq) = error.seq else { return };
+        let key = error.key.reversed();
+        if let Some(connection) = self.stack.table.with(|table| table.connection(key)) {
+            self.stack.enter(&connection, now, |connection, fx| {
+                connection.on_icmp_error(error.kind, seq, fx);
+            });
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Deadlines of connections and of the table.
+
+use super::Engine;
+use crate::seq::Micros;
+use brooklet_cell::Flavor;
+use brooklet_packet::FlowKey;
+use std::time::{Duration, Instant};
+
+/// A deadline nearer than this is not checked for being needed still: waking once too often costs
+/// less.
+const TIMER_SLACK: Duration = Duration::from_millis(1100);
+
+impl<F: Flavor> Engine<F> {
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do, as of this call; `None`
+    /// if only a packet or a handle can bring work.
+    ///
+    /// A moment within the next second may have become needless since; a later one is needed, so
+    /// that an idle stack sleeps. Call it once before the driver sleeps.
+    pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let limit = 2 * self.stack.summary.connections() + 1024;
+        let soon = self.stack.config.micros(now + TIMER_SLACK);
+        let (all, mut first) = self.queue_shared.with(|queue| {
+            let all = queue.timers.take_beyond(limit);
+            (all, queue.timers.first())
+        });
+        if !all.is_empty() {
+            self.rearm_needed(all);
+            first = self.queue_shared.with(|queue| queue.timers.first());
+        }
+        while let Some((at, key)) = first
+            && at > soon
+            && !self.is_needed(at, key)
+        {
+            first = self.queue_shared.with(|queue| queue.timers.first());
+        }
+        let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
+        let connections = first.map(|(at, _)| self.stack.config.instant(at));
+        expiry.into_iter().chain(connections).min()
+    }
+
+    /// Puts those of the deadlines back that a connection needs. All are taken out once the
+    /// needless ones are the greater part: the deadlines of connections that are gone would stay
+    /// until their time comes.
+    fn rearm_needed(&mut self, all: Vec<(Micros, FlowKey)>) {
+        // Only this driver takes deadlines out of its queue.
+        for (at, key) in all {
+            let connection = self.stack.table.with(|table| table.connection(key));
+            let next = connection.and_then(|connection| {
+                connection.with(|connection| {
+                    if connection.wants(at) {
+                        Some(at)
+                    } else {
+                        connection.rearm(at)
+                    }
+                })
+            });
+            if let Some(next) = next {
+                self.queue_shared.with(|queue| queue.timers.push(next, key));
+            }
+        }
+    }
+
+    /// Whether the connection `key` needs its deadline `at`. If not, the deadline is replaced by
+    /// the one that the connection needs.
+    fn is_needed(&mut self, at: Micros, key: FlowKey) -> bool {
+        let connection = self.stack.table.with(|table| table.connection(key));
+        if connection
+            .as_ref()
+            .is_some_and(|connection| connection.with(|connection| connection.wants(at)))
+        {
+            return true;
+        }
+        if self
+            .queue_shared
+            .with(|queue| queue.timers.pop_exactly((at, key)))
+            && let Some(connection) = connection
+            && let Some(next) = connection.with(|connection| connection.rearm(at))
+        {
+            self.queue_shared.with(|queue| queue.timers.push(next, key));
+        }
+        false
+    }
+
+    /// Does what is due at `now`: retransmissions, probes, timeouts.
+    ///
+    /// One call handles each deadline at most once that was due when it began. It is cheap if
+    /// nothing is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
+        if expiry.is_some_and(|at| at <= now) {
+            self.stack.table.with(|table| table.expire(now));
+        }
+        let mut due = std::mem::take(&mut self.due);
+        let moment = self.stack.config.micros(now);
+        self.queue_shared
+            .with(|queue| queue.timers.take_due(moment, &mut due));
+        for (at, key) in due.drain(..) {
+            let Some(connection) = self.stack.table.with(|table| table.connection(key)) else {
+                continue;
+            };
+            self.stack.enter(&connection, now, |connection, fx| {
+                connection.on_deadline(at, fx);
+            });
+        }
+        self.due = due;
+    }
+}

@@ -1,0 +1,127 @@
+//! Timers: retransmission timeout (RFC 6298), tail loss probe (RFC 8985, 7), RACK's reordering
+//! window and window probes (RFC 9293, 3.8.6).
+
+use super::recovery::Phase;
+use super::{MAX_ACK_DELAY, Sender};
+use crate::seq::{Micros, later};
+
+/// No probe comes earlier than this after a segment.
+const MIN_PTO: Micros = 2_000;
+
+impl Sender {
+    /// When [`on_deadline`](Self::on_deadline) is to be called; `unsent` bytes wait.
+    pub(crate) fn deadline(&mut self, now: Micros, unsent: usize) -> Option<Micros> {
+        if self.board.flight() == 0 {
+            let silly = self.is_silly(self.peer_window(), unsent) && !self.sws_override;
+            if unsent == 0 || !(self.closed() || silly) {
+                self.timer_runs = false;
+                return None;
+            }
+            if !self.timer_runs {
+                self.start_timer(now);
+            }
+
+            return Some(self.timer_start + self.timeout());
+        }
+        if !self.timer_runs {
+            self.start_timer(now);
+        }
+
+        let timeout = self.timer_start + self.timeout();
+        [self.reorder_deadline(), self.probe_deadline()]
+            .into_iter()
+            .flatten()
+            .fold(Some(timeout), |first, at| first.min(Some(at)))
+    }
+
+    fn reorder_deadline(&self) -> Option<Micros> {
+        self.recovery.as_ref()?.reorder_deadline
+    }
+
+    /// When the end of what is in flight is retransmitted to learn whether it was lost
+    /// (RFC 8985, 7.2).
+    fn probe_deadline(&self) -> Option<Micros> {
+        let open = self.sack && self.backoff == 0 && self.board.sacked() + self.board.lost() == 0;
+        let recovery = self.recovery.as_ref();
+        let probed = recovery.is_some_and(|r| r.phase != Phase::Open || r.tlp_end_seq.is_some());
+        if !open || probed || !self.timer_runs {
+            return None;
+        }
+        let mut pto = 2 * self.rto.srtt()?;
+        if self.board.flight() <= self.mss() {
+            pto += MAX_ACK_DELAY;
+        }
+        Some(self.timer_start.max(self.sent_at) + pto.max(MIN_PTO))
+    }
+
+    /// Does what is due; `unsent` bytes wait. Says whether to probe the peer's window.
+    pub(crate) fn on_deadline(&mut self, now: Micros, unsent: usize) -> bool {
+        if self.reorder_deadline().is_some_and(|at| at <= now) {
+            self.detect_losses(now, false);
+        }
+        let timeout = self.timeout();
+        let expired = self.timer_runs && self.timer_start + timeout <= now;
+        if self.board.flight() == 0 {
+            if !expired || unsent == 0 {
+                return false;
+            }
+            self.start_timer(now);
+            if self.closed() {
+                self.backoff = self.backoff.saturating_add(1); // RFC 9293, 3.8.6.1
+            } else {
+                self.sws_override = true; // RFC 9293, 3.8.6.2.1, (4)
+            }
+            return self.closed();
+        }
+        if expired {
+            self.on_timeout(now);
+        } else if self.probe_deadline().is_some_and(|at| at <= now) {
+            self.send_probe(now);
+        }
+        false
+    }
+
+    /// The last segments, as many as make a full one, are retransmitted (RFC 8985, 7.3).
+    fn send_probe(&mut self, now: Micros) {
+        let nxt = self.board.nxt();
+        let fin = u32::from(self.fin_sent);
+        let last = later(self.board.una(), nxt.wrapping_sub(self.mss() + fin));
+        if self.board.lose(last, nxt) == 0 {
+            self.board.lose_if(|run| run.end == nxt);
+        }
+        self.recovery_mut().tlp_end_seq = Some(nxt);
+        self.bypass_cwnd = true;
+        self.start_timer(now);
+    }
+
+    /// The retransmission timer has expired (RFC 6298, 5.4 to 5.6).
+    fn on_timeout(&mut self, now: Micros) {
+        self.start_timer(now);
+        self.backoff = self.backoff.saturating_add(1);
+        self.bypass_cwnd = true;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.dup_acks = 0;
+            recovery.tlp_end_seq = None;
+            recovery.reorder_deadline = None;
+        }
+        if self.closed() {
+            // No sign of congestion: the peer has closed its window over what was sent. What it
+            // selectively acknowledged before that it may have discarded (RFC 2018, 8).
+            if self.backoff > 1 {
+                self.board.forget_sacked();
+            }
+            let una = self.board.una();
+            self.board.lose(una, una.wrapping_add(self.mss()));
+            return;
+        }
+        // A lost SYN says nothing about the capacity of the path.
+        if self.window_known {
+            self.enter(Phase::Timeout);
+            self.window.on_timeout(self.backoff > 1);
+            if self.backoff > 1 {
+                self.board.forget_sacked();
+            }
+        }
+        self.board.lose_if(|_| true);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the connections share, and what a piece of work on one leaves to be done.
+
+use crate::buffer::Memory;
+use crate::queue::QueueShared;
+use crate::seq::Micros;
+use crate::time_wait::TimeWait;
+use crate::wake::Wakes;
+use crate::{Clock, Config};
+use brooklet_cell::{Flavor, Shared};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What never changes while the stack runs.
+#[derive(Debug)]
+pub(crate) struct StackConfig {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    /// Where the stack's time begins.
+    pub(crate) epoch: Instant,
+    /// The budget of the connections' buffers. Its lock is the last to be taken.
+    pub(crate) memory: Arc<Memory>,
+    /// The key of the hash that initial sequence numbers come from.
+    pub(crate) secret: [u64; 2],
+}
+
+impl StackConfig {
+    pub(crate) fn new(config: Config, clock: Clock, secret: [u64; 2]) -> Self {
+        let config = config.usable();
+        Self {
+            epoch: clock.now(),
+            memory: Memory::new(config.memory),
+            config,
+            clock,
+            secret,
+        }
+    }
+
+    /// `now` in the stack's time.
+    pub(crate) fn micros(&self, now: Instant) -> Micros {
+        now.saturating_duration_since(self.epoch).as_micros() as Micros
+    }
+
+    /// A moment of the stack's time.
+    pub(crate) fn instant(&self, at: Micros) -> Instant {
+        self.epoch + Duration::from_micros(at)
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Micros {
+        self.config.handshake_timeout.as_micros() as Micros
+    }
+
+    pub(crate) fn idle_buffer_timeout(&self) -> Micros {
+        self.config.sleep_after.as_micros() as Micros
+    }
+
+    pub(crate) fn orphan_timeout(&self) -> Micros {
+        self.config.orphan_timeout.as_micros() as Micros
+    }
+}
+
+/// What a piece of work on one connection needs, and what it leaves to be done once the cell of
+/// the connection is free.
+pub(crate) struct Effects<'a, F: Flavor> {
+    pub(crate) stack: &'a StackConfig,
+    /// The device queue of the connection.
+    pub(crate) queue: &'a Shared<F, QueueShared>,
+    pub(crate) now: Micros,
+    pub(crate) wakes: Wakes,
+    /// The connection has waited for room in the outbound queue, and it is its turn.
+    pub(crate) turn: bool,
+    /// The connection leaves the table.
+    pub(crate) leaves: Option<Leaves>,
+    /// The handshake of a connection that a listener answered is over: done, or failed.
+    pub(crate) handshake_over: Option<bool>,
+    /// Segments that arrived out of order and found no place.
+    pub(crate) out_of_order_dropped: u64,
+}
+
+impl<'a, F: Flavor> Effects<'a, F> {
+    pub(crate) fn new(
+        stack: &'a StackConfig,
+        queue: &'a Shared<F, QueueShared>,
+        now: Micros,
+    ) -> Self {
+        Self {
+            stack,
+            queue,
+            now,
+            wakes: Wakes::default(),
+            turn: false,
+            leaves: None,
+            handshake_over: None,
+            out_of_order_dropped: 0,
+        }
+    }
+}
+
+/// What remains of a connection in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leaves {
+    Nothing,
+    TimeWait(TimeWait),
+}

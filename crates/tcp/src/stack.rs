@@ -1,0 +1,112 @@
+use crate::connection::Connection;
+use crate::queue::QueueShared;
+use crate::shared::{Effects, StackConfig};
+use crate::stats::Stats;
+use crate::table::{Table, TableSummary};
+use brooklet_cell::{Flavor, Shared};
+use std::num::NonZeroU8;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The state that every handle and every engine of one stack share.
+///
+/// Cells are taken in one order: a connection's, then that of its queue. The table's cell is held
+/// alone; the lock of the buffers' memory is the last anywhere.
+pub(crate) struct StackShared<F: Flavor> {
+    pub(crate) table: Shared<F, Table<F>>,
+    /// What the drivers read of the table without its cell.
+    pub(crate) summary: Arc<TableSummary>,
+    /// One for each queue of the device, and at least one.
+    queues: Arc<[Shared<F, QueueShared>]>,
+    pub(crate) config: Arc<StackConfig>,
+}
+
+impl<F: Flavor> Clone for StackShared<F> {
+    fn clone(&self) -> Self {
+        Self {
+            table: self.table.clone(),
+            summary: self.summary.clone(),
+            queues: self.queues.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+impl<F: Flavor> StackShared<F> {
+    pub(crate) fn new(queues: NonZeroU8, config: StackConfig) -> Self {
+        let config = Arc::new(config);
+        let (packets, mtu) = (config.config.outbound_packets, config.config.mtu);
+        let summary = Arc::new(TableSummary::default());
+        Self {
+            table: Shared::new(Table::new(config.clone(), summary.clone())),
+            summary,
+            queues: (0..queues.get())
+                .map(|_| Shared::new(QueueShared::new(packets, mtu)))
+                .collect(),
+            config,
+        }
+    }
+
+    pub(crate) fn queues(&self) -> &[Shared<F, QueueShared>] {
+        &self.queues
+    }
+
+    /// The queue with the number `queue`, which is below the number of queues.
+    pub(crate) fn queue(&self, queue: u8) -> &Shared<F, QueueShared> {
+        &self.queues[usize::from(queue)]
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.config.clock.now()
+    }
+
+    /// Works on a connection under its cell, then lets the [effects](Effects) take place.
+    pub(crate) fn enter<R>(
+        &self,
+        connection: &Shared<F, Connection>,
+        now: Instant,
+        f: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> R,
+    ) -> R {
+        let mut fx = Effects::new(&self.config, self.queue(0), self.config.micros(now));
+        let (result, key) = connection.with(|connection| {
+            fx.queue = self.queue(connection.queue());
+            fx.now = connection.observe(fx.now);
+            (f(connection, &mut fx), connection.key())
+        });
+        let Effects {
+            queue,
+            mut wakes,
+            leaves,
+            handshake_over,
+            out_of_order_dropped,
+            ..
+        } = fx;
+        if handshake_over.is_some() || leaves.is_some() || out_of_order_dropped > 0 {
+            let expires_earlier = self.table.with(|table| {
+                table.stats.early_full += out_of_order_dropped;
+                if let Some(done) = handshake_over {
+                    table.handshake_over(key, connection, done, &mut wakes);
+                }
+                leaves.is_some_and(|leaves| table.leave(key, connection, leaves, now))
+            });
+            if expires_earlier {
+                // The driver may sleep beyond the end of this TIME-WAIT.
+                wakes.extend(queue.with(QueueShared::touch));
+            }
+        }
+        wakes.wake();
+        result
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.table.with(|table| table.stats());
+        for queue in self.queues() {
+            stats.outbound_full += queue.with(|queue| queue.tx.refused());
+        }
+        let held = self.config.memory.held();
+        stats.awake = held.users as u64;
+        stats.buffers = held.lent as u64;
+        stats.spare_buffers = held.spare as u64;
+        stats
+    }
+}

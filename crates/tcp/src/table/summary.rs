@@ -1,0 +1,52 @@
+//! What the drivers read of the table without its cell.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The next expiry of the table and the number of its connections.
+///
+/// The figures are written under the table's cell. Whoever makes the expiry earlier wakes a driver
+/// through the cell of its queue afterwards, so that the driver reads the new one.
+#[derive(Debug)]
+pub(crate) struct TableSummary {
+    /// In whole seconds since the stack's epoch.
+    next_expiry: AtomicU32,
+    connections: AtomicUsize,
+}
+
+/// There is nothing to expire.
+const NEVER: u32 = u32::MAX;
+
+impl Default for TableSummary {
+    fn default() -> Self {
+        Self {
+            next_expiry: AtomicU32::new(NEVER),
+            connections: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl TableSummary {
+    /// Publishes both figures. Returns whether the expiry has become earlier.
+    ///
+    /// The expiry is rounded up to the next whole second, so that what expires one by one expires
+    /// in batches.
+    pub(super) fn publish(&self, next_expiry: Option<Duration>, connections: usize) -> bool {
+        let next = next_expiry.map_or(NEVER, |at| {
+            u32::try_from(at.as_secs() + 1).unwrap_or(NEVER - 1)
+        });
+        self.connections.store(connections, Ordering::Relaxed);
+        next < self.next_expiry.swap(next, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_expiry(&self, epoch: Instant) -> Option<Instant> {
+        match self.next_expiry.load(Ordering::Relaxed) {
+            NEVER => None,
+            seconds => Some(epoch + Duration::from_secs(seconds.into())),
+        }
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,124 @@
+//! The driver's deadlines: none of a connection that is over stays in the past.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use brooklet_tcp::{Config, TcpOptions};
+use std::net::Shutdown;
+use std::sync::mpsc;
+use std::time::Duration;
+use support::{ACK, CLIENT, FIN, Host, Peer, SECOND, SERVER, host, pends, read};
+
+/// Runs a test on a thread of its own, which may take 30 s: a timeout that is handled without end
+/// would otherwise never return.
+fn bounded(test: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    if let Err(mpsc::RecvTimeoutError::Timeout) = wait.recv_timeout(Duration::from_secs(30)) {
+        panic!("handle_timeout does not return");
+    }
+    thread.join().unwrap();
+}
+
+fn with_keepalive(linger: Option<Duration>) -> Host {
+    Host::new(Config {
+        options: TcpOptions {
+            keepalive: Some(10 * SECOND),
+            linger,
+            ..TcpOptions::default()
+        },
+        outbound_packets: 4,
+        ..Config::default()
+    })
+}
+
+/// Fills the outbound queue with RSTs to segments without a connection.
+fn fill_the_outbound_queue(host: &mut Host) {
+    for port in 1..=8 {
+        let other = Peer::new(&format!("10.9.9.9:{port}"), SERVER);
+        host.tx(other.seg(ACK, &[]));
+    }
+    assert!(host.engine.stats().outbound_full > 0);
+}
+
+fn reset_waits_for_room(linger: Option<Duration>) {
+    let mut host = with_keepalive(linger);
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    peer.send(&mut host, b"unread");
+    host.all();
+    fill_the_outbound_queue(&mut host);
+    drop(stream);
+    assert_eq!(host.engine.stats().connections, 1, "its RST has no room");
+    host.pass(60 * SECOND);
+    let said = host.all();
+    let of_peer = said.iter().filter(|seg| seg.key.destination() == peer.from);
+    let resets: Vec<_> = of_peer.map(|seg| seg.flags.rst()).collect();
+    assert_eq!(resets, [true]);
+    assert_eq!(host.engine.stats().connections, 0);
+}
+
+#[test]
+fn keepalive_of_a_stream_dropped_with_unread_data_ends_though_its_rst_has_no_room() {
+    bounded(|| reset_waits_for_room(None));
+}
+
+#[test]
+fn keepalive_of_a_stream_dropped_with_linger_0_ends_though_its_rst_has_no_room() {
+    bounded(|| reset_waits_for_room(Some(Duration::ZERO)));
+}
+
+#[test]
+fn keepalive_ends_with_last_ack_though_the_device_takes_nothing() {
+    bounded(|| {
+        let mut host = with_keepalive(None);
+        let mut peer = Peer::new(CLIENT, SERVER);
+        let stream = peer.open(&mut host);
+        host.tx(peer.seg(FIN | ACK, &[]));
+        peer.seq = peer.seq.wrapping_add(1);
+        assert_eq!(read(&stream).unwrap(), b"");
+        stream.shutdown(Shutdown::Write).unwrap();
+        let fin = host.all().pop().unwrap();
+        assert!(fin.flags.fin());
+        // The FIN is to be retransmitted, and there is no room for it.
+        fill_the_outbound_queue(&mut host);
+        host.pass(5 * SECOND);
+        peer.ack = fin.end();
+        host.tx(peer.seg(ACK, &[]));
+        host.pass(60 * SECOND);
+        host.all();
+        assert_eq!(host.engine.stats().connections, 0);
+        drop(stream);
+    });
+}
+
+#[test]
+fn a_request_that_was_answered_leaves_no_deadline() {
+    let mut host = host();
+    let peer = Peer::new(CLIENT, SERVER);
+    assert_eq!(host.engine.poll_timeout(host.now()), None);
+    host.tx(peer.syn());
+    let expiry = host.engine.poll_timeout(host.now()).unwrap();
+    let timeout = Config::default().handshake_timeout;
+    let late = expiry - (host.now() + timeout);
+    assert!(!late.is_zero() && late <= SECOND, "{late:?} late");
+    let request = {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match host.listener().poll_incoming(&mut cx) {
+            std::task::Poll::Ready(request) => request.unwrap(),
+            std::task::Poll::Pending => panic!("no request"),
+        }
+    };
+    request.refuse();
+    assert_eq!(host.engine.poll_timeout(host.now()), None);
+    // Withdrawn by the client before anybody answered.
+    host.all();
+    host.tx(peer.syn());
+    host.tx(peer.at(peer.seq.wrapping_add(1), support::RST, &[]));
+    assert_eq!(host.engine.poll_timeout(host.now()), None);
+    assert!(pends(host.listener().accept()));
+}
