@@ -164,10 +164,35 @@ impl FlowKey {
         matches!(self.0, Family::V6(_))
     }
 
-    pub(crate) fn addresses(&self) -> (IpAddr, IpAddr) {
+    /// The addresses of source and destination.
+    ///
+    /// ```
+    /// # use brooklet_packet::FlowKey;
+    /// let key = FlowKey::new("10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?).expect("one family");
+    /// assert_eq!(key.addresses().1.to_string(), "10.0.0.2");
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn addresses(&self) -> (IpAddr, IpAddr) {
         match &self.0 {
             Family::V4(ends) => (ends.source.into(), ends.destination.into()),
             Family::V6(ends) => (ends.source.into(), ends.destination.into()),
+        }
+    }
+}
+
+impl FlowKey {
+    /// The ports of source and destination.
+    ///
+    /// ```
+    /// # use brooklet_packet::FlowKey;
+    /// let key = FlowKey::new("10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?).expect("one family");
+    /// assert_eq!(key.ports(), (1, 2));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn ports(&self) -> (u16, u16) {
+        match &self.0 {
+            Family::V4(ends) => (ends.source_port, ends.destination_port),
+            Family::V6(ends) => (ends.source_port, ends.destination_port),
         }
     }
 }

@@ -126,7 +126,7 @@ impl<F: Flavor> Connector<F> {
     /// Adds the connection to the table and sends its SYN.
     fn open(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
         let StackShared { table, config, .. } = &self.stack;
-        let now = self.stack.now();
+        let now = self.stack.moment();
         let from = self.source(from)?;
         if from.is_ipv4() != to.is_ipv4() {
             return Err(io::Error::new(
@@ -149,8 +149,7 @@ impl<F: Flavor> Connector<F> {
             let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
             let queue = queue_of(key, self.stack.queues().len());
             let options = &config.config.options;
-            let mut connection =
-                Connection::active((key, queue), options, config, config.micros(now));
+            let mut connection = Connection::active((key, queue), options, config, now);
             connection.handles = 1;
             let connection = Shared::new(connection);
             if table.with(|table| table.connect(key, &connection))? {

@@ -149,6 +149,7 @@ impl<F: Flavor> Engine<F> {
     /// Ends a batch: every connection that the batch touched sends what it has to send, and tasks
     /// are woken.
     pub fn settle(&mut self, now: Instant) {
+        let now = self.moment(now);
         self.last = None;
         for connection in self.touched.drain(..).chain(self.ack_deferred.drain(..)) {
             self.stack.enter(&connection, now, |connection, fx| {
@@ -168,6 +169,7 @@ impl<F: Flavor> Engine<F> {
     /// Returns whether there is such a connection. If so, let the woken tasks run and then call
     /// [`settle`](Self::settle).
     pub fn defer(&mut self, now: Instant) -> bool {
+        let now = self.moment(now);
         self.last = None;
         for connection in self.touched.drain(..) {
             let deferred = self.stack.enter(&connection, now, |connection, fx| {
@@ -185,8 +187,16 @@ impl<F: Flavor> Engine<F> {
         !self.ack_deferred.is_empty()
     }
 
+    /// `now` in the stack's time. A batch has one moment, which is converted once.
+    fn moment(&mut self, now: Instant) -> Micros {
+        if self.moment.0 != now {
+            self.moment = (now, self.stack.config.micros(now));
+        }
+        self.moment.1
+    }
+
     /// Lets the connections send that found the outbound queue full, each once.
-    fn resume_waiting(&mut self, now: Instant) {
+    fn resume_waiting(&mut self, now: Micros) {
         if !std::mem::take(&mut self.has_room) {
             return;
         }

@@ -132,11 +132,15 @@ impl<F: Flavor> TcpListener<F> {
                 }
                 Next::Stale(connection) => {
                     aborted = true;
-                    self.stack.enter(&connection, now, |connection, fx| {
-                        if !connection.handshake_done {
-                            connection.abort(fx);
-                        }
-                    });
+                    self.stack.enter(
+                        &connection,
+                        self.stack.config.micros(now),
+                        |connection, fx| {
+                            if !connection.handshake_done {
+                                connection.abort(fx);
+                            }
+                        },
+                    );
                 }
                 // A SYN that is gone meanwhile is no error of the listener.
                 Next::Syn(key, syn) => {
@@ -251,7 +255,7 @@ impl<F: Flavor> Drop for TcpListener<F> {
         let last = self.stack.table.with(|table| table.unlisten(self.id));
         let Some(left) = last else { return };
         self.stack.refuse(&left.syns);
-        let now = self.stack.now();
+        let now = self.stack.moment();
         for connection in &left.connections {
             self.stack.enter(connection, now, |connection, fx| {
                 if connection.listened {

@@ -199,6 +199,7 @@ impl<F: Flavor> StackShared<F> {
         listened: bool,
     ) -> io::Result<Shared<F, Connection>> {
         let now = self.now();
+        let moment = self.config.micros(now);
         let (queue, syn) = self.table.with(|table| {
             if table.gone {
                 return Err(stack_closed());
@@ -219,7 +220,7 @@ impl<F: Flavor> StackShared<F> {
         let connection = Shared::new(connection);
         self.table
             .with(|table| table.accept(id, connection.clone(), listened, now))?;
-        self.enter(&connection, now, Connection::flush);
+        self.enter(&connection, moment, Connection::flush);
         Ok(connection)
     }
 

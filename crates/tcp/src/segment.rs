@@ -10,8 +10,10 @@ use brooklet_io::PacketBuf;
 use brooklet_packet::{FlowKey, tcp};
 use smoltcp::phy::{Checksum, ChecksumCapabilities};
 use smoltcp::wire::{
-    IpAddress, IpProtocol, IpRepr, TcpControl, TcpOption, TcpPacket, TcpSeqNumber,
+    IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
+    TcpControl, TcpOption, TcpPacket, TcpSeqNumber,
 };
+use std::net::IpAddr;
 
 /// The longest TCP header: 15 words of 32 bits (RFC 9293, 3.1).
 const MAX_HEADER: usize = 60;
@@ -74,19 +76,13 @@ impl Segment {
         let mut options = [0; MAX_HEADER - 20];
         let option_len = self.write_options(&mut options);
         let header_len = 20 + option_len;
-        let (source, destination) = (key.source(), key.destination());
-        let (from, to): (IpAddress, IpAddress) = (source.ip().into(), destination.ip().into());
         let tcp_len = header_len + data.0.len() + data.1.len();
-        let ip = IpRepr::new(from, to, IpProtocol::Tcp, tcp_len, self.ttl);
-        let ip_len = ip.header_len();
-        packet.resize(ip_len + tcp_len);
-        let mut capabilities = ChecksumCapabilities::ignored();
-        capabilities.ipv4 = Checksum::Tx;
-        ip.emit(&mut packet[..], &capabilities);
+        let ip_len = self.write_ip(key, tcp_len, packet);
         let segment = &mut packet[ip_len..];
         let mut tcp = TcpPacket::new_unchecked(&mut *segment);
-        tcp.set_src_port(source.port());
-        tcp.set_dst_port(destination.port());
+        let (source, destination) = key.ports();
+        tcp.set_src_port(source);
+        tcp.set_dst_port(destination);
         tcp.set_seq_number(TcpSeqNumber(self.seq as i32));
         tcp.set_ack_number(TcpSeqNumber(self.ack.unwrap_or(0) as i32));
         tcp.clear_flags();
@@ -111,6 +107,43 @@ impl Segment {
         second.copy_from_slice(data.1);
         if checksum {
             tcp::fill_checksum(key, segment);
+        }
+    }
+
+    /// Makes room for the packet and writes its IP header. Returns the length of that.
+    fn write_ip(&self, key: FlowKey, payload_len: usize, packet: &mut PacketBuf) -> usize {
+        let (next_header, hop_limit) = (IpProtocol::Tcp, self.ttl);
+        match key.addresses() {
+            (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
+                packet.resize(IPV4_HEADER_LEN + payload_len);
+                let repr = Ipv4Repr {
+                    src_addr,
+                    dst_addr,
+                    next_header,
+                    payload_len,
+                    hop_limit,
+                };
+                let mut capabilities = ChecksumCapabilities::ignored();
+                capabilities.ipv4 = Checksum::Tx;
+                repr.emit(
+                    &mut Ipv4Packet::new_unchecked(&mut packet[..]),
+                    &capabilities,
+                );
+                IPV4_HEADER_LEN
+            }
+            (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
+                packet.resize(IPV6_HEADER_LEN + payload_len);
+                let repr = Ipv6Repr {
+                    src_addr,
+                    dst_addr,
+                    next_header,
+                    payload_len,
+                    hop_limit,
+                };
+                repr.emit(&mut Ipv6Packet::new_unchecked(&mut packet[..]));
+                IPV6_HEADER_LEN
+            }
+            _ => unreachable!("a key has addresses of one family"),
         }
     }
 

@@ -1,5 +1,6 @@
 use crate::connection::Connection;
 use crate::queue::QueueShared;
+use crate::seq::Micros;
 use crate::shared::{Effects, StackConfig};
 use crate::stats::Stats;
 use crate::table::{Table, TableSummary};
@@ -60,14 +61,19 @@ impl<F: Flavor> StackShared<F> {
         self.config.clock.now()
     }
 
+    /// The present moment in the stack's time.
+    pub(crate) fn moment(&self) -> Micros {
+        self.config.micros(self.now())
+    }
+
     /// Works on a connection under its cell, then lets the [effects](Effects) take place.
     pub(crate) fn enter<R>(
         &self,
         connection: &Shared<F, Connection>,
-        now: Instant,
+        now: Micros,
         f: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> R,
     ) -> R {
-        let mut fx = Effects::new(&self.config, self.queue(0), self.config.micros(now));
+        let mut fx = Effects::new(&self.config, self.queue(0), now);
         let (result, key) = connection.with(|connection| {
             fx.queue = self.queue(connection.queue());
             fx.now = connection.observe(fx.now);
@@ -87,7 +93,9 @@ impl<F: Flavor> StackShared<F> {
                 if let Some(done) = handshake_over {
                     table.handshake_over(key, connection, done, &mut wakes);
                 }
-                leaves.is_some_and(|leaves| table.leave(key, connection, leaves, now))
+                leaves.is_some_and(|leaves| {
+                    table.leave(key, connection, leaves, self.config.instant(now))
+                })
             });
             if expires_earlier {
                 // The driver may sleep beyond the end of this TIME-WAIT.

@@ -54,7 +54,7 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     fn enter<R>(&self, f: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> R) -> R {
-        self.stack.enter(&self.connection, self.stack.now(), f)
+        self.stack.enter(&self.connection, self.stack.moment(), f)
     }
 
     /// The local address. For an accepted stream it is the address that the client connected to.

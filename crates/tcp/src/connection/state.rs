@@ -98,8 +98,10 @@ impl TcpState {
 mod tests {
     use super::TcpState::{self, *};
 
+    type Event = (&'static str, fn(TcpState) -> TcpState);
+
     /// The events of figure 5 that lead from one state to another.
-    const EVENTS: [(&str, fn(TcpState) -> TcpState); 4] = [
+    const EVENTS: [Event; 4] = [
         ("CLOSE", TcpState::on_close),
         ("rcv ACK of SYN", TcpState::on_syn_acked),
         ("rcv FIN", TcpState::on_fin),

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::connection::Connection;
+use crate::seq::Micros;
 use crate::syn_queue::syn_to_keep;
 use crate::table::{self, Route};
 use brooklet_cell::{Flavor, Shared};
@@ -22,20 +23,16 @@ impl<F: Flavor> Engine<F> {
             return;
         }
         let key = headers.key();
+        let moment = self.moment(now);
         if let Some((last, connection)) = &self.last
             && *last == key
+            && connection
+                .with(|connection| connection.takes_predicted(moment, packet, headers, tcp))
         {
-            let moment = match self.moment {
-                (at, moment) if at == now => moment,
-                _ => self.stack.config.micros(now),
-            };
-            self.moment = (now, moment);
-            if connection.with(|c| c.takes_predicted(moment, packet, headers, tcp)) {
-                return;
-            }
+            return;
         }
         if let Some((_, connection)) = self.last.take_if(|(last, _)| *last == key)
-            && self.deliver(now, connection, (packet, headers))
+            && self.deliver(moment, connection, (packet, headers))
         {
             return;
         }
@@ -45,11 +42,11 @@ impl<F: Flavor> Engine<F> {
             .with(|table| table.route(now, packet, headers, tcp));
         match route {
             Route::Connection(connection) => {
-                self.deliver(now, connection, (packet, headers));
+                self.deliver(moment, connection, (packet, headers));
             }
             Route::SynQueue => self.enqueue_syn(now, packet, headers, tcp),
             Route::Acknowledge(wait) => {
-                let ack = wait.ack(self.stack.config.micros(now));
+                let ack = wait.ack(moment);
                 self.reply(ack.packet(key.reversed()));
             }
             Route::Reset => self.reset(packet, headers),
@@ -61,7 +58,7 @@ impl<F: Flavor> Engine<F> {
     /// left the table.
     fn deliver(
         &mut self,
-        now: Instant,
+        now: Micros,
         connection: Shared<F, Connection>,
         (packet, headers): (&[u8], &Headers),
     ) -> bool {
@@ -129,9 +126,10 @@ impl<F: Flavor> Engine<F> {
     /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
     pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
         let Some(seq) = error.seq else { return };
+        let moment = self.moment(now);
         let key = error.key.reversed();
         if let Some(connection) = self.stack.table.with(|table| table.connection(key)) {
-            self.stack.enter(&connection, now, |connection, fx| {
+            self.stack.enter(&connection, moment, |connection, fx| {
                 connection.on_icmp_error(error.kind, seq, fx);
             });
         }

@@ -91,14 +91,14 @@ impl<F: Flavor> Engine<F> {
             self.stack.table.with(|table| table.expire(now));
         }
         let mut due = std::mem::take(&mut self.due);
-        let moment = self.stack.config.micros(now);
+        let moment = self.moment(now);
         self.queue_shared
             .with(|queue| queue.timers.take_due(moment, &mut due));
         for (at, key) in due.drain(..) {
             let Some(connection) = self.stack.table.with(|table| table.connection(key)) else {
                 continue;
             };
-            self.stack.enter(&connection, now, |connection, fx| {
+            self.stack.enter(&connection, moment, |connection, fx| {
                 connection.on_deadline(at, fx);
             });
         }

@@ -214,8 +214,8 @@ mod tests {
                 let (a, len) = ((rng >> 16 & 63) as usize, (rng >> 24 & 15) as usize + 1);
                 let at = |n: usize| base.wrapping_add(n as u32);
                 let mut fresh = Vec::new();
-                for n in a..a + len {
-                    if !std::mem::replace(&mut arrived[n], true) {
+                for (n, here) in arrived.iter_mut().enumerate().skip(a).take(len) {
+                    if !std::mem::replace(here, true) {
                         fresh.push(n);
                     }
                 }

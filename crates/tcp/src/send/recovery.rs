@@ -122,13 +122,6 @@ impl Recovery {
         }
     }
 
-    /// What was taken for a retransmission was sent for the first time.
-    pub(super) fn forget_retransmission(&mut self, start: u32, end: u32) {
-        if let Some(undo) = &mut self.undo {
-            undo.cut(start, end);
-        }
-    }
-
     /// RACK_update_reo_wnd (RFC 8985, 6.2, step 4). `spurious` says that a retransmission is known
     /// to have been spurious, by D-SACK or, a round trip earlier, by the echoed timestamp. A D-SACK
     /// for a packet that the network duplicated does not count.

@@ -28,10 +28,14 @@ impl Sender {
         }
 
         let timeout = self.timer_start + self.timeout();
-        [self.reorder_deadline(), self.probe_deadline()]
-            .into_iter()
-            .flatten()
-            .fold(Some(timeout), |first, at| first.min(Some(at)))
+        [
+            Some(timeout),
+            self.reorder_deadline(),
+            self.probe_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn reorder_deadline(&self) -> Option<Micros> {
