@@ -208,12 +208,14 @@ fn join(thread: thread::JoinHandle<io::Result<Duration>>) -> io::Result<Duration
 }
 
 /// A socket with the buffers of the case. The kernel doubles them, for what it needs beside the
-/// data.
+/// data. Without a buffer size in the case, the kernel's auto-tuning stays on.
 fn made(case: Case, control: &str) -> io::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, sockopt::RcvBuf, &case.buffer)?;
-    setsockopt(&socket, sockopt::SndBuf, &case.buffer)?;
+    if let Some(buffer) = case.buffer {
+        setsockopt(&socket, sockopt::RcvBuf, &buffer)?;
+        setsockopt(&socket, sockopt::SndBuf, &buffer)?;
+    }
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(&socket, sockopt::TcpCongestion, &control.into()).map_err(|error| {
         let text = format!("this kernel has no congestion control `{control}`: {error}");

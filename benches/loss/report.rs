@@ -86,7 +86,7 @@ impl Report<'_> {
                                 continue;
                             }
                             let mut case = Case::new(transfer, bytes, *rtt * MS, percent / 100.0);
-                            case.buffer = buffer;
+                            case.buffer = Some(buffer);
                             if shuffled {
                                 case = case.shuffled();
                             }
@@ -123,7 +123,7 @@ impl Report<'_> {
                 ] {
                     let mut case =
                         Case::new(transfer, bytes, 20 * MS, loss).rate(*rate * 1_000_000);
-                    case.buffer = buffer;
+                    case.buffer = Some(buffer);
                     write!(out, " {} |", cell(run(&case), goodput(bytes)))?;
                 }
                 writeln!(out)?;
@@ -144,7 +144,7 @@ fn promised(out: &mut String, run: &mut impl FnMut(&Case) -> Vec<Run>) -> fmt::R
         write!(out, "| {size} |")?;
         for (percent, bytes) in &LOSSES[2..] {
             let mut case = Case::new(Transfer::Echo, *bytes, 10 * MS, percent / 100.0);
-            case.buffer = buffer;
+            case.buffer = Some(buffer);
             write!(out, " {} |", cell(run(&case), |time| time.as_secs_f64()))?;
         }
         writeln!(out)?;

@@ -1,12 +1,12 @@
 //! The tables of `LOSS.md` are those of the stack as it is.
 
-use brooklet_benches::loss::{Part, Report, simulated};
+use brooklet_benches::loss::{Part, Report, SEEDS, Simulator};
 use brooklet_tcp::Congestion;
 
 /// A part of the rows, so that a build without optimisation takes seconds as well.
 #[test]
 fn the_table_is_up_to_date() {
-    let made = simulated(
+    let made = Simulator::new(SEEDS).tables(
         Report {
             rtts: &[],
             rates: &[20],
