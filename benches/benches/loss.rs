@@ -20,7 +20,7 @@
 //! files may be of the trees before and after a change, or of one tree with other seeds: that shows
 //! how far medians move by chance.
 
-use brooklet_benches::loss::{Cell, Part, Report, SEEDS, Simulator, compare};
+use brooklet_benches::loss::{Beside, Cell, Column, Part, Report, SEEDS, Simulator, compare};
 use brooklet_tcp::Congestion;
 use std::io;
 use std::ops::RangeInclusive;
@@ -39,16 +39,27 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     let seeds = options.seeds.unwrap_or(SEEDS);
+    let (first, last) = (seeds.start(), seeds.end());
+    let note = format!("two stacks in virtual time, seeds {first} to {last}.");
     let mut simulator = Simulator::new(seeds).only(options.only.unwrap_or_default());
     let tables = simulator.tables(Report::ALL, &[Congestion::Cubic, Congestion::None]);
-    print!("{tables}");
+    let mut beside = Beside::parse(&Part::Beside.read()?);
+    for (column, congestion) in [
+        (Column::Brooklet, Congestion::Cubic),
+        (Column::BrookletNone, Congestion::None),
+    ] {
+        beside.measure(column, &note, |case| simulator.runs(case, congestion));
+    }
+    let beside = beside.markdown();
+    print!("{tables}{beside}");
     if let Some(path) = options.csv {
         Cell::write_csv(&path, &simulator.cells())?;
     }
     if options.bless {
         Part::Simulated.replace(&tables)?;
+        Part::Beside.replace(&beside)?;
     }
-    if tables.contains("BROKEN") {
+    if (tables + &beside).contains("BROKEN") {
         return Err(io::Error::other("a connection broke: see above"));
     }
     Ok(())

@@ -3,12 +3,14 @@
 //! Two stacks carry the cases out in virtual time here. The bench `kernel` lets real kernels do
 //! so, in real time over the same link.
 
+mod beside;
 mod cell;
 mod compare;
 mod report;
 mod simulator;
 mod snapshot;
 
+pub use beside::{Beside, Column};
 pub use cell::Cell;
 pub use compare::compare;
 pub use report::{Report, Run, bytes_at};

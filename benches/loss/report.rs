@@ -153,12 +153,12 @@ fn promised(out: &mut String, run: &mut impl FnMut(&Case) -> Vec<Run>) -> fmt::R
 }
 
 /// Megabits of the transfer per second.
-fn goodput(bytes: usize) -> impl Fn(Duration) -> f64 {
+pub(super) fn goodput(bytes: usize) -> impl Fn(Duration) -> f64 {
     move |time| bytes as f64 * 8.0 / time.as_secs_f64() / 1e6
 }
 
 /// The median, and the slowest behind it.
-fn cell(mut runs: Vec<Run>, show: impl Fn(Duration) -> f64) -> String {
+pub(super) fn cell(mut runs: Vec<Run>, show: impl Fn(Duration) -> f64) -> String {
     runs.sort();
     let show = |run: Option<&Run>| match run {
         Some(Run::Took(time)) => format!("{:.2}", show(*time)),

@@ -10,6 +10,8 @@ pub enum Part {
     Kernel,
     /// The kernel with brooklet for its server, in real time.
     Mixed,
+    /// The tables in which the stacks have a column each.
+    Beside,
 }
 
 impl Part {
@@ -40,6 +42,7 @@ impl Part {
             Self::Simulated => "simulated",
             Self::Kernel => "kernel",
             Self::Mixed => "mixed",
+            Self::Beside => "beside",
         };
         let begin = format!("<!-- {name} -->\n\n");
         let end = format!("<!-- end of {name} -->\n");
