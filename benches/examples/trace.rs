@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (rtt, percent) = (Duration::from_millis(rtt.parse()?), percent.parse()?);
     let mut case = Case::new(transfer, bytes_at(percent), rtt, percent / 100.0);
-    case.buffer = buffer.parse::<usize>()? * 1024;
+    case.buffer = Some(buffer.parse::<usize>()? * 1024);
     if rest {
         case = case.shuffled();
     }

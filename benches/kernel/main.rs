@@ -6,7 +6,8 @@
 //!
 //! Two network namespaces have a TUN device each, and this program carries the packets from one
 //! to the other through the link of `brooklet-sim`. With `--brooklet` a brooklet stands in the
-//! place of the second. With `--write` the tables go into `benches/LOSS.md` as well.
+//! place of the second. With `--beside` only the tables with a column for each stack are measured.
+//! With `--write` the tables go into `benches/LOSS.md` as well.
 
 #[cfg(target_os = "linux")]
 mod carry;

@@ -1,7 +1,7 @@
 use crate::carry::carry;
 use crate::namespace::Namespace;
 use brooklet::{AsyncIoTimer, Builder, Parts};
-use brooklet_benches::loss::{Case, Part, Report, Run, Transfer};
+use brooklet_benches::loss::{Beside, Case, Column, Part, Report, Run, Transfer};
 use brooklet_sim::Link;
 use brooklet_tcp::Congestion;
 use brooklet_tun::Tun;
@@ -45,57 +45,80 @@ pub(crate) fn main() -> io::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     if let Some(unknown) = args
         .iter()
-        .find(|arg| !["--brooklet", "--write"].contains(&&arg[..]))
+        .find(|arg| !["--brooklet", "--beside", "--write"].contains(&&arg[..]))
     {
-        let text = format!("{unknown}? There are --brooklet and --write");
+        let text = format!("{unknown}? There are --brooklet, --beside and --write");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let has = |name| args.iter().any(|arg| arg == name);
-    let tables = match has("--brooklet") {
+    let stacks = match has("--brooklet") {
         false => vec![
-            ("Two kernels, CUBIC", Ends::Kernels("cubic")),
-            ("Two kernels, BBR", Ends::Kernels("bbr")),
+            ("Two kernels, CUBIC", Column::Kernel, Ends::Kernels("cubic")),
+            ("Two kernels, BBR", Column::KernelBbr, Ends::Kernels("bbr")),
         ],
-        true => vec![("The kernel and brooklet, CUBIC", Ends::KernelAndBrooklet)],
+        true => vec![(
+            "The kernel and brooklet, CUBIC",
+            Column::KernelToBrooklet,
+            Ends::KernelAndBrooklet,
+        )],
     };
     let mut bench = Bench::new()?;
-    let mut text = format!("Linux {}, {SEEDS} runs, {}.\n\n", release()?, today()?);
+    let note = format!("Linux {}, {SEEDS} runs, {}.", release()?, today()?);
+    let mut text = format!("{note}\n\n");
     print!("{text}");
-    for (title, ends) in tables {
-        let mut failed = None;
-        let table = REPORT.write(|case| {
-            // After a failure there is nothing more to measure.
-            let seeds = if failed.is_some() { 1..1 } else { 1..SEEDS + 1 };
-            let runs = seeds.map_while(|seed| match bench.run(case, ends, seed) {
-                Ok(run) => Some(run),
-                Err(error) => {
-                    failed = Some(io::Error::new(
-                        error.kind(),
-                        format!("{error}; seed {seed}, {case:?}"),
-                    ));
-                    None
-                }
-            });
-            let runs: Vec<_> = runs.collect();
-            eprintln!("{case:?}: {runs:?}");
-            runs
-        });
-        if let Some(error) = failed {
-            return Err(error);
+    if !has("--beside") {
+        for &(title, _, ends) in &stacks {
+            let table = measure(&mut bench, ends, |run| REPORT.write(run))?;
+            let table = format!("## {title}\n\n{table}");
+            print!("{table}");
+            text += &table;
         }
-        let table = format!("## {title}\n\n{table}");
-        print!("{table}");
-        text += &table;
     }
+    let mut beside = Beside::parse(&Part::Beside.read()?);
+    for (_, column, ends) in stacks {
+        measure(&mut bench, ends, |run| beside.measure(column, &note, run))?;
+    }
+    print!("{}", beside.markdown());
     if has("--write") {
         let part = if has("--brooklet") {
             Part::Mixed
         } else {
             Part::Kernel
         };
-        part.replace(&text)?;
+        if !has("--beside") {
+            part.replace(&text)?;
+        }
+        Part::Beside.replace(&beside.markdown())?;
     }
     Ok(())
+}
+
+/// Lets `tables` run its cases between these ends.
+fn measure<T>(
+    bench: &mut Bench,
+    ends: Ends,
+    tables: impl FnOnce(&mut dyn FnMut(&Case) -> Vec<Run>) -> T,
+) -> io::Result<T> {
+    let mut failed = None;
+    let made = tables(&mut |case| {
+        // After a failure there is nothing more to measure.
+        let seeds = if failed.is_some() { 1..1 } else { 1..SEEDS + 1 };
+        let runs = seeds.map_while(|seed| match bench.run(case, ends, seed) {
+            Ok(run) => Some(run),
+            Err(error) => {
+                let text = format!("{error}; seed {seed}, {case:?}");
+                failed = Some(io::Error::new(error.kind(), text));
+                None
+            }
+        });
+        let runs: Vec<_> = runs.collect();
+        eprintln!("{case}: {runs:?}");
+        runs
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(made),
+    }
 }
 
 /// Two namespaces, and what leads out of them.
@@ -208,12 +231,14 @@ fn join(thread: thread::JoinHandle<io::Result<Duration>>) -> io::Result<Duration
 }
 
 /// A socket with the buffers of the case. The kernel doubles them, for what it needs beside the
-/// data.
+/// data. Without a buffer size in the case, the kernel's auto-tuning stays on.
 fn made(case: Case, control: &str) -> io::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::Inet, SockType::Stream);
     let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, sockopt::RcvBuf, &case.buffer)?;
-    setsockopt(&socket, sockopt::SndBuf, &case.buffer)?;
+    if let Some(buffer) = case.buffer {
+        setsockopt(&socket, sockopt::RcvBuf, &buffer)?;
+        setsockopt(&socket, sockopt::SndBuf, &buffer)?;
+    }
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(&socket, sockopt::TcpCongestion, &control.into()).map_err(|error| {
         let text = format!("this kernel has no congestion control `{control}`: {error}");

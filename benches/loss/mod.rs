@@ -3,11 +3,19 @@
 //! Two stacks carry the cases out in virtual time here. The bench `kernel` lets real kernels do
 //! so, in real time over the same link.
 
+mod beside;
+mod cell;
+mod compare;
 mod report;
+mod simulator;
 mod snapshot;
 
+pub use beside::{Beside, Column};
+pub use cell::Cell;
+pub use compare::compare;
 pub use report::{Report, Run, bytes_at};
-pub use snapshot::{Part, simulated};
+pub use simulator::{SEEDS, Simulator};
+pub use snapshot::Part;
 
 use brooklet::{Builder, Parts};
 #[cfg(doc)]
@@ -15,6 +23,7 @@ use brooklet_sim::SimError;
 use brooklet_sim::{Link, LinkConfig, Simulation};
 use brooklet_tcp::{Config, Congestion, TcpOptions};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future, io};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,8 +49,9 @@ pub struct Case {
     pub transfer: Transfer,
     /// How many bytes, each way.
     pub bytes: usize,
-    /// Send and receive buffer at both ends, in bytes.
-    pub buffer: usize,
+    /// Send and receive buffer at both ends, in bytes; `None` is the default of each stack, with
+    /// auto-tuning where the stack has it.
+    pub buffer: Option<usize>,
     /// What both directions of the link do.
     pub link: LinkConfig,
 }
@@ -53,7 +63,7 @@ impl Case {
         Self {
             transfer,
             bytes,
-            buffer: 128 << 10,
+            buffer: Some(128 << 10),
             link: LinkConfig {
                 delay: rtt / 2,
                 loss,
@@ -149,16 +159,21 @@ impl Case {
 
     /// What a stack is built with for the case.
     pub fn config(&self, congestion: Congestion) -> Config {
+        let mut options = TcpOptions {
+            user_timeout: None,
+            congestion,
+            ..TcpOptions::default()
+        };
+        if let Some(buffer) = self.buffer {
+            // A fixed buffer stays fixed: where `TcpOptions` has maxima for auto-tuning, they are
+            // set to `buffer` here too, so that rows with a buffer stay comparable.
+            options.recv_buffer = buffer;
+            options.send_buffer = buffer;
+        }
         Config {
             handshake_timeout: LIMIT,
             orphan_timeout: LIMIT,
-            options: TcpOptions {
-                recv_buffer: self.buffer,
-                send_buffer: self.buffer,
-                user_timeout: None,
-                congestion,
-                ..TcpOptions::default()
-            },
+            options,
             ..Config::default()
         }
     }
@@ -201,6 +216,41 @@ impl Case {
             Transfer::OneWay => check(reader, self.bytes).await?,
         }
         writer.close().await
+    }
+}
+
+/// The name of a case: everything that distinguishes the case from others, without a comma.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            transfer,
+            bytes,
+            buffer,
+            link,
+        } = self;
+        let transfer = match transfer {
+            Transfer::Echo => "echo",
+            Transfer::OneWay => "one way",
+        };
+        write!(f, "{transfer} {} KiB at {:?}", bytes >> 10, link.delay * 2)?;
+        match buffer {
+            Some(buffer) => write!(f, " buffer {} KiB", buffer >> 10)?,
+            None => write!(f, " default buffers")?,
+        }
+        // Rounded, as the chances are binary fractions.
+        let percent = |chance: f64| (chance * 1e6).round() / 1e4;
+        write!(f, " loss {} %", percent(link.loss))?;
+        if link.reorder > 0.0 {
+            write!(f, " {} % late by {:?}", percent(link.reorder), link.hold)?;
+        }
+        if link.duplicate > 0.0 {
+            write!(f, " {} % doubled", percent(link.duplicate))?;
+        }
+        if let Some(rate) = link.rate {
+            let mbit = rate / 1_000_000;
+            write!(f, " {mbit} Mbit/s queue {}", link.queue)?;
+        }
+        Ok(())
     }
 }
 

@@ -86,7 +86,7 @@ impl Report<'_> {
                                 continue;
                             }
                             let mut case = Case::new(transfer, bytes, *rtt * MS, percent / 100.0);
-                            case.buffer = buffer;
+                            case.buffer = Some(buffer);
                             if shuffled {
                                 case = case.shuffled();
                             }
@@ -123,7 +123,7 @@ impl Report<'_> {
                 ] {
                     let mut case =
                         Case::new(transfer, bytes, 20 * MS, loss).rate(*rate * 1_000_000);
-                    case.buffer = buffer;
+                    case.buffer = Some(buffer);
                     write!(out, " {} |", cell(run(&case), goodput(bytes)))?;
                 }
                 writeln!(out)?;
@@ -144,7 +144,7 @@ fn promised(out: &mut String, run: &mut impl FnMut(&Case) -> Vec<Run>) -> fmt::R
         write!(out, "| {size} |")?;
         for (percent, bytes) in &LOSSES[2..] {
             let mut case = Case::new(Transfer::Echo, *bytes, 10 * MS, percent / 100.0);
-            case.buffer = buffer;
+            case.buffer = Some(buffer);
             write!(out, " {} |", cell(run(&case), |time| time.as_secs_f64()))?;
         }
         writeln!(out)?;
@@ -153,12 +153,12 @@ fn promised(out: &mut String, run: &mut impl FnMut(&Case) -> Vec<Run>) -> fmt::R
 }
 
 /// Megabits of the transfer per second.
-fn goodput(bytes: usize) -> impl Fn(Duration) -> f64 {
+pub(super) fn goodput(bytes: usize) -> impl Fn(Duration) -> f64 {
     move |time| bytes as f64 * 8.0 / time.as_secs_f64() / 1e6
 }
 
 /// The median, and the slowest behind it.
-fn cell(mut runs: Vec<Run>, show: impl Fn(Duration) -> f64) -> String {
+pub(super) fn cell(mut runs: Vec<Run>, show: impl Fn(Duration) -> f64) -> String {
     runs.sort();
     let show = |run: Option<&Run>| match run {
         Some(Run::Took(time)) => format!("{:.2}", show(*time)),

@@ -1,45 +1,5 @@
-use super::{Case, Report, Run};
-use brooklet_sim::SimError;
-use brooklet_tcp::Congestion;
 use std::path::PathBuf;
 use std::{fs, io};
-
-/// Runs of a case in virtual time; odd, so that there is a middle one.
-const SEEDS: u64 = 5;
-
-/// Makes the tables in virtual time, for each way to control congestion: the same text whenever
-/// and wherever it is made.
-///
-/// What broke is written to the standard error as well, with its seed.
-pub fn simulated(report: Report<'_>, congestions: &[Congestion]) -> String {
-    let mut text = String::new();
-    for congestion in congestions {
-        let run = |case: &Case| {
-            // Where nothing is left to chance, all runs are one.
-            let seeds = if case.by_chance() { SEEDS } else { 1 };
-            let runs = (1..=seeds).map(|seed| went(case, *congestion, seed));
-            runs.collect()
-        };
-        text += &format!("## brooklet, `{congestion:?}`\n\n{}", report.write(run));
-    }
-    text
-}
-
-fn went(case: &Case, congestion: Congestion, seed: u64) -> Run {
-    let error = match case.simulate(congestion, seed) {
-        Ok(time) => return Run::Took(time),
-        Err(error) => error,
-    };
-    let given_up = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match given_up {
-        Some(SimError::OutOfTime) => Run::NoEnd,
-        Some(SimError::Stalled) => Run::Stalled,
-        _ => {
-            eprintln!("{error}; {congestion:?}, seed {seed}, {case:?}");
-            Run::Broken
-        }
-    }
-}
 
 /// A part of the document, between its marks.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +10,8 @@ pub enum Part {
     Kernel,
     /// The kernel with brooklet for its server, in real time.
     Mixed,
+    /// The tables in which the stacks have a column each.
+    Beside,
 }
 
 impl Part {
@@ -80,6 +42,7 @@ impl Part {
             Self::Simulated => "simulated",
             Self::Kernel => "kernel",
             Self::Mixed => "mixed",
+            Self::Beside => "beside",
         };
         let begin = format!("<!-- {name} -->\n\n");
         let end = format!("<!-- end of {name} -->\n");

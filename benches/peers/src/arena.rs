@@ -1,14 +1,13 @@
 //! One contender at one work, in a network namespace that nobody else has been in.
 
 use crate::awake::Awake;
-use crate::contender::{Contender, Link, MTU, Server, TUN};
+use crate::contender::{Contender, Inetd, Link, MTU, Server, TUN};
 use crate::server::Process;
 use crate::work::{Work, connect::ask};
 use nix::sched::{CloneFlags, unshare};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -47,7 +46,7 @@ pub(crate) fn check() -> io::Result<()> {
 /// The figures of the work's columns.
 pub(crate) fn run(
     contender: &Contender,
-    inetd: &Path,
+    inetd: &Inetd,
     work: &dyn Work,
     span: Duration,
 ) -> io::Result<Vec<f64>> {
@@ -73,9 +72,13 @@ pub(crate) fn run(
     })
 }
 
-fn command(contender: &Contender, inetd: &Path) -> io::Result<Command> {
+fn command(contender: &Contender, inetd: &Inetd) -> io::Result<Command> {
     let (program, args) = match contender.server {
-        Server::Inetd(flags) => (inetd.to_owned(), flags.to_vec()),
+        Server::Inetd(flags) => (inetd.now.clone(), flags.to_vec()),
+        Server::InetdBefore(flags) => match &inetd.before {
+            Some(before) => (before.clone(), flags.to_vec()),
+            None => return Err(io::Error::other("no earlier revision was named")),
+        },
         Server::Here(_) => (env::current_exe()?, vec!["serve", contender.key]),
     };
     let mut command = Command::new(program);

@@ -1,5 +1,6 @@
 //! Who takes part.
 
+mod before;
 mod brooklet;
 mod ipstack;
 mod kernel;
@@ -8,9 +9,10 @@ mod lwip;
 mod netstack_smoltcp;
 mod services;
 
-pub(crate) use brooklet::build_inetd;
+pub(crate) use before::ALL as BEFORE;
 
 use std::io;
+use std::path::PathBuf;
 
 /// The port that echoes, of TCP and of UDP.
 pub(crate) const ECHO: u16 = 7;
@@ -85,8 +87,28 @@ pub(crate) enum Link {
 pub(crate) enum Server {
     /// brooklet's `inetd` with these flags.
     Inetd(&'static [&'static str]),
+    /// The `inetd` of an earlier revision with these flags.
+    InetdBefore(&'static [&'static str]),
     /// This program; the function runs for ever.
     Here(fn() -> io::Result<()>),
+}
+
+/// The programs of [`Server::Inetd`] and [`Server::InetdBefore`].
+#[derive(Debug)]
+pub(crate) struct Inetd {
+    pub(crate) now: PathBuf,
+    /// `None` where no revision was named.
+    pub(crate) before: Option<PathBuf>,
+}
+
+impl Inetd {
+    /// Builds both; `before` is a revision, or a file that is built already.
+    pub(crate) fn build(before: Option<&str>) -> io::Result<Self> {
+        Ok(Self {
+            now: brooklet::build_inetd()?,
+            before: before.map(before::find_inetd).transpose()?,
+        })
+    }
 }
 
 /// Is the server of a contender.
@@ -107,8 +129,9 @@ mod tests {
 
     #[test]
     fn a_key_is_one_contender_and_one_word() {
-        let keys: HashSet<_> = ALL.iter().map(|contender| contender.key).collect();
-        assert_eq!(keys.len(), ALL.len());
+        let all = || ALL.iter().chain(BEFORE);
+        let keys: HashSet<_> = all().map(|contender| contender.key).collect();
+        assert_eq!(keys.len(), all().count());
         assert!(keys.iter().all(|key| !key.contains([',', ' '])));
     }
 }

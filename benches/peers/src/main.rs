@@ -9,6 +9,19 @@
 //! and the ratios are those of a round, so that what else the machine does meets all of them. The
 //! tables go to the screen and into `RESULTS.md`, and a picture of them into `RESULTS.svg`.
 //!
+//! With `--before REVISION` the `inetd` of that revision takes part as well, in the same rounds
+//! (`brooklet-before`, `brooklet-before-offload` and so on), and the ratios show what has changed
+//! since. The revision is unpacked into `target/before` and built there; the path of an `inetd`
+//! that is built already serves too:
+//!
+//! ```sh
+//! git worktree add /tmp/before REVISION
+//! cargo build --release --example inetd --manifest-path /tmp/before/Cargo.toml
+//! sudo cargo run --release --manifest-path benches/peers/Cargo.toml -- \
+//!     --before /tmp/before/target/release/examples/inetd \
+//!     --contenders brooklet,brooklet-offload,brooklet-before,brooklet-before-offload --into /tmp
+//! ```
+//!
 //! A contender is a file in `src/contender` and a line in `contender::ALL`; a work is a file in
 //! `src/work` and a line in `work::ALL`. lwIP is in C: its crate needs a C compiler and libclang
 //! (`apt-get install libclang1 libclang-common-14-dev`); `--no-default-features` does without it.
@@ -26,11 +39,11 @@ mod server;
 mod targets;
 mod work;
 
+use contender::Inetd;
 use indicatif::{ProgressBar, ProgressStyle};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::Options;
 use results::{Run, Table};
-use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
@@ -71,7 +84,7 @@ fn compare(options: &Options) -> io::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let heading = machine::describe(options)?;
-    let inetd = contender::build_inetd()?;
+    let inetd = Inetd::build(options.before.as_deref())?;
     let tables = measure(options, &inetd)?;
 
     let contenders = options.contenders.iter();
@@ -91,7 +104,7 @@ fn compare(options: &Options) -> io::Result<()> {
     fs::write(options.into.join("RESULTS.svg"), plot::svg(&tables)?)
 }
 
-fn measure(options: &Options, inetd: &Path) -> io::Result<Vec<Table>> {
+fn measure(options: &Options, inetd: &Inetd) -> io::Result<Vec<Table>> {
     let Options {
         works, contenders, ..
     } = options;

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) span: Duration,
     pub(crate) works: Vec<&'static dyn Work>,
     pub(crate) contenders: Vec<&'static Contender>,
+    /// The earlier revision of brooklet that takes part, or the path of its `inetd`.
+    pub(crate) before: Option<String>,
     /// The folder for the results.
     pub(crate) into: PathBuf,
 }
@@ -21,24 +23,32 @@ pub(crate) fn usage() -> String {
     let works: Vec<_> = work::ALL.iter().map(|work| work.key()).collect();
     let contenders = contender::ALL.iter().map(|contender| contender.key);
     let contenders: Vec<_> = contenders.collect();
+    let before: Vec<_> = contender::BEFORE.iter().map(|c| c.key).collect();
     format!(
         "\
-Usage: peers [--rounds N] [--span S] [--works A,B] [--contenders A,B] [--into DIR]
+Usage: peers [--rounds N] [--span S] [--works A,B] [--contenders A,B]
+             [--before REVISION] [--into DIR]
 
   --rounds N        rounds, of which the tables show the medians (default 5)
   --span S          seconds that a contender is measured at a work in a round (default 0.5)
   --works A,B       only these works
   --contenders A,B  only these contenders
+  --before REVISION
+                    let brooklet's inetd of this revision take part, too; a path is
+                    that of an inetd that is built already (default: none)
   --into DIR        folder for RESULTS.md and RESULTS.svg
                     (default {HERE})
 
 works:       {}
 contenders:  {}
+with --before:
+             {}
 
 As root, on Linux: every run has a network namespace of its own.
 ",
         works.join("\n             "),
         contenders.join("\n             "),
+        before.join("\n             "),
     )
 }
 
@@ -51,9 +61,11 @@ impl Options {
             rounds: 5,
             span: Duration::from_millis(500),
             works: work::ALL.to_vec(),
-            contenders: contender::ALL.iter().collect(),
+            contenders: Vec::new(),
+            before: None,
             into: HERE.into(),
         };
+        let mut contenders = None;
         let mut args = lexopt::Parser::from_args(args);
         while let Some(arg) = args.next()? {
             match arg {
@@ -62,10 +74,8 @@ impl Options {
                 Long("works") => {
                     options.works = chosen(&args.value()?.string()?, &options.works, |w| w.key())?;
                 }
-                Long("contenders") => {
-                    let keys = args.value()?.string()?;
-                    options.contenders = chosen(&keys, &options.contenders, |c| c.key)?;
-                }
+                Long("contenders") => contenders = Some(args.value()?.string()?),
+                Long("before") => options.before = Some(args.value()?.string()?),
                 Long("into") => options.into = args.value()?.into(),
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
@@ -73,6 +83,14 @@ impl Options {
         }
         if options.rounds == 0 {
             return Err("--rounds is at least 1".into());
+        }
+        let (brooklets, others): (Vec<_>, Vec<_>) =
+            contender::ALL.iter().partition(|c| c.is_brooklet());
+        let before = contender::BEFORE.iter();
+        let before = before.filter(|_| options.before.is_some());
+        options.contenders = brooklets.into_iter().chain(before).chain(others).collect();
+        if let Some(keys) = contenders {
+            options.contenders = chosen(&keys, &options.contenders, |c| c.key)?;
         }
         Ok(Some(options))
     }
@@ -127,12 +145,22 @@ mod tests {
         let contenders: Vec<_> = options.contenders.iter().map(|c| c.key).collect();
         assert_eq!(contenders, ["brooklet", "kernel"]);
         assert!(parse(&["--help"]).unwrap().is_none());
+        let keys = |options: Option<Options>| -> Vec<&str> {
+            options.unwrap().contenders.iter().map(|c| c.key).collect()
+        };
+        let all = keys(parse(&[]).unwrap());
+        assert!(all.iter().all(|key| !key.contains("before")), "{all:?}");
+        let before = keys(parse(&["--before", "HEAD"]).unwrap());
+        assert_eq!(before.len(), all.len() + 4);
+        let args = ["--contenders=brooklet-before,brooklet", "--before=HEAD"];
+        assert_eq!(keys(parse(&args).unwrap()), ["brooklet", "brooklet-before"]);
         for wrong in [
             &["--rounds", "0"][..],
             &["--span", "0"],
             &["--span", "nan"],
             &["--works", "nothing"],
             &["--contenders", ""],
+            &["--contenders", "brooklet-before"],
             &["--fast"],
             &["serve"],
         ] {

@@ -1,6 +1,6 @@
 //! The results as a picture: a panel for each work, a bar for each contender.
 
-use crate::contender::{Contender, Link};
+use crate::contender::{Contender, Link, Server};
 use crate::report::three_digits;
 use crate::results::Table;
 use plotters::prelude::*;
@@ -12,7 +12,7 @@ const WIDTH: u32 = 460;
 const TITLE: u32 = 34;
 const BAR: u32 = 17;
 /// Beside the bars: the names on the left, the figures on the right.
-const NAMES: u32 = 185;
+const NAMES: u32 = 205;
 const FIGURES: u32 = 60;
 const MARGIN: u32 = 14;
 
@@ -23,6 +23,8 @@ const OURS: RGBColor = RGBColor(88, 166, 190);
 const OURS_OFFLOAD: RGBColor = RGBColor(16, 98, 133);
 const THEIRS: RGBColor = RGBColor(226, 168, 92);
 const THEIRS_OFFLOAD: RGBColor = RGBColor(186, 110, 25);
+const BEFORE: RGBColor = RGBColor(164, 196, 128);
+const BEFORE_OFFLOAD: RGBColor = RGBColor(98, 142, 58);
 const KERNEL: RGBColor = RGBColor(165, 165, 165);
 
 /// Of the works in which others than brooklet have figures.
@@ -98,12 +100,14 @@ fn draw<'a>(panel: &Panel<'a>, table: &Table) -> Result<(), Failure<'a>> {
 }
 
 fn color(contender: &Contender) -> RGBColor {
-    match (contender.is_brooklet(), contender.link) {
+    match (&contender.server, contender.link) {
         (_, Link::Loopback) => KERNEL,
-        (true, Link::Tun) => OURS,
-        (true, Link::TunWithHeader) => OURS_OFFLOAD,
-        (false, Link::Tun) => THEIRS,
-        (false, Link::TunWithHeader) => THEIRS_OFFLOAD,
+        (Server::Inetd(_), Link::Tun) => OURS,
+        (Server::Inetd(_), Link::TunWithHeader) => OURS_OFFLOAD,
+        (Server::InetdBefore(_), Link::Tun) => BEFORE,
+        (Server::InetdBefore(_), Link::TunWithHeader) => BEFORE_OFFLOAD,
+        (Server::Here(_), Link::Tun) => THEIRS,
+        (Server::Here(_), Link::TunWithHeader) => THEIRS_OFFLOAD,
     }
 }
 

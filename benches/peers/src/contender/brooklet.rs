@@ -2,7 +2,7 @@
 
 use super::{Contender, Link, Server, TUN};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) const PLAIN: Contender = Contender {
     key: "brooklet",
@@ -47,13 +47,21 @@ pub(crate) const LOCAL_OFFLOAD: Contender = Contender {
     most_connections: None,
 };
 
-/// Builds `inetd` as it is in the tree, so that no old one is measured; for debugging, if this
-/// program is built so.
+/// Builds `inetd` as it is in the tree, so that no old one is measured.
 pub(crate) fn build_inetd() -> io::Result<PathBuf> {
-    let build = escargot::CargoBuild::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    build(Path::new(manifest), None)
+}
+
+/// Builds the `inetd` of a tree; for debugging, if this program is built so.
+pub(super) fn build(manifest: &Path, target: Option<&Path>) -> io::Result<PathBuf> {
+    let mut build = escargot::CargoBuild::new()
+        .manifest_path(manifest)
         .package("brooklet-examples")
         .example("inetd");
+    if let Some(target) = target {
+        build = build.target_dir(target);
+    }
     let build = match cfg!(debug_assertions) {
         true => build,
         false => build.release(),
