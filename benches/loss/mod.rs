@@ -165,10 +165,11 @@ impl Case {
             ..TcpOptions::default()
         };
         if let Some(buffer) = self.buffer {
-            // A fixed buffer stays fixed: where `TcpOptions` has maxima for auto-tuning, they are
-            // set to `buffer` here too, so that rows with a buffer stay comparable.
+            // A fixed buffer stays fixed, so that rows with a buffer stay comparable.
             options.recv_buffer = buffer;
+            options.recv_buffer_max = buffer;
             options.send_buffer = buffer;
+            options.send_buffer_max = buffer;
         }
         Config {
             handshake_timeout: LIMIT,
