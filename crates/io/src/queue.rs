@@ -173,6 +173,23 @@ impl<K> TxQueue<K> {
         self.waiting.push_back(key);
     }
 
+    /// Removes the sender `key` from those that wait for room, wherever it stands.
+    ///
+    /// ```
+    /// use brooklet_io::TxQueue;
+    ///
+    /// let mut queue = TxQueue::new(2, 3000);
+    /// queue.wait("a");
+    /// queue.forget(&"a");
+    /// assert!(!queue.is_awaited());
+    /// ```
+    pub fn forget(&mut self, key: &K)
+    where
+        K: PartialEq,
+    {
+        self.waiting.retain(|other| other != key);
+    }
+
     /// Returns whether a sender waits for room.
     pub fn is_awaited(&self) -> bool {
         !self.waiting.is_empty()

@@ -135,14 +135,20 @@ impl Receiver {
         queue.map_or(0, |queue| size_of::<OutOfOrder>() + queue.heap_size())
     }
 
-    fn attach(&mut self, claim: &Claim) -> &mut Ring {
+    fn attach(&mut self, claim: &Claim) {
         let start = self.rcv_nxt;
         let ring = self.ring.get_or_insert_with(|| {
             let ring = Ring::new(claim.attach(Side::Receive), start);
             Box::new(ring)
         });
         self.window.set_capacity(ring.capacity());
-        ring
+        // An idle connection has given back a buffer that had grown, and the peer may fill the
+        // window that it was told of then.
+        let edge = self.window.right_edge();
+        let advertised = edge.wrapping_sub(start) as usize;
+        if after(edge, start) && advertised > self.window.capacity() {
+            self.grow(advertised, claim);
+        }
     }
 
     /// The sequence number behind the last byte that may be taken: the right edge of the window

@@ -82,6 +82,10 @@ impl Connection {
             _ => return,
         };
         self.detached = true;
+        if std::mem::take(&mut self.waiting) {
+            let key = self.key;
+            fx.queue.with(|queue| queue.tx.forget(&key));
+        }
         fx.leaves = Some(leaves);
         if self.listened && !self.handshake_done {
             fx.handshake_over = Some(false);
