@@ -58,7 +58,7 @@ pub(crate) struct Connection {
     /// Tasks that wait until everything is acknowledged.
     pub(crate) flusher: WakerSlot,
     /// Streams that lead here.
-    pub(crate) handles: usize,
+    pub(crate) handles: u32,
     /// Its listener answered it, and nobody has accepted it yet.
     pub(crate) listened: bool,
     pub(crate) handshake_done: bool,
@@ -108,7 +108,8 @@ pub(crate) struct Connection {
     pub(crate) keepalive: Micros,
     pub(crate) linger: Micros,
     /// Since when, and how many bytes, the application has read: receive buffer auto-tuning.
-    tuning: (Micros, u32),
+    tuned_at: Micros,
+    read_since: u32,
 }
 
 /// A control segment.
@@ -227,7 +228,8 @@ impl Connection {
             user_timeout: micros(options.user_timeout),
             keepalive: micros(options.keepalive),
             linger: micros(options.linger),
-            tuning: (now, 0),
+            tuned_at: now,
+            read_since: 0,
         }
     }
 
@@ -395,6 +397,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection>();
-        assert!(size <= 640, "{size} bytes");
+        assert!(size <= 624, "{size} bytes");
     }
 }

@@ -2,7 +2,7 @@ use crate::connection::Connection;
 use crate::error::unaddressable;
 use crate::listener::TcpListener;
 use crate::listeners::unspecified;
-use crate::stack::StackShared;
+use crate::stack::{Stack, StackShared};
 use crate::stats::Stats;
 use crate::stream::TcpStream;
 use brooklet_cell::{Flavor, Shared};
@@ -125,7 +125,7 @@ impl<F: Flavor> Connector<F> {
 
     /// Adds the connection to the table and sends its SYN.
     fn open(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        let StackShared { table, config, .. } = &self.stack;
+        let Stack { table, config, .. } = &*self.stack;
         let now = self.stack.moment();
         let from = self.source(from)?;
         if from.is_ipv4() != to.is_ipv4() {

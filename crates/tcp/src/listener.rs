@@ -122,7 +122,7 @@ impl<F: Flavor> TcpListener<F> {
                         // The connection may be a later one of the same 4-tuple.
                         let accepted =
                             connection.handshake_done && std::mem::take(&mut connection.listened);
-                        connection.handles += usize::from(accepted);
+                        connection.handles += u32::from(accepted);
                         accepted.then(|| connection.key())
                     });
                     if let Some(key) = key {

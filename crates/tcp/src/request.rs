@@ -216,7 +216,7 @@ impl<F: Flavor> StackShared<F> {
             self.config.micros(now),
         );
         connection.listened = listened;
-        connection.handles = usize::from(!listened);
+        connection.handles = u32::from(!listened);
         let connection = Shared::new(connection);
         self.table
             .with(|table| table.accept(id, connection.clone(), listened, now))?;

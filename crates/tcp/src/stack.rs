@@ -6,30 +6,38 @@ use crate::stats::Stats;
 use crate::table::{Table, TableSummary};
 use brooklet_cell::{Flavor, Shared};
 use std::num::NonZeroU8;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The state that every handle and every engine of one stack share.
+/// A reference to what every handle and every engine of one stack share. It is one pointer, because
+/// every stream holds one.
+pub(crate) struct StackShared<F: Flavor>(Arc<Stack<F>>);
+
+/// The state of one stack.
 ///
 /// Cells are taken in one order: a connection's, then that of its queue. The table's cell is held
 /// alone; the lock of the buffers' memory is the last anywhere.
-pub(crate) struct StackShared<F: Flavor> {
+pub(crate) struct Stack<F: Flavor> {
     pub(crate) table: Shared<F, Table<F>>,
     /// What the drivers read of the table without its cell.
     pub(crate) summary: Arc<TableSummary>,
     /// One for each queue of the device, and at least one.
-    queues: Arc<[Shared<F, QueueShared>]>,
+    queues: Box<[Shared<F, QueueShared>]>,
     pub(crate) config: Arc<StackConfig>,
 }
 
 impl<F: Flavor> Clone for StackShared<F> {
     fn clone(&self) -> Self {
-        Self {
-            table: self.table.clone(),
-            summary: self.summary.clone(),
-            queues: self.queues.clone(),
-            config: self.config.clone(),
-        }
+        Self(self.0.clone())
+    }
+}
+
+impl<F: Flavor> Deref for StackShared<F> {
+    type Target = Stack<F>;
+
+    fn deref(&self) -> &Stack<F> {
+        &self.0
     }
 }
 
@@ -38,16 +46,18 @@ impl<F: Flavor> StackShared<F> {
         let config = Arc::new(config);
         let (packets, mtu) = (config.config.outbound_packets, config.config.mtu);
         let summary = Arc::new(TableSummary::default());
-        Self {
+        Self(Arc::new(Stack {
             table: Shared::new(Table::new(config.clone(), summary.clone())),
             summary,
             queues: (0..queues.get())
                 .map(|_| Shared::new(QueueShared::new(packets, mtu)))
                 .collect(),
             config,
-        }
+        }))
     }
+}
 
+impl<F: Flavor> Stack<F> {
     pub(crate) fn queues(&self) -> &[Shared<F, QueueShared>] {
         &self.queues
     }

@@ -41,13 +41,22 @@ pub(crate) struct Table<F: Flavor> {
 enum Entry<F: Flavor> {
     Connection {
         connection: Shared<F, Connection>,
-        /// The listener whose `accept` answered the SYN.
-        listener: Option<u32>,
-        /// The handshake is not done, and the listener counts the connection.
-        half_open: bool,
+        origin: Origin,
     },
     /// In a box: it is larger than the entry of a connection, of which there are more.
     TimeWait(Box<(TimeWait, Instant)>),
+}
+
+/// How a connection began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// By `connect`, or by a request that the program accepted.
+    Program,
+    /// The `accept` of this listener answered the SYN. The handshake is not done, and the listener
+    /// counts the connection.
+    HalfOpen(u32),
+    /// The `accept` of this listener answered the SYN, and the handshake is done.
+    Listener(u32),
 }
 
 /// What a listener leaves behind when its last handle is dropped.
@@ -214,8 +223,7 @@ impl<F: Flavor> Table<F> {
         }
         let entry = Entry::Connection {
             connection: connection.clone(),
-            listener: None,
-            half_open: false,
+            origin: Origin::Program,
         };
         if let Some(Entry::TimeWait(_)) = self.entries.insert(key, entry) {
             self.stats.time_wait -= 1;

@@ -58,17 +58,16 @@ impl Connection {
     /// Grows the receive buffer while the application reads, in each round trip, more than half of
     /// what fits: then the window limits the peer, and not the application.
     fn tune_receive_buffer(&mut self, read: usize, now: Micros) {
-        let (since, bytes) = &mut self.tuning;
-        *bytes = bytes.saturating_add(read as u32);
+        self.read_since = self.read_since.saturating_add(read as u32);
         let Some(rtt) = self.send.min_rtt() else {
             return;
         };
         let capacity = self.recv.window.capacity();
-        if now < *since + rtt {
+        if now < self.tuned_at + rtt {
             return;
         }
-        let wanted = 2 * *bytes as usize;
-        self.tuning = (now, 0);
+        let wanted = 2 * self.read_since as usize;
+        (self.tuned_at, self.read_since) = (now, 0);
         let maximum = self.claim.maximum(Side::Receive);
         if wanted > capacity && capacity < maximum && limits(capacity, rtt) {
             self.recv.grow(wanted.max(2 * capacity), &self.claim);

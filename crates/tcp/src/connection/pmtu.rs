@@ -6,7 +6,7 @@ use crate::seq::{Micros, NEVER, after};
 ///
 /// An ICMP error lowers it. Where ICMP is filtered, repeated timeouts of full-size segments do (a
 /// black hole). After a while one larger segment probes whether the path takes more again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PathMtu {
     /// The present estimate, in bytes of an IP packet.
     mtu: u16,
@@ -17,7 +17,7 @@ pub(super) struct PathMtu {
     /// When a larger size is probed, or [`NEVER`].
     raise_at: Micros,
     /// A probe in flight: its sequence numbers and its size as an IP packet.
-    probe: Option<Probe>,
+    probe: Option<Box<Probe>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -137,16 +137,16 @@ impl PathMtu {
     /// A probe from `start` to `end` has been sent.
     pub(super) fn probe_sent(&mut self, start: u32, end: u32) {
         let mtu = self.next_size();
-        self.probe = Some(Probe { start, end, mtu });
+        self.probe = Some(Box::new(Probe { start, end, mtu }));
     }
 
     /// The peer has acknowledged everything before `una`. Says whether the estimate has grown.
     pub(super) fn on_ack(&mut self, now: Micros, una: u32) -> bool {
-        match self.probe {
+        match &self.probe {
             Some(probe) if !after(probe.end, una) => {
-                self.probe = None;
                 self.mtu = probe.mtu;
-                self.raise_at = match probe.mtu < self.device {
+                self.probe = None;
+                self.raise_at = match self.mtu < self.device {
                     true => now,
                     false => NEVER,
                 };
@@ -158,7 +158,7 @@ impl PathMtu {
 
     /// A stretch is retransmitted. A probe in it was lost: the path takes no more than before.
     pub(super) fn on_retransmission(&mut self, now: Micros, start: u32, end: u32) {
-        if let Some(probe) = self.probe
+        if let Some(probe) = &self.probe
             && after(probe.end, start)
             && after(end, probe.start)
         {

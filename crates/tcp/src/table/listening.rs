@@ -1,6 +1,6 @@
 //! The SYN queue, half-open connections and the accept queues of the listeners.
 
-use super::{Entry, Table, Unlistened};
+use super::{Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
 use crate::error::{request_gone, stack_closed};
 use crate::syn_queue::{SynEntry, SynId};
@@ -21,8 +21,7 @@ fn half_open<F: Flavor>(
     match entries.get(&key)? {
         Entry::Connection {
             connection,
-            listener: Some(id),
-            half_open: true,
+            origin: Origin::HalfOpen(id),
         } if *id == listener => Some(connection.clone()),
         _ => None,
     }
@@ -116,8 +115,7 @@ impl<F: Flavor> Table<F> {
         }
         let entry = Entry::Connection {
             connection,
-            listener,
-            half_open: listened,
+            origin: listener.map_or(Origin::Program, Origin::HalfOpen),
         };
         self.entries.insert(key, entry);
         self.forget_handshakes(listener);
@@ -138,11 +136,13 @@ impl<F: Flavor> Table<F> {
         let listener = match self.entries.get_mut(&key) {
             Some(Entry::Connection {
                 connection: here,
-                listener: Some(listener),
-                half_open: half_open @ true,
+                origin: origin @ Origin::HalfOpen(_),
             }) if here.same(connection) => {
-                *half_open = false;
-                *listener
+                let Origin::HalfOpen(listener) = *origin else {
+                    return;
+                };
+                *origin = Origin::Listener(listener);
+                listener
             }
             _ => return,
         };
@@ -216,9 +216,8 @@ impl<F: Flavor> Table<F> {
         let connections = self.entries.values().filter_map(|entry| match entry {
             Entry::Connection {
                 connection,
-                listener,
-                ..
-            } if *listener == Some(id) => Some(connection.clone()),
+                origin: Origin::HalfOpen(listener) | Origin::Listener(listener),
+            } if *listener == id => Some(connection.clone()),
             _ => None,
         });
         let connections = connections.collect();
