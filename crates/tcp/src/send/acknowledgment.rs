@@ -135,9 +135,12 @@ impl Sender {
         };
         let rtt = now.saturating_sub(at);
         if retransmitted {
-            // The acknowledgment may be that of the original.
-            let older = ack.tsecr_sent_at.is_some_and(|echoed| older(echoed, at));
-            if older || self.rto.min_rtt().is_some_and(|min| rtt < min) {
+            // The acknowledgment may be that of the original. The timestamp tells for the segment at
+            // SND.UNA only: the peer echoes no others that have filled a gap.
+            let first = delivered.first_retransmitted_at == Some(at);
+            let echoed = ack.tsecr_sent_at.filter(|_| first);
+            let original = echoed.is_some_and(|echoed| older(echoed, at));
+            if original || self.rto.min_rtt().is_some_and(|min| rtt < min) {
                 return;
             }
         }

@@ -187,13 +187,15 @@ impl Undo {
     }
 
     /// Eifel detection (RFC 3522): `ack` acknowledges what follows `una` and answers a segment of the
-    /// time `echoed`. Retransmissions that are younger were spurious: their originals have arrived.
-    /// Says whether that is so for the retransmission at `una`.
+    /// time `echoed`. If the retransmission at `una` is younger, its original has arrived: it was
+    /// spurious, and so were others that are younger. Says whether that is so.
     fn on_echo(&mut self, una: u32, ack: u32, echoed: Micros) -> bool {
         let spurious = |r: &Retransmission| after(ack, r.start) && older(echoed, r.sent_at);
         let first = |r: &Retransmission| !after(r.start, una) && after(r.end, una);
-        let list = &self.retransmissions;
-        let at_una = list.iter().any(|r| spurious(r) && first(r));
+        let mut list = self.retransmissions.iter();
+        if !list.any(|r| first(r) && spurious(r)) {
+            return false;
+        }
         self.retransmissions.retain_mut(|r| {
             if !spurious(r) {
                 return true;
@@ -201,7 +203,7 @@ impl Undo {
             r.start = ack;
             after(r.end, ack)
         });
-        at_una
+        true
     }
 
     fn all_spurious(&self) -> bool {

@@ -156,6 +156,9 @@ impl Scoreboard {
             }
             let sacked = run.state == SegmentState::Sacked;
             if !sacked {
+                if run.retransmitted && run.start == self.snd_una {
+                    delivered.first_retransmitted_at = Some(run.sent_at);
+                }
                 delivered.add(run, upto, prior_fack);
             }
             if whole {

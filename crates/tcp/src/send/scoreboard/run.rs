@@ -72,6 +72,8 @@ pub(in crate::send) struct Delivered {
     sent_once_at: Option<Micros>,
     /// When the last of the segments was retransmitted that were.
     pub(in crate::send) retransmitted_at: Option<Micros>,
+    /// When the segment at SND.UNA was sent, if it was retransmitted and is acknowledged now.
+    pub(in crate::send) first_retransmitted_at: Option<Micros>,
     /// A segment that was never retransmitted was delivered after one with a higher number
     /// (RFC 8985, 6.2, step 3).
     pub(in crate::send) reordering: bool,
