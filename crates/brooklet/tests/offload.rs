@@ -136,7 +136,9 @@ fn a_device_that_takes_nothing_over_is_given_packets_for_a_wire() {
 fn a_device_that_writes_checksums_is_left_them() {
     let seen = transfer(CHECKSUM, V4[0], V4[1]);
     assert_eq!((seen.longest, seen.several), (1500, 0));
-    assert!(seen.partial > 5);
+    // Segments without data and those that are cut in the driver are complete: what is left of
+    // their checksums costs less than what a device needs to be told.
+    assert!(seen.partial > 0);
 }
 
 #[test]

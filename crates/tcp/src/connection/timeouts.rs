@@ -113,7 +113,8 @@ impl Connection {
         }
         if blocked {
             self.send.restart_timer(now);
-        } else if self.retransmission_deadline(now) <= now {
+        }
+        if self.retransmission_deadline(now) <= now {
             self.on_retransmission_deadline(fx);
         }
         if self.keepalive_deadline() <= now {
