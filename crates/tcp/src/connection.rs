@@ -6,14 +6,13 @@ mod calls;
 mod ending;
 mod handshake;
 mod icmp;
-mod info;
+pub(crate) mod info;
 mod isn;
 mod output;
 mod pmtu;
 mod state;
 mod timeouts;
 
-pub use self::info::TcpInfo;
 pub use self::state::TcpState;
 
 use self::pmtu::PathMtu;

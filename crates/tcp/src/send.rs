@@ -6,6 +6,7 @@
 
 mod acknowledgment;
 mod congestion;
+mod detection;
 mod hystart;
 mod recovery;
 mod rto;

@@ -1,7 +1,7 @@
 //! The settings of a connection that can be read and changed while it lasts.
 
 use super::TcpStream;
-use crate::connection::TcpInfo;
+use crate::connection::info::TcpInfo;
 use crate::options::{at_least_a_second, duration, micros, usable_time};
 use brooklet_cell::Flavor;
 use std::io;
