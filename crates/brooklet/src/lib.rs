@@ -6,7 +6,7 @@
 //! use brooklet::{Builder, Parts};
 //! use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 //!
-//! // Two stacks joined by a wire; usually the device is a TUN.
+//! // Two stacks joined by a pipe; usually the device is a TUN.
 //! let (here, there) = brooklet::pipe(64);
 //! let Parts { stack, driver: client, .. } = Builder::new().build(here)?;
 //! let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
@@ -34,28 +34,32 @@
 //!
 //! # The parts
 //!
-//! A `Builder` makes of a device, which is a [`PacketIo`], four parts: a `TcpListener` that takes
-//! the connections to every address, a `UdpSocket` that takes the datagrams to every address, a
-//! `Stack` that begins connections and counts, and a `Driver`, a future that moves the packets.
+//! A `Builder` takes a device, which is a [`PacketIo`], and returns four parts: a `TcpListener` for
+//! the connections to every address, a `UdpSocket` for the datagrams to every address, a `Stack`
+//! that opens connections and has the counters, and a `Driver`, a future that moves the packets.
 //!
-//! What a program can rely on when a connection ends, through `close`, a drop, a reset or a
-//! timeout, is [the close contract](generic::TcpStream#the-close-contract).
+//! [The close contract](generic::TcpStream#the-close-contract) lists what a program can rely on when
+//! a connection ends by `close`, a drop, a reset or a timeout.
+//!
+//! The TCP engine is brooklet's own; of smoltcp the stack uses the header formats
+//! (`smoltcp::wire`). Connections hold buffers only while they have data; all buffers come out of
+//! one budget ([`TcpConfig::memory`]).
 //!
 //! # Two flavors
 //!
 //! With the feature `sync` (default) the names at the root are handles that can be sent between
-//! threads. With the feature `local` the same names in [`local`] stay on one thread and pay for
-//! no lock. Both may be on at once. Code for either is written over [`Flavor`] with the types in
-//! [`generic`]. The driver is `Send` exactly when flavor, device, timer and filter are; no
-//! `unsafe` claims it.
+//! threads. With the feature `local` the same names in [`local`] stay on one thread and take no
+//! lock. A program can enable and use both. Code for either is generic over [`Flavor`] and uses the
+//! types in [`generic`]. The driver is `Send` exactly when flavor, device, timer and filter are;
+//! there is no `unsafe impl`.
 #![cfg_attr(all(feature = "sync", feature = "async-io"), doc = include_str!("send.md"))]
 //!
 //! # Features
 //!
 //! - `sync` (default): the flavor for several threads, at the root.
 //! - `local`: the flavor for one thread, in `local`.
-//! - `async-io` (default): `Builder::build` with the timer of async-io. Without it give
-//!   `build_with_timer` a [`Timer`] of your own.
+//! - `async-io` (default): `Builder::build` with the timer of async-io. Without the feature, pass a
+//!   [`Timer`] to `build_with_timer`.
 //! - `futures-sink`: packets, listener and datagrams as `Stream` and `Sink`.
 
 mod bucket;

@@ -1,9 +1,9 @@
-//! State that is shared between threads or kept on one, chosen by a type parameter.
+//! Shared state that is thread-safe or single-threaded, chosen by a type parameter.
 //!
-//! [`Shared<F, T>`] is an `Arc<Mutex<T>>` when `F` is `Sync` and an `Rc<RefCell<T>>` when it is
-//! `Local`. A type written once over `F: Flavor` serves both, and both may live in one program.
-//! Whether the result is [`Send`] is worked out by the compiler from what it is made of; nothing
-//! here claims it.
+//! [`Shared<F, T>`] is an `Arc<Mutex<T>>` when `F` is `Sync`, and an `Rc<RefCell<T>>` when `F` is
+//! `Local`. A type that is generic over `F: Flavor` is written once and serves both; one program
+//! can use both. The compiler derives whether such a type is [`Send`] from its fields: the crate
+//! has no `unsafe impl`.
 //!
 //! ```
 //! use brooklet_cell::{Flavor, Shared};
@@ -27,69 +27,73 @@
 //!
 //! # Features
 //!
-//! - `sync` (default): `Sync` is a flavor.
-//! - `local`: `Local` is a flavor.
-//! - `shuttle`: for the models of the repository. Without `--cfg shuttle` it does nothing.
+//! - `sync` (default): implements [`Flavor`] for [`Sync`].
+//! - `local`: implements [`Flavor`] for [`Local`].
+//! - `shuttle`: replaces the mutex by that of shuttle, for the repository's tests of thread
+//!   interleavings. The feature has no effect without `--cfg shuttle`.
 
 use std::fmt;
 
-/// State shared across threads: `Arc<Mutex<T>>`. A [`Flavor`] with the feature `sync`.
+/// The flavor for state that is shared between threads, in an `Arc<Mutex<T>>`. Requires the feature
+/// `sync`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sync;
 
-/// State confined to one thread: `Rc<RefCell<T>>`. A [`Flavor`] with the feature `local`.
+/// The flavor for state that stays on one thread, in an `Rc<RefCell<T>>`. Requires the feature
+/// `local`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Local;
 
-/// How handles share their state.
+/// The way in which handles share their state.
 ///
-/// Sealed: the only implementations are those of [`Sync`] and [`Local`].
+/// The trait is sealed: [`Sync`] and [`Local`] implement it, and no other type can.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an enabled flavor",
-    note = "turn on the feature `sync` for `Sync`, or `local` for `Local`"
+    note = "enable the feature `sync` for `Sync`, or `local` for `Local`"
 )]
 pub trait Flavor: sealed::Sealed + Copy + Default + fmt::Debug + Unpin + 'static {
-    /// The shared, mutable cell of this flavor.
+    /// The cell of this flavor: a cloneable handle to a mutable value.
     type Cell<T: 'static>: Cell<T>;
 }
 
-/// What `Arc<Mutex<T>>` and `Rc<RefCell<T>>` have in common.
+/// The operations that `Arc<Mutex<T>>` and `Rc<RefCell<T>>` have in common.
 ///
-/// Sealed, and reached through [`Shared`].
+/// The trait is sealed. Use it through [`Shared`].
 pub trait Cell<T>: sealed::SealedCell + Clone + Unpin {
-    /// Makes the first handle to `value`.
+    /// Creates a cell with `value`, and the first handle to it.
     fn new(value: T) -> Self;
-    /// Runs `f` with exclusive access to the value.
+    /// Calls `f` with exclusive access to the value, and returns its result.
     fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R;
-    /// Whether both are handles to the same value.
+    /// Returns whether both handles lead to the same value.
     fn same(&self, other: &Self) -> bool;
 }
 
-/// A handle to a `T` that is shared as `F` says; clones share the value.
+/// A handle to a value of type `T`, which is shared in the way of the flavor `F`. A clone is a
+/// handle to the same value.
 pub struct Shared<F: Flavor, T: 'static>(F::Cell<T>);
 
 impl<F: Flavor, T: 'static> Shared<F, T> {
-    /// Makes the first handle to `value`.
+    /// Creates a cell with `value`, and the first handle to it.
     pub fn new(value: T) -> Self {
         Self(F::Cell::new(value))
     }
 
-    /// Runs `f` with exclusive access to the value.
+    /// Calls `f` with exclusive access to the value, and returns its result.
     ///
-    /// `f` must neither wake a [`Waker`](std::task::Waker) nor drop what a caller owns: both may
-    /// run foreign code that comes back here. Return such values from `f` and act on them once
-    /// `with` has returned.
+    /// `f` must not wake a [`Waker`](std::task::Waker), and must not drop a value of a caller: both
+    /// may run foreign code that calls `with` again. Return such values from `f`, and wake or drop
+    /// them once `with` has returned.
     ///
-    /// A panic in `f` leaves the value as it was at that point; later calls see it so.
+    /// If `f` panics, the value keeps the changes that `f` has made, and later calls succeed.
     ///
     /// # Panics
     ///
-    /// Called again from inside `f`: with `Local` it panics, with `Sync` it may deadlock.
+    /// With `Local`, a call from within `f` panics. With `Sync`, such a call panics or deadlocks.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         self.0.with(f)
     }
 
-    /// Whether both are handles to the same value.
+    /// Returns whether both handles lead to the same value.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -112,7 +116,7 @@ impl<F: Flavor, T: 'static> Clone for Shared<F, T> {
 }
 
 impl<F: Flavor, T: 'static> fmt::Debug for Shared<F, T> {
-    // Not the value: formatting must not wait for a lock.
+    // The output omits the value: formatting must not wait for a lock.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("flavor", &F::default())
@@ -173,7 +177,7 @@ mod local {
     impl<T> super::sealed::SealedCell for Rc<RefCell<T>> {}
 }
 
-/// What the models in `models/` ask; in no other build.
+/// The count of held cells, which only the tests of thread interleavings (`crates/models`) read.
 #[cfg(all(shuttle, feature = "shuttle"))]
 pub mod model {
     use std::cell::Cell;
@@ -182,13 +186,13 @@ pub mod model {
         static HELD: Cell<usize> = Cell::new(0);
     }
 
-    /// How many cells of [`Sync`](crate::Sync) the calling task holds.
+    /// Returns how many cells of [`Sync`](crate::Sync) the calling task holds.
     pub fn held() -> usize {
-        // While a task is torn down its locals are gone, and nothing runs inside of a cell.
+        // The locals of a task are gone while the task is torn down; it holds no cell then.
         HELD.try_with(Cell::get).unwrap_or(0)
     }
 
-    /// Counts one cell as held for as long as it lives.
+    /// Counts one cell as held for its own lifetime.
     pub(crate) struct Held(());
 
     impl Held {
@@ -207,7 +211,7 @@ pub mod model {
 
 #[allow(
     unnameable_types,
-    reason = "that nobody else can name them is what seals the traits"
+    reason = "the traits are sealed because no other crate can name these"
 )]
 mod sealed {
     pub trait Sealed {}
@@ -225,7 +229,7 @@ mod tests {
 
         assert_impl_all!(Shared<Sync, Vec<u8>>: Send, std::marker::Sync);
         assert_impl_all!(Shared<Sync, std::cell::Cell<u8>>: Send, std::marker::Sync);
-        // The flavor does not launder a value that cannot be sent.
+        // A value that is not `Send` does not become so in a cell.
         assert_not_impl_any!(Shared<Sync, std::rc::Rc<u8>>: Send, std::marker::Sync);
 
         #[test]
