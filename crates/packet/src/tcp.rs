@@ -152,7 +152,7 @@ impl fmt::Debug for TcpFlags {
 /// // A SYN with sequence number 99.
 /// let mut segment = [0x0f, 0xa0, 0, 80, 0, 0, 0, 99, 0, 0, 0, 0, 0x50, 2, 4, 0, 1, 2, 0, 0];
 /// tcp::fill_checksum(key, &mut segment);
-/// assert_eq!(segment[16..18], [0x87, 0x8f]);
+/// assert_eq!(segment[16..18], [0x87, 0x8d]);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 pub fn fill_checksum(key: FlowKey, segment: &mut [u8]) {
@@ -181,7 +181,7 @@ const CHECKSUM: usize = 16;
 /// // A SYN from 10.0.0.1:4000 to 10.0.0.2:80 with sequence number 99, checksums included.
 /// let syn = [
 ///     0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0x26, 0xce, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
-///     0x0f, 0xa0, 0, 80, 0, 0, 0, 99, 0, 0, 0, 0, 0x50, 0x02, 4, 0, 0x87, 0x8f, 0, 0, // TCP
+///     0x0f, 0xa0, 0, 80, 0, 0, 0, 99, 0, 0, 0, 0, 0x50, 0x02, 4, 0, 0x87, 0x8d, 0, 0, // TCP
 /// ];
 /// let mut out = Vec::new();
 /// assert!(tcp::reset(&mut out, &Packet::parse(&syn)?));
