@@ -1,6 +1,7 @@
 //! The cases, by subject.
 
 mod ack;
+mod arrival;
 mod close;
 mod connect;
 mod ending;
@@ -10,11 +11,14 @@ mod handshake;
 mod icmp;
 mod ip;
 mod malformed;
+mod opening;
 mod path;
 mod receiver;
+mod recovery;
 mod reset;
 mod retransmit;
 mod sender;
+mod time_wait;
 mod udp;
 mod window;
 
@@ -94,6 +98,10 @@ pub(crate) fn all() -> Vec<&'static Case> {
         receiver::CASES,
         sender::CASES,
         ending::CASES,
+        arrival::CASES,
+        time_wait::CASES,
+        opening::CASES,
+        recovery::CASES,
     ]
     .into_iter()
     .flatten()

@@ -218,6 +218,8 @@ fn enter() -> io::Result<()> {
         // An address is of use at once.
         ("ipv6/conf/all/accept_dad", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
+        // Black-hole detection (RFC 4821) is off by default.
+        ("ipv4/tcp_mtu_probing", "1"),
     ] {
         std::fs::write(format!("/proc/sys/net/{name}"), value)?;
     }

@@ -1,12 +1,13 @@
 //! All cases in virtual time; and whether they can fail: a wire that spoils packets makes of
 //! brooklet a stack with a fault, which those cases have to find that ask for it.
 
+mod segments;
+
 use crate::app::{ECHO, Log};
 use crate::backend::{Backend, CLIENT, SERVER, Which};
 use crate::cases;
 use crate::packet::{
-    ACK, FIN, ICMP, ICMPV6, Packet, RST, SYN, Seg, TCP, UDP, What, fill_checksum,
-    fill_header_checksum,
+    ACK, ICMP, ICMPV6, Packet, RST, SYN, Seg, TCP, UDP, What, fill_checksum, fill_header_checksum,
 };
 use crate::run;
 use crate::sim::Sim;
@@ -49,7 +50,8 @@ fn nothing_passes_on_a_wire_that_is_cut() {
 #[test]
 fn resets_that_are_not_sent_are_missed() {
     let found = [
-        "T06", "T08", "T09", "T16", "T46", "T47", "F02", "F09", "F18", "F54",
+        "T06", "T08", "T09", "T16", "T46", "T47", "F02", "F09", "F18", "F54", "F122", "F125",
+        "F145",
     ];
     fail(&found, || {
         Spoiler::new(|_| true, |bytes| seg(bytes).is_none_or(|seg| !seg.has(RST)))
@@ -59,7 +61,8 @@ fn resets_that_are_not_sent_are_missed() {
 #[test]
 fn acknowledgements_that_are_not_sent_are_missed() {
     let found = [
-        "T10", "T12", "T15", "T21", "T22", "T26", "T29", "F03", "F13", "F20", "F39",
+        "T10", "T12", "T15", "T21", "T22", "T26", "T29", "F03", "F13", "F20", "F39", "F123",
+        "F126", "F133", "F134",
     ];
     fail(&found, || {
         let bare = |seg: &Seg| seg.flags == ACK && seg.data.is_empty();
@@ -73,7 +76,8 @@ fn acknowledgements_that_are_not_sent_are_missed() {
 #[test]
 fn second_copies_that_are_not_sent_are_missed() {
     let found = [
-        "T14", "T20", "T30", "T31", "F19", "F32", "F33", "F40", "F41", "F53", "F63",
+        "T14", "T20", "T30", "T31", "F19", "F32", "F33", "F40", "F41", "F53", "F63", "F129",
+        "F142", "F144", "F145", "F152", "F154", "F156", "F157",
     ];
     fail(&found, || {
         let mut sent = HashSet::new();
@@ -157,7 +161,7 @@ fn an_acknowledgement_of_what_was_not_sent_that_is_believed_is_found() {
 
 #[test]
 fn windows_and_sizes_that_are_not_looked_at_are_found() {
-    fail(&["T28", "T33", "T34", "T36", "F35"], || {
+    fail(&["T28", "T33", "T34", "T36", "F35", "F155"], || {
         Spoiler::new(
             |bytes| {
                 if let Some(mut seg) = seg(bytes) {
@@ -165,24 +169,6 @@ fn windows_and_sizes_that_are_not_looked_at_are_found() {
                     if seg.has(SYN) {
                         seg.options.mss = Some(1460);
                     }
-                    *bytes = seg.packet();
-                }
-                true
-            },
-            |_| true,
-        )
-    });
-}
-
-#[test]
-fn options_that_are_not_known_are_missed() {
-    fail(&["T23", "T36", "T37", "F38"], || {
-        Spoiler::new(
-            |bytes| {
-                if let Some(mut seg) = seg(bytes) {
-                    seg.options.sack_ok = false;
-                    seg.options.stamps = None;
-                    seg.options.scale = None;
                     *bytes = seg.packet();
                 }
                 true
@@ -209,30 +195,10 @@ fn a_window_that_never_shuts_is_found() {
 }
 
 #[test]
-fn an_early_end_is_found() {
-    // The last segment of the peer's is cut off, and its end is told all the same.
-    fail(&["T17", "T27", "F22", "F59"], || {
-        Spoiler::new(
-            |bytes| {
-                if let Some(mut seg) = seg(bytes)
-                    && !seg.has(SYN)
-                    && !seg.data.is_empty()
-                {
-                    seg.data.truncate(seg.data.len() / 2);
-                    seg.flags |= FIN;
-                    *bytes = seg.packet();
-                }
-                true
-            },
-            |_| true,
-        )
-    });
-}
-
-#[test]
 fn other_data_is_found() {
     let found = [
-        "T01", "T02", "T17", "T28", "T45", "C01", "C02", "U01", "F12", "F26", "F51",
+        "T01", "T02", "T17", "T28", "T45", "C01", "C02", "U01", "F12", "F26", "F51", "F138",
+        "F156", "F157",
     ];
     fail(&found, || {
         Spoiler::new(

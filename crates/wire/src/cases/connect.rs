@@ -7,7 +7,7 @@ use crate::packet::{ACK, ICMP, Options, Packet, RST, SYN, Seg, icmp, ip};
 use crate::wire::{Done, Peer, Wire, check, ms};
 use std::io::ErrorKind;
 
-const CONNECT: Setup = Setup {
+pub(super) const CONNECT: Setup = Setup {
     connect: true,
     ..Setup::DEFAULT
 };
@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// The application's SYN, and a peer that has not answered it.
-fn called(wire: &mut Wire) -> Result<(Packet, Peer), String> {
+pub(super) fn called(wire: &mut Wire) -> Result<(Packet, Peer), String> {
     let packet = wire.expect("a SYN", |packet| {
         let seg = packet.tcp()?;
         (seg.has(SYN) && seg.to.port() == OUTWARD).then(|| packet.clone())
@@ -58,7 +58,7 @@ fn called(wire: &mut Wire) -> Result<(Packet, Peer), String> {
 }
 
 /// The SYN-ACK, and the ACK that it gets.
-fn answer(wire: &mut Wire, peer: &mut Peer) -> Done {
+pub(super) fn answer(wire: &mut Wire, peer: &mut Peer) -> Done {
     wire.send(&peer.seg(SYN | ACK, b""))?;
     peer.seq = peer.seq.wrapping_add(1);
     peer.expect_ack(wire)?;
