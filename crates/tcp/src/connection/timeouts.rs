@@ -143,7 +143,10 @@ impl Connection {
         if self.unanswered_since == NEVER {
             self.unanswered_since = fx.now;
         }
+        let told = self.recv.window;
         let probe = self.probe_segment(fx.now);
-        self.send_control(&probe, fx);
+        if !self.send_control(&probe, fx) {
+            self.recv.window = told; // an ACK that is owed stays owed
+        }
     }
 }
