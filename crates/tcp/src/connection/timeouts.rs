@@ -113,7 +113,10 @@ impl Connection {
         }
         if blocked {
             self.send.restart_timer(now);
-        } else if self.retransmission_deadline(now) <= now {
+        }
+        // The reordering timer runs on: it is about segments that were sent before one that has
+        // arrived.
+        if self.retransmission_deadline(now) <= now {
             self.on_retransmission_deadline(fx);
         }
         if self.keepalive_deadline() <= now {
