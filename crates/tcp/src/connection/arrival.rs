@@ -149,6 +149,8 @@ impl Connection {
         }
         self.latest = self.latest.max(now);
         self.last_heard = self.latest;
+        self.probed_at = NEVER;
+        self.unanswered_since = NEVER; // nothing is in flight
         true
     }
 
