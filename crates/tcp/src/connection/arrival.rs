@@ -148,6 +148,7 @@ impl Connection {
             self.recv.timestamps.update_recent(now, tsval);
         }
         self.latest = self.latest.max(now);
+        self.send.confirm_window(tcp.seq);
         self.last_heard = self.latest;
         self.probed_at = NEVER;
         self.unanswered_since = NEVER; // nothing is in flight
@@ -280,6 +281,7 @@ impl Connection {
             && segment.options.sack().is_empty()
             && self.state != TcpState::SynReceived;
         if changes_nothing {
+            self.send.confirm_window(segment.seq);
             self.unanswered_since = NEVER;
             return;
         }
