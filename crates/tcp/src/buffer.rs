@@ -22,5 +22,5 @@ mod memory;
 mod pool;
 mod ring;
 
-pub(crate) use memory::{Claim, Memory, Side, promised, window_scale};
+pub(crate) use memory::{Claim, Memory, Side, min_recv, promised, window_scale};
 pub(crate) use ring::Ring;

@@ -1,3 +1,4 @@
+use crate::buffer::min_recv;
 use crate::seq::{Micros, NEVER};
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use std::time::Duration;
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
-/// or lowered to these limits.
+/// or lowered to these limits. So is a receive buffer that is too small for the unit in which a
+/// window of `recv_buffer_max` is advertised: 128 KiB for 1 GiB, 1 KiB for the default.
 ///
 /// ```
 /// use brooklet_tcp::TcpOptions;
@@ -94,6 +96,8 @@ impl TcpOptions {
         // would make the peer probe.
         let buffer = |bytes: usize| bytes.clamp(2048, 1 << 30);
         let (recv, send) = (buffer(self.recv_buffer), buffer(self.send_buffer));
+        // A buffer of less than a unit of its window scale could never be advertised.
+        let recv = recv.max(min_recv(buffer(self.recv_buffer_max)));
         Self {
             recv_buffer: recv,
             recv_buffer_max: buffer(self.recv_buffer_max).max(recv),

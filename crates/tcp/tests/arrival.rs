@@ -292,3 +292,25 @@ fn a_fin_behind_data_that_has_come_already_is_taken() {
     assert_eq!(read(&stream).unwrap(), b"all of it");
     assert_eq!(read(&stream).unwrap(), b"");
 }
+
+#[test]
+fn an_ack_that_finds_the_outbound_queue_full_stays_owed() {
+    let mut host = Host::new(Config {
+        outbound_packets: 2,
+        ..Config::default()
+    });
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let _stream = peer.open(&mut host);
+    host.silent();
+    // Two RSTs fill the outbound queue.
+    for n in 1..=2 {
+        host.take_in(Peer::new(&format!("10.9.9.9:{n}"), SERVER).seg(ACK, &[]));
+    }
+    // The duplicate asks for an ACK at once, and there is no room.
+    let segment = peer.seg(ACK | PSH, &[1; 100]);
+    host.take_in(segment.clone());
+    host.tx(segment);
+    let said = host.all();
+    let acked = peer.seq.wrapping_add(100);
+    assert!(said.iter().any(|seg| seg.ack == acked), "{said:?}");
+}

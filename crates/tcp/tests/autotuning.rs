@@ -319,3 +319,22 @@ fn growth_stays_inside_the_budget() {
         }
     }
 }
+
+#[test]
+fn a_small_receive_buffer_can_be_advertised_whatever_its_maximum() {
+    for max in [4 * MIB, 64 * MIB, 512 * MIB, 1024 * MIB] {
+        let mut host = Host::new(with(TcpOptions {
+            recv_buffer: 2048,
+            recv_buffer_max: max,
+            ..TcpOptions::default()
+        }));
+        let mut peer = Peer::new(CLIENT, SERVER);
+        let stream = peer.open(&mut host);
+        for _ in 0..3 {
+            peer.send(&mut host, &[1; 1000]);
+            assert_eq!(read(&stream).unwrap().len(), 1000);
+            let window = host.all().last().unwrap().window;
+            assert!(window > 0, "a zero window with a maximum of {max}");
+        }
+    }
+}

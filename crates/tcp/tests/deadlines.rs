@@ -5,10 +5,11 @@
 mod support;
 
 use brooklet_tcp::{Config, TcpOptions};
+use futures_lite::AsyncWriteExt;
 use std::net::Shutdown;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::{ACK, CLIENT, FIN, Host, Peer, SECOND, SERVER, host, pends, read};
+use support::{ACK, CLIENT, FIN, Host, Peer, SECOND, SERVER, host, now, pends, read};
 
 /// Runs a test on a thread of its own, which may take 30 s: a timeout that is handled without end
 /// would otherwise never return.
@@ -121,4 +122,29 @@ fn a_request_that_was_answered_leaves_no_deadline() {
     host.tx(peer.at(peer.seq.wrapping_add(1), support::RST, &[]));
     assert_eq!(host.engine.poll_timeout(host.now()), None);
     assert!(pends(host.listener().accept()));
+}
+
+#[test]
+fn the_reordering_timer_expires_while_the_device_takes_nothing() {
+    bounded(|| {
+        let mut host = host();
+        host.rtt = Duration::from_millis(100);
+        let mut peer = Peer::new(CLIENT, SERVER);
+        let stream = peer.open(&mut host);
+        now((&stream).write_all(&[1; 5000])).unwrap();
+        host.all();
+        host.pass(host.rtt);
+        now((&stream).write_all(&[1; 100])).unwrap();
+        host.block();
+        // The second segment has overtaken the first.
+        let second = peer.ack.wrapping_add(1460);
+        peer.blocks = [Some((second, second.wrapping_add(1460))), None, None];
+        host.tx(peer.seg(ACK, &[]));
+        host.pass(SECOND);
+        let again = host.all();
+        assert!(
+            again.iter().any(|seg| seg.seq == peer.ack),
+            "the first segment is lost: {again:?}"
+        );
+    });
 }

@@ -3,8 +3,10 @@
 
 mod support;
 
+use brooklet_packet::Headers;
 use brooklet_tcp::{Config, Congestion, TcpOptions};
-use futures_lite::AsyncWrite;
+use futures_lite::{AsyncWrite, AsyncWriteExt};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -138,4 +140,34 @@ fn an_odd_window_is_used_to_its_last_byte() {
             }
         }
     }
+}
+
+#[test]
+fn a_window_update_counts_after_gigabytes_of_data_from_the_peer() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    now((&stream).write_all(&[1; 1000])).unwrap();
+    host.one();
+    peer.ack += 1000;
+    peer.window = 0;
+    host.tx(peer.seg(ACK, &[]));
+    now((&stream).write_all(&[2; 1000])).unwrap();
+    host.silent();
+    // More than half of the sequence space, in packets whose checksum nobody looks at any more.
+    stream.shutdown(Shutdown::Read).unwrap();
+    let mut packet = peer.seg(ACK, &[3; 60_000]);
+    let now = host.now();
+    for _ in 0..37_000 {
+        packet[24..28].copy_from_slice(&peer.seq.to_be_bytes());
+        let headers = Headers::parse(&packet).unwrap();
+        host.engine.handle_packet(now, &packet, &headers);
+        host.engine.settle(now);
+        while host.engine.poll_transmit().is_some() {}
+        peer.seq = peer.seq.wrapping_add(60_000);
+    }
+    peer.window = 65_535;
+    host.tx(peer.seg(ACK, &[]));
+    let sent: usize = host.all().iter().map(|seg| seg.data.len()).sum();
+    assert_eq!(sent, 1000, "the window is open");
 }

@@ -141,3 +141,21 @@ fn an_ack_of_something_new_begins_it_anew() {
     host.pass(2 * SECOND);
     assert_timed_out(&stream);
 }
+
+#[test]
+fn data_behind_an_unacceptable_segment_answers_a_keepalive_probe() {
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    stream.set_keepalive(Some(60 * SECOND));
+    stream.set_user_timeout(Some(10 * SECOND));
+    peer.send(&mut host, &[1; 100]);
+    host.all();
+    host.pass(60 * SECOND);
+    host.one(); // the probe
+    host.take_in(peer.at(peer.seq.wrapping_add(10_000_000), ACK, &[1; 100]));
+    peer.send(&mut host, &[1; 100]);
+    host.all();
+    host.pass(20 * SECOND);
+    assert_established(&stream);
+}

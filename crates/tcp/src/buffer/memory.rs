@@ -133,6 +133,12 @@ pub(crate) fn window_scale(recv_max: usize) -> u8 {
     bits.saturating_sub(16).min(14) as u8
 }
 
+/// The smallest receive buffer that can grow to `recv_max` bytes: the window field counts in units
+/// of 2^scale bytes, and a window needs several of them.
+pub(crate) fn min_recv(recv_max: usize) -> usize {
+    MIN_WINDOW_UNITS << window_scale(recv_max)
+}
+
 /// The bytes that a connection of these sizes is promised.
 pub(crate) fn promised(recv: usize, send: usize, recv_max: usize) -> usize {
     let [recv, send] = minimum(recv, send, recv_max);
@@ -141,8 +147,7 @@ pub(crate) fn promised(recv: usize, send: usize, recv_max: usize) -> usize {
 
 /// The sizes that a connection can have at any time.
 fn minimum(recv: usize, send: usize, recv_max: usize) -> [usize; 2] {
-    // The window field counts in units of 2^scale bytes, and a window needs several of them.
-    let units = MIN_WINDOW_UNITS << window_scale(recv_max.max(recv));
+    let units = min_recv(recv_max.max(recv));
     [MIN_BUFFER.max(units).min(recv), MIN_BUFFER.min(send)]
 }
 

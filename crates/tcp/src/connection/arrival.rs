@@ -148,9 +148,10 @@ impl Connection {
             self.recv.timestamps.update_recent(now, tsval);
         }
         self.latest = self.latest.max(now);
+        self.send.confirm_window(tcp.seq);
         self.last_heard = self.latest;
         self.probed_at = NEVER;
-        self.unanswered_since = NEVER;
+        self.unanswered_since = NEVER; // nothing is in flight
         true
     }
 
@@ -225,15 +226,13 @@ impl Connection {
         segment: &Arrival<'_>,
         fx: &mut Effects<'_, F>,
     ) -> bool {
-        let timestamps = &mut self.recv.timestamps;
-        let Some((tsval, _)) = segment.options.timestamp else {
-            return true;
-        };
-        if timestamps.is_old(fx.now, tsval) {
+        let timestamps = &self.recv.timestamps;
+        let tsval = segment.options.timestamp.map(|(tsval, _)| tsval);
+        let is_old = tsval.is_some_and(|tsval| timestamps.is_old(fx.now, tsval));
+        if is_old {
             self.send_limited_ack(Limited::Challenge, fx);
-            return false;
         }
-        true
+        !is_old
     }
 
     /// First, check the sequence number (RFC 9293, 3.4).
@@ -282,6 +281,7 @@ impl Connection {
             && segment.options.sack().is_empty()
             && self.state != TcpState::SynReceived;
         if changes_nothing {
+            self.send.confirm_window(segment.seq);
             self.unanswered_since = NEVER;
             return;
         }
@@ -371,11 +371,15 @@ impl Connection {
         }
     }
 
-    /// Sends an ACK at once, whatever the outbound queue holds: the peer counts these.
+    /// Sends an ACK at once, whatever the outbound queue holds: the peer counts these. Where there
+    /// is no room, what is owed stays owed.
     pub(super) fn send_ack<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+        let told = self.recv.window;
         let window = self.recv.repeat_window();
         let ack = self.bare_ack(fx.now, window);
-        self.send_control(&ack, fx);
+        if !self.send_control(&ack, fx) {
+            self.recv.window = told;
+        }
     }
 
     fn send_limited_ack<F: Flavor>(&mut self, kind: Limited, fx: &mut Effects<'_, F>) {
@@ -383,15 +387,6 @@ impl Connection {
         if *last == NEVER || fx.now >= *last + CHALLENGE_ACK_INTERVAL {
             *last = fx.now;
             self.send_ack(fx);
-        }
-    }
-
-    /// Answers a segment that cannot belong to this connection with a RST (RFC 9293, 3.10.7.1).
-    pub(super) fn refuse_segment<F: Flavor>(&self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
-        let mut reply = Vec::new();
-        if brooklet_packet::tcp::reset(&mut reply, &segment.packet()) {
-            let driver = fx.queue.with(|queue| queue.push(reply.into()));
-            fx.wakes.extend(driver);
         }
     }
 }

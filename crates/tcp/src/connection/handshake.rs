@@ -126,6 +126,15 @@ impl Connection {
         true
     }
 
+    /// Answers a segment that cannot belong to this connection with a RST (RFC 9293, 3.10.7.1).
+    fn refuse_segment<F: Flavor>(&self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
+        let mut reply = Vec::new();
+        if brooklet_packet::tcp::reset(&mut reply, &segment.packet()) {
+            let driver = fx.queue.with(|queue| queue.push(reply.into()));
+            fx.wakes.extend(driver);
+        }
+    }
+
     /// The peer has acknowledged our SYN.
     pub(super) fn on_syn_acked(&mut self) {
         self.state = self.state.on_syn_acked();

@@ -315,14 +315,21 @@ impl Connection {
     }
 
     /// Sends a segment without data at once if there is room; otherwise it is dropped and counted.
-    pub(super) fn send_control<F: Flavor>(&mut self, segment: &Segment, fx: &mut Effects<'_, F>) {
+    /// Says whether it was sent.
+    pub(super) fn send_control<F: Flavor>(
+        &mut self,
+        segment: &Segment,
+        fx: &mut Effects<'_, F>,
+    ) -> bool {
         let key = self.key.reversed();
-        let driver = fx.queue.with(|queue| {
+        let (sent, driver) = fx.queue.with(|queue| {
+            let has_room = queue.tx.has_room();
             let mut packet = queue.tx.buffer(SMALL);
             segment.write(key, (&[], &[]), true, &mut packet);
-            queue.push(packet)
+            (has_room, queue.push(packet))
         });
         fx.wakes.extend(driver);
+        sent
     }
 }
 

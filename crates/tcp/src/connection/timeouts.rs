@@ -114,6 +114,8 @@ impl Connection {
         if blocked {
             self.send.restart_timer(now);
         }
+        // The reordering timer runs on: it is about segments that were sent before one that has
+        // arrived.
         if self.retransmission_deadline(now) <= now {
             self.on_retransmission_deadline(fx);
         }
@@ -144,7 +146,10 @@ impl Connection {
         if self.unanswered_since == NEVER {
             self.unanswered_since = fx.now;
         }
+        let told = self.recv.window;
         let probe = self.probe_segment(fx.now);
-        self.send_control(&probe, fx);
+        if !self.send_control(&probe, fx) {
+            self.recv.window = told; // an ACK that is owed stays owed
+        }
     }
 }

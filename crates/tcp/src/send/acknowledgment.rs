@@ -3,7 +3,7 @@
 use super::recovery::{Phase, older};
 use super::scoreboard::Delivered;
 use super::{Ack, Sender};
-use crate::seq::{Micros, after};
+use crate::seq::{Micros, after, later};
 
 impl Sender {
     /// Takes in an acknowledgment. Says whether SND.UNA has advanced.
@@ -83,6 +83,12 @@ impl Sender {
             self.backoff = 0;
         }
         changed
+    }
+
+    /// The segment with the number `seq` told the window that is known. SND.WL1 follows all the
+    /// same: 2 GiB later an older one would look newer than each segment that comes.
+    pub(crate) fn confirm_window(&mut self, seq: u32) {
+        self.snd_wl1 = later(self.snd_wl1, seq);
     }
 
     /// Takes in the blocks of the SACK option. Returns the first if it reports a segment that
