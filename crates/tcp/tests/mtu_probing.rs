@@ -142,6 +142,22 @@ fn a_black_hole_from_the_beginning_is_found_too() {
 }
 
 #[test]
+fn a_message_of_one_segment_gets_through_a_black_hole() {
+    for (ends, mtu, len) in [
+        ((CLIENT, SERVER), 1300, 1400),
+        ((CLIENT, SERVER), 600, 1000),
+        ((CLIENT, SERVER), 600, 600),
+        (V6, 1300, 1300),
+    ] {
+        let mut path = Path::new(ends, true, false);
+        path.transfer(30_000);
+        path.mtu = mtu;
+        let took = path.transfer(len);
+        assert!(took < 10 * SECOND, "{len} bytes take {took:?}");
+    }
+}
+
+#[test]
 fn segments_are_not_cut_smaller_than_useful() {
     // RFC 8899, 5.1.2: the least is 1,280 bytes for IPv6. For IPv4, as after an ICMP error, 552.
     for (ends, least) in [((CLIENT, SERVER), 512), (V6, 1220)] {
