@@ -340,13 +340,12 @@ impl Sender {
         self.rto.timeout(self.backoff)
     }
 
-    /// Retransmission timeouts since the last progress if the segment at SND.UNA is a full one,
-    /// and 0 otherwise. Several mean that the path may take smaller segments only (RFC 8899, 3).
-    pub(crate) fn rto_of_full_segments(&self) -> u32 {
-        match self.board.first_segment_len() >= self.mss() && !self.closed() {
-            true => self.backoff.into(),
-            false => 0,
-        }
+    /// Retransmission timeouts since the last progress, 0 while the window is closed, and the
+    /// length of the segment at SND.UNA. Several mean that the path may take smaller segments only
+    /// (RFC 8899, 3).
+    pub(crate) fn timeouts(&self) -> (u32, u32) {
+        let timeouts = if self.closed() { 0 } else { self.backoff };
+        (timeouts.into(), self.board.first_segment_len())
     }
 
     /// Congestion window and slow start threshold, in bytes.

@@ -314,3 +314,18 @@ fn an_ack_that_finds_the_outbound_queue_full_stays_owed() {
     let acked = peer.seq.wrapping_add(100);
     assert!(said.iter().any(|seg| seg.ack == acked), "{said:?}");
 }
+
+#[test]
+fn an_earlier_fin_takes_the_place_of_a_later_one() {
+    // A peer that contradicts itself: no byte is read that never arrived.
+    let (mut host, peer, stream) = opened();
+    let at = |n: u32| peer.seq.wrapping_add(n);
+    host.tx(peer.at(at(10), ACK, &[2; 10]));
+    host.tx(peer.at(at(25), ACK | FIN, &[4; 5]));
+    host.tx(peer.at(at(15), ACK | FIN, &[2; 5]));
+    host.tx(peer.at(at(0), ACK, &[1; 10]));
+    let expected = [[1; 10], [2; 10]].concat();
+    assert_eq!(read(&stream).unwrap(), expected);
+    assert_eq!(read(&stream).unwrap(), b"", "the end of the stream");
+    assert_eq!(host.all().last().unwrap().ack, at(21));
+}

@@ -142,6 +142,50 @@ fn a_black_hole_from_the_beginning_is_found_too() {
 }
 
 #[test]
+fn a_message_of_one_segment_gets_through_a_black_hole() {
+    for (ends, mtu, len) in [
+        ((CLIENT, SERVER), 1300, 1400),
+        ((CLIENT, SERVER), 600, 1000),
+        ((CLIENT, SERVER), 600, 600),
+        (V6, 1300, 1300),
+    ] {
+        let mut path = Path::new(ends, true, false);
+        path.transfer(30_000);
+        path.mtu = mtu;
+        let took = path.transfer(len);
+        assert!(took < 10 * SECOND, "{len} bytes take {took:?}");
+    }
+}
+
+#[test]
+fn a_lost_window_update_is_made_up_for_in_a_black_hole() {
+    for sack in [true, false] {
+        let mut path = Path::new((CLIENT, SERVER), sack, false);
+        path.transfer(30_000);
+        now((&path.stream).write_all(&[7; 5000])).unwrap();
+        path.host.all();
+        // The window closes over what is in flight. That it opens again is lost, and the path takes
+        // no full-size segment.
+        path.peer.window = 0;
+        path.host.tx(path.peer.seg(ACK, &[]));
+        path.peer.window = 65_535;
+        path.mtu = 600;
+        let sent = path.first.wrapping_add(35_000);
+        for _ in 0..200 {
+            path.host.pass(SECOND);
+            for seg in path.host.all() {
+                // A segment without data asks for an ACK if it begins before RCV.NXT.
+                let is_old = (seg.seq.wrapping_sub(path.peer.ack) as i32) < 0;
+                if (is_old || !seg.data.is_empty()) && seg.bytes.len() <= path.mtu {
+                    path.arrives(&seg);
+                }
+            }
+        }
+        assert_eq!(path.peer.ack, sent, "SACK {sack}");
+    }
+}
+
+#[test]
 fn segments_are_not_cut_smaller_than_useful() {
     // RFC 8899, 5.1.2: the least is 1,280 bytes for IPv6. For IPv4, as after an ICMP error, 552.
     for (ends, least) in [((CLIENT, SERVER), 512), (V6, 1220)] {

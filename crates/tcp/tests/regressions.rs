@@ -277,7 +277,8 @@ fn acknowledgements_that_nobody_meant_do_not_count() {
         host.pass(100 * SECOND);
         let sent = host.all();
         assert!(!sent.is_empty(), "neither data nor a probe");
-        assert!(sent.iter().all(|seg| seg.seq == good), "data was skipped");
+        let mut data = sent.iter().filter(|seg| !seg.data.is_empty());
+        assert!(data.all(|seg| seg.seq == good), "data was skipped");
     }
 }
 

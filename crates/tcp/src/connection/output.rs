@@ -299,7 +299,7 @@ impl Connection {
     pub(super) fn probe_segment(&mut self, now: Micros) -> Segment {
         let window = self.recv.repeat_window();
         Segment {
-            seq: self.send.nxt().wrapping_sub(1),
+            seq: self.send.una().wrapping_sub(1),
             ..self.bare_ack(now, window)
         }
     }

@@ -4,7 +4,7 @@ use crate::seq::{Micros, NEVER, after};
 
 /// What is known of the path's MTU.
 ///
-/// An ICMP error lowers it. Where ICMP is filtered, repeated timeouts of full-size segments do (a
+/// An ICMP error lowers it. Where ICMP is filtered, repeated timeouts of large segments do (a
 /// black hole). After a while one larger segment probes whether the path takes more again.
 #[derive(Clone, Debug)]
 pub(super) struct PathMtu {
@@ -37,7 +37,7 @@ const MIN_V6: u16 = 1280;
 const BASE: u16 = 1280;
 const SMALLEST_V4: u16 = 576;
 
-/// Consecutive timeouts of a full-size segment that mean a black hole.
+/// Consecutive timeouts of a segment that mean a black hole, if a smaller size remains to be tried.
 const BLACK_HOLE_TIMEOUTS: u32 = 2;
 
 /// An outage looks like a black hole, so a larger size is probed soon; later, and after an ICMP
@@ -88,16 +88,24 @@ impl PathMtu {
         self.lower(mtu.max(min), now + RAISE)
     }
 
-    /// The segment at SND.UNA, a full-size one, has timed out so many times in a row. Says whether
-    /// the estimate has changed.
-    pub(super) fn on_timeout(&mut self, now: Micros, timeouts: u32, ipv6: bool) -> bool {
+    /// The segment at SND.UNA, with `size` bytes of data and options, has timed out so many times
+    /// in a row. It need not be a full-size one: the only segment of a message may be too large
+    /// for the path as well. Says whether the estimate has changed.
+    pub(super) fn on_timeout(
+        &mut self,
+        now: Micros,
+        (timeouts, size): (u32, u32),
+        ipv6: bool,
+    ) -> bool {
         if timeouts < BLACK_HOLE_TIMEOUTS {
             return false;
         }
-        let mtu = self.mtu.min(self.peer_mss.saturating_add(headers(ipv6)));
-        match mtu {
-            mtu if mtu > BASE => self.lower(BASE, now + FIRST_RAISE),
-            mtu if mtu > SMALLEST_V4 && !ipv6 => self.lower(SMALLEST_V4, now + FIRST_RAISE),
+        let packet = size + u32::from(headers(ipv6));
+        match packet {
+            packet if packet > BASE.into() => self.lower(BASE, now + FIRST_RAISE),
+            packet if packet > SMALLEST_V4.into() && !ipv6 => {
+                self.lower(SMALLEST_V4, now + FIRST_RAISE)
+            }
             _ => false,
         }
     }
@@ -175,12 +183,13 @@ mod tests {
     #[test]
     fn a_black_hole_lowers_the_mtu_in_two_steps_and_a_probe_raises_it() {
         let mut pmtu = PathMtu::new(1500);
-        assert!(!pmtu.on_timeout(0, 1, false));
-        assert!(pmtu.on_timeout(0, 2, false));
+        assert!(!pmtu.on_timeout(0, (1, 1460), false));
+        assert!(pmtu.on_timeout(0, (2, 1460), false));
         assert_eq!(pmtu.mss(false), 1240);
-        assert!(pmtu.on_timeout(0, 3, false));
+        assert!(pmtu.on_timeout(0, (3, 1240), false));
         assert_eq!(pmtu.mss(false), 536);
-        assert!(!pmtu.on_timeout(0, 4, false), "no smaller size is tried");
+        let again = pmtu.on_timeout(0, (4, 536), false);
+        assert!(!again, "no smaller size is tried");
         assert_eq!(pmtu.probe_size(FIRST_RAISE - 1, false), None);
         assert_eq!(pmtu.probe_size(FIRST_RAISE, false), Some(1240));
         pmtu.probe_sent(100, 1340);
@@ -199,9 +208,9 @@ mod tests {
     #[test]
     fn ipv6_and_icmp_errors_have_lower_bounds() {
         let mut pmtu = PathMtu::new(1500);
-        assert!(pmtu.on_timeout(0, 2, true));
+        assert!(pmtu.on_timeout(0, (2, 1440), true));
         assert_eq!(pmtu.mss(true), 1220);
-        assert!(!pmtu.on_timeout(0, 9, true));
+        assert!(!pmtu.on_timeout(0, (9, 1220), true));
         let mut pmtu = PathMtu::new(1500);
         assert!(pmtu.on_packet_too_big(0, 68, false));
         assert_eq!(pmtu.mss(false), 512);

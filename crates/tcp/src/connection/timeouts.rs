@@ -134,8 +134,10 @@ impl Connection {
         if self.state == TcpState::SynSent || self.state == TcpState::SynReceived {
             return;
         }
-        let timeouts = self.send.rto_of_full_segments();
-        if self.pmtu.on_timeout(fx.now, timeouts, self.key.is_ipv6()) {
+        let (timeouts, len) = self.send.timeouts();
+        let size = len + self.recv.timestamps.option_len();
+        let ipv6 = self.key.is_ipv6();
+        if self.pmtu.on_timeout(fx.now, (timeouts, size), ipv6) {
             let mss = self.segment_size();
             self.send.set_mss(mss);
         }

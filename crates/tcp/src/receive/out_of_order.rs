@@ -88,8 +88,9 @@ impl OutOfOrder {
         self.fin
     }
 
-    /// Forgets what has arrived beyond `end`.
+    /// Forgets what has arrived beyond `end`, a FIN included.
     pub(crate) fn truncate(&mut self, end: u32) {
+        self.fin = self.fin.filter(|&fin| after(end, fin));
         self.ranges.retain_mut(|range| {
             range.end = earlier(range.end, end);
             after(range.end, range.start)

@@ -384,22 +384,22 @@ fn the_tail_loss_probe_carries_the_last_segment_and_the_fin() {
 }
 
 #[test]
-fn only_timeouts_of_full_segments_are_counted() {
-    // RFC 8899, 3: a black hole takes large segments only.
-    for (bytes, counted) in [(MSS, 2), (MSS - 1, 0)] {
+fn timeouts_are_counted_with_the_length_of_the_segment() {
+    // RFC 8899, 3: a black hole takes small segments only.
+    for bytes in [MSS, MSS - 1, MSS / 2 + 1] {
         let mut bench = Bench::new();
         bench.send(bytes);
-        assert_eq!(bench.sender.rto_of_full_segments(), 0);
+        assert_eq!(bench.sender.timeouts(), (0, bytes));
         while bench.sender.backoff < 2 {
             bench.deadline();
             bench.retransmit();
         }
-        assert_eq!(bench.sender.rto_of_full_segments(), counted);
+        assert_eq!(bench.sender.timeouts(), (2, bytes));
         // A smaller MSS makes several segments of it.
         bench.sender.set_mss(MSS / 2);
         bench.retransmit();
         bench.ack(1 + MSS / 2, &[], bench.now);
-        assert_eq!(bench.sender.rto_of_full_segments(), 0);
+        assert_eq!(bench.sender.timeouts(), (0, bytes - MSS / 2));
     }
 }
 

@@ -79,6 +79,8 @@ impl Sender {
         }
         if expired {
             self.on_timeout(now);
+            // A path that does not take the segment at SND.UNA would hide that the window is open.
+            return self.closed() && self.backoff > 1;
         } else if self.probe_deadline().is_some_and(|at| at <= now) {
             self.send_probe(now);
         }
