@@ -70,7 +70,9 @@ impl Connection {
         (self.tuned_at, self.read_since) = (now, 0);
         let maximum = self.claim.maximum(Side::Receive);
         if wanted > capacity && capacity < maximum && limits(capacity, rtt) {
-            self.recv.grow(wanted.max(2 * capacity), &self.claim);
+            // Four times what was read: in slow start the peer sends twice as much in the next round
+            // trip, and the window must not be what limits it.
+            self.recv.grow(2 * wanted.max(capacity), &self.claim);
         }
     }
 
