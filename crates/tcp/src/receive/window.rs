@@ -150,9 +150,11 @@ impl Window {
         }
         let max = u32::from(u16::MAX) << self.shift;
         let free = self.capacity.saturating_sub(waiting).min(max);
-        // The window field is rounded down, by a unit or two.
-        let least = self.sws_threshold() + (2 << self.shift);
-        free >= self.told_beyond(rcv_nxt) + (self.capacity.min(max) / 3).max(least)
+        // What would be advertised, in whole units. A little more than the threshold is asked for,
+        // so that a buffer of two segments does not answer each segment that is read.
+        let window = free >> self.shift << self.shift;
+        let least = self.sws_threshold() + 2;
+        window >= self.told_beyond(rcv_nxt) + (self.capacity.min(max) / 3).max(least)
     }
 }
 
@@ -195,5 +197,20 @@ mod tests {
         assert_eq!(window.advertise(8192, 8192), 0);
         assert_eq!(window.advertise(8192, 8192 - 1459), 0);
         assert_eq!(window.advertise(8192, 8192 - 1460), 1460);
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_half_of_a_small_buffer_is_told_of_it() {
+        // The scale is that of a buffer of 4 MiB: a unit is 128 bytes.
+        for told in (0..1024).step_by(128) {
+            let mut window = Window::new(2048, 7);
+            window.of_syn(Some(0));
+            window.advertise(2048, 2048);
+            window.right_edge = 2048;
+            let waiting = 2048 - told;
+            window.rcv_wnd = told;
+            assert!(!window.should_update(2048, waiting), "{told}");
+            assert!(window.should_update(2048, 0), "{told}: the sender waits");
+        }
     }
 }
