@@ -397,5 +397,7 @@ mod tests {
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection>();
         assert!(size <= 624, "{size} bytes");
+        let size = size_of::<crate::send::Sender>();
+        assert!(size <= 200, "{size} bytes of the sender");
     }
 }
