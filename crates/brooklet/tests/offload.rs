@@ -106,7 +106,9 @@ fn transfer(offload: Offload, from: &str, to: &str) -> Seen {
         let accept = async { Ok(there.tcp.accept().await?.0) };
         let (stream, served) = future::try_zip(stack.connect_from(from, to), accept).await?;
         let write = async {
-            (&stream).write_all(&data).await?;
+            // The first segment is a short one, whose checksum is left to a device that writes it.
+            (&stream).write_all(&data[..10]).await?;
+            (&stream).write_all(&data[10..]).await?;
             (&stream).close().await
         };
         let mut back = Vec::new();
@@ -136,8 +138,7 @@ fn a_device_that_takes_nothing_over_is_given_packets_for_a_wire() {
 fn a_device_that_writes_checksums_is_left_them() {
     let seen = transfer(CHECKSUM, V4[0], V4[1]);
     assert_eq!((seen.longest, seen.several), (1500, 0));
-    // Segments without data and those that are cut in the driver are complete: what is left of
-    // their checksums costs less than what a device needs to be told.
+    // Segments without data, and those that the driver cuts, are complete.
     assert!(seen.partial > 0);
 }
 
