@@ -21,7 +21,7 @@ pub struct Config {
     /// The default options of connections.
     pub options: TcpOptions,
     /// The most connections at a time, in both directions. One more SYN is dropped and counted, one
-    /// more `connect` or `accept` fails. Default 65,536.
+    /// more `connect` fails. Default 65,536.
     pub max_connections: usize,
     /// The memory budget for the buffers of all connections, in bytes: receive buffers, send
     /// buffers and pooled buffers. Default 1 GiB.

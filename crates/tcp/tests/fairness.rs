@@ -21,7 +21,7 @@ const ANSWERS: usize = 4;
 /// What the outbound queue holds, in packets of the MTU.
 const QUEUE: usize = 512;
 
-/// What a connection may send in one turn, in packets (`QUOTA` of `flow/egress.rs`).
+/// What a connection may send in one turn, in packets (`QUOTA` of `connection/output.rs`).
 const QUOTA: usize = 64;
 
 /// The same of packets that stand for many: 128 KiB and one more (`QUOTA_BYTES`).

@@ -219,7 +219,7 @@ fn everything_is_sent_again_although_small_segments_wait() {
     peer.ack += 1000;
     host.tx(peer.seg(ACK, &[]));
     host.all();
-    // What goes to the end of smoltcp's buffer, and then, with an acknowledgement, the rest.
+    // What waits behind a small segment in flight goes out with its ACK.
     write(&stream, 1000);
     peer.ack += 1000;
     host.tx(peer.seg(ACK, &[]));

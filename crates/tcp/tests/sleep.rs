@@ -1,4 +1,4 @@
-//! Connections that give their socket and their buffers back while there is nothing in them.
+//! Idle connections give their buffers back, and take new ones when there is data again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;

@@ -10,7 +10,7 @@ struct Bench {
     sender: Sender,
     now: Micros,
     /// Timestamps are in use.
-    stamps: bool,
+    timestamps: bool,
 }
 
 impl Bench {
@@ -28,7 +28,7 @@ impl Bench {
         let mut bench = Self {
             sender,
             now: now + RTT,
-            stamps: true,
+            timestamps: true,
         };
         bench.ack(1, &[], now);
         bench
@@ -41,7 +41,7 @@ impl Bench {
 
     /// An acknowledgment that echoes the timestamp of the moment `echoed`.
     fn ack(&mut self, ack: u32, sack: &[(u32, u32)], echoed: Micros) -> bool {
-        let echoed = self.stamps.then_some(echoed / 1000 * 1000);
+        let echoed = self.timestamps.then_some(echoed / 1000 * 1000);
         let ack = Ack {
             seq: 0,
             ack,
@@ -149,7 +149,7 @@ fn a_dsack_for_each_retransmission_undoes_a_spurious_recovery() {
     // RFC 3708, RFC 9438, 4.9: also once recovery is over.
     for (dsack, undone) in [((1, 1 + MSS), true), ((1 + MSS, 1 + 2 * MSS), false)] {
         let mut bench = Bench::new();
-        bench.stamps = false;
+        bench.timestamps = false;
         let before = bench.sender.window();
         let sent = bench.overtaken();
         bench.pass(2_000);
@@ -164,7 +164,7 @@ fn a_dsack_for_each_retransmission_undoes_a_spurious_recovery() {
 #[test]
 fn one_dsack_of_two_retransmissions_undoes_nothing() {
     let mut bench = Bench::new();
-    bench.stamps = false;
+    bench.timestamps = false;
     let before = bench.sender.window();
     let sent = bench.now;
     bench.send(INITIAL);
@@ -180,9 +180,9 @@ fn one_dsack_of_two_retransmissions_undoes_nothing() {
 
 #[test]
 fn a_spurious_timeout_is_undone_and_what_was_not_retransmitted_is_in_flight() {
-    for stamps in [true, false] {
+    for timestamps in [true, false] {
         let mut bench = Bench::new();
-        bench.stamps = stamps;
+        bench.timestamps = timestamps;
         let before = bench.sender.window();
         let sent = bench.now;
         bench.send(INITIAL);
@@ -199,7 +199,7 @@ fn a_spurious_timeout_is_undone_and_what_was_not_retransmitted_is_in_flight() {
         // not retransmitted (RFC 5682).
         bench.pass(1_000);
         bench.ack(1 + MSS, &[], sent);
-        if !stamps {
+        if !timestamps {
             assert_eq!(bench.cwnd() / MSS, 2);
             bench.ack(1 + 2 * MSS, &[], sent);
         }
@@ -279,7 +279,7 @@ fn three_small_segments_beyond_a_gap_are_a_loss() {
 #[test]
 fn a_segment_acknowledged_in_the_instant_it_was_sent_gives_no_sample() {
     let mut bench = Bench::new();
-    bench.stamps = false;
+    bench.timestamps = false;
     let before = (bench.sender.rtt(), bench.sender.min_rtt());
     let now = bench.now;
     bench.send(MSS);

@@ -1,4 +1,4 @@
-//! What stands between the wire and smoltcp.
+//! The advertised window: nothing is lost that was sent by leave of it, and nothing beyond it is taken.
 
 mod support;
 
