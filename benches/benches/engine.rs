@@ -247,6 +247,10 @@ impl Brooklet {
             options: TcpOptions {
                 recv_buffer: BUFFER,
                 send_buffer: BUFFER,
+                // The window scale is that of the buffer: 4 KiB in units of the default maximum's
+                // scale are told with an update for some segments.
+                recv_buffer_max: BUFFER,
+                send_buffer_max: BUFFER,
                 ..TcpOptions::default()
             },
             max_connections: 100_000,
