@@ -6,7 +6,7 @@
 
 mod support;
 
-use brooklet_tcp::{Config, TcpOptions};
+use brooklet_tcp::TcpOptions;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use support::counts::*;
 use support::*;
@@ -17,28 +17,11 @@ const ONE_DUPLICATE: Counts = Counts {
     ..NONE
 };
 
-fn opened_with(config: Config, mut peer: Peer) -> (Host, Peer, Stream, Counter) {
-    let mut host = Host::new(config);
-    host.tx(peer.syn());
-    assert!(pends(host.listener().accept()));
-    let syn_ack = peer.establish(&mut host);
-    let stream = now(host.listener().accept()).unwrap().0;
-    let counter = Counter::new(&peer, &syn_ack);
-    (host, peer, stream, counter)
-}
-
-fn opened() -> (Host, Peer, Stream, Counter) {
-    opened_with(Config::default(), Peer::new(CLIENT, SERVER))
-}
-
-fn with_buffer(recv_buffer: usize) -> Config {
-    Config {
-        options: TcpOptions {
-            recv_buffer,
-            recv_buffer_max: recv_buffer,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
+fn with_buffer(recv_buffer: usize) -> TcpOptions {
+    TcpOptions {
+        recv_buffer,
+        recv_buffer_max: recv_buffer,
+        ..TcpOptions::default()
     }
 }
 
@@ -305,7 +288,7 @@ fn out_of_order_segments_get_a_duplicate_ack_each() {
     for sack in [true, false] {
         let mut peer = Peer::new(CLIENT, SERVER);
         peer.sack = sack;
-        let (mut host, mut peer, stream, mut counter) = opened_with(Config::default(), peer);
+        let (mut host, mut peer, stream, mut counter) = opened_with(TcpOptions::default(), peer);
         for n in 1..=30 {
             host.tx(peer.at(peer.seq + 1000 * n, ACK, &[1; 1000]));
         }

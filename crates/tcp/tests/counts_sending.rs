@@ -13,23 +13,6 @@ use support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn opened_with(options: TcpOptions, mut peer: Peer) -> (Host, Peer, Stream, Counter) {
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
-    host.tx(peer.syn());
-    assert!(pends(host.listener().accept()));
-    let syn_ack = peer.establish(&mut host);
-    let stream = now(host.listener().accept()).unwrap().0;
-    let counter = Counter::new(&peer, &syn_ack);
-    (host, peer, stream, counter)
-}
-
-fn opened() -> (Host, Peer, Stream, Counter) {
-    opened_with(TcpOptions::default(), Peer::new(CLIENT, SERVER))
-}
-
 /// A connection on which a round trip takes 100 ms.
 fn measured(sack: bool) -> (Host, Peer, Stream, Counter) {
     let mut peer = Peer::new(CLIENT, SERVER);

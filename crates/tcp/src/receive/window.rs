@@ -141,17 +141,18 @@ impl Window {
         }
     }
 
-    /// Whether the window has grown by a third of the buffer since the peer was told of it, so
-    /// that a segment for that alone is worth its cost. Before the first segment behind the
-    /// handshake the peer knows only the small window of the SYN, and is told more with that.
+    /// Whether a window update is worth a segment of its own: the window has grown by a third of
+    /// the buffer, and by more than a full segment, since the last segment sent. The first segment
+    /// after the handshake raises the window of the SYN, which is not scaled; before that segment
+    /// there is no update.
     pub(crate) fn should_update(&self, rcv_nxt: u32, waiting: u32) -> bool {
         if !self.scaled {
             return false;
         }
         let max = u32::from(u16::MAX) << self.shift;
         let free = self.capacity.saturating_sub(waiting).min(max);
-        // What would be advertised, in whole units. A little more than the threshold is asked for,
-        // so that a buffer of two segments does not answer each segment that is read.
+        // The window in whole units of the scale. The update needs a little more than the
+        // threshold, so that a buffer of two segments does not cause one for each segment read.
         let window = free >> self.shift << self.shift;
         let least = self.sws_threshold() + 2;
         window >= self.told_beyond(rcv_nxt) + (self.capacity.min(max) / 3).max(least)

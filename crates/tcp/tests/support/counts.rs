@@ -1,6 +1,7 @@
 //! Counts the packets of one connection by kind.
 
-use super::{Host, Peer, Seg};
+use super::{CLIENT, Host, Peer, SERVER, Seg, Stream, now, pends};
+use brooklet_tcp::{Config, TcpOptions};
 use std::time::Duration;
 
 /// How many packets of each kind the stack sent. A segment with data or a FIN counts once, under
@@ -174,4 +175,22 @@ pub fn assert_times(at: &[u64], expected: &[u64]) {
         at.len() == expected.len() && at.iter().zip(expected).all(near),
         "sent at {at:?}, not at {expected:?}"
     );
+}
+
+/// A stack with one connection from `peer`, and a counter of the packets after the handshake.
+pub fn opened_with(options: TcpOptions, mut peer: Peer) -> (Host, Peer, Stream, Counter) {
+    let mut host = Host::new(Config {
+        options,
+        ..Config::default()
+    });
+    host.tx(peer.syn());
+    assert!(pends(host.listener().accept()));
+    let syn_ack = peer.establish(&mut host);
+    let stream = now(host.listener().accept()).unwrap().0;
+    let counter = Counter::new(&peer, &syn_ack);
+    (host, peer, stream, counter)
+}
+
+pub fn opened() -> (Host, Peer, Stream, Counter) {
+    opened_with(TcpOptions::default(), Peer::new(CLIENT, SERVER))
 }
