@@ -1,8 +1,9 @@
 //! The receive and send buffers of the connections, and the memory budget behind them.
 //!
 //! A connection holds a buffer only while the buffer has content. A [`Ring`] keeps the bytes of
-//! one direction, indexed by sequence number, in a [`Buffer`] that comes out of one [`Memory`] for
-//! all connections. When the connection is idle it drops both, and only its [`Claim`] remains.
+//! one direction, indexed by sequence number, in a [`Buffer`](memory::Buffer) that comes out of
+//! one [`Memory`] for all connections. When the connection is idle it drops both, and only its
+//! [`Claim`] remains.
 //!
 //! `smoltcp::storage` (0.14) has two types for this purpose. Neither serves here:
 //!

@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     waiting: bool,
     /// On the engine's list of connections that the current batch touched.
     pub(crate) touched: bool,
-    /// The ACK of what has arrived waits for what the application writes.
+    /// The ACK is delayed so that data of the application can carry the ACK.
     pub(crate) ack_deferred: bool,
     /// The peer has acknowledged everything, and the FIN if there is one.
     all_acknowledged: bool,
@@ -87,7 +87,7 @@ pub(crate) struct Connection {
     latest: Micros,
     /// When the handshake times out.
     handshake_deadline: Micros,
-    /// Since when the peer has left unanswered what was sent to it, or [`NEVER`] (RFC 5482).
+    /// Since when the peer has not answered transmissions, or [`NEVER`] (RFC 5482).
     unanswered_since: Micros,
     /// When a segment of the peer arrived last.
     last_heard: Micros,
@@ -290,7 +290,7 @@ impl Connection {
         self.flush(fx);
     }
 
-    /// Whether a task waits to read what has arrived.
+    /// Whether a task waits to read.
     pub(crate) fn wakes_reader(&self) -> bool {
         self.handshake_done && self.reader.is_awaited() && self.recv.len() > 0
     }

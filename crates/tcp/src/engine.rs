@@ -48,7 +48,7 @@ pub struct Engine<F: Flavor> {
     queue_shared: Shared<F, QueueShared>,
     /// Connections that the current batch touched.
     touched: Vec<Shared<F, Connection>>,
-    /// Connections whose ACK waits for what the application writes.
+    /// Connections that delay an ACK so that data of the application can carry the ACK.
     ack_deferred: Vec<Shared<F, Connection>>,
     /// The connection of the batch's last segment: the next segment is most often for the same
     /// one, and then takes no look into the table.

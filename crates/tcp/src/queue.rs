@@ -242,8 +242,8 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
         }
     }
 
-    /// Queues what was built and gives back what was reserved. Returns the number of the last
-    /// packet, if there was one.
+    /// Queues the packets that were built and frees the rest of the reservation. Returns the number
+    /// of the last packet, if there was one.
     pub(crate) fn finish(mut self, wakes: &mut Wakes) -> Option<u64> {
         let (built, reserved) = (self.built.take(), self.reserved.take());
         let mut number = None;

@@ -35,7 +35,7 @@ pub(crate) struct Receiver {
 pub(crate) enum Text {
     /// In order: RCV.NXT has advanced, over the peer's FIN if `fin` says so.
     InOrder { fin: bool },
-    /// In order, but what lay beyond the window was not taken.
+    /// In order, but the bytes beyond the window were dropped.
     Cut,
     /// Beyond a gap.
     OutOfOrder,

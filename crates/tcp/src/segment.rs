@@ -1,4 +1,4 @@
-//! Segments on their way out, and the options of those that come in.
+//! Outgoing segments, and the options of incoming segments.
 //!
 //! Every header field is read and written through `smoltcp::wire`.
 

@@ -76,8 +76,8 @@ const ACK: u8 = 0x10;
 /// A TCP header without options, in bytes.
 const MIN_HEADER: usize = 20;
 
-/// ACKs that are limited to one per [`CHALLENGE_ACK_INTERVAL`], each kind for itself: what a
-/// stranger can cause must not use up the ACKs for the peer.
+/// ACKs that are limited to one per [`CHALLENGE_ACK_INTERVAL`], each kind for itself: an
+/// off-path attacker must not use up the ACKs for the peer.
 #[derive(Clone, Copy)]
 enum Limited {
     /// The answer to what may be the peer's own answer.

@@ -110,7 +110,7 @@ impl Connection {
         )
     }
 
-    /// CLOSE: what was written is still sent, and then a FIN.
+    /// CLOSE: sends the data in the send buffer, and then a FIN.
     pub(crate) fn shut_write(&mut self) {
         if !self.write_shut {
             self.write_shut = true;
@@ -118,7 +118,7 @@ impl Connection {
         }
     }
 
-    /// Throws away what has arrived and nobody will read.
+    /// Discards received data that nobody will read.
     pub(crate) fn discard(&mut self) {
         let waiting = self.recv.len();
         if waiting == 0 {
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection here; the peer is told with a RST (RFC 9293, 3.10.5).
+    /// ABORT: closes the connection with a RST (RFC 9293, 3.10.5).
     pub(super) fn reset_connection(&mut self) {
         if self.state == TcpState::Closed {
             return;

@@ -1,4 +1,4 @@
-//! How a connection ends, and what is left of it.
+//! How a connection ends, and the state that outlives the connection.
 
 use super::{Connection, Control, Orphan, TcpState};
 use crate::error::End;
@@ -9,8 +9,8 @@ use crate::wake::Wakes;
 use brooklet_cell::Flavor;
 
 impl Connection {
-    /// The application drops a handle. With the last one it lets go: what was written is still
-    /// delivered.
+    /// The application drops a handle. After the last handle the connection still delivers the
+    /// data in the send buffer.
     pub(crate) fn drop_handle<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
         self.handles -= 1;
         if self.handles > 0 || self.detached {

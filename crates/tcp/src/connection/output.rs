@@ -118,8 +118,8 @@ impl Connection {
         true
     }
 
-    /// Retransmits what is lost, as far as the congestion window lets it. Says `false` if there
-    /// was no room for all of it.
+    /// Retransmits lost segments, as far as the congestion window permits. Returns `false` if the
+    /// outbound queue had no room for all of them.
     fn send_retransmissions<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
         let most = self.max_text();
         let mut header = None;
@@ -143,7 +143,7 @@ impl Connection {
         true
     }
 
-    /// Sends new data and the FIN behind it. Says `false` if there was no room for all of it.
+    /// Sends new data and the FIN behind it. Returns `false` if there was no room for all of it.
     fn send_new_data<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
         let most = self.max_text();
         let unsent = self.unsent();
@@ -269,7 +269,7 @@ impl Connection {
         self.next_segment(now, window)
     }
 
-    /// An ACK of all that has arrived, without SACK blocks: what every segment carries.
+    /// The acknowledgment that every segment carries: RCV.NXT, without SACK blocks.
     fn next_segment(&self, now: Micros, window: u16) -> Segment {
         Segment {
             ack: Some(self.recv.rcv_nxt()),

@@ -81,7 +81,7 @@ impl<F: Flavor> Engine<F> {
         false
     }
 
-    /// Does what is due at `now`: retransmissions, probes, timeouts.
+    /// Runs the timers that are due at `now`: retransmissions, probes, timeouts.
     ///
     /// One call handles each deadline at most once that was due when it began. It is cheap if
     /// nothing is due.

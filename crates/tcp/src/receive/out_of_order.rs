@@ -1,4 +1,4 @@
-//! The out-of-order queue: what has arrived beyond a gap.
+//! The out-of-order queue: data that arrived beyond a gap.
 
 use crate::seq::{after, earlier, later};
 
@@ -88,7 +88,7 @@ impl OutOfOrder {
         self.fin
     }
 
-    /// Forgets what has arrived beyond `end`, a FIN included.
+    /// Drops the data beyond `end`, and a FIN beyond `end`.
     pub(crate) fn truncate(&mut self, end: u32) {
         self.fin = self.fin.filter(|&fin| after(end, fin));
         self.ranges.retain_mut(|range| {
@@ -97,7 +97,7 @@ impl OutOfOrder {
         });
     }
 
-    /// Takes out what joins `rcv_nxt`. Returns the new RCV.NXT.
+    /// Removes the data that is contiguous with `rcv_nxt`. Returns the new RCV.NXT.
     pub(crate) fn take(&mut self, rcv_nxt: u32) -> u32 {
         let gone = self.ranges.partition_point(|r| !after(r.start, rcv_nxt));
         let end = match gone.checked_sub(1) {

@@ -2,7 +2,7 @@
 
 use crate::seq::{after, later};
 
-/// The window that the peer is told of (RFC 9293, 3.8.6; RFC 7323, 2).
+/// The advertised window (RFC 9293, 3.8.6; RFC 7323, 2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     /// The receive buffer, in bytes: the attached one, or the one that will be attached.
