@@ -177,7 +177,7 @@ mod local {
     impl<T> super::sealed::SealedCell for Rc<RefCell<T>> {}
 }
 
-/// The count of held cells, which only the tests of thread interleavings (`crates/models`) read.
+/// The count of held cells, which only the tests of thread interleavings (`tools/models`) read.
 #[cfg(all(shuttle, feature = "shuttle"))]
 pub mod model {
     use std::cell::Cell;
