@@ -4,7 +4,7 @@
 
 use crate::rig::{BATCH, Still, poll};
 use brooklet::generic::{Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
-use brooklet::{Offload, Sync, Timer};
+use brooklet::{Offload, Threaded, Timer};
 use brooklet_filter::UnicastOnly;
 use brooklet_tcp::Clock;
 use futures_lite::{AsyncRead, AsyncWrite, future};
@@ -26,11 +26,11 @@ pub const BLOCK: usize = BATCH * SEGMENT;
 #[derive(Debug)]
 pub struct Side {
     /// Its handle.
-    pub stack: Stack<Sync>,
+    pub stack: Stack<Threaded>,
     /// Its UDP.
-    pub udp: UdpSocket<Sync>,
-    tcp: TcpListener<Sync>,
-    driver: Driver<Sync, Pipe<Sync>, Alarm, UnicastOnly>,
+    pub udp: UdpSocket<Threaded>,
+    tcp: TcpListener<Threaded>,
+    driver: Driver<Threaded, Pipe<Threaded>, Alarm, UnicastOnly>,
     block: Vec<u8>,
 }
 
@@ -60,9 +60,9 @@ impl Pair {
     /// If the MTU is out of range.
     pub fn new(mtu: usize, offload: Offload) -> Self {
         let time = Still::default();
-        let side = |pipe: Pipe<Sync>| {
+        let side = |pipe: Pipe<Threaded>| {
             let alarm = Alarm(time.clock());
-            let parts = Builder::<Sync>::new()
+            let parts = Builder::<Threaded>::new()
                 .mtu(mtu)
                 .build_with_timer(pipe.with_offload(offload), alarm);
             let Parts {
@@ -70,6 +70,7 @@ impl Pair {
                 tcp,
                 udp,
                 driver,
+                ..
             } = parts.expect("the MTU is in range");
             Side {
                 stack,
@@ -89,7 +90,7 @@ impl Pair {
     /// # Panics
     ///
     /// If there is none within 100 turns.
-    pub fn connect(&mut self) -> [TcpStream<Sync>; 2] {
+    pub fn connect(&mut self) -> [TcpStream<Threaded>; 2] {
         let (from, to) = addresses();
         let (stack, tcp) = (self.here.stack.clone(), self.there.tcp.clone());
         let accept = async { Ok(tcp.accept().await?.0) };
@@ -131,7 +132,7 @@ impl Side {
     /// # Panics
     ///
     /// If the connection has ended.
-    pub fn write(&mut self, mut stream: &TcpStream<Sync>) -> usize {
+    pub fn write(&mut self, mut stream: &TcpStream<Threaded>) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
         match Pin::new(&mut stream).poll_write(&mut cx, &self.block) {
             Poll::Ready(written) => written.expect("no error"),
@@ -144,7 +145,7 @@ impl Side {
     /// # Panics
     ///
     /// If the connection has ended.
-    pub fn read(&mut self, mut stream: &TcpStream<Sync>) -> usize {
+    pub fn read(&mut self, mut stream: &TcpStream<Threaded>) -> usize {
         let mut cx = Context::from_waker(Waker::noop());
         let mut all = 0;
         while let Poll::Ready(read) = Pin::new(&mut stream).poll_read(&mut cx, &mut self.block) {

@@ -1,7 +1,7 @@
 //! One TCP engine with connections to scripted clients, worked as the driver works it.
 
 use crate::{Clients, MSS};
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -21,10 +21,10 @@ pub const BLOCK: usize = BATCH * MSS;
 #[derive(Debug)]
 pub struct Rig {
     // Dropped first: the streams then have nothing left to say.
-    engine: Engine<Sync>,
-    listener: TcpListener<Sync>,
+    engine: Engine<Threaded>,
+    listener: TcpListener<Threaded>,
     /// The applications' ends; the clients have the same numbers.
-    pub streams: Vec<TcpStream<Sync>>,
+    pub streams: Vec<TcpStream<Threaded>>,
     /// The others' ends.
     pub clients: Clients,
     clock: Clock,
@@ -84,7 +84,7 @@ impl Rig {
     /// # Panics
     ///
     /// If there is none.
-    pub fn established(&mut self, ack: &mut [u8]) -> TcpStream<Sync> {
+    pub fn established(&mut self, ack: &mut [u8]) -> TcpStream<Threaded> {
         let now = self.clock.now();
         self.handle(now, ack);
         self.engine.settle(now);

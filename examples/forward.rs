@@ -68,6 +68,7 @@ fn forward(options: &Options) -> io::Result<()> {
         tcp,
         udp,
         driver,
+        ..
     } = brooklet::Builder::new().mtu(mtu.into()).build(tun)?;
     let (map, limits) = (Map::transparent(), Limits::default());
     let streams = forward::Streams::default();

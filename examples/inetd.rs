@@ -14,7 +14,7 @@
 
 use async_executor::{Executor, LocalExecutor, Task};
 use async_signal::{Signal, Signals};
-use brooklet::generic::{Incoming, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::generic::{Stack, TcpListener, TcpRequest, TcpStream, UdpSocket};
 use brooklet::{Flavor, TcpConfig};
 use brooklet_tun::{Tun, TunBuilder};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
@@ -165,15 +165,15 @@ fn print_counters<F: Flavor>(stack: &Stack<F>) {
 
 /// Hands every connection to `spawn`, which knows the executor: what may be spawned on it differs
 /// between one thread and many.
-async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(Incoming<F>)) {
-    let mut incoming = pin::pin!(listener.incoming());
+async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(TcpRequest<F>)) {
+    let mut incoming = pin::pin!(listener.requests());
     // An error is the end of the stack, which the driver reports.
     while let Some(Ok(connection)) = incoming.next().await {
         spawn(connection);
     }
 }
 
-async fn serve<F: Flavor>(incoming: Incoming<F>) {
+async fn serve<F: Flavor>(incoming: TcpRequest<F>) {
     // How a connection ends is its peer's affair.
     let _: io::Result<()> = match incoming.local_addr().port() {
         7 => echo(incoming).await,
@@ -188,7 +188,7 @@ async fn serve<F: Flavor>(incoming: Incoming<F>) {
     };
 }
 
-async fn echo<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+async fn echo<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     let mut stream = incoming.accept().await?;
     let mut buffer = vec![0; SMALL_BUFFER];
     loop {
@@ -201,7 +201,7 @@ async fn echo<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
     }
 }
 
-async fn discard<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+async fn discard<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     let mut stream = incoming.accept().await?;
     let mut buffer = vec![0; SMALL_BUFFER];
     loop {
@@ -221,7 +221,7 @@ fn grow_if_filled(buffer: &mut Vec<u8>, n: usize) {
 }
 
 /// Holds the connection; it is let go only when its peer goes without having sent anything.
-async fn never_read<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+async fn never_read<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     let stream = incoming.accept().await?;
     if stream.peek(&mut [0]).await? > 0 {
         future::pending::<()>().await;
@@ -231,7 +231,7 @@ async fn never_read<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
 
 /// Writes the pattern of RFC 864 until the peer goes: lines of 72 printable characters, each
 /// starting one further than the one before.
-async fn chargen<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+async fn chargen<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     let mut stream = incoming.accept().await?;
     let printable: Vec<u8> = (b' '..=b'~').collect();
     let round = (0..printable.len()).flat_map(|first| {
@@ -246,7 +246,7 @@ async fn chargen<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
     }
 }
 
-async fn answer<F: Flavor>(incoming: Incoming<F>) -> io::Result<()> {
+async fn answer<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     let mut stream: TcpStream<F> = incoming.accept().await?;
     // On the heap: every connection has room for the largest of these futures.
     if stream.read(&mut vec![0; 4096]).await? > 0 {

@@ -298,9 +298,9 @@ async fn echo_streams(listener: TcpListener) -> io::Result<()> {
 
 async fn echo_datagrams(socket: brooklet::local::UdpSocket) -> io::Result<()> {
     loop {
-        let datagram = socket.recv().await?;
+        let datagram = socket.recv_datagram().await?;
         socket
-            .send_to(&datagram.payload, datagram.to, datagram.from)
+            .send_datagram(&datagram.reply(&datagram.payload[..]))
             .await?;
     }
 }

@@ -243,19 +243,14 @@ struct Brooklet {
 
 impl Brooklet {
     fn new() -> Self {
-        let config = Config {
-            options: TcpOptions {
-                recv_buffer: BUFFER,
-                send_buffer: BUFFER,
-                // The window scale is that of the buffer: 4 KiB in units of the default maximum's
-                // scale are told with an update for some segments.
-                recv_buffer_max: BUFFER,
-                send_buffer_max: BUFFER,
-                ..TcpOptions::default()
-            },
-            max_connections: 100_000,
-            ..Config::default()
-        };
+        // The window scale is that of the buffer: 4 KiB in units of the default maximum's scale are
+        // advertised with an update for some segments.
+        let options = TcpOptions::new()
+            .recv_buffer(BUFFER)
+            .send_buffer(BUFFER)
+            .recv_buffer_max(BUFFER)
+            .send_buffer_max(BUFFER);
+        let config = Config::new().options(options).max_connections(100_000);
         Self {
             rig: Rig::new(config, Clock::new(Instant::now)),
             data: [0; MSS],

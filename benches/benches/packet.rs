@@ -4,7 +4,7 @@
 //! cargo bench -p brooklet-benches --bench packet
 //! ```
 
-use brooklet_packet::{Headers, Packet, Splitter};
+use brooklet_packet::{Headers, Packet, Segmenter};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -58,8 +58,8 @@ fn split(c: &mut Criterion) {
         let mut out = vec![0; 1500];
         group.bench_function(BenchmarkId::new(name, whole.len()), |b| {
             b.iter(|| {
-                let mut splitter = Splitter::new(black_box(&headers), size);
-                while let Some(len) = splitter.next(&whole, &mut out) {
+                let mut segmenter = Segmenter::new(black_box(&headers), size);
+                while let Some(len) = segmenter.next(&whole, &mut out) {
                     black_box(&out[..len]);
                 }
             });

@@ -16,7 +16,7 @@
 //!   cost or spare, and nothing else that the others do not.
 
 use brooklet::generic::{Builder, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
-use brooklet::{Flavor, Local, Offload, Sync};
+use brooklet::{Flavor, Offload, SingleThread, Threaded};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 use smol::LocalExecutor;
@@ -32,18 +32,16 @@ const BLOCK: usize = 64 << 10;
 /// Datagrams on their way at a time: fewer than any queue holds, so that none is lost.
 const IN_FLIGHT: usize = 64;
 
-const NOTHING: Offload = Offload {
-    checksum: false,
-    tso4: false,
-    tso6: false,
-    uso: false,
-};
-const ALL: Offload = Offload {
-    checksum: true,
-    tso4: true,
-    tso6: true,
-    uso: true,
-};
+const NOTHING: Offload = Offload::new()
+    .checksum(false)
+    .tso4(false)
+    .tso6(false)
+    .uso(false);
+const ALL: Offload = Offload::new()
+    .checksum(true)
+    .tso4(true)
+    .tso6(true)
+    .uso(true);
 
 fn tcp(c: &mut Criterion) {
     let mut group = c.benchmark_group("throughput/tcp");
@@ -54,12 +52,12 @@ fn tcp(c: &mut Criterion) {
         .throughput(Throughput::Bytes(TRANSFER as u64));
     for mtu in [1500, 65_535] {
         group.bench_function(BenchmarkId::new("sync", mtu), |b| {
-            let pair = Pair::<Sync>::new(mtu, NOTHING);
+            let pair = Pair::<Threaded>::new(mtu, NOTHING);
             let streams = pair.connect();
             b.iter(|| pair.run(transfer(&streams)));
         });
         group.bench_function(BenchmarkId::new("local", mtu), |b| {
-            let pair = Pair::<Local>::new(mtu, NOTHING);
+            let pair = Pair::<SingleThread>::new(mtu, NOTHING);
             let streams = pair.connect();
             b.iter(|| pair.run(transfer(&streams)));
         });
@@ -69,7 +67,7 @@ fn tcp(c: &mut Criterion) {
         });
     }
     group.bench_function(BenchmarkId::new("offload", 1500), |b| {
-        let pair = Pair::<Sync>::new(1500, ALL);
+        let pair = Pair::<Threaded>::new(1500, ALL);
         let streams = pair.connect();
         b.iter(|| pair.run(transfer(&streams)));
     });
@@ -88,7 +86,7 @@ fn udp(c: &mut Criterion) {
         .throughput(Throughput::Elements(IN_FLIGHT as u64));
     for size in [64, 1400] {
         group.bench_function(BenchmarkId::new("sync", size), |b| {
-            let pair = Pair::<Sync>::new(1500, NOTHING);
+            let pair = Pair::<Threaded>::new(1500, NOTHING);
             let server = pair.server_udp.clone();
             pair.executor.spawn(echo(server)).detach();
             let payload = vec![0x5a; size];
@@ -161,14 +159,14 @@ impl<F: Flavor> Pair<F> {
 /// Two stacks, each on a thread of its own: that of the bench has the client.
 struct Threads {
     executor: LocalExecutor<'static>,
-    stream: TcpStream<Sync>,
+    stream: TcpStream<Threaded>,
 }
 
 impl Threads {
     fn new(mtu: usize, offload: Offload) -> Self {
-        let (here, there) = Pipe::<Sync>::pair(WIRE);
-        let build = |device: Pipe<Sync>| {
-            let builder = Builder::<Sync>::new().mtu(mtu);
+        let (here, there) = Pipe::<Threaded>::pair(WIRE);
+        let build = |device: Pipe<Threaded>| {
+            let builder = Builder::<Threaded>::new().mtu(mtu);
             let built = builder.build(device.with_offload(offload));
             built.expect("the MTU is in range")
         };

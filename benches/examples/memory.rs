@@ -11,7 +11,7 @@
 //! of the application, and the 32 bytes that the scripted client is.
 
 use brooklet_benches::{Clients, MSS};
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -74,9 +74,9 @@ fn resident() -> Result<usize, Box<dyn Error>> {
 }
 
 struct Stack {
-    engine: Engine<Sync>,
-    listener: TcpListener<Sync>,
-    streams: Vec<TcpStream<Sync>>,
+    engine: Engine<Threaded>,
+    listener: TcpListener<Threaded>,
+    streams: Vec<TcpStream<Threaded>>,
     clients: Clients,
     /// The first client of those that are connected.
     first: usize,
@@ -90,11 +90,7 @@ impl Stack {
             let time = time.clone();
             Clock::new(move || *time.lock().expect("nobody panics with it"))
         };
-        let config = Config {
-            max_connections: flows,
-            max_time_wait: flows,
-            ..Config::default()
-        };
+        let config = Config::new().max_connections(flows).max_time_wait(flows);
         let (engine, listener, _) = Engine::new(config, clock, [1, 2]);
         Self {
             engine,

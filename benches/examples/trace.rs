@@ -10,7 +10,7 @@
 
 use brooklet_benches::loss::{Case, Transfer, bytes_at};
 use brooklet_packet::Packet;
-use brooklet_sim::{Fate, Sighting};
+use brooklet_sim::{LinkOutcome, TapEvent};
 use brooklet_tcp::Congestion;
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints a packet in a line, with sequence numbers that begin at 0.
-fn show(sighting: &Sighting<'_>, begin: &mut Option<Instant>, numbers: &mut [Option<u32>; 2]) {
+fn show(sighting: &TapEvent<'_>, begin: &mut Option<Instant>, numbers: &mut [Option<u32>; 2]) {
     let time = sighting.at - *begin.get_or_insert(sighting.at);
     let Some((packet, tcp)) = Packet::parse(sighting.packet)
         .ok()
@@ -64,10 +64,10 @@ fn show(sighting: &Sighting<'_>, begin: &mut Option<Instant>, numbers: &mut [Opt
     let first = *numbers[from].get_or_insert(tcp.seq);
     let options = &packet.transport()[20..packet.transport().len() - packet.payload().len()];
     let fate = match sighting.fate {
-        Fate::Lost => "lost",
-        Fate::QueueFull => "queue full",
-        Fate::Sent { held: true, .. } => "late",
-        Fate::Sent { copies: 2, .. } => "doubled",
+        LinkOutcome::Lost => "lost",
+        LinkOutcome::QueueFull => "queue full",
+        LinkOutcome::Sent { held: true, .. } => "late",
+        LinkOutcome::Sent { copies: 2, .. } => "doubled",
         _ => "",
     };
     println!(

@@ -165,7 +165,7 @@ fn reordering() -> Table {
             case.buffer = Some(REORDERED_BUFFER);
             case.link.rate = Some(REORDERED_RATE * MBIT);
             case.link.reorder = chance;
-            case.link.hold = hold;
+            case.link.reorder_delay = hold;
             rows.push(Row::new(format!("{name} | {label}"), case, 1.0));
         };
         row("none", 0.0, MS);

@@ -64,18 +64,14 @@ impl Case {
             transfer,
             bytes,
             buffer: Some(128 << 10),
-            link: LinkConfig {
-                delay: rtt / 2,
-                loss,
-                ..LinkConfig::default()
-            },
+            link: LinkConfig::new().delay(rtt / 2).loss(loss),
         }
     }
 
     /// With 2 % of the packets an eighth of the round-trip time late, and 2 % doubled.
     pub fn shuffled(mut self) -> Self {
         self.link.reorder = 0.02;
-        self.link.hold = self.link.delay / 4;
+        self.link.reorder_delay = self.link.delay / 4;
         self.link.duplicate = 0.02;
         self
     }
@@ -159,11 +155,7 @@ impl Case {
 
     /// What a stack is built with for the case.
     pub fn config(&self, congestion: Congestion) -> Config {
-        let mut options = TcpOptions {
-            user_timeout: None,
-            congestion,
-            ..TcpOptions::default()
-        };
+        let mut options = TcpOptions::new().user_timeout(None).congestion(congestion);
         if let Some(buffer) = self.buffer {
             // A fixed buffer stays fixed, so that rows with a buffer stay comparable.
             options.recv_buffer = buffer;
@@ -171,12 +163,10 @@ impl Case {
             options.send_buffer = buffer;
             options.send_buffer_max = buffer;
         }
-        Config {
-            handshake_timeout: LIMIT,
-            orphan_timeout: LIMIT,
-            options,
-            ..Config::default()
-        }
+        Config::new()
+            .handshake_timeout(LIMIT)
+            .orphan_timeout(LIMIT)
+            .options(options)
     }
 
     /// The client's part, until the server has closed.
@@ -242,7 +232,12 @@ impl fmt::Display for Case {
         let percent = |chance: f64| (chance * 1e6).round() / 1e4;
         write!(f, " loss {} %", percent(link.loss))?;
         if link.reorder > 0.0 {
-            write!(f, " {} % late by {:?}", percent(link.reorder), link.hold)?;
+            write!(
+                f,
+                " {} % late by {:?}",
+                percent(link.reorder),
+                link.reorder_delay
+            )?;
         }
         if link.duplicate > 0.0 {
             write!(f, " {} % doubled", percent(link.duplicate))?;

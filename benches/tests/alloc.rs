@@ -2,7 +2,7 @@
 //! in the one that takes it in.
 
 use allocation_counter::{AllocationInfo, measure};
-use brooklet::{Offload, Sync, generic::TcpStream};
+use brooklet::{Offload, Threaded, generic::TcpStream};
 use brooklet_benches::pair::{Pair, addresses};
 use std::task::{Context, Poll, Waker};
 
@@ -13,12 +13,11 @@ const TURNS: usize = 100;
 const WARM: usize = 10;
 
 /// Everything that a device can take over.
-const ALL: Offload = Offload {
-    checksum: true,
-    tso4: true,
-    tso6: true,
-    uso: true,
-};
+const ALL: Offload = Offload::new()
+    .checksum(true)
+    .tso4(true)
+    .tso6(true)
+    .uso(true);
 
 #[test]
 fn bulk_in_both_directions() {
@@ -75,7 +74,7 @@ fn settled(pair: &mut Pair, turn: impl Fn(&mut Pair)) -> (AllocationInfo, u64) {
 }
 
 /// Both sides write what there is room for, and read what there is.
-fn bulk(pair: &mut Pair, [here, there]: &[TcpStream<Sync>; 2]) {
+fn bulk(pair: &mut Pair, [here, there]: &[TcpStream<Threaded>; 2]) {
     pair.here.write(here);
     pair.there.write(there);
     pair.turn();

@@ -60,7 +60,7 @@ fn reordering_costs_less_than_a_third() {
     case.link.rate = Some(158_000_000);
     let in_order = case.simulate(Congestion::Cubic, 1).expect("a transfer");
     case.link.reorder = 0.01;
-    case.link.hold = Duration::from_millis(2);
+    case.link.reorder_delay = Duration::from_millis(2);
     for seed in 1..=3 {
         let reordered = case.simulate(Congestion::Cubic, seed).expect("a transfer");
         assert!(

@@ -109,6 +109,7 @@ fn run(options: Options) -> io::Result<u8> {
         tcp,
         udp,
         driver,
+        ..
     } = brooklet::Builder::new().mtu(mtu.into()).build(tun)?;
     let map = Map::new(move |to| host(to, name_server));
     let (limits, streams) = (Limits::default(), Streams::default());

@@ -1,8 +1,8 @@
 //! Invariants of the reassembly, over sequences of fragments and time.
 
 use crate::bytes::repair;
+use brooklet_packet::Packet;
 use brooklet_packet::reassembly::{Config, Reassembler};
-use brooklet_packet::{Packet, cut};
 use std::time::{Duration, Instant};
 
 /// Bytes of one step.
@@ -28,12 +28,10 @@ pub fn fragments(data: &[u8]) -> Tally {
     let Some((limits, steps)) = data.split_first_chunk::<3>() else {
         return Tally::default();
     };
-    let config = Config {
-        bytes: 1 << (8 + limits[0] % 13),
-        packets: usize::from(limits[1] % 9),
-        per_source: usize::from(limits[2] % 5),
-        ..Config::default()
-    };
+    let config = Config::new()
+        .bytes(1 << (8 + limits[0] % 13))
+        .packets(usize::from(limits[1] % 9))
+        .per_source(usize::from(limits[2] % 5));
     let mut reassembler = Reassembler::new(config);
     let (mut now, mut out) = (Instant::now(), Vec::new());
     for step in steps.as_chunks::<STEP>().0 {
@@ -172,7 +170,7 @@ pub(crate) fn again(whole: &[u8]) {
     let mut reassembler = Reassembler::new(Config::default());
     let (now, mut out) = (Instant::now(), Vec::new());
     let mut count = 0;
-    for piece in cut(&packet, mtu, 7) {
+    for piece in brooklet_packet::fragment(&packet, mtu, 7) {
         assert!(piece.len() <= mtu);
         count += 1;
         let piece = Packet::parse(&piece).expect("a fragment is a packet");

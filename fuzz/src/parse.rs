@@ -4,7 +4,7 @@ use crate::bytes::{fold, repair, words};
 use crate::fragments::again;
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::reassembly::{Config, Reassembler};
-use brooklet_packet::{Headers, Joiner, Packet, Protocol, Splitter, strip_options, tcp, udp};
+use brooklet_packet::{Coalescer, Headers, Packet, Protocol, Segmenter, strip_options, tcp, udp};
 use std::time::Instant;
 
 /// Parses `data` as it is and with its IPv4 header checksum made right, runs everything that
@@ -159,17 +159,17 @@ fn apart(packet: &Packet<'_>) {
     let len = packet.payload().len();
     let size = u16::try_from(len / 3 + 1).expect("a third of a packet");
     let size = size.try_into().expect("not zero");
-    let mut splitter = Splitter::new(packet.headers(), size);
-    let mut in_place = splitter.clone();
-    let (mut out, mut bytes) = (vec![0; splitter.longest()], packet.bytes().to_vec());
-    let (mut payload, mut joined) = (Vec::new(), None::<(Joiner, Vec<u8>)>);
-    while let Some(part) = splitter.next(packet.bytes(), &mut out) {
+    let mut segmenter = Segmenter::new(packet.headers(), size);
+    let mut in_place = segmenter.clone();
+    let (mut out, mut bytes) = (vec![0; segmenter.longest()], packet.bytes().to_vec());
+    let (mut payload, mut joined) = (Vec::new(), None::<(Coalescer, Vec<u8>)>);
+    while let Some(part) = segmenter.next(packet.bytes(), &mut out) {
         let part = Packet::parse(&out[..part]).expect("a part is a packet");
         assert!(part.verify_checksum() || packet.headers().checksum_offset().is_none());
         payload.extend_from_slice(part.payload());
         match &mut joined {
-            Some((joiner, whole)) => assert!(joiner.push(whole, part.bytes())),
-            None => joined = Joiner::new(part.bytes()).map(|one| (one, part.bytes().to_vec())),
+            Some((coalescer, whole)) => assert!(coalescer.push(whole, part.bytes())),
+            None => joined = Coalescer::new(part.bytes()).map(|one| (one, part.bytes().to_vec())),
         }
 
         let place = in_place.next_in_place(&mut bytes).expect("as many");
@@ -180,8 +180,8 @@ fn apart(packet: &Packet<'_>) {
     }
     assert_eq!(in_place.next_in_place(&mut bytes), None);
     assert_eq!(payload, packet.payload());
-    if let Some((joiner, mut whole)) = joined {
-        joiner.finish(&mut whole);
+    if let Some((coalescer, mut whole)) = joined {
+        coalescer.finish(&mut whole);
         let whole = Packet::parse(&whole).expect("what is joined is a packet");
         assert_eq!(whole.payload(), packet.payload());
         assert_eq!(whole.key(), packet.key());

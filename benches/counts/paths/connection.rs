@@ -2,7 +2,7 @@
 
 use super::Path;
 use brooklet_benches::rig::{Rig, Still};
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_tcp::{Config, TcpStream};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ struct Connection {
     next: Next,
     client: usize,
     packet: Vec<u8>,
-    stream: Option<TcpStream<Sync>>,
+    stream: Option<TcpStream<Threaded>>,
 }
 
 /// What the client sends next, and what is made of it here.

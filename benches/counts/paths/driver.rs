@@ -2,7 +2,7 @@
 //! of the same kind, is not counted.
 
 use super::{Path, Whole};
-use brooklet::{Offload, Sync, generic::TcpStream};
+use brooklet::{Offload, Threaded, generic::TcpStream};
 use brooklet_benches::pair::{BLOCK, Pair, addresses};
 use brooklet_benches::rig::BATCH;
 use std::cell::RefCell;
@@ -69,7 +69,7 @@ pub(super) fn udp_echo() -> Box<dyn Path> {
 
 struct Bench {
     pair: Pair,
-    streams: [TcpStream<Sync>; 2],
+    streams: [TcpStream<Threaded>; 2],
 }
 
 fn tcp(
@@ -79,12 +79,11 @@ fn tcp(
 ) -> Box<dyn Path> {
     let mut pair = Pair::new(
         1500,
-        Offload {
-            checksum: offload,
-            tso4: offload,
-            tso6: offload,
-            uso: offload,
-        },
+        Offload::new()
+            .checksum(offload)
+            .tso4(offload)
+            .tso6(offload)
+            .uso(offload),
     );
     let streams = pair.connect();
     // The windows have to grow, by being used.

@@ -32,7 +32,8 @@ pub struct Builder<F: Flavor, P = UnicastOnly> {
 
 /// What a stack consists of: take it apart by pattern.
 #[derive(Debug)]
-pub struct Parts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
+#[non_exhaustive]
+pub struct Parts<F: Flavor, D, T, P = UnicastOnly> {
     /// Connections outward, and the counters.
     pub stack: Stack<F>,
     /// The connections that come in, for every address.
@@ -45,7 +46,8 @@ pub struct Parts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
 
 /// What a stack over several queues of a device consists of: take it apart by pattern.
 #[derive(Debug)]
-pub struct QueueParts<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
+#[non_exhaustive]
+pub struct QueueParts<F: Flavor, D, T, P = UnicastOnly> {
     /// Connections outward, and the counters.
     pub stack: Stack<F>,
     /// The connections that come in, for every address.
@@ -332,11 +334,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 format!("an MTU of {mtu} is out of range; use {least} to 65535{hint}"),
             ));
         }
-        let mut tcp_config = brooklet_tcp::Config {
-            mtu,
-            offload: true,
-            ..self.tcp.clone()
-        };
+        let mut tcp_config = self.tcp.clone().mtu(mtu).offload(true);
         for &address in &self.addresses {
             if !brooklet_packet::is_unicast(address) {
                 return Err(io::Error::new(
@@ -355,11 +353,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 IpAddr::V6(address) => tcp_config.ipv6 = Some(address),
             }
         }
-        let udp_config = brooklet_udp::Config {
-            mtu,
-            ipv6: self.ipv6,
-            ..self.udp
-        };
+        let udp_config = self.udp.mtu(mtu).ipv6(self.ipv6);
         // Two hashers of the standard library's: their keys come from the system.
         let secret = [
             RandomState::new().hash_one(0),

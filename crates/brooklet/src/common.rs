@@ -1,5 +1,5 @@
-use crate::bucket::Bucket;
 use crate::stats::Stats;
+use crate::token_bucket::TokenBucket;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::reassembly::{self, Reassembler};
 use std::num::NonZeroU8;
@@ -21,7 +21,7 @@ pub(crate) struct Common<F: Flavor> {
     pub(crate) ipv6: bool,
     /// Shared because the fragments of one packet may arrive on several queues.
     pub(crate) reassembler: Option<Shared<F, Reassembler>>,
-    pub(crate) icmp_errors: Shared<F, Bucket>,
+    pub(crate) icmp_errors: Shared<F, TokenBucket>,
     /// The counters of each driver.
     pub(crate) published: Arc<[Shared<F, Stats>]>,
 }
@@ -36,7 +36,7 @@ impl<F: Flavor> Common<F> {
         Self {
             ipv6,
             reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
-            icmp_errors: Shared::new(Bucket::default()),
+            icmp_errors: Shared::new(TokenBucket::default()),
             published: (0..queues.get()).map(published).collect(),
         }
     }

@@ -1,12 +1,12 @@
 use crate::common::{Common, Settings};
-use crate::outlet::Outlet;
 use crate::stats::Stats;
 use crate::timer::Timer;
+use crate::tx_scheduler::TxScheduler;
 use brooklet_cell::Flavor;
-use brooklet_filter::{Direction, Filter, Verdict};
-use brooklet_io::{Checksum, PacketBuf, PacketIo};
+use brooklet_filter::{Direction, Filter, UnicastOnly, Verdict};
+use brooklet_io::{Checksum, PacketBuf, PacketIo, StackClosed};
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{Headers, Packet, Protocol, Splitter};
+use brooklet_packet::{Headers, Packet, Protocol, Segmenter};
 use brooklet_udp::Received;
 use std::io;
 use std::num::NonZeroU16;
@@ -52,13 +52,13 @@ const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
 ///
 /// If polled after it has ended.
 #[must_use = "a stack does nothing unless its driver runs"]
-pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
+pub struct Driver<F: Flavor, D, T, P = UnicastOnly> {
     device: D,
     timer: T,
     filter: P,
     tcp: brooklet_tcp::Engine<F>,
     udp: brooklet_udp::Engine<F>,
-    outlet: Outlet,
+    tx_scheduler: TxScheduler,
     inbound: PacketBuf,
     /// When the oldest fragments, as they were when one came here last, have waited long enough.
     fragments_until: Option<Instant>,
@@ -74,12 +74,45 @@ pub struct Driver<F: Flavor, D: PacketIo, T: Timer, P: Filter> {
     ended: bool,
 }
 
-// Nothing in it is ever pinned.
-impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Unpin for Driver<F, D, T, P> {}
+// No field is ever pinned.
+impl<F: Flavor, D, T, P> Unpin for Driver<F, D, T, P> {}
 
-impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> std::fmt::Debug for Driver<F, D, T, P> {
+impl<F: Flavor, D, T, P> std::fmt::Debug for Driver<F, D, T, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
+    /// Returns the device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Returns the device, to change its settings. Packets that are received or sent through the
+    /// device directly bypass the stack.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// Ends the stack and returns the device, with which another stack can be built.
+    ///
+    /// Every pending and later call on the stack's handles fails with
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown), as if the driver had been dropped.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, Parts};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let Parts { driver, .. } = Builder::new().build(device)?;
+    /// let device = driver.into_device();
+    /// let Parts { driver, .. } = Builder::new().mtu(1280).build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn into_device(self) -> D {
+        self.device
     }
 }
 
@@ -97,7 +130,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             filter,
             tcp,
             udp,
-            outlet: Outlet::new(settings.mtu, offload, settings.identification),
+            tx_scheduler: TxScheduler::new(settings.mtu, offload, settings.identification),
             inbound: PacketBuf::with_capacity(LARGEST),
             fragments_until: None,
             whole: Vec::new(),
@@ -110,17 +143,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
     }
 
-    /// The device, for what only it knows.
-    pub fn device(&self) -> &D {
-        &self.device
-    }
-
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.tcp.awake() {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::NetworkDown,
-                "another driver of the stack has ended",
-            )));
+            return Poll::Ready(Err(StackClosed.into()));
         }
         let clock = self.timer.clock();
         for _ in 0..BATCHES {
@@ -240,8 +265,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         headers: Headers,
         size: NonZeroU16,
     ) {
-        let mut splitter = Splitter::new(&headers, size);
-        while let Some(place) = splitter.next_in_place(packet) {
+        let mut segmenter = Segmenter::new(&headers, size);
+        while let Some(place) = segmenter.next_in_place(packet) {
             let datagram = &mut packet[place];
             if let Ok(headers) = Headers::parse(datagram) {
                 self.deliver(now, datagram, headers, true);
@@ -297,14 +322,14 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match packet.protocol() {
             Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
             Protocol::Udp => match self.udp.handle_packet(&packet) {
-                Received::NoListener => self.complain(now, &packet, Unreachable::Port),
+                Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
                 Received::Queued | Received::Dropped => {}
             },
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
                 self.stats.dropped.protocol += 1;
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
-                    self.complain(now, &packet, Unreachable::Protocol);
+                    self.send_icmp_error(now, &packet, Unreachable::Protocol);
                 }
             }
         }
@@ -322,7 +347,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if !self.icmp_echo {
             return stats.dropped.icmp += 1;
         }
-        match self.outlet.icmp(|out| icmp::echo_reply(out, packet)) {
+        match self.tx_scheduler.icmp(|out| icmp::echo_reply(out, packet)) {
             Some(true) => stats.echo_replies += 1,
             Some(false) => stats.dropped.icmp += 1,
             None => stats.dropped.icmp_full += 1,
@@ -330,9 +355,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     /// Answers with an ICMP error, where one may be sent and not too many have been.
-    fn complain(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
+    fn send_icmp_error(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
         let dropped = &mut self.stats.dropped;
-        let queued = self.outlet.icmp(|out| {
+        let queued = self.tx_scheduler.icmp(|out| {
             // An error that may not be sent is not counted as one.
             let may = icmp::unreachable(out, packet, why);
             let limited = may && !self.common.icmp_errors.with(|bucket| bucket.take(now));
@@ -347,13 +372,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Sends until there is nothing left or the device takes no more. Says whether it is that.
     fn transmit(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         loop {
-            let Some(packet) = self.outlet.next(&mut self.tcp, &self.udp) else {
+            let Some(packet) = self.tx_scheduler.next(&mut self.tcp, &self.udp) else {
                 return Ok(false);
             };
             let len = packet.bytes().len() as u64;
             // A packet that waited for the device is judged again: the filter may have changed.
             if self.filter.verdict(&packet, Direction::Outbound) == Verdict::Pass {
-                match self.outlet.poll_send(cx, &mut self.device) {
+                match self.tx_scheduler.poll_send(cx, &mut self.device) {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => return Ok(true),
                 }
@@ -362,7 +387,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             } else {
                 self.stats.dropped.filtered_out += 1;
             }
-            self.outlet.done(&mut self.tcp, &self.udp);
+            self.tx_scheduler.done(&mut self.tcp, &self.udp);
         }
     }
 }

@@ -60,26 +60,31 @@
 //! - `local`: the flavor for one thread, in `local`.
 //! - `async-io` (default): `Builder::build` with the timer of async-io. Without the feature, pass a
 //!   [`Timer`] to `build_with_timer`.
-//! - `futures-sink`: packets, listener and datagrams as `Stream` and `Sink`.
+//! - `futures`: packets, listener and datagrams as `Stream` and `Sink`.
 
-mod bucket;
 mod builder;
 mod common;
 mod driver;
 mod filter_cell;
-mod outlet;
 mod pipe;
-mod row;
 mod stack;
 mod stats;
 mod timer;
+mod token_bucket;
+mod tx_scheduler;
+mod udp_batch;
 
-pub use brooklet_cell::{Flavor, Local, Sync};
+pub use brooklet_cell::{Flavor, SingleThread, Threaded};
 pub use brooklet_filter as filter;
-pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
+pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo, StackClosed};
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
-pub use brooklet_packet::{FlowKey, Headers, Packet, ParseError, Protocol};
-pub use brooklet_tcp::{Clock, Config as TcpConfig, Stats as TcpStats, TcpOptions, Unreachable};
+pub use brooklet_packet::{
+    FlowKey, Fragment, Headers, Packet, ParseError, Protocol, TcpFlags, TcpHeader,
+};
+pub use brooklet_tcp::{
+    Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,
+    Unreachable,
+};
 pub use brooklet_udp::{
     Config as UdpConfig, Datagram, SendError as UdpSendError, Stats as UdpStats,
 };
@@ -105,7 +110,9 @@ pub mod generic {
     pub use crate::filter_cell::SharedFilter;
     pub use crate::pipe::Pipe;
     pub use crate::stack::Stack;
-    pub use brooklet_tcp::{Incoming, ReadHalf, Requests, TcpListener, TcpStream, WriteHalf};
+    pub use brooklet_tcp::{
+        ReadHalf, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream, WriteHalf,
+    };
     pub use brooklet_udp::{UdpReadHalf, UdpSocket, UdpWriteHalf};
 }
 
@@ -116,18 +123,27 @@ macro_rules! names {
         /// Builds a stack over a device. See [`generic::Builder`](crate::generic::Builder).
         pub type Builder<P = brooklet_filter::UnicastOnly> = crate::generic::Builder<$flavor, P>;
         /// What a stack consists of. See [`generic::Parts`](crate::generic::Parts).
-        pub type Parts<D, T, P> = crate::generic::Parts<$flavor, D, T, P>;
+        pub type Parts<D, T, P = brooklet_filter::UnicastOnly> =
+            crate::generic::Parts<$flavor, D, T, P>;
         /// What a stack over several queues consists of. See
         /// [`generic::QueueParts`](crate::generic::QueueParts).
-        pub type QueueParts<D, T, P> = crate::generic::QueueParts<$flavor, D, T, P>;
+        pub type QueueParts<D, T, P = brooklet_filter::UnicastOnly> =
+            crate::generic::QueueParts<$flavor, D, T, P>;
         /// Moves the packets. See [`generic::Driver`](crate::generic::Driver).
-        pub type Driver<D, T, P> = crate::generic::Driver<$flavor, D, T, P>;
+        pub type Driver<D, T, P = brooklet_filter::UnicastOnly> =
+            crate::generic::Driver<$flavor, D, T, P>;
         /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).
         pub type Stack = crate::generic::Stack<$flavor>;
         /// Takes TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).
         pub type TcpListener = crate::generic::TcpListener<$flavor>;
-        /// A request for a connection. See [`generic::Incoming`](crate::generic::Incoming).
-        pub type Incoming = crate::generic::Incoming<$flavor>;
+        /// A request for a connection. See [`generic::TcpRequest`](crate::generic::TcpRequest).
+        pub type TcpRequest = crate::generic::TcpRequest<$flavor>;
+        /// The requests of a listener, as a stream. See
+        /// [`generic::TcpRequests`](crate::generic::TcpRequests).
+        pub type TcpRequests<'a> = crate::generic::TcpRequests<'a, $flavor>;
+        /// The connections of a listener, as a stream. See
+        /// [`generic::TcpIncoming`](crate::generic::TcpIncoming).
+        pub type TcpIncoming<'a> = crate::generic::TcpIncoming<'a, $flavor>;
         /// A TCP connection. See [`generic::TcpStream`](crate::generic::TcpStream).
         pub type TcpStream = crate::generic::TcpStream<$flavor>;
         /// Half of a TCP connection. See [`generic::ReadHalf`](crate::generic::ReadHalf).
@@ -155,10 +171,10 @@ macro_rules! names {
 }
 
 #[cfg(feature = "sync")]
-names!(Sync);
+names!(Threaded);
 
 /// The names of the root for one thread: for `LocalExecutor`, with an `Rc` in device or filter.
 #[cfg(feature = "local")]
 pub mod local {
-    names!(brooklet_cell::Local);
+    names!(brooklet_cell::SingleThread);
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 /// One end of a wire.
 ///
-/// For tests, for two stacks in one program, and, with the feature `futures-sink`, for programs
+/// For tests, for two stacks in one program, and, with the feature `futures`, for programs
 /// that have their packets as a `Stream` and a `Sink`.
 pub struct Pipe<F: Flavor> {
     to: Shared<F, Wire>,
@@ -85,7 +85,7 @@ impl<F: Flavor> Pipe<F> {
     /// # #[cfg(feature = "sync")] {
     /// use brooklet::{Builder, Offload};
     ///
-    /// let all = Offload { checksum: true, tso4: true, tso6: true, uso: true };
+    /// let all = Offload::new().checksum(true).tso4(true).tso6(true).uso(true);
     /// let (a, b) = brooklet::pipe(64);
     /// let here = Builder::new().build(a.with_offload(all))?;
     /// let there = Builder::new().build(b.with_offload(all))?;
@@ -184,7 +184,7 @@ fn other_end_gone() -> io::Error {
     )
 }
 
-#[cfg(feature = "futures-sink")]
+#[cfg(feature = "futures")]
 mod sink {
     use super::*;
     use futures_core::Stream;

@@ -248,7 +248,7 @@ impl fmt::Display for Stats {
             ("TCP accepted", tcp.accepted),
             ("TCP refused", tcp.refused),
             ("TCP unreachable", tcp.unreachable),
-            ("TCP ignored", tcp.ignored),
+            ("TCP dropped silently", tcp.dropped_silently),
             ("TCP connects", tcp.connects),
             ("TCP resets to strangers", tcp.resets),
             ("UDP datagrams in", udp.datagrams_in),

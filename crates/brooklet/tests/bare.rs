@@ -39,6 +39,6 @@ fn echo_in_one_future<F: Flavor>() {
 
 #[test]
 fn echo_without_an_executor() {
-    echo_in_one_future::<brooklet::Sync>();
-    echo_in_one_future::<brooklet::Local>();
+    echo_in_one_future::<brooklet::Threaded>();
+    echo_in_one_future::<brooklet::SingleThread>();
 }

@@ -52,7 +52,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 
 #[test]
 fn threads() {
-    let ([here, there], seen) = dealers::<brooklet::Sync>(QUEUES);
+    let ([here, there], seen) = dealers::<brooklet::Threaded>(QUEUES);
     let (here, there) = (build(here), build(there));
     let stack = here.stack.clone();
     // Each driver has a thread of its own, and the tasks have two others.
@@ -96,7 +96,7 @@ fn threads() {
 
 #[test]
 fn one_thread() {
-    let ([here, there], seen) = dealers::<brooklet::Local>(QUEUES);
+    let ([here, there], seen) = dealers::<brooklet::SingleThread>(QUEUES);
     let (here, there) = (build(here), build(there));
     let executor = Rc::new(LocalExecutor::new());
     for driver in here.drivers.into_iter().chain(there.drivers) {

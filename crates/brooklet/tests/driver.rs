@@ -55,6 +55,7 @@ fn stack(builder: Builder) -> (Stack, impl FnMut(), Pipe, brooklet::TcpListener)
         tcp,
         udp,
         mut driver,
+        ..
     } = builder.build(here).unwrap();
     let run = move || {
         let _keep = &udp;
@@ -215,6 +216,7 @@ fn datagrams_that_nobody_can_read_are_port_unreachable() {
         udp: socket,
         mut driver,
         tcp: _tcp,
+        ..
     } = Builder::new().build(here).unwrap();
     drop(socket);
     future::block_on(send(&mut wire, &udp("10.0.0.2:1", "192.0.2.1:2", b"hello")));
@@ -277,6 +279,7 @@ fn the_end_of_the_device_ends_the_driver_and_every_call() {
             tcp,
             udp,
             mut driver,
+            ..
         } = Builder::new().build(here).unwrap();
         let mut accept = pin!(tcp.accept());
         let mut buf = [0; 8];
@@ -362,6 +365,7 @@ fn an_idle_stack_sleeps() {
         tcp,
         udp,
         mut driver,
+        ..
     } = Builder::new().build(here).unwrap();
     // Give it a deadline that runs out first: a connect that nobody answers.
     let mut connect = Box::pin(stack.connect_from(addr("10.0.0.1:1"), addr("192.0.2.1:2")));

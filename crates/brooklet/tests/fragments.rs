@@ -245,10 +245,8 @@ fn reassembly_has_limits_to_be_set_and_may_be_off() {
     assert!(off.datagram().is_none());
     assert_eq!(off.stack.stats().dropped(DropReason::Fragment), 2);
 
-    let mut small = Bench::new(Builder::new().reassembly(Some(ReassemblyConfig {
-        bytes: 1000,
-        ..ReassemblyConfig::default()
-    })));
+    let mut small =
+        Bench::new(Builder::new().reassembly(Some(ReassemblyConfig::new().bytes(1000))));
     small.give(&pieces);
     assert!(small.datagram().is_none());
     assert_eq!(small.stack.stats().dropped(DropReason::FragmentFull), 2);

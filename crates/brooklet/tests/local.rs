@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 assert_not_impl_any!(Stack: Send, Sync);
 assert_not_impl_any!(TcpListener: Send, Sync);
 assert_not_impl_any!(TcpStream: Send, Sync);
-assert_not_impl_any!(brooklet::local::Incoming: Send, Sync);
+assert_not_impl_any!(brooklet::local::TcpRequest: Send, Sync);
 assert_not_impl_any!(UdpSocket: Send, Sync);
 assert_not_impl_any!(
     Driver<Pipe, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>: Send, Sync

@@ -13,24 +13,14 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-const NOTHING: Offload = Offload {
-    checksum: false,
-    tso4: false,
-    tso6: false,
-    uso: false,
-};
-const CHECKSUM: Offload = Offload {
-    checksum: true,
-    ..NOTHING
-};
-const TSO4: Offload = Offload {
-    tso4: true,
-    ..CHECKSUM
-};
-const TSO6: Offload = Offload {
-    tso6: true,
-    ..CHECKSUM
-};
+const NOTHING: Offload = Offload::new()
+    .checksum(false)
+    .tso4(false)
+    .tso6(false)
+    .uso(false);
+const CHECKSUM: Offload = NOTHING.checksum(true);
+const TSO4: Offload = CHECKSUM.tso4(true);
+const TSO6: Offload = CHECKSUM.tso6(true);
 
 /// What a device was given to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -165,10 +155,11 @@ fn datagrams(from: &str, to: &str, payload: &[u8], size: u16) -> PacketBuf {
     let mut bytes = Vec::new();
     udp::write(&mut bytes, from, to, 64, payload).unwrap();
     let mut packet = PacketBuf::from(bytes);
-    packet.set_meta(Meta {
-        checksum: Checksum::Partial,
-        gso_size: NonZeroU16::new(size),
-    });
+    packet.set_meta(
+        Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(size)),
+    );
     packet
 }
 
@@ -188,7 +179,7 @@ fn datagrams_that_come_in_as_one_are_judged_and_read_one_by_one() {
         let read = async {
             future::poll_fn(|cx| wire.poll_send(cx, &packet)).await?;
             for wanted in [&[b'a'; 1000][..], &[b'c'; 1000], &[b'd'; 500]] {
-                let got = udp.recv().await?;
+                let got = udp.recv_datagram().await?;
                 assert!(got.payload == wanted, "{:?}", got.payload);
                 assert_eq!([got.from.to_string(), got.to.to_string()], [from, to]);
             }
@@ -221,7 +212,7 @@ fn datagrams_out(offload: Offload, from: &str, sent: &[(u16, usize)]) -> Seen {
         }
         let read = async {
             for (at, (port, len)) in sent.iter().enumerate() {
-                let got = there.udp.recv().await?;
+                let got = there.udp.recv_datagram().await?;
                 assert!(got.payload == payload(at, *len), "datagram {at}");
                 assert_eq!((got.from, got.to), (from, to(*port)));
             }
@@ -235,10 +226,7 @@ fn datagrams_out(offload: Offload, from: &str, sent: &[(u16, usize)]) -> Seen {
 
 #[test]
 fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
-    let uso = Offload {
-        uso: true,
-        ..CHECKSUM
-    };
+    let uso = CHECKSUM.uso(true);
     let sent: Vec<(u16, usize)> = [
         vec![(7, 1000); 70],           // one of 64 and one of 6
         vec![(7, 1), (7, 1)],          // the first of which ends that of 6

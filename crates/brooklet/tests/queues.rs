@@ -95,6 +95,7 @@ impl Bench {
             tcp,
             udp,
             drivers,
+            ..
         } = builder.build_queues(devices).unwrap();
         let queue = |(driver, wire)| Queue {
             driver,
@@ -155,6 +156,7 @@ impl Peer {
             tcp,
             udp,
             driver,
+            ..
         } = Builder::new().build(device).unwrap();
         Self {
             stack,
@@ -311,7 +313,7 @@ fn fragments_of_one_datagram_may_come_on_every_queue() {
     for (queue, piece) in [2, 0, 1].into_iter().zip(&pieces) {
         bench.give(queue, piece);
     }
-    let datagram = block_on(poll_once(bench.udp.recv())).expect("all are there");
+    let datagram = block_on(poll_once(bench.udp.recv_datagram())).expect("all are there");
     assert_eq!(datagram.unwrap().payload, payload);
     let stats = bench.stack.stats().reassembly;
     assert_eq!((stats.fragments, stats.packets), (3, 1));
@@ -375,7 +377,7 @@ fn the_end(end: impl FnOnce(Queue)) {
     let mut buf = [0; 8];
     let mut read = pin!(server.read(&mut buf));
     let mut accept = pin!(tcp.accept());
-    let mut recv = pin!(udp.recv());
+    let mut recv = pin!(udp.recv_datagram());
     assert!(read.as_mut().poll(&mut cx).is_pending());
     assert!(accept.as_mut().poll(&mut cx).is_pending());
     assert!(recv.as_mut().poll(&mut cx).is_pending());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 assert_impl_all!(Stack: Send, Sync, Clone);
 assert_impl_all!(TcpListener: Send, Sync, Clone);
 assert_impl_all!(TcpStream: Send, Sync, Clone);
-assert_impl_all!(brooklet::Incoming: Send, Sync);
+assert_impl_all!(brooklet::TcpRequest: Send, Sync);
 assert_impl_all!(UdpSocket: Send, Sync, Clone);
 assert_impl_all!(
     Driver<Pipe, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>: Send, Future

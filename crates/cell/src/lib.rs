@@ -1,7 +1,7 @@
 //! Shared state that is thread-safe or single-threaded, chosen by a type parameter.
 //!
-//! [`Shared<F, T>`] is an `Arc<Mutex<T>>` when `F` is `Sync`, and an `Rc<RefCell<T>>` when `F` is
-//! `Local`. A type that is generic over `F: Flavor` is written once and serves both; one program
+//! [`Shared<F, T>`] is an `Arc<Mutex<T>>` when `F` is `Threaded`, and an `Rc<RefCell<T>>` when `F` is
+//! `SingleThread`. A type that is generic over `F: Flavor` is written once and serves both; one program
 //! can use both. The compiler derives whether such a type is [`Send`] from its fields: the crate
 //! has no `unsafe impl`.
 //!
@@ -20,15 +20,15 @@
 //! }
 //!
 //! # #[cfg(feature = "sync")] {
-//! let counter = Counter::<brooklet_cell::Sync>(Shared::new(40));
+//! let counter = Counter::<brooklet_cell::Threaded>(Shared::new(40));
 //! assert_eq!(std::thread::spawn(move || counter.add(2)).join().unwrap(), 42);
 //! # }
 //! ```
 //!
 //! # Features
 //!
-//! - `sync` (default): implements [`Flavor`] for [`Sync`].
-//! - `local`: implements [`Flavor`] for [`Local`].
+//! - `sync` (default): implements [`Flavor`] for [`Threaded`].
+//! - `local`: implements [`Flavor`] for [`SingleThread`].
 //! - `shuttle`: replaces the mutex by that of shuttle, for the repository's tests of thread
 //!   interleavings. The feature has no effect without `--cfg shuttle`.
 
@@ -37,19 +37,19 @@ use std::fmt;
 /// The flavor for state that is shared between threads, in an `Arc<Mutex<T>>`. Requires the feature
 /// `sync`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sync;
+pub struct Threaded;
 
 /// The flavor for state that stays on one thread, in an `Rc<RefCell<T>>`. Requires the feature
 /// `local`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Local;
+pub struct SingleThread;
 
 /// The way in which handles share their state.
 ///
-/// The trait is sealed: [`Sync`] and [`Local`] implement it, and no other type can.
+/// The trait is sealed: [`Threaded`] and [`SingleThread`] implement it, and no other type can.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an enabled flavor",
-    note = "enable the feature `sync` for `Sync`, or `local` for `Local`"
+    note = "enable the feature `sync` for `Threaded`, or `local` for `SingleThread`"
 )]
 pub trait Flavor: sealed::Sealed + Copy + Default + fmt::Debug + Unpin + 'static {
     /// The cell of this flavor: a cloneable handle to a mutable value.
@@ -88,7 +88,7 @@ impl<F: Flavor, T: 'static> Shared<F, T> {
     ///
     /// # Panics
     ///
-    /// With `Local`, a call from within `f` panics. With `Sync`, such a call panics or deadlocks.
+    /// With `SingleThread`, a call from within `f` panics. With `Threaded`, such a call panics or deadlocks.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         self.0.with(f)
     }
@@ -97,9 +97,9 @@ impl<F: Flavor, T: 'static> Shared<F, T> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_cell::{Shared, Sync};
+    /// use brooklet_cell::{Shared, Threaded};
     ///
-    /// let a = Shared::<Sync, _>::new(1);
+    /// let a = Shared::<Threaded, _>::new(1);
     /// assert!(a.same(&a.clone()));
     /// assert!(!a.same(&Shared::new(1)));
     /// # }
@@ -132,7 +132,7 @@ mod sync {
     use std::sync::Mutex;
     use std::sync::{Arc, PoisonError};
 
-    impl super::Flavor for super::Sync {
+    impl super::Flavor for super::Threaded {
         type Cell<T: 'static> = Arc<Mutex<T>>;
     }
 
@@ -158,7 +158,7 @@ mod sync {
 mod local {
     use std::{cell::RefCell, rc::Rc};
 
-    impl super::Flavor for super::Local {
+    impl super::Flavor for super::SingleThread {
         type Cell<T: 'static> = Rc<RefCell<T>>;
     }
 
@@ -186,7 +186,7 @@ pub mod model {
         static HELD: Cell<usize> = Cell::new(0);
     }
 
-    /// Returns how many cells of [`Sync`](crate::Sync) the calling task holds.
+    /// Returns how many cells of [`Threaded`](crate::Threaded) the calling task holds.
     pub fn held() -> usize {
         // The locals of a task are gone while the task is torn down; it holds no cell then.
         HELD.try_with(Cell::get).unwrap_or(0)
@@ -215,8 +215,8 @@ pub mod model {
 )]
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for super::Sync {}
-    impl Sealed for super::Local {}
+    impl Sealed for super::Threaded {}
+    impl Sealed for super::SingleThread {}
     pub trait SealedCell {}
 }
 
@@ -224,17 +224,17 @@ mod sealed {
 mod tests {
     #[cfg(feature = "sync")]
     mod sync {
-        use crate::{Shared, Sync};
+        use crate::{Shared, Threaded};
         use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-        assert_impl_all!(Shared<Sync, Vec<u8>>: Send, std::marker::Sync);
-        assert_impl_all!(Shared<Sync, std::cell::Cell<u8>>: Send, std::marker::Sync);
+        assert_impl_all!(Shared<Threaded, Vec<u8>>: Send, Sync);
+        assert_impl_all!(Shared<Threaded, std::cell::Cell<u8>>: Send, Sync);
         // A value that is not `Send` does not become so in a cell.
-        assert_not_impl_any!(Shared<Sync, std::rc::Rc<u8>>: Send, std::marker::Sync);
+        assert_not_impl_any!(Shared<Threaded, std::rc::Rc<u8>>: Send, Sync);
 
         #[test]
         fn clones_share_across_threads() {
-            let value = Shared::<Sync, _>::new(1);
+            let value = Shared::<Threaded, _>::new(1);
             let other = value.clone();
             std::thread::spawn(move || other.with(|v| *v += 1))
                 .join()
@@ -244,7 +244,7 @@ mod tests {
 
         #[test]
         fn a_panic_inside_does_not_lose_the_value() {
-            let value = Shared::<Sync, _>::new(1);
+            let value = Shared::<Threaded, _>::new(1);
             let other = value.clone();
             let thread = std::thread::spawn(move || {
                 other.with(|v| {
@@ -259,14 +259,14 @@ mod tests {
 
     #[cfg(feature = "local")]
     mod local {
-        use crate::{Local, Shared};
+        use crate::{Shared, SingleThread};
         use static_assertions::assert_not_impl_any;
 
-        assert_not_impl_any!(Shared<Local, Vec<u8>>: Send, Sync);
+        assert_not_impl_any!(Shared<SingleThread, Vec<u8>>: Send, Sync);
 
         #[test]
         fn clones_share() {
-            let value = Shared::<Local, _>::new(1);
+            let value = Shared::<SingleThread, _>::new(1);
             let other = value.clone();
             other.with(|v| *v += 1);
             assert_eq!(value.with(|v| *v), 2);
@@ -276,7 +276,7 @@ mod tests {
         #[test]
         #[should_panic(expected = "borrowed")]
         fn reentry_panics() {
-            let value = Shared::<Local, _>::new(1);
+            let value = Shared::<SingleThread, _>::new(1);
             value.with(|_| value.with(|_| ()));
         }
     }

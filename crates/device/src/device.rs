@@ -1,5 +1,5 @@
 use brooklet_io::{Checksum, Meta, PacketBuf, PacketIo, TxQueue};
-use brooklet_packet::{Headers, Splitter};
+use brooklet_packet::{Headers, Segmenter};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::{Duration, Instant};
 use std::future::poll_fn;
@@ -103,7 +103,7 @@ pub struct PacketDevice<D> {
     /// The packet that `io` has delivered, perhaps a super-packet.
     received: PacketBuf,
     /// Segments the super-packet in `received`.
-    segments: Option<Splitter>,
+    segments: Option<Segmenter>,
     inbound: TxQueue<()>,
     outbound: TxQueue<()>,
     /// The packet that `io` has not taken yet, the first of the outbound ones.
@@ -290,14 +290,16 @@ impl<D: PacketIo> PacketDevice<D> {
 
     /// Queues the packet in `received` with its checksum completed, or begins to segment it.
     fn queue_received(&mut self) {
-        let Meta { checksum, gso_size } = self.received.meta();
+        let Meta {
+            checksum, gso_size, ..
+        } = self.received.meta();
         if gso_size.is_some() || checksum == Checksum::Partial {
             let Ok(headers) = Headers::parse(&self.received) else {
                 self.malformed += 1;
                 return;
             };
             if let Some(size) = gso_size {
-                self.segments = Some(Splitter::new(&headers, size));
+                self.segments = Some(Segmenter::new(&headers, size));
                 return;
             }
             headers.fill_checksum(&mut self.received);
@@ -384,10 +386,7 @@ impl phy::TxToken for TxToken<'_> {
             && headers.tcp().is_some()
         {
             headers.fill_partial_checksum(&mut packet);
-            packet.set_meta(Meta {
-                checksum: Checksum::Partial,
-                gso_size: None,
-            });
+            packet.set_meta(Meta::new().checksum(Checksum::Partial).gso_size(None));
         }
         // The queue counts a reply that finds no room.
         let _ = self.queue.push(packet);

@@ -107,10 +107,11 @@ fn datagram(payload: &[u8]) -> Vec<u8> {
 
 fn with_meta(bytes: Vec<u8>, gso_size: u16) -> PacketBuf {
     let mut packet = PacketBuf::from(bytes);
-    packet.set_meta(Meta {
-        checksum: Checksum::Partial,
-        gso_size: NonZeroU16::new(gso_size),
-    });
+    packet.set_meta(
+        Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(gso_size)),
+    );
     packet
 }
 

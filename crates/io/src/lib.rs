@@ -12,11 +12,13 @@
 //! The crate depends on the standard library only.
 
 mod buf;
+mod closed;
 mod io;
 mod offload;
 mod queue;
 
 pub use buf::PacketBuf;
+pub use closed::StackClosed;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};
 pub use queue::{QueueFull, TxQueue};

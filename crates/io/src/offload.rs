@@ -9,10 +9,11 @@ use std::num::NonZeroU16;
 /// ```
 /// use brooklet_io::Offload;
 ///
-/// let tun = Offload { checksum: true, tso4: true, tso6: true, uso: false };
-/// assert_ne!(tun, Offload::default());
+/// let tun = Offload::new().checksum(true).tso4(true).tso6(true);
+/// assert!(tun.tso4 && !tun.uso);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Offload {
     /// The device completes the checksum of TCP and UDP packets that are
     /// [`Partial`](Checksum::Partial). The other offloads have no effect without this one.
@@ -26,8 +27,59 @@ pub struct Offload {
     pub uso: bool,
 }
 
+impl Offload {
+    /// The device does no work in place of the stack.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            checksum: false,
+            tso4: false,
+            tso6: false,
+            uso: false,
+        }
+    }
+
+    /// Sets [`checksum`](Self#structfield.checksum).
+    #[must_use]
+    pub const fn checksum(mut self, checksum: bool) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
+    /// Sets [`tso4`](Self#structfield.tso4).
+    #[must_use]
+    pub const fn tso4(mut self, tso4: bool) -> Self {
+        self.tso4 = tso4;
+        self
+    }
+
+    /// Sets [`tso6`](Self#structfield.tso6).
+    #[must_use]
+    pub const fn tso6(mut self, tso6: bool) -> Self {
+        self.tso6 = tso6;
+        self
+    }
+
+    /// Sets [`uso`](Self#structfield.uso).
+    #[must_use]
+    pub const fn uso(mut self, uso: bool) -> Self {
+        self.uso = uso;
+        self
+    }
+}
+
 /// The metadata of a packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// ```
+/// use brooklet_io::{Checksum, Meta};
+/// use std::num::NonZeroU16;
+///
+/// // A super-packet of segments with 1,448 bytes each, whose checksums the device completes.
+/// let meta = Meta::new().checksum(Checksum::Partial).gso_size(NonZeroU16::new(1448));
+/// assert_eq!(meta.checksum, Checksum::Partial);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Meta {
     /// The state of the TCP or UDP checksum.
     pub checksum: Checksum,
@@ -36,9 +88,34 @@ pub struct Meta {
     pub gso_size: Option<NonZeroU16>,
 }
 
+impl Meta {
+    /// The metadata of a single packet with a complete checksum.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            checksum: Checksum::Complete,
+            gso_size: None,
+        }
+    }
+
+    /// Sets [`checksum`](Self#structfield.checksum).
+    #[must_use]
+    pub const fn checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
+    /// Sets [`gso_size`](Self#structfield.gso_size).
+    #[must_use]
+    pub const fn gso_size(mut self, gso_size: Option<NonZeroU16>) -> Self {
+        self.gso_size = gso_size;
+        self
+    }
+}
+
 /// The state of a packet's TCP or UDP checksum. The checksum of the IPv4 header is always
 /// complete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Checksum {
     /// The packet carries its checksum. The receiver of an inbound packet verifies it.
     #[default]

@@ -13,8 +13,8 @@
 //! errors of others.
 //!
 //! For devices that leave work to others there are [`Headers::fill_checksum`] and
-//! [`Headers::fill_partial_checksum`], and the [`Splitter`], which cuts one packet that stands for
-//! several; a [`Joiner`] makes such a one.
+//! [`Headers::fill_partial_checksum`], and the [`Segmenter`], which cuts one packet that stands for
+//! several; a [`Coalescer`] makes such a one.
 //!
 //! There is no I/O here, no clock and no async.
 //!
@@ -41,23 +41,23 @@
 //! a call of its own.
 //!
 //! Fragments are recognised and described, and nothing behind the IP header is read from them.
-//! A [`reassembly::Reassembler`] makes whole packets of them, within limits, and [`cut`] makes
+//! A [`reassembly::Reassembler`] makes whole packets of them, within limits, and [`fragment`] makes
 //! fragments of packets.
 
 mod addr;
 mod checksum;
-mod cut;
+mod coalescer;
 mod error;
 mod ext;
 mod fill;
+mod fragmentation;
 mod headers;
 pub mod icmp;
-mod join;
 mod key;
 mod packet;
 mod protocol;
 pub mod reassembly;
-mod split;
+mod segmenter;
 mod strip;
 pub mod tcp;
 mod transport;
@@ -65,14 +65,14 @@ pub mod udp;
 mod write;
 
 pub use addr::is_unicast;
-pub use cut::cut;
+pub use coalescer::Coalescer;
 pub use error::{ParseError, WriteError};
+pub use fragmentation::fragment;
 pub use headers::Headers;
-pub use join::Joiner;
 pub use key::FlowKey;
 pub use packet::Packet;
 pub use protocol::Protocol;
-pub use split::Splitter;
+pub use segmenter::Segmenter;
 pub use strip::strip_options;
 pub use tcp::{TcpFlags, TcpHeader};
 pub use transport::Fragment;

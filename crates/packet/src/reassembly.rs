@@ -20,10 +20,11 @@ const PACKET_COST: usize = 256;
 /// ```
 /// use brooklet_packet::reassembly::Config;
 ///
-/// let config = Config { packets: 16, ..Config::default() };
+/// let config = Config::new().packets(16);
 /// assert_eq!(config.bytes, 1 << 20);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// Bytes that are held, at most; 1 MiB. Beside its payload a fragment counts 64 bytes and a
     /// packet in the making 256. When it is full the oldest packet in the making goes. Below
@@ -48,6 +49,42 @@ impl Default for Config {
             per_source: 16,
             lifetime: Duration::from_secs(15),
         }
+    }
+}
+
+impl Config {
+    /// Returns the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`bytes`](Self#structfield.bytes).
+    #[must_use]
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Sets [`packets`](Self#structfield.packets).
+    #[must_use]
+    pub fn packets(mut self, packets: usize) -> Self {
+        self.packets = packets;
+        self
+    }
+
+    /// Sets [`per_source`](Self#structfield.per_source).
+    #[must_use]
+    pub fn per_source(mut self, per_source: usize) -> Self {
+        self.per_source = per_source;
+        self
+    }
+
+    /// Sets [`lifetime`](Self#structfield.lifetime).
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
     }
 }
 

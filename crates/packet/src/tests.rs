@@ -1,18 +1,18 @@
 //! Packets made by hand, rule by rule.
 
 mod build;
-mod cut;
+mod coalescer;
 mod errors;
 mod extension;
 mod fragment;
+mod fragmentation;
 mod icmp;
 mod icmp_errors;
-mod join;
 mod parse;
 mod properties;
 mod reassembly;
+mod segmenter;
 mod small;
-mod split;
 mod strip;
 mod tcp;
 mod udp;

@@ -18,16 +18,15 @@ const ON_THE_WAY: usize = 65_536;
 /// use std::time::Duration;
 ///
 /// // 20 Mbit/s, 10 ms one way, a queue of 50 packets and a loss of 1 %.
-/// let dsl = LinkConfig {
-///     delay: Duration::from_millis(10),
-///     rate: Some(20_000_000),
-///     queue: 50,
-///     loss: 0.01,
-///     ..LinkConfig::default()
-/// };
+/// let dsl = LinkConfig::new()
+///     .delay(Duration::from_millis(10))
+///     .rate(Some(20_000_000))
+///     .queue(50)
+///     .loss(0.01);
 /// # let _ = dsl;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LinkConfig {
     /// How long a packet is on its way, one way.
     pub delay: Duration,
@@ -41,7 +40,7 @@ pub struct LinkConfig {
     /// The chance that a packet is held back on its way, so that later ones overtake it.
     pub reorder: f64,
     /// How much longer a packet that is held back takes. Default 2 ms.
-    pub hold: Duration,
+    pub reorder_delay: Duration,
     /// The chance that one bit of a packet is turned round.
     pub corrupt: f64,
     /// Bits per second, counted in IP packets; `None` is no limit.
@@ -59,11 +58,82 @@ impl Default for LinkConfig {
             loss: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
-            hold: Duration::from_millis(2),
+            reorder_delay: Duration::from_millis(2),
             corrupt: 0.0,
             rate: None,
             queue: 1000,
         }
+    }
+}
+
+impl LinkConfig {
+    /// Returns the defaults: a perfect wire.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`delay`](Self#structfield.delay).
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Sets [`jitter`](Self#structfield.jitter).
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets [`loss`](Self#structfield.loss).
+    #[must_use]
+    pub fn loss(mut self, loss: f64) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// Sets [`duplicate`](Self#structfield.duplicate).
+    #[must_use]
+    pub fn duplicate(mut self, duplicate: f64) -> Self {
+        self.duplicate = duplicate;
+        self
+    }
+
+    /// Sets [`reorder`](Self#structfield.reorder).
+    #[must_use]
+    pub fn reorder(mut self, reorder: f64) -> Self {
+        self.reorder = reorder;
+        self
+    }
+
+    /// Sets [`reorder_delay`](Self#structfield.reorder_delay).
+    #[must_use]
+    pub fn reorder_delay(mut self, reorder_delay: Duration) -> Self {
+        self.reorder_delay = reorder_delay;
+        self
+    }
+
+    /// Sets [`corrupt`](Self#structfield.corrupt).
+    #[must_use]
+    pub fn corrupt(mut self, corrupt: f64) -> Self {
+        self.corrupt = corrupt;
+        self
+    }
+
+    /// Sets [`rate`](Self#structfield.rate).
+    #[must_use]
+    pub fn rate(mut self, rate: Option<u64>) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// Sets [`queue`](Self#structfield.queue).
+    #[must_use]
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.queue = queue;
+        self
     }
 }
 
@@ -92,7 +162,7 @@ pub struct LinkStats {
 /// What becomes of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fate {
+pub enum LinkOutcome {
     /// It is on its way. `copies` is 2 for one that was doubled.
     Sent {
         /// How many will arrive.
@@ -118,7 +188,7 @@ pub enum Fate {
 /// use std::time::{Duration, Instant};
 ///
 /// let delay = Duration::from_millis(10);
-/// let mut channel = Channel::new(1, LinkConfig { delay, ..LinkConfig::default() });
+/// let mut channel = Channel::new(1, LinkConfig::new().delay(delay));
 /// let now = Instant::now();
 /// channel.send(now, b"a packet");
 /// assert_eq!(channel.receive(now), None);
@@ -172,19 +242,19 @@ impl Channel {
     }
 
     /// Sends a packet at `now`, which must not go backwards, and says what becomes of it.
-    pub fn send(&mut self, now: Instant, packet: &[u8]) -> Fate {
+    pub fn send(&mut self, now: Instant, packet: &[u8]) -> LinkOutcome {
         self.send_unless(false, now, packet)
     }
 
     /// Sends a packet, or loses it for sure.
-    pub(crate) fn send_unless(&mut self, lost: bool, now: Instant, packet: &[u8]) -> Fate {
+    pub(crate) fn send_unless(&mut self, lost: bool, now: Instant, packet: &[u8]) -> LinkOutcome {
         let LinkConfig {
             delay,
             jitter,
             loss,
             duplicate,
             reorder,
-            hold,
+            reorder_delay,
             corrupt,
             ..
         } = self.config;
@@ -199,7 +269,7 @@ impl Channel {
         let bit = self.random.draw();
         if lost {
             self.stats.lost += 1;
-            return Fate::Lost;
+            return LinkOutcome::Lost;
         }
         let mut packet = packet.to_vec();
         if corrupted {
@@ -213,7 +283,7 @@ impl Channel {
             };
             let mut at = left + delay + jitter;
             if held {
-                at += hold;
+                at += reorder_delay;
             } else {
                 at = self.last_arrival.map_or(at, |last| last.max(at));
                 self.last_arrival = Some(at);
@@ -228,12 +298,12 @@ impl Channel {
         }
         if copies == 0 {
             self.stats.queue_full += 1;
-            return Fate::QueueFull;
+            return LinkOutcome::QueueFull;
         }
         self.stats.duplicated += u64::from(copies == 2);
         self.stats.reordered += u64::from(held);
         self.stats.corrupted += u64::from(corrupted);
-        Fate::Sent {
+        LinkOutcome::Sent {
             copies,
             held,
             corrupted,
@@ -327,9 +397,9 @@ mod tests {
         };
         let mut channel = Channel::new(1, config);
         let start = VirtualTime::new().now();
-        assert_ne!(channel.send(start, &[0; 1250]), Fate::QueueFull);
-        assert_eq!(channel.send(start, &[0; 1250]), Fate::QueueFull);
-        assert_ne!(channel.send(start + MS, &[0; 1250]), Fate::QueueFull);
+        assert_ne!(channel.send(start, &[0; 1250]), LinkOutcome::QueueFull);
+        assert_eq!(channel.send(start, &[0; 1250]), LinkOutcome::QueueFull);
+        assert_ne!(channel.send(start + MS, &[0; 1250]), LinkOutcome::QueueFull);
         assert_eq!(channel.next_arrival(), Some(start + MS));
     }
 
@@ -346,7 +416,10 @@ mod tests {
         assert!((150..250).contains(&stats.duplicated), "{stats:?}");
         assert!((850..1050).contains(&stats.reordered), "{stats:?}");
         assert_eq!(stats.delivered, 10_000 - stats.lost + stats.duplicated);
-        let late = arrived.iter().filter(|(at, _)| *at == config.hold).count();
+        let late = arrived
+            .iter()
+            .filter(|(at, _)| *at == config.reorder_delay)
+            .count();
         let at_once = arrived.iter().filter(|(at, _)| at.is_zero()).count();
         assert_eq!(late + at_once, arrived.len());
         // Doubles of those that are held back are held back as well.

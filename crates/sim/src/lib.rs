@@ -28,11 +28,7 @@
 //! }
 //!
 //! let sim = Simulation::new();
-//! let line = LinkConfig {
-//!     delay: Duration::from_millis(15),
-//!     loss: 0.05,
-//!     ..LinkConfig::default()
-//! };
+//! let line = LinkConfig::new().delay(Duration::from_millis(15)).loss(0.05);
 //! let seed = 42; // the same losses each time
 //! let (link, here, there) = Link::new(sim.time(), seed, line);
 //! let Parts { tcp, driver, .. } = Builder::new().build_with_timer(there, sim.time().timer())?;
@@ -69,8 +65,8 @@ mod time;
 
 #[doc(no_inline)]
 pub use brooklet_packet::TcpFlags;
-pub use channel::{Channel, Fate, LinkConfig, LinkStats};
-pub use link::{Link, LinkEnd, Sighting};
+pub use channel::{Channel, LinkConfig, LinkOutcome, LinkStats};
+pub use link::{Link, LinkEnd, TapEvent};
 pub use peer::Peer;
 pub use segment::Segment;
 pub use simulation::{SimError, Simulation};

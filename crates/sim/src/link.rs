@@ -1,6 +1,6 @@
 //! Two devices with an impaired link between them.
 
-use crate::{Channel, Fate, LinkConfig, LinkStats, VirtualTime, VirtualTimer};
+use crate::{Channel, LinkConfig, LinkOutcome, LinkStats, VirtualTime, VirtualTimer};
 use brooklet::{Clock, Timer};
 use brooklet_io::{PacketBuf, PacketIo};
 use std::fmt;
@@ -21,7 +21,7 @@ use std::time::Instant;
 /// let sim = Simulation::new();
 /// let delay = Duration::from_millis(25);
 /// let (link, mut here, mut there) =
-///     Link::new(sim.time(), 1, LinkConfig { delay, ..LinkConfig::default() });
+///     Link::new(sim.time(), 1, LinkConfig::new().delay(delay));
 /// let received = sim.run(async {
 ///     let mut packet = PacketBuf::from(vec![0x45; 40]);
 ///     poll_fn(|cx| here.poll_send(cx, &packet)).await?;
@@ -47,7 +47,7 @@ pub struct LinkEnd<T = VirtualTimer> {
 /// One packet, as whoever listens to a link sees it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Sighting<'a> {
+pub struct TapEvent<'a> {
     /// When it was sent.
     pub at: Instant,
     /// Whether the first end sent it.
@@ -55,7 +55,7 @@ pub struct Sighting<'a> {
     /// The packet as it was sent.
     pub packet: &'a [u8],
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: LinkOutcome,
 }
 
 /// What a test has to say to each packet.
@@ -65,7 +65,7 @@ struct Hooks {
     lose: Option<Box<Lose>>,
 }
 
-type Tap = dyn FnMut(Sighting<'_>) + Send;
+type Tap = dyn FnMut(TapEvent<'_>) + Send;
 type Lose = dyn FnMut(bool, &[u8]) -> bool + Send;
 
 struct State<T> {
@@ -144,7 +144,7 @@ impl<T> Link<T> {
 
     /// Shows every packet to `tap` when it is sent, with what becomes of it: for a capture, or to
     /// count.
-    pub fn tap(&self, tap: impl FnMut(Sighting<'_>) + Send + 'static) {
+    pub fn tap(&self, tap: impl FnMut(TapEvent<'_>) + Send + 'static) {
         let old = self.state().hooks.tap.replace(Box::new(tap));
         drop(old);
     }
@@ -241,7 +241,7 @@ impl<T: Timer> PacketIo for LinkEnd<T> {
 
         come.into_iter().for_each(Waker::wake);
         if let Some(tap) = &mut hooks.tap {
-            tap(Sighting {
+            tap(TapEvent {
                 at: now,
                 from_first,
                 packet,
@@ -382,7 +382,7 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
         link.tap(move |sighting| {
-            let lost = sighting.fate == Fate::Lost;
+            let lost = sighting.fate == LinkOutcome::Lost;
             let packet = sighting.packet.to_vec();
             sink.lock()
                 .unwrap()

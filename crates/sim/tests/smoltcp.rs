@@ -209,18 +209,13 @@ fn converse(seed: u64, client: Client, order: Order, link: LinkConfig) {
 
 fn converse_on_lossy_links(client: Client, order: Order) {
     let delay = Duration::from_millis(10);
-    let impaired = LinkConfig {
-        delay,
-        jitter: Duration::from_millis(1),
-        loss: 0.02,
-        duplicate: 0.02,
-        reorder: 0.05,
-        ..LinkConfig::default()
-    };
-    let clean = LinkConfig {
-        delay,
-        ..LinkConfig::default()
-    };
+    let impaired = LinkConfig::new()
+        .delay(delay)
+        .jitter(Duration::from_millis(1))
+        .loss(0.02)
+        .duplicate(0.02)
+        .reorder(0.05);
+    let clean = LinkConfig::new().delay(delay);
     converse(0, client, order, clean);
     for seed in 0..SEEDS {
         converse(seed, client, order, impaired);

@@ -1,5 +1,6 @@
 use crate::buffer::promised;
 use crate::options::{TcpOptions, usable_time};
+use crate::setters::setters;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use std::time::Duration;
 /// ```
 /// use brooklet_tcp::Config;
 ///
-/// let config = Config { backlog: 1024, ..Config::default() };
+/// let config = Config::new().backlog(1024);
 /// assert_eq!(config.mtu, 1500);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The MTU of the link, in bytes: the longest IP packet. Default 1,500. At least 576.
     pub mtu: usize,
@@ -36,7 +38,7 @@ pub struct Config {
     pub memory: usize,
     /// How long an idle connection, without data in flight or data to read, keeps its buffers.
     /// Default 1 s.
-    pub sleep_after: Duration,
+    pub idle_buffer_timeout: Duration,
     /// The most connection requests that wait for an answer, of all listeners together. One more
     /// request removes the oldest, which is counted
     /// ([`backlog_full`](crate::Stats::backlog_full)). Default 4,096, of at most 256 bytes each.
@@ -49,9 +51,9 @@ pub struct Config {
     /// The most half-open connections of each listener: connections that
     /// [`TcpListener::accept`](crate::TcpListener::accept) has answered and whose handshake is not
     /// done. One more request resets the oldest of them if it is older than 5 ms, and counts it
-    /// ([`handshakes_full`](crate::Stats::handshakes_full)), so that clients that never complete
+    /// ([`half_open_full`](crate::Stats::half_open_full)), so that clients that never complete
     /// the handshake exclude no other; until then the request waits in the backlog. Default 1,024.
-    pub handshakes: usize,
+    pub max_half_open: usize,
     /// How long a connection request may wait for an answer, and an answered one for the end of
     /// its handshake. Default 15 s.
     pub handshake_timeout: Duration,
@@ -87,10 +89,10 @@ impl Default for Config {
             options: TcpOptions::default(),
             max_connections: 65_536,
             memory: 1 << 30,
-            sleep_after: Duration::from_secs(1),
+            idle_buffer_timeout: Duration::from_secs(1),
             backlog: 4096,
             backlog_per_source: 256,
-            handshakes: 1024,
+            max_half_open: 1024,
             handshake_timeout: Duration::from_secs(15),
             orphan_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(30),
@@ -105,6 +107,32 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        mtu: usize,
+        options: TcpOptions,
+        max_connections: usize,
+        memory: usize,
+        idle_buffer_timeout: Duration,
+        backlog: usize,
+        backlog_per_source: usize,
+        max_half_open: usize,
+        handshake_timeout: Duration,
+        orphan_timeout: Duration,
+        time_wait: Duration,
+        max_time_wait: usize,
+        rfc1337: bool,
+        outbound_packets: usize,
+        offload: bool,
+        ipv4: Option<Ipv4Addr>,
+        ipv6: Option<Ipv6Addr>,
+    }
+
     /// The configuration with each value that cannot work replaced by the nearest that can.
     pub(crate) fn usable(self) -> Self {
         let options = self.options.usable();
@@ -119,11 +147,11 @@ impl Config {
             options,
             max_connections: self.max_connections.min(memory / promised).max(1),
             memory,
-            sleep_after: usable_time(self.sleep_after),
+            idle_buffer_timeout: usable_time(self.idle_buffer_timeout),
             // The SYN queue numbers its slots with 32 bits.
             backlog: self.backlog.clamp(1, 1 << 24),
             backlog_per_source: self.backlog_per_source.max(1),
-            handshakes: self.handshakes.max(1),
+            max_half_open: self.max_half_open.max(1),
             handshake_timeout: usable_time(self.handshake_timeout),
             orphan_timeout: usable_time(self.orphan_timeout),
             time_wait: usable_time(self.time_wait),

@@ -72,7 +72,7 @@ impl<F: Flavor> Connector<F> {
     ///   cannot be reached (RFC 1122, 4.2.3.9).
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
-    /// - [`OutOfMemory`](io::ErrorKind::OutOfMemory): there are
+    /// - [`QuotaExceeded`](io::ErrorKind::QuotaExceeded): there are
     ///   [`max_connections`](crate::Config::max_connections) already, or their buffers take all of
     ///   [`memory`](crate::Config::memory).
     ///
@@ -93,10 +93,10 @@ impl<F: Flavor> Connector<F> {
     /// port above 49151, which [`local_addr`](TcpListener::local_addr) returns.
     ///
     /// ```
-    /// # use brooklet_cell::Sync;
+    /// # use brooklet_cell::Threaded;
     /// # use brooklet_tcp::{Clock, Config, Engine};
     /// # let clock = Clock::new(std::time::Instant::now);
-    /// let (engine, rest, connector) = Engine::<Sync>::new(Config::default(), clock, [1, 2]);
+    /// let (engine, rest, connector) = Engine::<Threaded>::new(Config::default(), clock, [1, 2]);
     /// let web = connector.bind("0.0.0.0:80".parse().unwrap())?;
     /// let any = connector.bind("192.0.2.1:0".parse().unwrap())?;
     /// assert!(any.local_addr()?.port() > 49_151);

@@ -31,12 +31,12 @@ use std::time::Instant;
 /// wakes the driver.
 ///
 /// ```
-/// use brooklet_cell::Sync;
+/// use brooklet_cell::Threaded;
 /// use brooklet_tcp::{Clock, Config, Engine};
 /// use std::time::Instant;
 ///
 /// let clock = Clock::new(Instant::now);
-/// let (mut engine, listener, connector) = Engine::<Sync>::new(Config::default(), clock, [1, 2]);
+/// let (mut engine, listener, connector) = Engine::<Threaded>::new(Config::default(), clock, [1, 2]);
 /// assert!(engine.poll_transmit().is_none());
 /// assert!(engine.poll_timeout(Instant::now()).is_none());
 /// # drop((listener, connector));
@@ -102,14 +102,14 @@ impl<F: Flavor> Engine<F> {
     /// one engine is [shut down](Self::shutdown), all are.
     ///
     /// ```
-    /// use brooklet_cell::Sync;
+    /// use brooklet_cell::Threaded;
     /// use brooklet_tcp::{Clock, Config, Engine};
     /// use std::num::NonZeroU8;
     ///
     /// let clock = Clock::new(std::time::Instant::now);
     /// let two = NonZeroU8::new(2).expect("it is 2");
     /// let (mut engines, listener, _) =
-    ///     Engine::<Sync>::with_queues(two, Config::default(), clock, [1, 2]);
+    ///     Engine::<Threaded>::with_queues(two, Config::default(), clock, [1, 2]);
     /// drop(engines.pop());
     /// assert!(!engines[0].awake());
     /// # drop(listener);

@@ -1,4 +1,4 @@
-use std::fmt;
+use brooklet_io::StackClosed;
 use std::io;
 
 /// Why a connection ended, other than by a FIN from both ends.
@@ -43,28 +43,9 @@ impl From<End> for io::Error {
                 io::ErrorKind::ConnectionAborted,
                 "the connection was aborted here",
             ),
-            End::StackClosed => stack_closed(),
+            End::StackClosed => StackClosed.into(),
         }
     }
-}
-
-/// The stack's driver has ended or was dropped, so no packet moves any more.
-///
-/// The inner error of every [`io::Error`] of kind [`NetworkDown`](io::ErrorKind::NetworkDown)
-/// that a connection or a listener gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StackClosed;
-
-impl fmt::Display for StackClosed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stack's driver has ended; keep it running as long as its handles are used")
-    }
-}
-
-impl std::error::Error for StackClosed {}
-
-pub(crate) fn stack_closed() -> io::Error {
-    io::Error::new(io::ErrorKind::NetworkDown, StackClosed)
 }
 
 pub(crate) fn request_gone() -> io::Error {

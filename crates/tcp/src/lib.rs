@@ -1,7 +1,7 @@
 //! TCP streams out of IP packets.
 //!
 //! - [`TcpListener`] accepts connections to every address or to one: as connected streams from
-//!   [`accept`](TcpListener::accept), or as [`Incoming`] requests, which the program accepts,
+//!   [`accept`](TcpListener::accept), or as [`TcpRequest`] requests, which the program accepts,
 //!   refuses, declares unreachable or ignores.
 //! - [`TcpStream`] is a connection, with the method names of async-net.
 //! - [`Connector`] opens connections and binds listeners.
@@ -36,6 +36,7 @@ mod request;
 mod segment;
 mod send;
 mod seq;
+mod setters;
 mod shared;
 mod stack;
 mod stats;
@@ -47,6 +48,7 @@ mod time_wait;
 mod timers;
 mod wake;
 
+pub use brooklet_io::StackClosed;
 pub use brooklet_packet::icmp::Unreachable;
 pub use clock::Clock;
 pub use config::Config;
@@ -54,10 +56,9 @@ pub use connection::TcpState;
 pub use connection::info::TcpInfo;
 pub use connector::Connector;
 pub use engine::Engine;
-pub use error::StackClosed;
-pub use listener::{Requests, TcpListener};
+pub use listener::{TcpIncoming, TcpListener, TcpRequests};
 pub use options::{Congestion, TcpOptions};
-pub use request::Incoming;
+pub use request::TcpRequest;
 pub use stats::Stats;
 pub use stream::TcpStream;
 pub use stream::halves::{ReadHalf, WriteHalf};

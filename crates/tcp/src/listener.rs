@@ -1,6 +1,5 @@
 use crate::connection::Connection;
-use crate::error::stack_closed;
-use crate::request::Incoming;
+use crate::request::TcpRequest;
 use crate::stack::StackShared;
 use crate::stats::Stats;
 use crate::stream::TcpStream;
@@ -8,6 +7,7 @@ use crate::syn_queue::SynId;
 use crate::table::Table;
 use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
 use futures_core::Stream;
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// listener accepts the rest.
 ///
 /// Use one of two ways. [`accept`](Self::accept) returns connected streams, as any listener does.
-/// [`incoming`](Self::incoming) returns connection requests, so that a program can decide how to
+/// [`incoming`](Self::requests) returns connection requests, so that a program can decide how to
 /// answer each client.
 ///
 /// Clones share the connections: each connection goes to one of them. When the last clone is
@@ -63,7 +63,7 @@ impl<F: Flavor> TcpListener<F> {
 
     /// Waits for the next connection and its client's address.
     ///
-    /// Requests are answered while this method waits; a client that does not complete the
+    /// TcpRequests are answered while this method waits; a client that does not complete the
     /// handshake delays no other. The address that the client connected to is the stream's
     /// [`local_addr`](TcpStream::local_addr).
     ///
@@ -161,7 +161,7 @@ impl<F: Flavor> TcpListener<F> {
         let mut wakes = Wakes::default();
         let (found, _old) = self.stack.table.with(|table| {
             if table.gone {
-                return (Poll::Ready(Err(stack_closed())), None);
+                return (Poll::Ready(Err(StackClosed.into())), None);
             }
             if let Some(found) = look(table, self.id) {
                 return (Poll::Ready(Ok(found)), None);
@@ -180,12 +180,32 @@ impl<F: Flavor> TcpListener<F> {
         found
     }
 
+    /// The connections, as a stream that ends with the stack. Each item is what
+    /// [`accept`](Self::accept) returns, without the peer's address.
+    ///
+    /// ```no_run
+    /// use futures_lite::StreamExt;
+    /// # async fn example<F: brooklet_cell::Flavor>(listener: brooklet_tcp::TcpListener<F>) -> std::io::Result<()> {
+    /// let mut incoming = listener.incoming();
+    /// while let Some(stream) = incoming.next().await {
+    ///     println!("connected to {}", stream?.peer_addr()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn incoming(&self) -> TcpIncoming<'_, F> {
+        TcpIncoming {
+            waiter: Waiter::new(self),
+            ended: false,
+        }
+    }
+
     /// The connection requests, as a stream that ends with the stack.
     ///
     /// ```no_run
     /// use futures_lite::StreamExt;
     /// # async fn example<F: brooklet_cell::Flavor>(listener: brooklet_tcp::TcpListener<F>) -> std::io::Result<()> {
-    /// let mut requests = listener.incoming();
+    /// let mut requests = listener.requests();
     /// while let Some(request) = requests.next().await {
     ///     let request = request?;
     ///     println!("{} asks for {}", request.peer_addr(), request.local_addr());
@@ -194,8 +214,8 @@ impl<F: Flavor> TcpListener<F> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn incoming(&self) -> Requests<'_, F> {
-        Requests {
+    pub fn requests(&self) -> TcpRequests<'_, F> {
+        TcpRequests {
             waiter: Waiter::new(self),
             ended: false,
         }
@@ -207,20 +227,20 @@ impl<F: Flavor> TcpListener<F> {
     /// # Errors
     ///
     /// [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
-    pub fn poll_incoming(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming<F>>> {
-        self.poll_incoming_with(cx, None)
+    pub fn poll_request(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<TcpRequest<F>>> {
+        self.poll_request_with(cx, None)
     }
 
-    fn poll_incoming_with(
+    fn poll_request_with(
         &self,
         cx: &mut TaskContext<'_>,
         place: Option<&mut Place>,
-    ) -> Poll<io::Result<Incoming<F>>> {
+    ) -> Poll<io::Result<TcpRequest<F>>> {
         let next = self.wait(cx, place, |table, id| {
             let (syn, entry) = table.next_syn(id)?;
             Some((entry.key, syn, entry.parse()?))
         });
-        next.map_ok(|syn| Incoming::new(self.stack.clone(), syn))
+        next.map_ok(|syn| TcpRequest::new(self.stack.clone(), syn))
     }
 
     /// The counters and gauges of the stack's TCP side.
@@ -288,8 +308,8 @@ impl<'a, F: Flavor> Waiter<'a, F> {
         self.listener.poll_accept_with(cx, Some(&mut self.place))
     }
 
-    fn poll_incoming(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<Incoming<F>>> {
-        self.listener.poll_incoming_with(cx, Some(&mut self.place))
+    fn poll_request(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<TcpRequest<F>>> {
+        self.listener.poll_request_with(cx, Some(&mut self.place))
     }
 }
 
@@ -303,24 +323,24 @@ impl<F: Flavor> Drop for Waiter<'_, F> {
     }
 }
 
-/// The connection requests to a listener: a [`Stream`] of [`Incoming`].
+/// The connection requests to a listener: a [`Stream`] of [`TcpRequest`].
 ///
 /// When the stack's driver ends, the stream returns that error once and then ends.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Requests<'a, F: Flavor> {
+pub struct TcpRequests<'a, F: Flavor> {
     waiter: Waiter<'a, F>,
     ended: bool,
 }
 
-impl<F: Flavor> Stream for Requests<'_, F> {
-    type Item = io::Result<Incoming<F>>;
+impl<F: Flavor> Stream for TcpRequests<'_, F> {
+    type Item = io::Result<TcpRequest<F>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = self.waiter.poll_incoming(cx);
+        let next = self.waiter.poll_request(cx);
         self.ended = matches!(next, Poll::Ready(Err(_)));
         next.map(Some)
     }
@@ -328,7 +348,31 @@ impl<F: Flavor> Stream for Requests<'_, F> {
 
 /// Connected streams, each with the client's address and the address that the client connected to.
 /// The stream ends when the stack's driver does.
-#[cfg(feature = "futures-sink")]
+/// The connections of a [`TcpListener`], as a stream.
+///
+/// Dropping the stream drops no connection: those that it has not returned stay with the listener.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct TcpIncoming<'a, F: Flavor> {
+    waiter: Waiter<'a, F>,
+    ended: bool,
+}
+
+/// The stream ends after an error, which says that the driver has ended.
+impl<F: Flavor> Stream for TcpIncoming<'_, F> {
+    type Item = io::Result<TcpStream<F>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = self.waiter.poll_accept(cx).map_ok(|(stream, _)| stream);
+        self.ended = matches!(next, Poll::Ready(Err(_)));
+        next.map(Some)
+    }
+}
+
+#[cfg(feature = "futures")]
 impl<F: Flavor> Stream for TcpListener<F> {
     type Item = (TcpStream<F>, SocketAddr, SocketAddr);
 

@@ -1,9 +1,10 @@
 use crate::buffer::min_recv;
 use crate::seq::{Micros, NEVER};
+use crate::setters::setters;
 use std::time::Duration;
 
 /// The options of a connection. [`Config::options`](crate::Config::options) are the defaults;
-/// [`Incoming::accept_with`](crate::Incoming::accept_with) takes others for one connection.
+/// [`TcpRequest::accept_with`](crate::TcpRequest::accept_with) takes others for one connection.
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
@@ -13,10 +14,11 @@ use std::time::Duration;
 /// ```
 /// use brooklet_tcp::TcpOptions;
 ///
-/// let options = TcpOptions { recv_buffer: 256 * 1024, ..TcpOptions::default() };
+/// let options = TcpOptions::new().recv_buffer(256 * 1024).ttl(128);
 /// assert!(options.nodelay);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TcpOptions {
     /// The initial receive buffer, in bytes: the window that the peer may fill before the
     /// application reads. Default 128 KiB.
@@ -90,6 +92,25 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
+    /// Returns the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        recv_buffer: usize,
+        recv_buffer_max: usize,
+        send_buffer: usize,
+        send_buffer_max: usize,
+        nodelay: bool,
+        keepalive: Option<Duration>,
+        user_timeout: Option<Duration>,
+        linger: Option<Duration>,
+        ttl: u8,
+        congestion: Congestion,
+    }
+
     /// The options with each value that cannot work replaced by the nearest that can.
     pub(crate) fn usable(self) -> Self {
         // A window cannot be larger than 1 GiB (RFC 7323, 2.3), and a buffer smaller than a segment

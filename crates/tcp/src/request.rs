@@ -1,11 +1,12 @@
 use crate::connection::Connection;
-use crate::error::{request_gone, stack_closed};
+use crate::error::request_gone;
 use crate::options::TcpOptions;
 use crate::stack::StackShared;
 use crate::stream::TcpStream;
 use crate::syn::Syn;
 use crate::syn_queue::{SynEntry, SynId};
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{FlowKey, Packet};
 use std::future::poll_fn;
@@ -25,12 +26,12 @@ use std::net::SocketAddr;
 /// | [`accept`](Self::accept) | connected |
 /// | [`refuse`](Self::refuse) | connection refused |
 /// | [`unreachable`](Self::unreachable) | no route to host, or network unreachable |
-/// | [`ignore`](Self::ignore) | timed out, after a while |
+/// | [`drop_silently`](Self::drop_silently) | timed out, after a while |
 ///
 /// A request that is dropped is ignored.
 ///
 /// ```no_run
-/// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::Incoming<F>) -> std::io::Result<()> {
+/// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::TcpRequest<F>) -> std::io::Result<()> {
 /// use brooklet_tcp::Unreachable;
 ///
 /// match request.local_addr().port() {
@@ -45,7 +46,7 @@ use std::net::SocketAddr;
 /// # }
 /// ```
 #[must_use = "a request that is dropped is ignored: the client waits until it gives up"]
-pub struct Incoming<F: Flavor> {
+pub struct TcpRequest<F: Flavor> {
     stack: StackShared<F>,
     key: FlowKey,
     id: SynId,
@@ -53,16 +54,16 @@ pub struct Incoming<F: Flavor> {
     answered: bool,
 }
 
-impl<F: Flavor> std::fmt::Debug for Incoming<F> {
+impl<F: Flavor> std::fmt::Debug for TcpRequest<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Incoming")
+        f.debug_struct("TcpRequest")
             .field("peer", &self.peer_addr())
             .field("local", &self.local_addr())
             .finish_non_exhaustive()
     }
 }
 
-impl<F: Flavor> Incoming<F> {
+impl<F: Flavor> TcpRequest<F> {
     pub(crate) fn new(stack: StackShared<F>, (key, id, syn): (FlowKey, SynId, Syn)) -> Self {
         Self {
             stack,
@@ -120,10 +121,10 @@ impl<F: Flavor> Incoming<F> {
     /// Accepts the request, as [`accept`](Self::accept) does, with options for this connection.
     ///
     /// ```no_run
-    /// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::Incoming<F>) -> std::io::Result<()> {
+    /// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::TcpRequest<F>) -> std::io::Result<()> {
     /// use brooklet_tcp::TcpOptions;
     ///
-    /// let small = TcpOptions { recv_buffer: 8192, send_buffer: 8192, ..TcpOptions::default() };
+    /// let small = TcpOptions::new().recv_buffer(8192).send_buffer(8192);
     /// let stream = request.accept_with(small).await?;
     /// # Ok(())
     /// # }
@@ -176,13 +177,15 @@ impl<F: Flavor> Incoming<F> {
 
     /// Does not answer. Retransmissions of the SYN are dropped until the request expires; a later
     /// one makes a new request.
-    pub fn ignore(self) {}
+    pub fn drop_silently(self) {}
 }
 
-impl<F: Flavor> Drop for Incoming<F> {
+impl<F: Flavor> Drop for TcpRequest<F> {
     fn drop(&mut self) {
         if !self.answered {
-            self.stack.table.with(|table| table.stats.ignored += 1);
+            self.stack
+                .table
+                .with(|table| table.stats.dropped_silently += 1);
         }
     }
 }
@@ -202,7 +205,7 @@ impl<F: Flavor> StackShared<F> {
         let moment = self.config.micros(now);
         let (queue, syn) = self.table.with(|table| {
             if table.gone {
-                return Err(stack_closed());
+                return Err(StackClosed.into());
             }
             let entry = table.syn(id);
             let syn = entry.and_then(|entry| Some((entry.queue, entry.parse()?)));

@@ -50,7 +50,7 @@ impl StackConfig {
     }
 
     pub(crate) fn idle_buffer_timeout(&self) -> Micros {
-        self.config.sleep_after.as_micros() as Micros
+        self.config.idle_buffer_timeout.as_micros() as Micros
     }
 
     pub(crate) fn orphan_timeout(&self) -> Micros {

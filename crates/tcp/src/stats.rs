@@ -16,14 +16,14 @@ pub struct Stats {
     pub spare_buffers: u64,
     /// Connection requests received.
     pub requested: u64,
-    /// Requests accepted.
+    /// TcpRequests accepted.
     pub accepted: u64,
-    /// Requests refused with a RST.
+    /// TcpRequests refused with a RST.
     pub refused: u64,
-    /// Requests answered with an ICMP error.
+    /// TcpRequests answered with an ICMP error.
     pub unreachable: u64,
-    /// Requests left without an answer, by `ignore` or by dropping them.
-    pub ignored: u64,
+    /// TcpRequests left without an answer, by `drop_silently` or by dropping them.
+    pub dropped_silently: u64,
     /// Connections opened from here.
     pub connects: u64,
     /// RSTs sent in answer to segments that belong to no connection.
@@ -33,17 +33,17 @@ pub struct Stats {
     /// Connection requests dropped because an address is not unicast, a port is 0, or both ends
     /// are the same.
     pub bad_address: u64,
-    /// Requests that expired before an answer.
+    /// TcpRequests that expired before an answer.
     pub expired: u64,
-    /// Requests removed from a full backlog to make room for newer ones.
+    /// TcpRequests removed from a full backlog to make room for newer ones.
     pub backlog_full: u64,
-    /// Requests removed to make room for newer ones of the same source, which had its share of the
+    /// TcpRequests removed to make room for newer ones of the same source, which had its share of the
     /// backlog.
     pub source_full: u64,
     /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
     /// for newer ones, because their clients did not complete the handshake.
-    pub handshakes_full: u64,
-    /// Requests dropped because there were `max_connections`, or the memory for buffers was used
+    pub half_open_full: u64,
+    /// TcpRequests dropped because there were `max_connections`, or the memory for buffers was used
     /// up.
     pub table_full: u64,
     /// Out-of-order segments dropped because the out-of-order queue was full.

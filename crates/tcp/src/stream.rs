@@ -2,10 +2,11 @@ pub(crate) mod halves;
 mod settings;
 
 use crate::connection::Connection;
-use crate::error::{End, stack_closed};
+use crate::error::End;
 use crate::shared::Effects;
 use crate::stack::StackShared;
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
@@ -160,7 +161,7 @@ impl<F: Flavor> TcpStream<F> {
         self.enter(|connection, fx| {
             match connection.end {
                 None => {}
-                Some(End::StackClosed) => return Err(stack_closed()),
+                Some(End::StackClosed) => return Err(StackClosed.into()),
                 Some(_) => return Err(io::ErrorKind::NotConnected.into()),
             }
             if matches!(how, Shutdown::Read | Shutdown::Both) {
@@ -192,11 +193,11 @@ impl<F: Flavor> TcpStream<F> {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub async fn acknowledged(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_acknowledged(cx)).await
+    pub async fn wait_acked(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_wait_acked(cx)).await
     }
 
-    fn poll_acknowledged(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+    fn poll_wait_acked(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.enter(|connection, fx| {
             if connection.all_acknowledged() {
                 return Poll::Ready(Ok(()));
@@ -222,7 +223,7 @@ impl<F: Flavor> TcpStream<F> {
         if let Some(end) = ended_before {
             return Poll::Ready(Err(end.into()));
         }
-        self.poll_acknowledged(cx)
+        self.poll_wait_acked(cx)
     }
 
     /// Ends the connection at once with a RST. Data that was not delivered or not read is lost.

@@ -7,7 +7,6 @@ mod time_waits;
 pub(crate) use self::summary::TableSummary;
 
 use crate::connection::Connection;
-use crate::error::stack_closed;
 use crate::listeners::{Listeners, Listening};
 use crate::ports::Ports;
 use crate::shared::{Leaves, StackConfig};
@@ -15,6 +14,7 @@ use crate::stats::Stats;
 use crate::syn_queue::{SynEntry, SynQueue};
 use crate::time_wait::{Arrival, TimeWait};
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader, is_unicast};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -199,20 +199,20 @@ impl<F: Flavor> Table<F> {
         connection: &Shared<F, Connection>,
     ) -> io::Result<bool> {
         if self.gone {
-            return Err(stack_closed());
+            return Err(StackClosed.into());
         }
         let config = &self.config.config;
         let held = self.stats.connections as usize + self.syn_queue.len();
         if held >= config.max_connections {
             return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
+                io::ErrorKind::QuotaExceeded,
                 "max_connections is reached",
             ));
         }
         // The connection itself has its claim already.
         if !self.has_memory(self.syn_queue.len()) {
             return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
+                io::ErrorKind::QuotaExceeded,
                 "the memory for buffers is used up: close connections, read what waits in \
                  them, or raise Config::memory",
             ));
@@ -262,7 +262,7 @@ impl<F: Flavor> Table<F> {
     /// Adds a listener that is bound to `address`; port 0 is replaced by a free one.
     pub(crate) fn bind(&mut self, address: SocketAddr) -> io::Result<u32> {
         if self.gone {
-            return Err(stack_closed());
+            return Err(StackClosed.into());
         }
         let mut bound = address;
         if address.port() == 0 {

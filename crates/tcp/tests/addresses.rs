@@ -7,23 +7,21 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use support::*;
 
-type Listener = TcpListener<brooklet_cell::Sync>;
+type Listener = TcpListener<brooklet_cell::Threaded>;
 
 fn stack() -> Host {
-    Host::new(Config {
-        ipv4: Some([10, 0, 0, 2].into()),
-        ipv6: Some([0xfd00, 0, 0, 0, 0, 0, 0, 2].into()),
-        options: small(),
-        ..Config::default()
-    })
+    Host::new(
+        Config::new()
+            .ipv4(Some([10, 0, 0, 2].into()))
+            .ipv6(Some([0xfd00, 0, 0, 0, 0, 0, 0, 2].into()))
+            .options(small()),
+    )
 }
 
 fn small() -> brooklet_tcp::TcpOptions {
-    brooklet_tcp::TcpOptions {
-        recv_buffer: 2048,
-        send_buffer: 2048,
-        ..brooklet_tcp::TcpOptions::default()
-    }
+    brooklet_tcp::TcpOptions::new()
+        .recv_buffer(2048)
+        .send_buffer(2048)
 }
 
 /// Opens a connection that one of these listeners gets, and says which.

@@ -40,14 +40,13 @@ fn fill(host: &mut Host, peer: &mut Peer, shift: u8) -> Filled {
 fn nothing_is_lost_that_was_sent_by_leave_of_any_window() {
     // A scale of 2: rounding moves the edge by up to 3 bytes.
     for buffer in [131_072, 200_001, 200_002, 200_003] {
-        let mut host = Host::new(Config {
-            options: TcpOptions {
-                recv_buffer: buffer,
-                recv_buffer_max: buffer,
-                ..TcpOptions::default()
-            },
-            ..Config::default()
-        });
+        let mut host = Host::new(
+            Config::new().options(
+                TcpOptions::new()
+                    .recv_buffer(buffer)
+                    .recv_buffer_max(buffer),
+            ),
+        );
         let mut peer = Peer::new(CLIENT, SERVER);
         let _stream = peer.open(&mut host);
         let filled = fill(&mut host, &mut peer, 2);
@@ -62,14 +61,13 @@ fn nothing_is_lost_that_was_sent_by_leave_of_any_window() {
 
 #[test]
 fn an_acknowledgement_from_past_a_closed_window_still_counts() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 200_001,
-            recv_buffer_max: 200_001,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new().options(
+            TcpOptions::new()
+                .recv_buffer(200_001)
+                .recv_buffer_max(200_001),
+        ),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     now((&stream).write_all(&[9; 1000])).unwrap();
@@ -101,14 +99,13 @@ fn an_acknowledgement_from_past_a_closed_window_still_counts() {
 #[test]
 fn a_fin_behind_data_that_was_cut_off_is_not_the_end() {
     for excess in 1..=3 {
-        let mut host = Host::new(Config {
-            options: TcpOptions {
-                recv_buffer: 200_001,
-                recv_buffer_max: 200_001,
-                ..TcpOptions::default()
-            },
-            ..Config::default()
-        });
+        let mut host = Host::new(
+            Config::new().options(
+                TcpOptions::new()
+                    .recv_buffer(200_001)
+                    .recv_buffer_max(200_001),
+            ),
+        );
         let mut peer = Peer::new(CLIENT, SERVER);
         let stream = peer.open(&mut host);
         let kept = fill(&mut host, &mut peer, 2).sent;

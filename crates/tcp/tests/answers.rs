@@ -5,13 +5,13 @@
 mod support;
 
 use brooklet_packet::{Packet, Protocol};
-use brooklet_tcp::{Config, Incoming, TcpOptions, Unreachable};
+use brooklet_tcp::{Config, TcpOptions, TcpRequest, Unreachable};
 use futures_lite::StreamExt;
 use std::io::ErrorKind;
 use support::*;
 
-fn request(host: &Host) -> Incoming<brooklet_cell::Sync> {
-    now(host.listener().incoming().next()).unwrap().unwrap()
+fn request(host: &Host) -> TcpRequest<brooklet_cell::Threaded> {
+    now(host.listener().requests().next()).unwrap().unwrap()
 }
 
 #[test]
@@ -96,7 +96,10 @@ fn an_unreachable_request_is_an_icmp_error_that_quotes_it() {
         assert_eq!(packet(&mut host), None);
     }
     let stats = host.listener().stats();
-    assert_eq!((stats.unreachable, stats.ignored), (cases.len() as u64, 0));
+    assert_eq!(
+        (stats.unreachable, stats.dropped_silently),
+        (cases.len() as u64, 0)
+    );
     assert_eq!(stats.requests, 0, "the client may ask again");
 }
 
@@ -119,12 +122,7 @@ fn a_connection_is_accepted_with_options_of_its_own() {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.syn());
-    let options = TcpOptions {
-        recv_buffer: 4096,
-        nodelay: false,
-        ttl: 9,
-        ..TcpOptions::default()
-    };
+    let options = TcpOptions::new().recv_buffer(4096).nodelay(false).ttl(9);
     let mut accept = Box::pin(request(&host).accept_with(options));
     assert!(poll(&mut accept).is_pending());
     let syn_ack = peer.establish(&mut host);
@@ -138,11 +136,7 @@ fn a_connection_is_accepted_with_options_of_its_own() {
 
 #[test]
 fn one_source_has_its_share_and_no_more() {
-    let mut host = Host::new(Config {
-        backlog: 10,
-        backlog_per_source: 3,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().backlog(10).backlog_per_source(3));
     host.tx(Peer::new("10.0.0.9:1", SERVER).syn());
     for port in 1..=5 {
         host.tx(Peer::new(&format!("10.0.0.2:{port}"), SERVER).syn());
@@ -163,15 +157,12 @@ fn one_source_has_its_share_and_no_more() {
         [1, 3, 4, 5, 3, 4, 5, 9],
         "the oldest of the source goes"
     );
-    assert!(pends(host.listener().incoming().next()));
+    assert!(pends(host.listener().requests().next()));
 }
 
 #[test]
 fn a_request_that_gave_way_cannot_be_accepted() {
-    let mut host = Host::new(Config {
-        backlog: 1,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().backlog(1));
     host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
     let first = request(&host);
     host.tx(Peer::new("10.0.0.3:1", SERVER).syn());
@@ -204,7 +195,7 @@ fn a_request_that_is_gone_is_not_answered_in_the_place_of_another() {
         match answer {
             0 => gone.refuse(),
             1 => gone.unreachable(Unreachable::Host),
-            2 => gone.ignore(),
+            2 => gone.drop_silently(),
             _ => {
                 let error = now(gone.accept()).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ConnectionAborted);

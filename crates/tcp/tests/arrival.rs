@@ -155,13 +155,7 @@ fn a_fin_that_comes_early_waits_for_what_precedes_it() {
 fn a_fin_past_the_edge_of_the_window_is_not_the_end() {
     // RFC 9293, 3.10.7.4: what lies outside is cut off, the FIN with it.
     for early in [false, true] {
-        let mut host = Host::new(Config {
-            options: TcpOptions {
-                recv_buffer: 4000,
-                ..TcpOptions::default()
-            },
-            ..Config::default()
-        });
+        let mut host = Host::new(Config::new().options(TcpOptions::new().recv_buffer(4000)));
         let mut peer = Peer::new(CLIENT, SERVER);
         let stream = peer.open(&mut host);
         let start = peer.seq;
@@ -227,14 +221,8 @@ fn a_closed_window_of_the_peer_is_probed_until_it_opens() {
 #[test]
 fn a_window_that_was_closed_is_opened_by_reading() {
     // RFC 9293, 3.8.6.2.2.
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 8000,
-            recv_buffer_max: 8000,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host =
+        Host::new(Config::new().options(TcpOptions::new().recv_buffer(8000).recv_buffer_max(8000)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     for _ in 0..8 {
@@ -256,13 +244,7 @@ fn a_window_does_not_open_by_crumbs() {
     // RFC 9293, 3.8.6.2.2.
     let mut peer = Peer::new(CLIENT, SERVER);
     peer.scale = None;
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 10_000,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(TcpOptions::new().recv_buffer(10_000)));
     let mut stream = peer.open(&mut host);
     for _ in 0..10 {
         peer.send(&mut host, &[1; 1000]);
@@ -295,10 +277,7 @@ fn a_fin_behind_data_that_has_come_already_is_taken() {
 
 #[test]
 fn an_ack_that_finds_the_outbound_queue_full_stays_owed() {
-    let mut host = Host::new(Config {
-        outbound_packets: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().outbound_packets(2));
     let mut peer = Peer::new(CLIENT, SERVER);
     let _stream = peer.open(&mut host);
     host.silent();

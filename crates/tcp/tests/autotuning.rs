@@ -134,18 +134,11 @@ impl Path {
 }
 
 fn with(options: TcpOptions) -> Config {
-    Config {
-        options,
-        ..Config::default()
-    }
+    Config::new().options(options)
 }
 
 fn maximum(max: usize) -> Config {
-    with(TcpOptions {
-        recv_buffer_max: max,
-        send_buffer_max: max,
-        ..TcpOptions::default()
-    })
+    with(TcpOptions::new().recv_buffer_max(max).send_buffer_max(max))
 }
 
 #[test]
@@ -282,10 +275,7 @@ fn an_idle_connection_holds_nothing_and_takes_what_it_advertised() {
 fn growth_stays_inside_the_budget() {
     const MEMORY: usize = MIB;
     let mut paths = Vec::new();
-    let mut host = Host::new(Config {
-        memory: MEMORY,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().memory(MEMORY));
     for port in 1..=20 {
         let mut peer = Peer::new(&format!("10.0.0.2:{port}"), SERVER);
         let stream = peer.open(&mut host);
@@ -323,11 +313,9 @@ fn growth_stays_inside_the_budget() {
 #[test]
 fn a_small_receive_buffer_can_be_advertised_whatever_its_maximum() {
     for max in [4 * MIB, 64 * MIB, 512 * MIB, 1024 * MIB] {
-        let mut host = Host::new(with(TcpOptions {
-            recv_buffer: 2048,
-            recv_buffer_max: max,
-            ..TcpOptions::default()
-        }));
+        let mut host = Host::new(with(
+            TcpOptions::new().recv_buffer(2048).recv_buffer_max(max),
+        ));
         let mut peer = Peer::new(CLIENT, SERVER);
         let stream = peer.open(&mut host);
         for _ in 0..3 {

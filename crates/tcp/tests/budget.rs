@@ -12,14 +12,8 @@ const RECV: usize = 32 << 10;
 const SEND: usize = 16 << 10;
 
 fn opened() -> (Host, Peer, Stream) {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: RECV,
-            send_buffer: SEND,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host =
+        Host::new(Config::new().options(TcpOptions::new().recv_buffer(RECV).send_buffer(SEND)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     assert_eq!(host.engine.stats().buffers, 0);
@@ -164,15 +158,13 @@ fn a_connection_whose_gap_is_never_closed_holds_only_what_is_counted() {
 fn the_budget_covers_out_of_order_data_of_all_connections() {
     const MEMORY: usize = 1 << 20;
     const EARLY: usize = 60_000;
-    let mut host = Host::new(Config {
-        memory: MEMORY,
-        options: TcpOptions {
-            recv_buffer: 64 << 10,
-            send_buffer: 16 << 10,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new().memory(MEMORY).options(
+            TcpOptions::new()
+                .recv_buffer(64 << 10)
+                .send_buffer(16 << 10),
+        ),
+    );
     let mut kept = 0;
     let mut connections = Vec::new();
     // Half of the budget is kept for what connections are promised, 8 KiB each.

@@ -79,13 +79,8 @@ fn end_of_stream_reset_and_abort_are_different_ends() {
 
 #[test]
 fn a_peer_that_stops_answering_times_out() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            user_timeout: Some(30 * SECOND),
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host =
+        Host::new(Config::new().options(TcpOptions::new().user_timeout(Some(30 * SECOND))));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     now((&stream).write_all(b"anybody?")).unwrap();
@@ -111,13 +106,7 @@ fn an_idle_connection_lives_and_one_with_keepalive_finds_out() {
     assert_eq!(read(&stream).unwrap(), b"still here");
 
     let keepalive = Some(60 * SECOND);
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            keepalive,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(TcpOptions::new().keepalive(keepalive)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     host.pass(61 * SECOND);
@@ -431,7 +420,7 @@ fn when_the_engine_goes_every_call_ends_with_an_error() {
     assert_eq!(now(connect).unwrap_err().kind(), ErrorKind::NetworkDown);
     let late = connector.connect_from(addr("10.0.0.2:8"), addr(SERVER));
     assert_eq!(now(late).unwrap_err().kind(), ErrorKind::NetworkDown);
-    let ends: Vec<_> = future::block_on(listener.incoming().collect());
+    let ends: Vec<_> = future::block_on(listener.requests().collect());
     assert_eq!(ends.len(), 1);
     drop(stream);
 }
@@ -480,24 +469,24 @@ fn a_lost_fin_is_sent_again_even_when_acknowledgements_repeat() {
 
 #[test]
 fn limits_that_cannot_work_are_mended() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 0,
-            send_buffer: 0,
-            user_timeout: Some(Duration::MAX),
-            keepalive: Some(Duration::ZERO),
-            ..TcpOptions::default()
-        },
-        mtu: 0,
-        max_connections: 0,
-        backlog: 0,
-        handshakes: 0,
-        outbound_packets: 0,
-        handshake_timeout: Duration::MAX,
-        orphan_timeout: Duration::MAX,
-        time_wait: Duration::MAX,
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new()
+            .options(
+                TcpOptions::new()
+                    .recv_buffer(0)
+                    .send_buffer(0)
+                    .user_timeout(Some(Duration::MAX))
+                    .keepalive(Some(Duration::ZERO)),
+            )
+            .mtu(0)
+            .max_connections(0)
+            .backlog(0)
+            .max_half_open(0)
+            .outbound_packets(0)
+            .handshake_timeout(Duration::MAX)
+            .orphan_timeout(Duration::MAX)
+            .time_wait(Duration::MAX),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     peer.send(&mut host, b"small");

@@ -26,10 +26,7 @@ fn opened() -> (Host, Peer, Stream) {
 }
 
 fn with(options: TcpOptions) -> (Host, Peer, Stream) {
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(options));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     (host, peer, stream)
@@ -76,10 +73,7 @@ fn reset() {
 
 #[test]
 fn timed_out() {
-    let (mut host, mut peer, stream) = with(TcpOptions {
-        user_timeout: Some(30 * SECOND),
-        ..TcpOptions::default()
-    });
+    let (mut host, mut peer, stream) = with(TcpOptions::new().user_timeout(Some(30 * SECOND)));
     peer.send(&mut host, b"last");
     write(&stream, b"anybody?").unwrap();
     host.all();
@@ -164,7 +158,7 @@ fn close_fails_as_the_connection_did() {
     assert!(pends((&stream).close()));
     host.tx(peer.seg(RST | ACK, &[]));
     assert_eq!(kind(now((&stream).close())), ErrorKind::ConnectionReset);
-    assert_eq!(kind(now(stream.acknowledged())), ErrorKind::ConnectionReset);
+    assert_eq!(kind(now(stream.wait_acked())), ErrorKind::ConnectionReset);
 
     let (_host, _, stream) = opened();
     stream.abort();
@@ -184,7 +178,7 @@ fn what_was_acknowledged_stays_so() {
     host.tx(peer.seg(RST | ACK, &[]));
     assert_eq!(kind(read(&stream)), ErrorKind::ConnectionReset);
     now((&stream).close()).unwrap();
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
 }
 
 #[test]
@@ -216,12 +210,12 @@ fn a_close_that_nobody_waits_for_still_happens() {
 #[test]
 fn a_flush_does_not_wait_and_acknowledged_does() {
     let (mut host, mut peer, stream) = opened();
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
     write(&stream, b"data").unwrap();
     now((&stream).flush()).unwrap();
-    assert!(pends(stream.acknowledged()));
+    assert!(pends(stream.wait_acked()));
     assert_eq!(peer.drain(&mut host), (b"data".to_vec(), false));
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
 }
 
 #[test]
@@ -390,10 +384,7 @@ fn a_peer_that_never_finishes_is_given_up() {
 
 #[test]
 fn a_slow_reader_loses_nothing() {
-    let (mut host, mut peer, stream) = with(TcpOptions {
-        recv_buffer: 8192,
-        ..TcpOptions::default()
-    });
+    let (mut host, mut peer, stream) = with(TcpOptions::new().recv_buffer(8192));
     let data: Vec<u8> = (0..100_000u32).map(|n| (n / 7) as u8).collect();
     let (mut sent, mut got, mut window) = (0, Vec::<u8>::new(), 8000);
     while got.len() < data.len() {
@@ -436,7 +427,7 @@ fn a_request_that_was_not_taken_is_given_up() {
     let listener = host.listener.take().unwrap();
     let peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.syn());
-    let request = now(listener.incoming().next()).unwrap().unwrap();
+    let request = now(listener.requests().next()).unwrap().unwrap();
     let mut accept = Box::pin(request.accept());
     assert!(poll(&mut accept).is_pending());
     host.one();

@@ -18,11 +18,9 @@ const ONE_DUPLICATE: Counts = Counts {
 };
 
 fn with_buffer(recv_buffer: usize) -> TcpOptions {
-    TcpOptions {
-        recv_buffer,
-        recv_buffer_max: recv_buffer,
-        ..TcpOptions::default()
-    }
+    TcpOptions::new()
+        .recv_buffer(recv_buffer)
+        .recv_buffer_max(recv_buffer)
 }
 
 fn write(mut stream: &Stream, data: &[u8]) {

@@ -69,10 +69,7 @@ fn small_writes_take_a_packet_each_without_nagle() {
 #[test]
 fn small_writes_take_a_packet_a_round_trip_with_nagle() {
     // RFC 9293, 3.7.4.
-    let options = TcpOptions {
-        nodelay: false,
-        ..TcpOptions::default()
-    };
+    let options = TcpOptions::new().nodelay(false);
     let (mut host, mut peer, stream, mut counter) = opened_with(options, Peer::new(CLIENT, SERVER));
     for _ in 0..20 {
         write(&stream, &[1; 100]);
@@ -119,10 +116,7 @@ fn a_window_is_used_to_its_edge() {
     for (window, each, total) in [(14_600, 10, 69), (10_000, 7, 70), (3000, 3, 100)] {
         let mut peer = Peer::new(CLIENT, SERVER);
         (peer.window, peer.scale) = (window, None);
-        let options = TcpOptions {
-            congestion: Congestion::None,
-            ..TcpOptions::default()
-        };
+        let options = TcpOptions::new().congestion(Congestion::None);
         let (mut host, mut peer, stream, mut counter) = opened_with(options, peer);
         write(&stream, &[1; 100_000]);
         let mut bytes = 0;
@@ -141,14 +135,13 @@ fn a_window_is_used_to_its_edge() {
 
 #[test]
 fn connections_take_turns_of_64_packets() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            send_buffer: 1 << 20,
-            congestion: Congestion::None,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new().options(
+            TcpOptions::new()
+                .send_buffer(1 << 20)
+                .congestion(Congestion::None),
+        ),
+    );
     let mut busy = ["10.0.0.2:1", "10.0.0.2:2"].map(|from| {
         let mut peer = Peer::new(from, SERVER);
         let stream = peer.open(&mut host);
@@ -297,10 +290,7 @@ fn a_closed_window_is_probed_at_doubling_intervals() {
 
 #[test]
 fn keepalive_probes_come_at_the_interval() {
-    let options = TcpOptions {
-        keepalive: Some(10 * SECOND),
-        ..TcpOptions::default()
-    };
+    let options = TcpOptions::new().keepalive(Some(10 * SECOND));
     let (mut host, peer, stream, mut counter) = opened_with(options, Peer::new(CLIENT, SERVER));
     let at = times(&mut host, 35 * SECOND, |host, seg| {
         counter.count(&seg);

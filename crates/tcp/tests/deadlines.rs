@@ -26,15 +26,15 @@ fn bounded(test: impl FnOnce() + Send + 'static) {
 }
 
 fn with_keepalive(linger: Option<Duration>) -> Host {
-    Host::new(Config {
-        options: TcpOptions {
-            keepalive: Some(10 * SECOND),
-            linger,
-            ..TcpOptions::default()
-        },
-        outbound_packets: 4,
-        ..Config::default()
-    })
+    Host::new(
+        Config::new()
+            .options(
+                TcpOptions::new()
+                    .keepalive(Some(10 * SECOND))
+                    .linger(linger),
+            )
+            .outbound_packets(4),
+    )
 }
 
 /// Fills the outbound queue with RSTs to segments without a connection.
@@ -109,7 +109,7 @@ fn a_request_that_was_answered_leaves_no_deadline() {
     assert!(!late.is_zero() && late <= SECOND, "{late:?} late");
     let request = {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match host.listener().poll_incoming(&mut cx) {
+        match host.listener().poll_request(&mut cx) {
             std::task::Poll::Ready(request) => request.unwrap(),
             std::task::Poll::Pending => panic!("no request"),
         }

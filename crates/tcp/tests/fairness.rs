@@ -57,12 +57,10 @@ struct Bench {
 }
 
 fn options(buffer: usize) -> TcpOptions {
-    TcpOptions {
-        recv_buffer: buffer,
-        send_buffer: buffer,
-        congestion: Congestion::None,
-        ..TcpOptions::default()
-    }
+    TcpOptions::new()
+        .recv_buffer(buffer)
+        .send_buffer(buffer)
+        .congestion(Congestion::None)
 }
 
 fn read(mut stream: &Stream, buf: &mut [u8]) -> usize {
@@ -84,13 +82,13 @@ fn write(mut stream: &Stream, bytes: &[u8]) -> usize {
 impl Bench {
     fn new(offload: bool) -> Self {
         let host = |buffer, offload| {
-            Host::new(Config {
-                options: options(buffer),
-                outbound_packets: QUEUE,
-                backlog_per_source: 2 * FLOWS,
-                offload,
-                ..Config::default()
-            })
+            Host::new(
+                Config::new()
+                    .options(options(buffer))
+                    .outbound_packets(QUEUE)
+                    .backlog_per_source(2 * FLOWS)
+                    .offload(offload),
+            )
         };
         Self {
             server: host(4096, offload),
@@ -110,7 +108,7 @@ impl Bench {
         assert!(poll(&mut connect).is_pending());
         self.serve();
         let listener = self.server.listener().clone();
-        let request = now(listener.incoming().next()).unwrap().unwrap();
+        let request = now(listener.requests().next()).unwrap().unwrap();
         let mut accept = pin!(request.accept_with(options));
         assert!(poll(&mut accept).is_pending());
         self.deliver();

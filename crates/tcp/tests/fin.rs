@@ -9,10 +9,7 @@ use std::net::Shutdown;
 use support::*;
 
 fn opened(options: TcpOptions) -> (Host, Peer, Stream) {
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(options));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     (host, peer, stream)
@@ -36,10 +33,7 @@ fn a_fin_goes_with_the_data_before_it() {
 #[test]
 fn a_fin_does_not_let_the_data_before_it_wait_for_nagle() {
     // RFC 9293, 3.9.1.4: CLOSE implies the push function.
-    let (mut host, _, stream) = opened(TcpOptions {
-        nodelay: false,
-        ..TcpOptions::default()
-    });
+    let (mut host, _, stream) = opened(TcpOptions::new().nodelay(false));
     now((&stream).write_all(&[1; 1500])).unwrap();
     assert_eq!(host.one().data.len(), 1460);
     stream.shutdown(Shutdown::Write).unwrap();
@@ -50,10 +44,7 @@ fn a_fin_does_not_let_the_data_before_it_wait_for_nagle() {
 #[test]
 fn to_read_sends_no_ack_that_says_nothing_new() {
     for recv_buffer in [4000, 8000, 32_000, 65_535] {
-        let (mut host, mut peer, mut stream) = opened(TcpOptions {
-            recv_buffer,
-            ..TcpOptions::default()
-        });
+        let (mut host, mut peer, mut stream) = opened(TcpOptions::new().recv_buffer(recv_buffer));
         while peer.seq - 1001 < recv_buffer as u32 {
             let left = recv_buffer - (peer.seq - 1001) as usize;
             peer.send(&mut host, &vec![1; left.min(1000)]);

@@ -41,14 +41,7 @@ struct Flood {
 
 impl Flood {
     fn new(spoofed: bool) -> Self {
-        let config = Config {
-            options: TcpOptions {
-                recv_buffer: 2048,
-                send_buffer: 2048,
-                ..TcpOptions::default()
-            },
-            ..Config::default()
-        };
+        let config = Config::new().options(TcpOptions::new().recv_buffer(2048).send_buffer(2048));
         Self {
             host: Host::new(config),
             spoofed,

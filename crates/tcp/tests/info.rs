@@ -187,13 +187,9 @@ fn retransmits_count_what_was_sent_again() {
 
 #[test]
 fn without_congestion_control_only_windows_limit() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            congestion: brooklet_tcp::Congestion::None,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new().options(TcpOptions::new().congestion(brooklet_tcp::Congestion::None)),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     write(&stream, &[1; 100_000]);

@@ -14,7 +14,7 @@
 mod support;
 
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
-use brooklet_tcp::{Config, Incoming, TcpListener, TcpOptions, Unreachable};
+use brooklet_tcp::{Config, TcpListener, TcpOptions, TcpRequest, Unreachable};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,7 +33,7 @@ const HEAD: usize = 8;
 
 /// What becomes of a client.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum LinkOutcome {
     /// It speaks, ends, and gets its answer.
     Served,
     /// It resets the connection in the middle of what it says.
@@ -47,13 +47,13 @@ enum Fate {
 }
 
 /// Odd ones are taken as requests, even ones come to a listener that accepts.
-fn fate(id: u32) -> Fate {
+fn fate(id: u32) -> LinkOutcome {
     match id % 16 {
-        3 | 6 => Fate::Resets,
-        5 | 10 => Fate::GivesUp,
-        7 => Fate::Withdraws,
-        9 => Fate::Declined,
-        _ => Fate::Served,
+        3 | 6 => LinkOutcome::Resets,
+        5 | 10 => LinkOutcome::GivesUp,
+        7 => LinkOutcome::Withdraws,
+        9 => LinkOutcome::Declined,
+        _ => LinkOutcome::Served,
     }
 }
 
@@ -134,7 +134,7 @@ impl Client {
                 None => tcp.flags.ack() && tcp.ack == self.isn.wrapping_add(1),
                 Some(_) => tcp.seq == self.peer.ack,
             };
-            let expected = self.done || fate == Fate::Declined;
+            let expected = self.done || fate == LinkOutcome::Declined;
             assert!(!meant || expected, "client {}: a reset", self.id);
             self.done |= meant;
             return None;
@@ -148,13 +148,13 @@ impl Client {
                 return Some(self.peer.at(tcp.ack, RST, &[]));
             }
             assert!(
-                fate != Fate::Declined,
+                fate != LinkOutcome::Declined,
                 "client {} was to be declined",
                 self.id
             );
             self.theirs = Some(tcp.seq);
             self.peer.ack = tcp.seq.wrapping_add(1);
-            if fate == Fate::GivesUp {
+            if fate == LinkOutcome::GivesUp {
                 self.done = true;
                 return Some(self.peer.at(self.seq(0), RST, &[]));
             }
@@ -234,7 +234,7 @@ struct Storm {
     rng: Rng,
     host: Host,
     /// One of each family.
-    accepts: Vec<TcpListener<brooklet_cell::Sync>>,
+    accepts: Vec<TcpListener<brooklet_cell::Threaded>>,
     clients: Vec<Client>,
     by_tuple: HashMap<FlowKey, usize>,
     /// How often each tuple has been used.
@@ -253,15 +253,9 @@ struct Storm {
 
 impl Storm {
     fn new(flows: u32) -> Self {
-        let config = Config {
-            options: TcpOptions {
-                recv_buffer: 2048,
-                send_buffer: 2048,
-                ..TcpOptions::default()
-            },
-            time_wait: Duration::from_millis(20),
-            ..Config::default()
-        };
+        let config = Config::new()
+            .options(TcpOptions::new().recv_buffer(2048).send_buffer(2048))
+            .time_wait(Duration::from_millis(20));
         let woken = Woken::default();
         let host = Host::new(config);
         let bind = |ip: &str| {
@@ -369,7 +363,7 @@ impl Storm {
             6 => Some(stranger(1).at(client.next(), RST, &[])),
             7 if client.theirs.is_some() => Some(client.peer.at(far, SYN, &[])),
             // The end before the middle, and further than the stack has allowed.
-            9 if client.theirs.is_some() && fate == Fate::Served => {
+            9 if client.theirs.is_some() && fate == LinkOutcome::Served => {
                 let from = client.acked.min(length(client.id)) + random as usize % 1200;
                 let from = from.min(length(client.id));
                 Some(client.data(from, 1400))
@@ -378,17 +372,17 @@ impl Storm {
             _ => None,
         };
         let own = match client.theirs {
-            None if fate == Fate::Withdraws && random.is_multiple_of(4) => {
+            None if fate == LinkOutcome::Withdraws && random.is_multiple_of(4) => {
                 client.done = true;
                 Some(client.peer.at(client.seq(0), RST, &[]))
             }
             None => Some(client.peer.at(client.isn, SYN, &[])),
-            Some(_) if fate == Fate::Resets && client.sent > 0 => {
+            Some(_) if fate == LinkOutcome::Resets && client.sent > 0 => {
                 client.done = true;
                 Some(client.peer.at(client.next(), RST | ACK, &[]))
             }
             // Of one that resets at least one byte is left to say.
-            Some(_) if fate == Fate::Resets => {
+            Some(_) if fate == LinkOutcome::Resets => {
                 Some(client.data(0, HEAD.min(length(client.id) - 1)))
             }
             Some(_) if !client.finished => {
@@ -420,7 +414,7 @@ impl Storm {
                 // An ICMP error: it quotes the SYN that it answers.
                 let quoted = Packet::parse(packet.payload()).unwrap();
                 let client = &mut self.clients[self.by_tuple[&quoted.key()]];
-                assert_eq!(fate(client.id), Fate::Declined);
+                assert_eq!(fate(client.id), LinkOutcome::Declined);
                 client.done |= quoted.tcp().unwrap().seq == client.isn;
                 self.host.engine.recycle(bytes);
                 continue;
@@ -458,7 +452,7 @@ impl Storm {
         let waker = self.listening.clone();
         let mut cx = Context::from_waker(&waker);
         let listener = self.host.listener().clone();
-        while let Poll::Ready(request) = listener.poll_incoming(&mut cx) {
+        while let Poll::Ready(request) = listener.poll_request(&mut cx) {
             self.consider(request.unwrap());
         }
         for n in 0..self.accepts.len() {
@@ -474,18 +468,18 @@ impl Storm {
         self.go_on(self.tasks, talking(stream));
     }
 
-    fn consider(&mut self, request: Incoming<brooklet_cell::Sync>) {
+    fn consider(&mut self, request: TcpRequest<brooklet_cell::Threaded>) {
         let key = FlowKey::new(request.peer_addr(), request.local_addr()).unwrap();
         let client = &self.clients[self.by_tuple[&key]];
-        if fate(client.id) == Fate::Declined {
+        if fate(client.id) == LinkOutcome::Declined {
             match client.id / 16 % 2 {
                 0 => request.refuse(),
                 _ => request.unreachable(Unreachable::Host),
             }
             return;
         }
-        if fate(client.id) == Fate::Withdraws {
-            return request.ignore();
+        if fate(client.id) == LinkOutcome::Withdraws {
+            return request.drop_silently();
         }
         self.tasks += 1;
         self.go_on(self.tasks, Work::Accepting(Box::pin(request.accept())));
@@ -539,7 +533,7 @@ impl Storm {
                     assert_eq!(*read, length(id), "client {id}: a false end");
                     assert_ne!(
                         fate(id),
-                        Fate::Resets,
+                        LinkOutcome::Resets,
                         "client {id}: an end that was a reset"
                     );
                     *said = Some(0);
@@ -560,14 +554,17 @@ impl Storm {
                         let whose = client.map(|client| client.peer.from);
                         // One that resets may be gone.
                         assert!(whose.is_none_or(|whose| whose == from), "on {from}: {id}");
-                        assert!(whose.is_some() || fate(id) == Fate::Resets, "{id} is gone");
+                        assert!(
+                            whose.is_some() || fate(id) == LinkOutcome::Resets,
+                            "{id} is gone"
+                        );
                     }
                 }
                 Poll::Ready(Err(error)) => {
                     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
                     // Its head need not have been read.
                     assert!(
-                        *read < HEAD || fate(id(head)) == Fate::Resets,
+                        *read < HEAD || fate(id(head)) == LinkOutcome::Resets,
                         "{}",
                         id(head)
                     );
@@ -626,8 +623,10 @@ fn nobody_gets_the_bytes_of_another() {
     let mut storm = Storm::new(flows);
     storm.run();
     let count = |wanted| (0..flows).filter(|&id| fate(id) == wanted).count() as u32;
-    assert_eq!(storm.served, count(Fate::Served), "served");
-    assert!(storm.resets <= count(Fate::Resets) && storm.resets * 2 > count(Fate::Resets));
+    assert_eq!(storm.served, count(LinkOutcome::Served), "served");
+    assert!(
+        storm.resets <= count(LinkOutcome::Resets) && storm.resets * 2 > count(LinkOutcome::Resets)
+    );
     for _ in 0..2 {
         storm.host.pass(Duration::from_secs(400));
         storm.answer();

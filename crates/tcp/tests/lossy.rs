@@ -294,7 +294,7 @@ impl Run {
             client.options.recv_buffer, server.options.recv_buffer
         );
         let offload = seed % 2 == 0;
-        let [client, server] = [client, server].map(|config| Config { offload, ..config });
+        let [client, server] = [client, server].map(|config| config.offload(offload));
         let mut link = Link::new(seed, faults, client, server);
         let connector = link.client.connector.clone();
         let listener = link.server.listener().clone();
@@ -358,15 +358,10 @@ impl Run {
 const MS: Duration = Duration::from_millis(1);
 
 fn patient() -> Config {
-    Config {
-        options: TcpOptions {
-            user_timeout: None,
-            ..TcpOptions::default()
-        },
-        handshake_timeout: Duration::from_secs(600),
-        orphan_timeout: Duration::from_secs(600),
-        ..Config::default()
-    }
+    Config::new()
+        .options(TcpOptions::new().user_timeout(None))
+        .handshake_timeout(Duration::from_secs(600))
+        .orphan_timeout(Duration::from_secs(600))
 }
 
 fn faults(loss: u64) -> Faults {
@@ -426,15 +421,14 @@ fn both_send_and_close_at_once() {
 fn buffers_of_every_size_fill_and_empty() {
     let sizes = [1000, 4096, 65_535, 65_536, 66_001, 200_001];
     for (seed, recv_buffer) in (1..).zip(sizes) {
-        let small = Config {
-            options: TcpOptions {
-                recv_buffer,
-                send_buffer: 3 * recv_buffer / 4,
-                ..patient().options
-            },
-            outbound_packets: 8,
-            ..patient()
-        };
+        let small = patient()
+            .options(
+                patient()
+                    .options
+                    .recv_buffer(recv_buffer)
+                    .send_buffer(3 * recv_buffer / 4),
+            )
+            .outbound_packets(8);
         let total = 30_000 + 2 * recv_buffer.min(70_000);
         let loss = [0, 20, 100][seed as usize % 3];
         let mut run = Run::echo(seed, total, faults(loss));
@@ -452,13 +446,11 @@ fn a_reader_that_takes_its_time_gets_all() {
     for seed in 1..=9 {
         let loss = [0, 50, 200][seed as usize % 3];
         let mut run = Run::echo(seed, 40_000, faults(loss));
-        let small = Config {
-            options: TcpOptions {
-                recv_buffer: [1000, 5000, 9001][seed as usize / 3 % 3],
-                ..patient().options
-            },
-            ..patient()
-        };
+        let small = patient().options(
+            patient()
+                .options
+                .recv_buffer([1000, 5000, 9001][seed as usize / 3 % 3]),
+        );
         run.client.1 = true;
         run.client.2 = small.clone();
         run.clone().run();

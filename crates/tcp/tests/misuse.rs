@@ -168,13 +168,10 @@ fn connecting_from_a_tuple_that_is_in_use() {
 
 #[test]
 fn connecting_beyond_the_limit() {
-    let mut host = Host::new(Config {
-        max_connections: 1,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().max_connections(1));
     let _stream = Peer::new(CLIENT, SERVER).open(&mut host);
     let connected = now(connect(&host.connector, addr("10.0.0.9:1"), addr(SERVER)));
-    assert_eq!(connected.unwrap_err().kind(), ErrorKind::OutOfMemory);
+    assert_eq!(connected.unwrap_err().kind(), ErrorKind::QuotaExceeded);
     host.silent();
 }
 
@@ -194,13 +191,8 @@ fn a_ttl_out_of_range() {
 
 #[test]
 fn a_user_timeout_below_a_second_is_raised_to_a_second() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            user_timeout: Some(Duration::ZERO),
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host =
+        Host::new(Config::new().options(TcpOptions::new().user_timeout(Some(Duration::ZERO))));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     assert_eq!(stream.user_timeout(), Some(SECOND));
@@ -224,18 +216,17 @@ fn options_that_cannot_work_are_replaced_by_the_nearest() {
     let times = [stream.keepalive(), stream.user_timeout(), stream.linger()];
     assert_eq!(times, [Some(ten_years); 3]);
 
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 0,
-            send_buffer: 1,
-            keepalive: Some(Duration::ZERO),
-            user_timeout: Some(Duration::MAX),
-            linger: Some(Duration::MAX),
-            ttl: 0,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new().options(
+            TcpOptions::new()
+                .recv_buffer(0)
+                .send_buffer(1)
+                .keepalive(Some(Duration::ZERO))
+                .user_timeout(Some(Duration::MAX))
+                .linger(Some(Duration::MAX))
+                .ttl(0),
+        ),
+    );
     let stream = Peer::new(CLIENT, SERVER).open(&mut host);
     assert_eq!(stream.buffer_sizes(), (2048, 2048));
     assert_eq!(stream.keepalive(), Some(SECOND));
@@ -271,7 +262,7 @@ fn polling_after_the_stack_is_gone() {
     let listener = host.listener.take().unwrap();
     let connector = host.connector.clone();
     drop(host);
-    let mut requests = listener.incoming();
+    let mut requests = listener.requests();
     let error = now(requests.next()).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NetworkDown);
     for _ in 0..2 {

@@ -391,23 +391,21 @@ fn pick<T: Copy, const N: usize>(rng: &mut Rng, of: [T; N]) -> T {
 }
 
 fn config(rng: &mut Rng) -> Config {
-    Config {
-        options: TcpOptions {
-            recv_buffer: pick(rng, [2048, 3001, 9000, 65_536, 200_001, 1 << 20]),
-            send_buffer: pick(rng, [2048, 5003, 65_536, 131_072, 1 << 20, 1 << 24]),
-            nodelay: rng.chance(500),
-            keepalive: pick(rng, [None, Some(SECOND), Some(10 * SECOND)]),
-            user_timeout: None,
-            congestion: pick(rng, [Congestion::Cubic, Congestion::None]),
-            ..TcpOptions::default()
-        },
-        mtu: pick(rng, [1500, 1499, 9000, 1280, 600]),
-        handshake_timeout: LIMIT,
-        orphan_timeout: LIMIT,
-        offload: rng.chance(600),
-        outbound_packets: pick(rng, [2, 3, 16, 512]),
-        ..Config::default()
-    }
+    Config::new()
+        .options(
+            TcpOptions::new()
+                .recv_buffer(pick(rng, [2048, 3001, 9000, 65_536, 200_001, 1 << 20]))
+                .send_buffer(pick(rng, [2048, 5003, 65_536, 131_072, 1 << 20, 1 << 24]))
+                .nodelay(rng.chance(500))
+                .keepalive(pick(rng, [None, Some(SECOND), Some(10 * SECOND)]))
+                .user_timeout(None)
+                .congestion(pick(rng, [Congestion::Cubic, Congestion::None])),
+        )
+        .mtu(pick(rng, [1500, 1499, 9000, 1280, 600]))
+        .handshake_timeout(LIMIT)
+        .orphan_timeout(LIMIT)
+        .offload(rng.chance(600))
+        .outbound_packets(pick(rng, [2, 3, 16, 512]))
 }
 
 /// Options that only the later seeds have.
@@ -453,11 +451,9 @@ fn run(seed: u64) {
     let mut side = |number: usize| Side {
         number,
         host: {
-            let mut config = Config {
-                memory: pick(&mut scarcity, [1 << 30, 1 << 30, 1 << 20, 1 << 16, 0]),
-                sleep_after: pick(&mut scarcity, [0, 0, 1, 1000]) * MS,
-                ..config(&mut rng)
-            };
+            let mut config = config(&mut rng)
+                .memory(pick(&mut scarcity, [1 << 30, 1 << 30, 1 << 20, 1 << 16, 0]))
+                .idle_buffer_timeout(pick(&mut scarcity, [0, 0, 1, 1000]) * MS);
             if wide {
                 widen(&mut config, &mut more, violent);
             }

@@ -28,10 +28,7 @@ struct Path {
 
 impl Path {
     fn new((from, to): (&str, &str), sack: bool, offload: bool) -> Self {
-        let mut host = Host::new(Config {
-            offload,
-            ..Config::default()
-        });
+        let mut host = Host::new(Config::new().offload(offload));
         let mut peer = Peer::new(from, to);
         peer.sack = sack;
         let stream = peer.open(&mut host);

@@ -9,11 +9,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use support::*;
 
 fn host(options: TcpOptions) -> Host {
-    Host::new(Config {
-        offload: true,
-        options,
-        ..Config::default()
-    })
+    Host::new(Config::new().offload(true).options(options))
 }
 
 /// Data of the next packet of the stack, and of the segments that it is to be cut into.
@@ -60,11 +56,11 @@ fn what_is_written_leaves_in_one_piece_to_be_cut_at_the_mss() {
 
 #[test]
 fn a_segment_is_never_longer_than_a_packet_of_ip() {
-    let mut host = host(TcpOptions {
-        send_buffer: 1 << 20,
-        congestion: brooklet_tcp::Congestion::None,
-        ..TcpOptions::default()
-    });
+    let mut host = host(
+        TcpOptions::new()
+            .send_buffer(1 << 20)
+            .congestion(brooklet_tcp::Congestion::None),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     host.tx(peer.seg(ACK, &[]));
@@ -91,10 +87,7 @@ fn a_segment_is_never_longer_than_a_packet_of_ip() {
 
 #[test]
 fn with_nagles_algorithm_segments_are_those_of_the_path() {
-    let mut host = host(TcpOptions {
-        nodelay: false,
-        ..TcpOptions::default()
-    });
+    let mut host = host(TcpOptions::new().nodelay(false));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     now((&stream).write_all(&[1; 2000])).unwrap();

@@ -10,10 +10,7 @@ use support::*;
 /// A connection with `data` bytes written and its stream dropped, and what was sent. Its peer may
 /// stay silent for 60 s.
 fn orphan(data: usize) -> (Host, Peer, Vec<Seg>) {
-    let mut host = Host::new(Config {
-        orphan_timeout: 60 * SECOND,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().orphan_timeout(60 * SECOND));
     let mut peer = Peer::new(CLIENT, SERVER);
     let mut stream = peer.open(&mut host);
     now(stream.write_all(&vec![1; data])).unwrap();

@@ -37,16 +37,16 @@ struct Run {
 
 impl Run {
     fn new(scale: Option<u8>, send_buffer: usize, offload: bool) -> Self {
-        let mut host = Host::new(Config {
-            options: TcpOptions {
-                send_buffer,
-                congestion: Congestion::None,
-                user_timeout: None,
-                ..TcpOptions::default()
-            },
-            offload,
-            ..Config::default()
-        });
+        let mut host = Host::new(
+            Config::new()
+                .options(
+                    TcpOptions::new()
+                        .send_buffer(send_buffer)
+                        .congestion(Congestion::None)
+                        .user_timeout(None),
+                )
+                .offload(offload),
+        );
         let mut peer = Peer::new(CLIENT, SERVER);
         peer.scale = scale;
         peer.window = 1;

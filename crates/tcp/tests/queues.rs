@@ -3,7 +3,7 @@
 
 mod support;
 
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -28,9 +28,9 @@ impl Wake for Count {
 
 /// A stack over several queues, whose clock is that of the client.
 struct Many {
-    engines: Vec<Engine<Sync>>,
-    listener: TcpListener<Sync>,
-    connector: Connector<Sync>,
+    engines: Vec<Engine<Threaded>>,
+    listener: TcpListener<Threaded>,
+    connector: Connector<Threaded>,
     drivers: Vec<Arc<Count>>,
 }
 
@@ -184,10 +184,7 @@ fn time_wait_ends_whichever_queue_the_last_packet_came_on() {
 #[test]
 fn a_full_queue_holds_up_no_connection_of_another() {
     let mut client = host();
-    let config = Config {
-        outbound_packets: 2,
-        ..Config::default()
-    };
+    let config = Config::new().outbound_packets(2);
     let mut server = many(&client, config);
     let (_near, mut far) = server.accept(&mut client, 1);
     server.send(&mut client);

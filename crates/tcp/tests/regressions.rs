@@ -24,10 +24,7 @@ fn fill_the_queue(host: &mut Host) {
 }
 
 fn narrow() -> Host {
-    Host::new(Config {
-        outbound_packets: 2,
-        ..Config::default()
-    })
+    Host::new(Config::new().outbound_packets(2))
 }
 
 #[test]
@@ -131,13 +128,8 @@ fn two_ends_in_time_wait_fall_silent() {
 
 #[test]
 fn an_idle_connection_is_asked_before_it_is_given_up() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            keepalive: Some(7200 * SECOND),
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host =
+        Host::new(Config::new().options(TcpOptions::new().keepalive(Some(7200 * SECOND))));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     host.pass(7100 * SECOND);
@@ -165,13 +157,7 @@ fn a_peek_sees_the_end() {
 
 #[test]
 fn acknowledgements_behind_a_fin_that_filled_the_window_count() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 8192,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(TcpOptions::new().recv_buffer(8192)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     for _ in 0..7 {
@@ -191,13 +177,7 @@ fn acknowledgements_behind_a_fin_that_filled_the_window_count() {
 
 /// The peer has finished, data is under way, and the peer says that its window is closed.
 fn closed_window_over_data(close: bool) {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            user_timeout: None,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(TcpOptions::new().user_timeout(None)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     host.tx(peer.seg(FIN | ACK, &[]));
@@ -346,10 +326,7 @@ fn only_single_hosts_are_connected() {
 
 #[test]
 fn accepted_connections_are_not_more_than_the_limit() {
-    let mut host = Host::new(Config {
-        max_connections: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().max_connections(2));
     for n in 1..=5 {
         host.tx(Peer::new(&format!("10.0.0.2:{n}"), SERVER).syn());
     }
@@ -360,17 +337,17 @@ fn accepted_connections_are_not_more_than_the_limit() {
 #[test]
 fn for_ever_is_a_duration() {
     let most = Duration::MAX;
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            user_timeout: Some(most),
-            keepalive: Some(most),
-            ..TcpOptions::default()
-        },
-        handshake_timeout: most,
-        orphan_timeout: most,
-        time_wait: most,
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new()
+            .options(
+                TcpOptions::new()
+                    .user_timeout(Some(most))
+                    .keepalive(Some(most)),
+            )
+            .handshake_timeout(most)
+            .orphan_timeout(most)
+            .time_wait(most),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     now((&stream).write_all(b"x")).unwrap();
@@ -389,7 +366,7 @@ fn a_connection_that_ended_before_it_was_closed_does_not_close_well() {
     let error = now((&stream).close()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     // All that was written, which is nothing, has been acknowledged.
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
 }
 
 /// Sends ten segments of which the last is sent again as a probe, and acknowledges them. Says what

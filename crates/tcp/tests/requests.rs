@@ -16,7 +16,7 @@ fn a_syn_sent_again_is_one_request() {
     }
     host.silent();
     let listener = host.listener.take().unwrap();
-    let mut requests = listener.incoming();
+    let mut requests = listener.requests();
     let request = now(requests.next()).unwrap().unwrap();
     assert_eq!(
         (request.peer_addr(), request.local_addr()),
@@ -128,7 +128,7 @@ fn flags_and_addresses_that_make_no_sense_are_counted_and_nothing_else() {
 fn a_refused_request_is_a_reset_and_an_ignored_one_is_silence() {
     let mut host = host();
     let listener = host.listener.take().unwrap();
-    let mut requests = listener.incoming();
+    let mut requests = listener.requests();
     let peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.syn());
     now(requests.next()).unwrap().unwrap().refuse();
@@ -136,7 +136,7 @@ fn a_refused_request_is_a_reset_and_an_ignored_one_is_silence() {
     assert!(reset.flags.rst() && reset.flags.ack());
     assert_eq!(reset.ack, peer.seq + 1);
     host.tx(peer.syn());
-    now(requests.next()).unwrap().unwrap().ignore();
+    now(requests.next()).unwrap().unwrap().drop_silently();
     host.tx(peer.syn());
     assert!(pends(requests.next()), "the same client was told of twice");
     host.silent();
@@ -154,7 +154,7 @@ fn a_request_that_the_client_withdrew_cannot_be_accepted() {
     let listener = host.listener.take().unwrap();
     let peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.syn());
-    let request = now(listener.incoming().next()).unwrap().unwrap();
+    let request = now(listener.requests().next()).unwrap().unwrap();
     host.tx(peer.at(peer.seq + 1, RST, &[]));
     assert_eq!(
         now(request.accept()).unwrap_err().kind(),
@@ -165,10 +165,7 @@ fn a_request_that_the_client_withdrew_cannot_be_accepted() {
 
 #[test]
 fn a_full_backlog_gives_way_oldest_first_and_requests_expire() {
-    let mut host = Host::new(Config {
-        backlog: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().backlog(2));
     let listener = host.listener.take().unwrap();
     for n in 1..=3 {
         host.tx(Peer::new(&format!("10.0.0.2:{n}"), SERVER).syn());
@@ -177,7 +174,7 @@ fn a_full_backlog_gives_way_oldest_first_and_requests_expire() {
         (listener.stats().requests, listener.stats().backlog_full),
         (2, 1)
     );
-    let mut requests = listener.incoming();
+    let mut requests = listener.requests();
     let ports: Vec<u16> = (0..2)
         .map(|_| now(requests.next()).unwrap().unwrap().peer_addr().port())
         .collect();
@@ -245,7 +242,7 @@ fn a_tuple_that_began_anew_is_not_handed_out_for_the_old_one() {
     again.seq = 500_000;
     host.tx(again.syn());
     let listener = host.listener.take().unwrap();
-    let request = now(listener.incoming().next()).unwrap().unwrap();
+    let request = now(listener.requests().next()).unwrap().unwrap();
     let mut accept = Box::pin(request.accept());
     assert!(poll(&mut accept).is_pending());
     again.establish(&mut host);

@@ -16,13 +16,7 @@ fn opened() -> (Host, Peer, Stream) {
 
 /// A connection whose receive buffer is full.
 fn full() -> (Host, Peer, Stream) {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 4000,
-            ..TcpOptions::default()
-        },
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(TcpOptions::new().recv_buffer(4000)));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     for _ in 0..4 {

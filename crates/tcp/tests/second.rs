@@ -12,10 +12,7 @@ use support::*;
 const MS: Duration = Duration::from_millis(1);
 
 fn with(options: TcpOptions) -> Host {
-    Host::new(Config {
-        options,
-        ..Config::default()
-    })
+    Host::new(Config::new().options(options))
 }
 
 fn write(mut stream: &Stream, len: usize) {
@@ -98,7 +95,7 @@ fn the_end_is_acknowledged_by_whatever_says_so() {
     // The peer repeats its FIN, and with it acknowledges ours.
     peer.ack += 1;
     host.tx(peer.seg(ACK | FIN, &[]));
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
     assert_eq!(host.connector.stats().connections, 0);
 }
 
@@ -168,10 +165,7 @@ fn an_acknowledgement_is_inside_of_a_window_that_shrank() {
 
 #[test]
 fn a_large_buffer_does_not_go_beyond_a_small_window() {
-    let mut host = with(TcpOptions {
-        send_buffer: 1 << 26,
-        ..TcpOptions::default()
-    });
+    let mut host = with(TcpOptions::new().send_buffer(1 << 26));
     let mut peer = Peer::new(CLIENT, SERVER);
     peer.scale = Some(0);
     peer.window = 1000;
@@ -200,11 +194,7 @@ fn what_waited_for_a_repetition_measures_no_round_trip() {
 
 #[test]
 fn everything_is_sent_again_although_small_segments_wait() {
-    let mut host = with(TcpOptions {
-        nodelay: false,
-        send_buffer: 2048,
-        ..TcpOptions::default()
-    });
+    let mut host = with(TcpOptions::new().nodelay(false).send_buffer(2048));
     let mut peer = Peer::new(CLIENT, SERVER);
     peer.sack = false;
     let stream = peer.open(&mut host);
@@ -233,15 +223,11 @@ fn everything_is_sent_again_although_small_segments_wait() {
 
 #[test]
 fn a_window_is_told_of_once_there_is_room() {
-    let mut host = Host::new(Config {
-        options: TcpOptions {
-            recv_buffer: 9000,
-            recv_buffer_max: 9000,
-            ..TcpOptions::default()
-        },
-        outbound_packets: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(
+        Config::new()
+            .options(TcpOptions::new().recv_buffer(9000).recv_buffer_max(9000))
+            .outbound_packets(2),
+    );
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     let mut other = Peer::new("10.0.0.3:40000", SERVER);

@@ -11,10 +11,7 @@ use std::time::Duration;
 use support::*;
 
 fn with(options: TcpOptions) -> (Host, Peer, Stream) {
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(options));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     (host, peer, stream)
@@ -41,10 +38,7 @@ fn nodelay_sends_small_writes_at_once() {
 #[test]
 fn without_nodelay_small_writes_are_gathered() {
     // RFC 9293, 3.7.4, by option and by call.
-    let by_option = with(TcpOptions {
-        nodelay: false,
-        ..TcpOptions::default()
-    });
+    let by_option = with(TcpOptions::new().nodelay(false));
     let by_call = opened();
     by_call.2.set_nodelay(false).unwrap();
     for (mut host, mut peer, stream) in [by_option, by_call] {
@@ -70,11 +64,11 @@ fn without_nodelay_small_writes_are_gathered() {
 
 #[test]
 fn keepalive_asks_at_its_interval_and_gives_up_after_the_user_timeout() {
-    let (mut host, mut peer, stream) = with(TcpOptions {
-        keepalive: Some(10 * SECOND),
-        user_timeout: Some(35 * SECOND),
-        ..TcpOptions::default()
-    });
+    let (mut host, mut peer, stream) = with(
+        TcpOptions::new()
+            .keepalive(Some(10 * SECOND))
+            .user_timeout(Some(35 * SECOND)),
+    );
     // What the peer sends puts the question off.
     host.pass(9 * SECOND);
     peer.send(&mut host, b"x");
@@ -170,13 +164,7 @@ fn the_user_timeout_counts_only_while_the_peer_owes_something() {
 #[test]
 fn the_ttl_is_that_of_every_packet() {
     for (from, to) in [(CLIENT, SERVER), ("[fd00::2]:40000", "[2001:db8::1]:80")] {
-        let mut host = Host::new(Config {
-            options: TcpOptions {
-                ttl: 17,
-                ..TcpOptions::default()
-            },
-            ..Config::default()
-        });
+        let mut host = Host::new(Config::new().options(TcpOptions::new().ttl(17)));
         let mut peer = Peer::new(from, to);
         let ttls = |segs: Vec<Seg>, ttl: u8, what: &str| {
             assert!(!segs.is_empty(), "no {what}");
@@ -238,23 +226,20 @@ fn linger_is_what_was_set() {
 
 #[test]
 fn linger_can_be_an_option_of_every_connection() {
-    let (mut host, _, stream) = with(TcpOptions {
-        linger: Some(Duration::ZERO),
-        ..TcpOptions::default()
-    });
+    let (mut host, _, stream) = with(TcpOptions::new().linger(Some(Duration::ZERO)));
     drop(stream);
     assert!(host.one().flags.rst());
 }
 
 #[test]
 fn buffers_are_as_large_as_was_asked_for() {
-    let (mut host, mut peer, stream) = with(TcpOptions {
-        recv_buffer: 5000,
-        recv_buffer_max: 5000,
-        send_buffer: 7000,
-        send_buffer_max: 7000,
-        ..TcpOptions::default()
-    });
+    let (mut host, mut peer, stream) = with(
+        TcpOptions::new()
+            .recv_buffer(5000)
+            .recv_buffer_max(5000)
+            .send_buffer(7000)
+            .send_buffer_max(7000),
+    );
     assert_eq!(stream.buffer_sizes(), (5000, 7000));
     // As much as that is written without an acknowledgement, and no more.
     assert_eq!(now((&stream).write(&[1; 10_000])).unwrap(), 7000);

@@ -52,21 +52,14 @@ fn buffers_are_there_only_while_there_is_something_in_them() {
 
 #[test]
 fn what_is_told_and_asked_while_asleep_is_as_always() {
-    let options = TcpOptions {
-        recv_buffer: 100_000,
-        nodelay: false,
-        ..TcpOptions::default()
-    };
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
+    let options = TcpOptions::new().recv_buffer(100_000).nodelay(false);
+    let mut host = Host::new(Config::new().options(options));
     let mut peer = Peer::new(CLIENT, SERVER);
     let stream = peer.open(&mut host);
     assert_eq!(stream.buffer_sizes(), (100_000, 128 * 1024));
     assert!(!stream.nodelay().unwrap());
     stream.set_ttl(9).unwrap();
-    now(stream.acknowledged()).unwrap();
+    now(stream.wait_acked()).unwrap();
     // An old segment, a new window and a segment from nowhere.
     host.tx(peer.at(peer.seq - 1, ACK, &[]));
     assert_eq!(host.one().ack, peer.seq);
@@ -238,10 +231,7 @@ fn the_next_connection_finds_nothing_of_the_last_one() {
 #[test]
 fn nobody_holds_more_than_there_is() {
     let memory = 4 << 20;
-    let mut host = Host::new(Config {
-        memory,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().memory(memory));
     let mut open = Vec::new();
     // Half of the memory is there for so many at least.
     for n in 0..256 {
@@ -296,10 +286,7 @@ fn nobody_holds_more_than_there_is() {
 fn nothing_is_cut_off_that_a_smaller_buffer_has_no_room_for() {
     // What comes before its time, or all at once, is more than the least of all buffers takes.
     for (at_once, rest) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
-        let mut host = Host::new(Config {
-            memory: 0,
-            ..Config::default()
-        });
+        let mut host = Host::new(Config::new().memory(0));
         let mut peer = Peer::new(CLIENT, SERVER);
         let stream = peer.open(&mut host);
         let data: Vec<u8> = (0..9000_u32).map(|n| (n / 7) as u8).collect();

@@ -13,7 +13,7 @@
 mod support;
 
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
-use brooklet_tcp::{Config, Incoming, TcpOptions};
+use brooklet_tcp::{Config, TcpOptions, TcpRequest};
 use futures_lite::{AsyncRead, AsyncWrite, Stream as _};
 use std::collections::HashMap;
 use std::future::Future;
@@ -209,7 +209,7 @@ struct Storm {
     /// Packets on their way to the stack.
     wire: Vec<Vec<u8>>,
     held: Vec<Held>,
-    requests: Vec<Incoming<brooklet_cell::Sync>>,
+    requests: Vec<TcpRequest<brooklet_cell::Threaded>>,
     accepting: Vec<(Accepting, Arc<Flag>, Waker)>,
     by_request: bool,
     listening: (Arc<Flag>, Waker),
@@ -219,25 +219,23 @@ impl Storm {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let mtu = [576, 1280, 1500][rng.below(3) as usize];
-        let config = Config {
-            options: TcpOptions {
-                recv_buffer: [2000, 8192, 70_000][rng.below(3) as usize],
-                send_buffer: [1500, 20_000][rng.below(2) as usize],
-                user_timeout: Some(40 * SECOND),
-                ..TcpOptions::default()
-            },
-            mtu,
-            max_connections: 300,
-            backlog: 40,
-            backlog_per_source: 25,
-            handshakes: 20,
-            handshake_timeout: 5 * SECOND,
-            orphan_timeout: 10 * SECOND,
-            time_wait: 5 * SECOND,
-            max_time_wait: 30,
-            outbound_packets: [2, 16, 512][rng.below(3) as usize],
-            ..Config::default()
-        };
+        let config = Config::new()
+            .options(
+                TcpOptions::new()
+                    .recv_buffer([2000, 8192, 70_000][rng.below(3) as usize])
+                    .send_buffer([1500, 20_000][rng.below(2) as usize])
+                    .user_timeout(Some(40 * SECOND)),
+            )
+            .mtu(mtu)
+            .max_connections(300)
+            .backlog(40)
+            .backlog_per_source(25)
+            .max_half_open(20)
+            .handshake_timeout(5 * SECOND)
+            .orphan_timeout(10 * SECOND)
+            .time_wait(5 * SECOND)
+            .max_time_wait(30)
+            .outbound_packets([2, 16, 512][rng.below(3) as usize]);
         Self {
             by_request: rng.chance(500),
             rng,
@@ -414,7 +412,7 @@ impl Storm {
         self.listening.0.0.store(false, Ordering::SeqCst);
         if self.by_request {
             let listener = self.host.listener().clone();
-            let mut requests = listener.incoming();
+            let mut requests = listener.requests();
             while let Poll::Ready(request) = Pin::new(&mut requests).poll_next(&mut cx) {
                 self.requests.push(request.unwrap().unwrap());
             }
@@ -458,7 +456,7 @@ impl Storm {
             let request = self.requests.swap_remove(n);
             match self.rng.below(8) {
                 0 => request.refuse(),
-                1 => request.ignore(),
+                1 => request.drop_silently(),
                 2 => drop(request),
                 _ => {
                     let (woken, waker) = flag();

@@ -15,10 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 fn a_syn_ack_before_the_syn_was_sent_connects_nothing() {
     // The device takes nothing, and another connection has filled the outbound queue.
     for ack in [0, 1, u32::MAX] {
-        let mut host = Host::new(Config {
-            outbound_packets: 2,
-            ..Config::default()
-        });
+        let mut host = Host::new(Config::new().outbound_packets(2));
         let mut other = Peer::new("10.0.0.3:1", SERVER);
         let mut full = other.open(&mut host);
         now(full.write_all(&[1; 10_000])).unwrap();

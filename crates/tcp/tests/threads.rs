@@ -5,7 +5,7 @@
     reason = "a test may panic, and threads run in real time"
 )]
 
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener, TcpOptions, TcpStream};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future::block_on};
@@ -35,7 +35,7 @@ impl Wake for Unpark {
 }
 
 /// Carries packets between two stacks until told to stop, and sleeps when there is nothing to do.
-fn drive(engines: &mut [Engine<Sync>; 2], stop: &AtomicBool) {
+fn drive(engines: &mut [Engine<Threaded>; 2], stop: &AtomicBool) {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     while !stop.load(Ordering::Acquire) {
         let now = Instant::now();
@@ -68,20 +68,14 @@ fn drive(engines: &mut [Engine<Sync>; 2], stop: &AtomicBool) {
 }
 
 /// A stack with so little room that whoever reads or writes waits most of the time.
-fn stack() -> (Engine<Sync>, TcpListener<Sync>, Connector<Sync>) {
-    let config = Config {
-        options: TcpOptions {
-            recv_buffer: 8192,
-            send_buffer: 8192,
-            ..TcpOptions::default()
-        },
-        outbound_packets: 4,
-        ..Config::default()
-    };
+fn stack() -> (Engine<Threaded>, TcpListener<Threaded>, Connector<Threaded>) {
+    let config = Config::new()
+        .options(TcpOptions::new().recv_buffer(8192).send_buffer(8192))
+        .outbound_packets(4);
     Engine::new(config, Clock::new(Instant::now), [1, 2])
 }
 
-fn write(mut stream: &TcpStream<Sync>) {
+fn write(mut stream: &TcpStream<Threaded>) {
     let data: Vec<u8> = (0..LEN).map(|n| (n / STEP) as u8).collect();
     for piece in data.chunks(1000) {
         block_on(stream.write_all(piece)).unwrap();
@@ -89,7 +83,7 @@ fn write(mut stream: &TcpStream<Sync>) {
 }
 
 /// Reads to the end. Returns how often it saw each byte.
-fn read(mut stream: &TcpStream<Sync>) -> [usize; 256] {
+fn read(mut stream: &TcpStream<Threaded>) -> [usize; 256] {
     let (mut buf, mut seen) = ([0; 1500], [0; 256]);
     let mut last = [0; WRITERS];
     loop {
@@ -108,7 +102,7 @@ fn read(mut stream: &TcpStream<Sync>) -> [usize; 256] {
 
 /// Several threads write and several others read, all by reference to one stream. Returns what
 /// each reader saw.
-fn use_from_all_sides(stream: &TcpStream<Sync>) -> Vec<[usize; 256]> {
+fn use_from_all_sides(stream: &TcpStream<Threaded>) -> Vec<[usize; 256]> {
     thread::scope(|scope| {
         let readers = [(); READERS].map(|()| scope.spawn(|| read(stream)));
         let writers = [(); WRITERS].map(|()| scope.spawn(|| write(stream)));

@@ -139,10 +139,7 @@ fn a_rst_at_rcv_nxt_ends_time_wait() {
 
 #[test]
 fn with_rfc1337_a_rst_does_not_end_time_wait() {
-    let mut host = Host::new(Config {
-        rfc1337: true,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().rfc1337(true));
     let mut peer = Peer::new(CLIENT, SERVER);
     into_time_wait(&mut host, &mut peer);
     host.tx(peer.seg(RST, &[]));

@@ -20,10 +20,7 @@ fn assert_established(stream: &Stream) {
 
 /// Two connections over a device that has taken nothing since the first one filled the queue.
 fn blocked() -> (Host, Stream, (Peer, Stream)) {
-    let mut host = Host::new(Config {
-        outbound_packets: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().outbound_packets(2));
     let mut other = Peer::new("10.0.0.3:1", SERVER);
     let full = other.open(&mut host);
     full.set_user_timeout(None);

@@ -156,7 +156,7 @@ fn many_tasks_on_one_stream_or_listener_do_not_wake_each_other() {
         assert_eq!(support::read(&stream).unwrap(), b"x");
     }
     let listener = host.listener().clone();
-    let mut incoming = |cx: &mut Context<'_>| listener.poll_incoming(cx).is_pending();
+    let mut incoming = |cx: &mut Context<'_>| listener.poll_request(cx).is_pending();
     for tasks in [64, 65, 500] {
         assert_eq!(polls_until_quiet(tasks, &mut incoming), tasks);
     }
@@ -169,7 +169,7 @@ fn a_task_with_a_new_waker_at_each_poll_does_not_wake_itself_in_a_loop() {
     let stream = peer.open(&mut host);
     let listener = host.listener().clone();
     let mut read = |cx: &mut Context<'_>| pin!((&stream).read(&mut [0; 1])).poll(cx).is_pending();
-    let mut incoming = |cx: &mut Context<'_>| listener.poll_incoming(cx).is_pending();
+    let mut incoming = |cx: &mut Context<'_>| listener.poll_request(cx).is_pending();
     let kinds: [(_, Poll<'_>); 2] = [("read", &mut read), ("incoming", &mut incoming)];
     for (kind, poll) in kinds {
         let woken = Woken::default();
@@ -226,7 +226,7 @@ fn who_no_longer_waits_for_connections_leaves_nothing() {
         let cx = &mut Context::from_waker(&waker);
         assert!(pin!(listener.accept()).poll(cx).is_pending());
         assert!(
-            Pin::new(&mut listener.incoming())
+            Pin::new(&mut listener.requests())
                 .poll_next(cx)
                 .is_pending()
         );
@@ -244,7 +244,7 @@ fn who_no_longer_waits_for_connections_leaves_nothing() {
     );
     host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
     assert_eq!(gone.get(), 1);
-    let mut requests = listener.incoming();
+    let mut requests = listener.requests();
     drop(now(futures_lite::StreamExt::next(&mut requests)));
     let mut accept = Box::pin(listener.accept());
     assert!(
@@ -260,7 +260,7 @@ fn who_no_longer_waits_for_connections_leaves_nothing() {
     for _ in 0..10_000 {
         let waker = Waker::from(Arc::new(Holds(gone.clone())));
         let cx = &mut Context::from_waker(&waker);
-        while listener.poll_incoming(cx).is_ready() {}
+        while listener.poll_request(cx).is_ready() {}
     }
     assert!(held() < before + 1_100, "{} wakers", held() - before);
 }
@@ -326,10 +326,7 @@ fn a_deadline_that_a_handle_makes_wakes_a_driver_that_would_oversleep() {
 
 #[test]
 fn a_full_outbound_queue_delays_and_loses_nothing() {
-    let mut host = Host::new(Config {
-        outbound_packets: 4,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().outbound_packets(4));
     let mut peers: Vec<_> = (1..=3)
         .map(|n| Peer::new(&format!("10.0.0.2:{n}"), SERVER))
         .collect();
@@ -371,10 +368,7 @@ fn a_full_outbound_queue_delays_and_loses_nothing() {
 
 #[test]
 fn a_fast_retransmission_that_finds_the_queue_full_is_not_forgotten() {
-    let mut host = Host::new(Config {
-        outbound_packets: 2,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().outbound_packets(2));
     let mut peer = Peer::new(CLIENT, SERVER);
     peer.sack = false;
     let stream = peer.open(&mut host);

@@ -93,7 +93,7 @@ impl Tun {
     /// # let (ours, _theirs) = UnixDatagram::pair()?;
     /// # let descriptor = ours.into();
     /// // On Linux, where whoever opened the device has set `IFF_VNET_HDR`:
-    /// let offload = Offload { checksum: true, tso4: true, tso6: true, uso: false };
+    /// let offload = Offload::new().checksum(true).tso4(true).tso6(true).uso(false);
     /// let tun = Tun::from_fd_with(descriptor, Framing::VirtioNet { header_len: 10, offload })?;
     /// assert_eq!(tun.offload(), offload);
     /// # Ok(())

@@ -38,7 +38,7 @@ pub(crate) fn decode(header: &[u8; HEADER], packet: &[u8]) -> Option<Meta> {
         }
         _ => return None,
     };
-    Some(Meta { checksum, gso_size })
+    Some(Meta::new().checksum(checksum).gso_size(gso_size))
 }
 
 /// The header for a packet of which `meta` is known.
@@ -93,10 +93,9 @@ mod tests {
     }
 
     fn partial(gso_size: u16) -> Meta {
-        Meta {
-            checksum: Checksum::Partial,
-            gso_size: NonZeroU16::new(gso_size),
-        }
+        Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(gso_size))
     }
 
     fn tcp(v6: bool, payload: usize) -> Vec<u8> {
@@ -131,7 +130,7 @@ mod tests {
         let (v4, v6) = ([0x45; 60], [0x60; 60]);
         let meta = |checksum, gso_size| {
             let gso_size = NonZeroU16::new(gso_size);
-            Some(Meta { checksum, gso_size })
+            Some(Meta::new().checksum(checksum).gso_size(gso_size))
         };
         for (header, packet, wanted) in [
             (header(0, 0, 0), v4, meta(Checksum::Complete, 0)),

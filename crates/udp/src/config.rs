@@ -3,10 +3,11 @@
 /// ```
 /// use brooklet_udp::Config;
 ///
-/// let config = Config { inbound_packets: 64, ..Config::default() };
+/// let config = Config::new().inbound_packets(64);
 /// assert_eq!(config.hop_limit, 64);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// Datagrams that wait for the application, at most; 512. One that finds no room is dropped
     /// and counted. At least 1.
@@ -39,6 +40,54 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`inbound_packets`](Self#structfield.inbound_packets).
+    #[must_use]
+    pub fn inbound_packets(mut self, inbound_packets: usize) -> Self {
+        self.inbound_packets = inbound_packets;
+        self
+    }
+
+    /// Sets [`inbound_bytes`](Self#structfield.inbound_bytes).
+    #[must_use]
+    pub fn inbound_bytes(mut self, inbound_bytes: usize) -> Self {
+        self.inbound_bytes = inbound_bytes;
+        self
+    }
+
+    /// Sets [`outbound_packets`](Self#structfield.outbound_packets).
+    #[must_use]
+    pub fn outbound_packets(mut self, outbound_packets: usize) -> Self {
+        self.outbound_packets = outbound_packets;
+        self
+    }
+
+    /// Sets [`hop_limit`](Self#structfield.hop_limit).
+    #[must_use]
+    pub fn hop_limit(mut self, hop_limit: u8) -> Self {
+        self.hop_limit = hop_limit;
+        self
+    }
+
+    /// Sets [`mtu`](Self#structfield.mtu).
+    #[must_use]
+    pub fn mtu(mut self, mtu: usize) -> Self {
+        self.mtu = mtu;
+        self
+    }
+
+    /// Sets [`ipv6`](Self#structfield.ipv6).
+    #[must_use]
+    pub fn ipv6(mut self, ipv6: bool) -> Self {
+        self.ipv6 = ipv6;
+        self
+    }
+
     /// With a zero replaced where it would stop all traffic.
     pub(crate) fn usable(self) -> Self {
         Self {

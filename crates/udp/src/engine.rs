@@ -33,7 +33,7 @@ pub enum Received {
 ///
 /// /// Sends what waits; when it returns, the task will be woken for more.
 /// fn poll_send(
-///     engine: &Engine<brooklet_cell::Sync>,
+///     engine: &Engine<brooklet_cell::Threaded>,
 ///     cx: &mut Context<'_>,
 ///     mut send: impl FnMut(&[u8]),
 /// ) {
@@ -83,7 +83,7 @@ impl<F: Flavor> Engine<F> {
     /// use std::num::NonZeroU8;
     ///
     /// let two = NonZeroU8::new(2).expect("it is 2");
-    /// let (engines, socket) = Engine::<brooklet_cell::Sync>::with_queues(two, Config::default());
+    /// let (engines, socket) = Engine::<brooklet_cell::Threaded>::with_queues(two, Config::default());
     /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
     /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
     /// let packets = engines.iter().filter_map(Engine::poll_transmit);

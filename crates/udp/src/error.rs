@@ -1,26 +1,5 @@
 use std::{error::Error, fmt, io, net::SocketAddr};
 
-/// The driver has ended, and with it every socket of its stack.
-///
-/// Calls report it inside an [`io::Error`] of the kind
-/// [`NetworkDown`](io::ErrorKind::NetworkDown).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StackClosed;
-
-impl fmt::Display for StackClosed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the driver of the network stack has ended; build a new stack to go on")
-    }
-}
-
-impl Error for StackClosed {}
-
-impl From<StackClosed> for io::Error {
-    fn from(error: StackClosed) -> Self {
-        Self::new(io::ErrorKind::NetworkDown, error)
-    }
-}
-
 /// A datagram that cannot be sent, now or later.
 ///
 /// Calls report it inside an [`io::Error`] of the kind
@@ -30,7 +9,7 @@ impl From<StackClosed> for io::Error {
 /// # #[cfg(feature = "sync")] {
 /// use brooklet_udp::{Config, Engine, SendError};
 ///
-/// let (_engine, socket) = Engine::<brooklet_cell::Sync>::new(Config::default());
+/// let (_engine, socket) = Engine::<brooklet_cell::Threaded>::new(Config::default());
 /// let (from, to) = ("192.0.2.1:1".parse().unwrap(), "10.0.0.1:2".parse().unwrap());
 /// let sent = futures_lite::future::block_on(socket.send_to(&[0; 1473], from, to));
 /// let error = sent.unwrap_err();

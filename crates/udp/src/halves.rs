@@ -19,7 +19,7 @@ use std::{
 /// Clones read from the same queue: each datagram goes to one of them. When the last reading
 /// handle is dropped, what is queued is dropped too, and later datagrams find no listener.
 ///
-/// With the feature `futures-sink` it is a `Stream` of `(payload, from, to)` that ends only with
+/// With the feature `futures` it is a `Stream` of `(payload, from, to)` that ends only with
 /// the stack.
 pub struct UdpReadHalf<F: Flavor> {
     pub(crate) place: Place<F, Inbound>,
@@ -43,8 +43,8 @@ impl<F: Flavor> UdpReadHalf<F> {
         self.wait(|inbound| inbound.read_into(buf, Take::No)).await
     }
 
-    /// Receives one whole datagram; see [`UdpSocket::recv`](crate::UdpSocket::recv).
-    pub async fn recv(&self) -> io::Result<Datagram> {
+    /// Receives one whole datagram; see [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram).
+    pub async fn recv_datagram(&self) -> io::Result<Datagram> {
         self.wait(Inbound::read).await
     }
 
@@ -104,11 +104,11 @@ impl<F: Flavor> fmt::Debug for UdpReadHalf<F> {
 ///
 /// It does not listen: with only writing halves left, what arrives finds no listener.
 ///
-/// With the feature `futures-sink` it is a `Sink` of `(payload, from, to)`.
+/// With the feature `futures` it is a `Sink` of `(payload, from, to)`.
 pub struct UdpWriteHalf<F: Flavor> {
     pub(crate) queues: Queues<F>,
     /// A datagram that the sink has taken and not yet placed.
-    #[cfg(feature = "futures-sink")]
+    #[cfg(feature = "futures")]
     pub(crate) held: Option<crate::sink::Held<F>>,
 }
 
@@ -116,7 +116,7 @@ impl<F: Flavor> UdpWriteHalf<F> {
     pub(crate) fn new(queues: &Queues<F>) -> Self {
         Self {
             queues: queues.clone(),
-            #[cfg(feature = "futures-sink")]
+            #[cfg(feature = "futures")]
             held: None,
         }
     }
@@ -136,6 +136,12 @@ impl<F: Flavor> UdpWriteHalf<F> {
         })
         .await?;
         Ok(payload.len())
+    }
+
+    /// Sends `datagram`; see [`UdpSocket::send_datagram`](crate::UdpSocket::send_datagram).
+    pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
+        let Datagram { payload, from, to } = datagram;
+        self.send_to(payload, *from, *to).await.map(drop)
     }
 
     /// The poll form of [`send_to`](Self::send_to); see

@@ -3,8 +3,8 @@
 //! Nothing here wakes: the wakers to wake and the values to drop are returned, for the caller to
 //! deal with once the cell is released.
 
+use crate::buffer_pool::BufferPool;
 use crate::shared::Waiting;
-use crate::spares::Spares;
 use crate::wakers::{WakerList, Woken};
 use crate::{Config, Datagram, Received, Stats};
 use brooklet_packet::{Packet, Protocol};
@@ -14,7 +14,7 @@ pub(crate) struct Inbound {
     config: Config,
     datagrams: VecDeque<Datagram>,
     bytes: usize,
-    spares: Spares,
+    buffers: BufferPool,
     pub(crate) readers: WakerList,
     handles: usize,
     pub(crate) closed: bool,
@@ -34,7 +34,7 @@ impl Inbound {
             config,
             datagrams: VecDeque::new(),
             bytes: 0,
-            spares: Spares::default(),
+            buffers: BufferPool::default(),
             readers: WakerList::default(),
             handles: 0,
             closed: false,
@@ -61,7 +61,7 @@ impl Inbound {
             self.stats.dropped_full += 1;
             return refuse(Received::Dropped);
         }
-        let mut payload = self.spares.buffer(bytes.len());
+        let mut payload = self.buffers.buffer(bytes.len());
         payload.extend_from_slice(bytes);
         let key = packet.key();
         self.datagrams.push_back(Datagram {
@@ -89,7 +89,7 @@ impl Inbound {
             && let Some(datagram) = self.read()
             && !self.closed
         {
-            self.spares.recycle(datagram.payload);
+            self.buffers.recycle(datagram.payload);
         }
         Some(read)
     }
@@ -104,7 +104,7 @@ impl Inbound {
     /// Ends everything, but that what is queued can still be read. Returns who waits for more.
     pub(crate) fn end(&mut self) -> Woken {
         self.closed = true;
-        self.spares = Spares::default();
+        self.buffers = BufferPool::default();
         self.readers.take()
     }
 
@@ -139,7 +139,7 @@ impl Inbound {
     }
 
     /// Buffers kept for later.
-    pub(crate) fn spares(&self) -> usize {
-        self.spares.len()
+    pub(crate) fn buffers(&self) -> usize {
+        self.buffers.len()
     }
 }

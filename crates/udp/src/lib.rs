@@ -11,17 +11,17 @@
 //!   [`poll_transmit`](Engine::poll_transmit). It does no I/O and knows no clock and no executor.
 //! - [`UdpSocket`] is for the application, on any executor.
 //!
-//! Both are generic over the [`Flavor`](brooklet_cell::Flavor): `Engine<Sync>` may be used from
-//! many threads, `Engine<Local>` stays on one.
+//! Both are generic over the [`Flavor`](brooklet_cell::Flavor): `Engine<Threaded>` may be used from
+//! many threads, `Engine<SingleThread>` stays on one.
 //!
 //! ```
 //! # #[cfg(feature = "sync")] {
-//! use brooklet_cell::Sync;
+//! use brooklet_cell::Threaded;
 //! use brooklet_packet::{Packet, udp};
 //! use brooklet_udp::{Config, Engine, Received};
 //! use futures_lite::future::block_on;
 //!
-//! let (engine, socket) = Engine::<Sync>::new(Config::default());
+//! let (engine, socket) = Engine::<Threaded>::new(Config::default());
 //!
 //! // A packet arrives: 10.0.0.1 asks a name server.
 //! let mut bytes = Vec::new();
@@ -33,7 +33,7 @@
 //!
 //! // The application answers in the name of the server.
 //! block_on(async {
-//!     let question = socket.recv().await?;
+//!     let question = socket.recv_datagram().await?;
 //!     assert_eq!(question.payload, b"question");
 //!     socket.send_to(b"answer", question.to, question.from).await
 //! })?;
@@ -57,8 +57,9 @@
 //!
 //! - `sync` (default): the thread-safe flavor.
 //! - `local`: the single-threaded flavor.
-//! - `futures-sink`: `Stream` for [`UdpReadHalf`] and `Sink` for [`UdpWriteHalf`].
+//! - `futures`: `Stream` for [`UdpReadHalf`] and `Sink` for [`UdpWriteHalf`].
 
+mod buffer_pool;
 mod config;
 mod engine;
 mod error;
@@ -66,10 +67,9 @@ mod halves;
 mod inbound;
 mod outbound;
 mod shared;
-#[cfg(feature = "futures-sink")]
+#[cfg(feature = "futures")]
 mod sink;
 mod socket;
-mod spares;
 mod stats;
 mod wakers;
 
@@ -77,9 +77,10 @@ mod wakers;
 #[cfg(any(feature = "sync", feature = "local"))]
 mod tests;
 
+pub use brooklet_io::StackClosed;
 pub use config::Config;
 pub use engine::{Engine, Received};
-pub use error::{SendError, StackClosed};
+pub use error::SendError;
 pub use halves::{UdpReadHalf, UdpWriteHalf};
 pub use socket::{Datagram, UdpSocket};
 pub use stats::{Counters, Stats};

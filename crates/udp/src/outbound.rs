@@ -3,8 +3,8 @@
 //! Nothing here wakes: the wakers to wake and the values to drop are returned, for the caller to
 //! deal with once the cell is released.
 
+use crate::buffer_pool::BufferPool;
 use crate::shared::Waiting;
-use crate::spares::Spares;
 use crate::wakers::{WakerList, Woken};
 use crate::{Config, SendError, StackClosed, Stats};
 use brooklet_packet::{WriteError, udp};
@@ -13,7 +13,7 @@ use std::{collections::VecDeque, io, mem, net::SocketAddr, task::Waker};
 pub(crate) struct Outbound {
     config: Config,
     packets: VecDeque<Vec<u8>>,
-    spares: Spares,
+    buffers: BufferPool,
     /// Empty whenever half of the queue is free.
     pub(crate) senders: WakerList,
     driver: Option<Waker>,
@@ -33,7 +33,7 @@ impl Outbound {
         Self {
             config,
             packets: VecDeque::new(),
-            spares: Spares::default(),
+            buffers: BufferPool::default(),
             senders: WakerList::default(),
             driver: None,
             closed: false,
@@ -80,7 +80,7 @@ impl Outbound {
             return Ok(false);
         }
         // What an IPv6 and a UDP header take.
-        let mut packet = self.spares.buffer(payload.len() + 48);
+        let mut packet = self.buffers.buffer(payload.len() + 48);
         if let Err(why) = udp::write(&mut packet, from, to, hop_limit, payload) {
             self.recycle(packet);
             return Err(match why {
@@ -111,7 +111,7 @@ impl Outbound {
     /// Keeps a buffer for later packets.
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         if !self.closed {
-            self.spares.recycle(buffer);
+            self.buffers.recycle(buffer);
         }
     }
 
@@ -132,7 +132,7 @@ impl Outbound {
     /// Ends everything.
     pub(crate) fn end(&mut self) -> Ended {
         self.closed = true;
-        self.spares = Spares::default();
+        self.buffers = BufferPool::default();
         Ended {
             senders: self.senders.take(),
             driver: self.driver.take(),
@@ -151,7 +151,7 @@ impl Waiting for Outbound {
 #[cfg(any(feature = "sync", feature = "local"))]
 impl Outbound {
     /// Buffers kept for later.
-    pub(crate) fn spares(&self) -> usize {
-        self.spares.len()
+    pub(crate) fn buffers(&self) -> usize {
+        self.buffers.len()
     }
 }

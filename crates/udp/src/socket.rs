@@ -9,7 +9,8 @@ use std::{
 /// One datagram with both its addresses.
 ///
 /// Its `Debug` form shows how long the payload is, not what it says.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Datagram {
     /// What was sent; may be empty.
     pub payload: Vec<u8>,
@@ -17,6 +18,33 @@ pub struct Datagram {
     pub from: SocketAddr,
     /// Whom it was meant for.
     pub to: SocketAddr,
+}
+
+impl Datagram {
+    /// A datagram of `payload`, sent by `from` and meant for `to`.
+    #[must_use]
+    pub fn new(payload: impl Into<Vec<u8>>, from: SocketAddr, to: SocketAddr) -> Self {
+        Self {
+            payload: payload.into(),
+            from,
+            to,
+        }
+    }
+
+    /// The datagram that answers this one: sent by whom this one was meant for, to its sender.
+    ///
+    /// ```
+    /// use brooklet_udp::Datagram;
+    ///
+    /// let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+    /// let question = Datagram::new(*b"question", client, server);
+    /// assert_eq!(question.reply(*b"answer"), Datagram::new(*b"answer", server, client));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn reply(&self, payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(payload, self.to, self.from)
+    }
 }
 
 impl fmt::Debug for Datagram {
@@ -56,7 +84,7 @@ impl fmt::Debug for Datagram {
 ///         socket.send_to(&buf[..len], to, from).await?;
 ///     }
 /// }
-/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
 /// # engine.shutdown();
 /// # let end = futures_lite::future::block_on(echo(socket)).unwrap_err();
 /// # assert_eq!(end.kind(), io::ErrorKind::NetworkDown);
@@ -81,7 +109,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, client, server, 64, b"question")?;
@@ -110,13 +138,13 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?, 64, b"question")?;
     /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
     /// # futures_lite::future::block_on(async {
     /// let (_, from, to) = socket.peek_from(&mut []).await?;
-    /// let datagram = socket.recv().await?;
+    /// let datagram = socket.recv_datagram().await?;
     /// assert_eq!((datagram.from, datagram.to), (from, to));
     /// # std::io::Result::Ok(())
     /// # })?;
@@ -137,8 +165,8 @@ impl<F: Flavor> UdpSocket<F> {
     /// # Errors
     ///
     /// As [`recv_from`](Self::recv_from).
-    pub async fn recv(&self) -> io::Result<Datagram> {
-        self.read.recv().await
+    pub async fn recv_datagram(&self) -> io::Result<Datagram> {
+        self.read.recv_datagram().await
     }
 
     /// Sends `payload` as one datagram, which may be empty, and returns its length. `from` may be
@@ -149,7 +177,7 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// # futures_lite::future::block_on(async {
     /// let server = "[2620:fe::fe]:53".parse().unwrap();
     /// let client = "[fd00::1]:5000".parse().unwrap();
@@ -173,6 +201,34 @@ impl<F: Flavor> UdpSocket<F> {
         self.write.send_to(payload, from, to).await
     }
 
+    /// Sends `datagram`, with its payload, from its `from` to its `to`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet_cell::Flavor;
+    /// use brooklet_udp::UdpSocket;
+    ///
+    /// /// Answers every datagram in the name of the host that the datagram was meant for.
+    /// async fn serve<F: Flavor>(socket: UdpSocket<F>) -> std::io::Result<()> {
+    ///     loop {
+    ///         let question = socket.recv_datagram().await?;
+    ///         socket.send_datagram(&question.reply(*b"answer")).await?;
+    ///     }
+    /// }
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # engine.shutdown();
+    /// # let end = futures_lite::future::block_on(serve(socket)).unwrap_err();
+    /// # assert_eq!(end.kind(), std::io::ErrorKind::NetworkDown);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
+        self.write.send_datagram(datagram).await
+    }
+
     /// The poll form of [`recv_from`](Self::recv_from).
     ///
     /// On `Pending` the task of `cx` is woken when a datagram comes or the driver ends; any
@@ -181,7 +237,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// # let mut cx = Context::from_waker(Waker::noop());
     /// assert!(socket.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
     /// # }
@@ -206,7 +262,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// # let mut cx = Context::from_waker(Waker::noop());
     /// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// assert!(socket.poll_send_to(&mut cx, b"answer", from, to).is_ready());
@@ -230,9 +286,9 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Sync>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
     /// let (read, write) = socket.split();
-    /// let reader = std::thread::spawn(move || futures_lite::future::block_on(read.recv()));
+    /// let reader = std::thread::spawn(move || futures_lite::future::block_on(read.recv_datagram()));
     /// # drop((write, engine));
     /// # assert!(reader.join().unwrap().is_err());
     /// # }

@@ -1,6 +1,6 @@
 use super::{Limits, Map};
 use async_io::Timer;
-use brooklet::{Incoming, TcpListener, Unreachable};
+use brooklet::{TcpListener, TcpRequest, Unreachable};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
 use nix::sys::socket::{setsockopt, sockopt};
 use smol::lock::Semaphore;
@@ -39,7 +39,7 @@ impl Streams {
 /// on in both directions.
 pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: Streams) {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let mut incoming = std::pin::pin!(listener.incoming());
+    let mut incoming = std::pin::pin!(listener.requests());
     loop {
         // Until there is room, requests wait in the stack's backlog.
         let place = room.acquire_arc().await;
@@ -61,7 +61,7 @@ pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: S
     }
 }
 
-async fn connection(request: Incoming, to: SocketAddr, limit: Duration, uploads: Count) {
+async fn connection(request: TcpRequest, to: SocketAddr, limit: Duration, uploads: Count) {
     let host = match dial(to, limit).await {
         Ok(host) => host,
         // As the client would have it without anything in between.
@@ -85,9 +85,9 @@ async fn connection(request: Incoming, to: SocketAddr, limit: Duration, uploads:
 }
 
 /// Tells the client why the remote host cannot be had.
-fn decline(request: Incoming, why: io::ErrorKind) {
+fn decline(request: TcpRequest, why: io::ErrorKind) {
     match why {
-        io::ErrorKind::TimedOut => request.ignore(),
+        io::ErrorKind::TimedOut => request.drop_silently(),
         io::ErrorKind::HostUnreachable => request.unreachable(Unreachable::Host),
         io::ErrorKind::NetworkUnreachable => request.unreachable(Unreachable::Network),
         io::ErrorKind::PermissionDenied => request.unreachable(Unreachable::Prohibited),

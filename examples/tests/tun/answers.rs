@@ -1,7 +1,7 @@
 //! What a client's `connect` says to each answer, and how soon.
 
 use crate::support::{LIMIT, in_namespace, ip};
-use brooklet::{Builder, Incoming, Parts, Unreachable};
+use brooklet::{Builder, Parts, TcpRequest, Unreachable};
 use brooklet_tun::TunBuilder;
 use futures_lite::{StreamExt, future};
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const REMOTE6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7));
 
 /// Each of these ports gets another answer.
-fn answer(request: Incoming) {
+fn answer(request: TcpRequest) {
     match request.local_addr().port() {
         1 => request.refuse(),
         2 => request.unreachable(Unreachable::Host),
@@ -22,7 +22,7 @@ fn answer(request: Incoming) {
         4 => request.unreachable(Unreachable::Prohibited),
         5 => request.unreachable(Unreachable::Port),
         6 => request.unreachable(Unreachable::Protocol),
-        _ => request.ignore(),
+        _ => request.drop_silently(),
     }
 }
 
@@ -39,7 +39,7 @@ fn answering(test: impl FnOnce() + Send) {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let serve = async {
-                    let mut requests = tcp.incoming();
+                    let mut requests = tcp.requests();
                     while let Some(request) = requests.next().await {
                         answer(request?);
                     }

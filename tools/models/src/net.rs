@@ -71,7 +71,7 @@ pub struct Options {
     pub wire: usize,
     /// Packets that wait for the device; 2 is the least.
     pub outbound: usize,
-    pub handshakes: usize,
+    pub max_half_open: usize,
     pub udp_outbound: usize,
 }
 
@@ -81,7 +81,7 @@ impl Default for Options {
             queues: 1,
             wire: 2,
             outbound: 2,
-            handshakes: 16,
+            max_half_open: 16,
             udp_outbound: 2,
         }
     }
@@ -123,23 +123,17 @@ fn stack(devices: Vec<Device>, options: Options) -> (Stack, TcpListener, UdpSock
         tcp,
         udp,
         drivers,
+        ..
     } = Builder::new()
         .mtu(1280)
-        .tcp_config(TcpConfig {
-            options: TcpOptions {
+        .tcp_config(
+            TcpConfig::new()
                 // Less than two full segments: windows close and open all the time.
-                recv_buffer: 2048,
-                send_buffer: 2048,
-                ..TcpOptions::default()
-            },
-            handshakes: options.handshakes,
-            outbound_packets: options.outbound,
-            ..TcpConfig::default()
-        })
-        .udp_config(UdpConfig {
-            outbound_packets: options.udp_outbound,
-            ..UdpConfig::default()
-        })
+                .options(TcpOptions::new().recv_buffer(2048).send_buffer(2048))
+                .max_half_open(options.max_half_open)
+                .outbound_packets(options.outbound),
+        )
+        .udp_config(UdpConfig::new().outbound_packets(options.udp_outbound))
         .build_queues_with_timers(devices.into_iter().map(|device| (device, timer)))
         .unwrap();
     let drivers = drivers.into_iter().map(Checked::new);

@@ -85,7 +85,7 @@ fn datagrams_of_two_queues_wait_for_room_and_all_arrive() {
         let reads = task(async move {
             let mut got = Vec::new();
             for _ in 0..6 {
-                got.push(reader.recv().await.unwrap().payload[0]);
+                got.push(reader.recv_datagram().await.unwrap().payload[0]);
             }
             got.sort();
             got
@@ -114,7 +114,7 @@ fn the_end_of_one_driver_ends_the_others_and_all_who_wait() {
         let tcp = net.here_tcp.clone();
         let acceptor = task(async move { down(tcp.accept().await.unwrap_err()) });
         let udp = net.here_udp.clone();
-        let receiver = task(async move { down(udp.recv().await.unwrap_err()) });
+        let receiver = task(async move { down(udp.recv_datagram().await.unwrap_err()) });
         let here = net.here.clone();
         let client = task(async move {
             match here.connect_from(addr(1, 1), addr(2, 2)).await {

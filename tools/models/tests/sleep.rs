@@ -2,14 +2,14 @@
 #![cfg(shuttle)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_models::{addr, all, check, task};
 use brooklet_tcp::{Clock, Config, Connector, Engine};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-fn engine() -> (Engine<Sync>, Connector<Sync>, Instant) {
+fn engine() -> (Engine<Threaded>, Connector<Threaded>, Instant) {
     let now = Instant::now();
     let (engine, listener, connector) =
         Engine::new(Config::default(), Clock::new(move || now), [1, 2]);
@@ -18,7 +18,7 @@ fn engine() -> (Engine<Sync>, Connector<Sync>, Instant) {
 }
 
 /// Begins a connection that nobody answers, from each of two tasks.
-fn connects(connector: &Connector<Sync>) -> [shuttle::thread::JoinHandle<()>; 2] {
+fn connects(connector: &Connector<Threaded>) -> [shuttle::thread::JoinHandle<()>; 2] {
     [1, 2].map(|port| {
         let connector = connector.clone();
         task(async move {

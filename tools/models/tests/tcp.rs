@@ -91,7 +91,7 @@ fn two_tasks_read_one_stream_and_two_write_it() {
 fn two_tasks_accept_what_two_clients_open() {
     check(|| {
         let net = net(Options {
-            handshakes: 1,
+            max_half_open: 1,
             ..Options::default()
         });
         let servers = [0, 1].map(|_| {
@@ -152,7 +152,7 @@ fn requests_are_answered_from_two_tasks() {
         let servers = [0, 1].map(|_| {
             let tcp = net.tcp.clone();
             task(async move {
-                let request = std::future::poll_fn(|cx| tcp.poll_incoming(cx))
+                let request = std::future::poll_fn(|cx| tcp.poll_request(cx))
                     .await
                     .unwrap();
                 if request.peer_addr().port() == 1 {
@@ -296,7 +296,7 @@ fn the_end_of_the_driver_ends_every_wait() {
         };
         let datagram = {
             let udp = net.here_udp.clone();
-            task(async move { udp.recv().await.map(drop) })
+            task(async move { udp.recv_datagram().await.map(drop) })
         };
         let accept = task(async move { net.here_tcp.accept().await.map(drop) });
         net.drivers.kill();

@@ -16,8 +16,8 @@ fn two_tasks_send_through_a_queue_of_one_and_two_receive() {
             let udp = net.there_udp.clone();
             task(async move {
                 [
-                    udp.recv().await.unwrap().payload[0],
-                    udp.recv().await.unwrap().payload[0],
+                    udp.recv_datagram().await.unwrap().payload[0],
+                    udp.recv_datagram().await.unwrap().payload[0],
                 ]
             })
         });
@@ -58,7 +58,8 @@ fn a_wait_that_is_given_up_takes_no_wake_up_with_it() {
             }
         });
         let reader = net.there_udp.clone();
-        let steady = task(async move { while reader.recv().await.unwrap().payload != b"!" {} });
+        let steady =
+            task(async move { while reader.recv_datagram().await.unwrap().payload != b"!" {} });
         let sender = net.here_udp.clone();
         let last = task(async move {
             for _ in 0..2 {
@@ -80,7 +81,8 @@ fn tcp_and_udp_share_a_wire() {
         });
         let (tcp, udp) = (net.tcp, net.there_udp);
         let server = task(async move { tcp.accept().await.unwrap().0 });
-        let reader = task(async move { assert_eq!(udp.recv().await.unwrap().payload, b"x") });
+        let reader =
+            task(async move { assert_eq!(udp.recv_datagram().await.unwrap().payload, b"x") });
         let here = net.here_udp;
         let writer = task(async move {
             here.send_to(b"x", addr(1, 1), addr(2, 2)).await.unwrap();

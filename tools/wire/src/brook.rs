@@ -4,7 +4,7 @@ use crate::app::{self, Env, Heard, Setup, TCP_PORTS, UDP_PORTS};
 use crate::backend::{CLIENT, SERVER};
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
-use brooklet::local::{Builder, Incoming, Parts, UdpSocket};
+use brooklet::local::{Builder, Parts, TcpRequest, UdpSocket};
 use brooklet::{PacketIo, TcpConfig, Timer, filter};
 use futures_lite::StreamExt;
 use std::future::Future;
@@ -52,6 +52,7 @@ where
         tcp,
         udp,
         driver,
+        ..
     } = Builder::new()
         .filter(filter::UnicastOnly)
         .tcp_config(config)
@@ -77,7 +78,7 @@ where
     }
     let (env, tasks) = (env.clone(), spawn.clone());
     spawn(Box::pin(async move {
-        let mut requests = tcp.incoming();
+        let mut requests = tcp.requests();
         while let Some(request) = requests.next().await {
             match request {
                 Ok(request) if TCP_PORTS.contains(&request.local_addr().port()) => {
@@ -92,7 +93,7 @@ where
     Ok(())
 }
 
-async fn connection(env: Env, request: Incoming) {
+async fn connection(env: Env, request: TcpRequest) {
     let (peer, local) = (request.peer_addr(), request.local_addr());
     // A handshake that fails is no connection; nobody is told by the kernel either.
     if let Ok(stream) = request.accept().await {
@@ -102,7 +103,7 @@ async fn connection(env: Env, request: Incoming) {
 
 async fn datagrams(env: Env, socket: UdpSocket) {
     loop {
-        let heard = match socket.recv().await {
+        let heard = match socket.recv_datagram().await {
             Ok(heard) => heard,
             Err(error) => return env.fault(format!("the UDP socket ended: {error}")),
         };

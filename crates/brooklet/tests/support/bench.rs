@@ -52,7 +52,7 @@ pub struct Bench<P: Filter> {
 }
 
 impl<P: Filter> Bench<P> {
-    pub fn new(builder: generic::Builder<brooklet::Sync, P>) -> Self {
+    pub fn new(builder: generic::Builder<brooklet::Threaded, P>) -> Self {
         let (here, wire) = brooklet::pipe(512);
         let hand = Hand {
             now: Arc::new(Mutex::new(Instant::now())),
@@ -63,6 +63,7 @@ impl<P: Filter> Bench<P> {
             tcp,
             udp,
             driver,
+            ..
         } = builder.build_with_timer(here, hand.clone()).unwrap();
         Self {
             stack,
@@ -115,7 +116,7 @@ impl<P: Filter> Bench<P> {
     /// The oldest datagram, if there is one.
     pub fn datagram(&self) -> Option<brooklet::Datagram> {
         let socket = self.udp.as_ref().expect("still there");
-        futures_lite::future::block_on(futures_lite::future::poll_once(socket.recv()))
+        futures_lite::future::block_on(futures_lite::future::poll_once(socket.recv_datagram()))
             .map(Result::unwrap)
     }
 }

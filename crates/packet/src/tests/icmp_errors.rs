@@ -254,7 +254,7 @@ fn only_about_packets_of_the_one_it_comes_to() {
     };
     assert_eq!(error_of(&error(3, 1, 0, &quoting(15, sent_v4()))), None);
     assert_eq!(error_of(&error(1, 3, 0, &quoting(23, sent_v6()))), None);
-    // To whom it was sent is not the sender's address: a router may complain.
+    // To whom it was sent is not the sender's address: a router may send_icmp_error.
     assert!(error_of(&error(3, 1, 0, &quoting(19, sent_v4()))).is_some());
     // Nor about one of the other version.
     let mut sent = sent_v4();

@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::icmp::Unreachable;
-use crate::{FlowKey, Headers, Packet, ParseError, Splitter, icmp, strip_options, tcp, udp};
+use crate::{FlowKey, Headers, Packet, ParseError, Segmenter, icmp, strip_options, tcp, udp};
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
@@ -41,10 +41,10 @@ fn exercise(bytes: &[u8]) -> Result<(), ParseError> {
         assert_eq!((plain.key(), plain.tcp()), (packet.key(), packet.tcp()));
         assert_eq!(plain.verify_checksum(), verified);
     }
-    let mut splitter = Splitter::new(&headers, 3.try_into().expect("not zero"));
-    let mut in_place = splitter.clone();
-    let (mut part, mut whole) = (vec![0; splitter.longest()], Vec::new());
-    while let Some(len) = splitter.next(bytes, &mut part) {
+    let mut segmenter = Segmenter::new(&headers, 3.try_into().expect("not zero"));
+    let mut in_place = segmenter.clone();
+    let (mut part, mut whole) = (vec![0; segmenter.longest()], Vec::new());
+    while let Some(len) = segmenter.next(bytes, &mut part) {
         let part = Packet::parse(&part[..len]).expect("parts parse");
         assert!(headers.checksum_offset().is_none() || part.verify_checksum());
         whole.extend_from_slice(part.payload());

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What is known of a connection, like `TCP_INFO` of Linux.
 ///
 /// ```
-/// # fn print(stream: &brooklet_tcp::TcpStream<brooklet_cell::Sync>) {
+/// # fn print(stream: &brooklet_tcp::TcpStream<brooklet_cell::Threaded>) {
 /// let info = stream.info();
 /// println!("{:?}, a round trip takes {:?}", info.state, info.rtt);
 /// # }

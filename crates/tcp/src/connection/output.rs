@@ -333,14 +333,12 @@ impl Connection {
     }
 }
 
-/// What a packet with data lacks: its checksum, and to be cut into segments.
+/// Returns the metadata of a packet with data: its checksum and its segmentation are left to others.
 fn unfinished(text: DataPacket) -> Meta {
     let is_long = text.len > text.segment_size as usize;
-    Meta {
-        checksum: Checksum::Partial,
-        gso_size: match is_long {
-            true => NonZeroU16::new(text.segment_size as u16), // from an option of 16 bits
-            false => None,
-        },
-    }
+    let gso_size = match is_long {
+        true => NonZeroU16::new(text.segment_size as u16), // from an option of 16 bits
+        false => None,
+    };
+    Meta::new().checksum(Checksum::Partial).gso_size(gso_size)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::segment::Segment;
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use std::pin::pin;
 use std::task::Context as TaskContext;
@@ -14,7 +14,7 @@ fn connections_that_have_ended_leave_no_deadlines() {
         ..Config::default()
     };
     let clock = Clock::new(move || now);
-    let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+    let (mut engine, _listener, connector) = Engine::<Threaded>::new(config, clock, [1, 2]);
     let cx = &mut TaskContext::from_waker(Waker::noop());
     let mut stays = pin!(connector.connect(([192, 0, 2, 1], 81).into()));
     assert!(stays.as_mut().poll(cx).is_pending());
@@ -42,7 +42,7 @@ fn a_connection_waits_for_room_in_one_place_of_the_queue() {
         ..Config::default()
     };
     let clock = Clock::new(move || now);
-    let (mut engine, _listener, connector) = Engine::<Sync>::new(config, clock, [1, 2]);
+    let (mut engine, _listener, connector) = Engine::<Threaded>::new(config, clock, [1, 2]);
     let cx = &mut TaskContext::from_waker(Waker::noop());
     let to = ([192, 0, 2, 1], 80).into();
     let keys = (1..=6).map(|port| ([10, 0, 0, 1], port).into());

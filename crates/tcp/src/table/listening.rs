@@ -2,10 +2,11 @@
 
 use super::{Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
-use crate::error::{request_gone, stack_closed};
+use crate::error::request_gone;
 use crate::syn_queue::{SynEntry, SynId};
 use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -105,7 +106,7 @@ impl<F: Flavor> Table<F> {
         now: Instant,
     ) -> io::Result<()> {
         if self.gone {
-            return Err(stack_closed());
+            return Err(StackClosed.into());
         }
         let SynEntry { key, listener, .. } = self.syn_queue.take(id).ok_or_else(request_gone)?;
         let listener = listened.then_some(listener);
@@ -158,7 +159,7 @@ impl<F: Flavor> Table<F> {
     /// Whether `listener` has as many half-open connections as it may have.
     pub(crate) fn is_half_open_full(&self, listener: u32) -> bool {
         let listening = self.listeners.get(listener);
-        listening.is_some_and(|listening| listening.half_open >= self.config.config.handshakes)
+        listening.is_some_and(|listening| listening.half_open >= self.config.config.max_half_open)
     }
 
     /// The oldest half-open connection of `listener`, if it is older than `grace` and a SYN waits
@@ -180,7 +181,7 @@ impl<F: Flavor> Table<F> {
             }
             answered.pop_front();
             if oldest.is_some() {
-                self.stats.handshakes_full += 1;
+                self.stats.half_open_full += 1;
                 return oldest;
             }
         }

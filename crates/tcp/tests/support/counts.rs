@@ -179,10 +179,7 @@ pub fn assert_times(at: &[u64], expected: &[u64]) {
 
 /// A stack with one connection from `peer`, and a counter of the packets after the handshake.
 pub fn opened_with(options: TcpOptions, mut peer: Peer) -> (Host, Peer, Stream, Counter) {
-    let mut host = Host::new(Config {
-        options,
-        ..Config::default()
-    });
+    let mut host = Host::new(Config::new().options(options));
     host.tx(peer.syn());
     assert!(pends(host.listener().accept()));
     let syn_ack = peer.establish(&mut host);

@@ -12,10 +12,10 @@
 
 pub mod counts;
 
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{FlowKey, Headers, Packet, Splitter, TcpFlags};
+use brooklet_packet::{FlowKey, Headers, Packet, Segmenter, TcpFlags};
 use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener, TcpOptions};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-pub type Stream = brooklet_tcp::TcpStream<Sync>;
+pub type Stream = brooklet_tcp::TcpStream<Threaded>;
 
 pub const CLIENT: &str = "10.0.0.2:40000";
 pub const SERVER: &str = "192.0.2.1:80";
@@ -66,21 +66,16 @@ pub const SECOND: Duration = Duration::from_secs(1);
 
 /// A stack with buffers of a fixed size, 128 KiB, and so a window scale of 2.
 pub fn host() -> Host {
-    Host::new(Config {
-        options: fixed_buffers(128 * 1024),
-        ..Config::default()
-    })
+    Host::new(Config::new().options(fixed_buffers(128 * 1024)))
 }
 
 /// Options with buffers of `size` bytes that do not grow.
 pub fn fixed_buffers(size: usize) -> TcpOptions {
-    TcpOptions {
-        recv_buffer: size,
-        recv_buffer_max: size,
-        send_buffer: size,
-        send_buffer_max: size,
-        ..TcpOptions::default()
-    }
+    TcpOptions::new()
+        .recv_buffer(size)
+        .recv_buffer_max(size)
+        .send_buffer(size)
+        .send_buffer_max(size)
 }
 
 /// What there is to read, at once.
@@ -93,7 +88,7 @@ pub fn read(mut stream: &Stream) -> std::io::Result<Vec<u8>> {
 
 /// Connects.
 pub async fn connect(
-    connector: &Connector<Sync>,
+    connector: &Connector<Threaded>,
     from: SocketAddr,
     to: SocketAddr,
 ) -> std::io::Result<Stream> {
@@ -102,9 +97,9 @@ pub async fn connect(
 
 /// A stack.
 pub struct Host {
-    pub engine: Engine<Sync>,
-    pub listener: Option<TcpListener<Sync>>,
-    pub connector: Connector<Sync>,
+    pub engine: Engine<Threaded>,
+    pub listener: Option<TcpListener<Threaded>>,
+    pub connector: Connector<Threaded>,
     /// Packets that came of one of the stack's and are still to be looked at.
     cut: VecDeque<Vec<u8>>,
     time: Arc<Mutex<Instant>>,
@@ -169,7 +164,7 @@ impl Host {
         *self.time.lock().unwrap()
     }
 
-    pub fn listener(&self) -> &TcpListener<Sync> {
+    pub fn listener(&self) -> &TcpListener<Threaded> {
         self.listener.as_ref().unwrap()
     }
 
@@ -455,12 +450,14 @@ impl Rng {
 pub fn on_the_wire(packet: &PacketBuf) -> Vec<Vec<u8>> {
     let mut whole = packet.to_vec();
     let headers = Headers::parse(&whole).unwrap();
-    let Meta { checksum, gso_size } = packet.meta();
+    let Meta {
+        checksum, gso_size, ..
+    } = packet.meta();
     if let Some(size) = gso_size {
         assert_eq!(checksum, Checksum::Partial);
-        let mut splitter = Splitter::new(&headers, size);
-        let mut out = vec![0; splitter.longest()];
-        return std::iter::from_fn(|| splitter.next(packet, &mut out).map(|n| out[..n].to_vec()))
+        let mut segmenter = Segmenter::new(&headers, size);
+        let mut out = vec![0; segmenter.longest()];
+        return std::iter::from_fn(|| segmenter.next(packet, &mut out).map(|n| out[..n].to_vec()))
             .collect();
     }
     if checksum == Checksum::Partial {

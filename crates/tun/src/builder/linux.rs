@@ -49,12 +49,7 @@ pub(super) fn open(wanted: &TunBuilder) -> io::Result<Vec<Tun>> {
         false => Framing::Plain,
         true => Framing::VirtioNet {
             header_len: vnet::HEADER,
-            offload: Offload {
-                checksum: true,
-                tso4: true,
-                tso6: true,
-                uso,
-            },
+            offload: Offload::new().checksum(true).tso4(true).tso6(true).uso(uso),
         },
     };
     if let Some(note) = note {

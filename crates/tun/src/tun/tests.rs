@@ -11,12 +11,11 @@ use std::time::Instant;
 const V4: [u8; 20] = [0x45; 20];
 const V6: [u8; 40] = [0x60; 40];
 
-const OFFLOAD: Offload = Offload {
-    checksum: true,
-    tso4: true,
-    tso6: true,
-    uso: false,
-};
+const OFFLOAD: Offload = Offload::new()
+    .checksum(true)
+    .tso4(true)
+    .tso6(true)
+    .uso(false);
 const VIRTIO: Framing = Framing::VirtioNet {
     header_len: 10,
     offload: OFFLOAD,
@@ -101,10 +100,9 @@ fn virtio_headers_are_read_and_written() {
             .unwrap();
         let mut packet = PacketBuf::with_capacity(3000);
         block_on(poll_fn(|cx| tun.poll_recv(cx, &mut packet))).unwrap();
-        let meta = Meta {
-            checksum: Checksum::Partial,
-            gso_size: NonZeroU16::new(1000),
-        };
+        let meta = Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(1000));
         assert_eq!((&packet[..], packet.meta()), (&bytes[..], meta));
 
         // And the same way back, with the places filled in.

@@ -3,7 +3,7 @@
 use crate::support::*;
 use async_io::Timer;
 use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
-use brooklet_packet::{Headers, Packet, Splitter, udp};
+use brooklet_packet::{Headers, Packet, Segmenter, udp};
 use brooklet_tun::{Tun, TunBuilder};
 use futures_lite::future::{block_on, or, poll_fn};
 use nix::sched::{CloneFlags, unshare};
@@ -17,18 +17,16 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-const ALL: Offload = Offload {
-    checksum: true,
-    tso4: true,
-    tso6: true,
-    uso: true,
-};
+const ALL: Offload = Offload::new()
+    .checksum(true)
+    .tso4(true)
+    .tso6(true)
+    .uso(true);
 
 fn meta(gso_size: u16) -> Meta {
-    Meta {
-        checksum: Checksum::Partial,
-        gso_size: NonZeroU16::new(gso_size),
-    }
+    Meta::new()
+        .checksum(Checksum::Partial)
+        .gso_size(NonZeroU16::new(gso_size))
 }
 
 fn open_with_offload(own: IpAddr, own6: Ipv6Addr) -> Tun {
@@ -58,7 +56,9 @@ impl Seen {
         if Packet::parse(packet).unwrap().tcp().is_none() {
             return;
         }
-        let Meta { checksum, gso_size } = packet.meta();
+        let Meta {
+            checksum, gso_size, ..
+        } = packet.meta();
         assert_eq!(checksum, Checksum::Partial, "nobody needs to know it here");
         self.packets += 1;
         self.longest = self.longest.max(packet.len());
@@ -262,10 +262,10 @@ fn the_kernel_cuts_as_the_splitter_does() {
             for (whole, segment) in cases {
                 let headers = Headers::parse(&whole).unwrap();
                 let size = NonZeroU16::new(segment).unwrap_or(NonZeroU16::MAX);
-                let mut splitter = Splitter::new(&headers, size);
-                let mut wanted = vec![0; splitter.longest()];
+                let mut segmenter = Segmenter::new(&headers, size);
+                let mut wanted = vec![0; segmenter.longest()];
                 send_packet(&mut tun, &several(whole.clone(), segment));
-                while let Some(len) = splitter.next(&whole, &mut wanted) {
+                while let Some(len) = segmenter.next(&whole, &mut wanted) {
                     let wanted = Packet::parse(&wanted[..len]).unwrap();
                     let got = recv_to(&mut plain, to);
                     assert_eq!(got.meta(), Meta::default());
@@ -324,7 +324,7 @@ fn a_persistent_device_has_what_is_asked_for() {
                     .unwrap();
                 let uso = tun.offload().uso;
                 let wanted = match offload {
-                    true => Offload { uso, ..ALL },
+                    true => ALL.uso(uso),
                     false => Offload::default(),
                 };
                 assert_eq!(tun.offload(), wanted);

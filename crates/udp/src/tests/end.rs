@@ -20,7 +20,7 @@ fn the_end_wakes_and_fails_whoever_waits<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     now(answer(&socket, b"1")).unwrap();
     let (reader, sender, driver) = (Task::new(), Task::new(), Task::new());
-    let (mut read, mut send) = (pin!(socket.recv()), pin!(answer(&socket, b"2")));
+    let (mut read, mut send) = (pin!(socket.recv_datagram()), pin!(answer(&socket, b"2")));
     assert!(reader.poll(read.as_mut()).is_pending());
     assert!(sender.poll(send.as_mut()).is_pending());
     engine.register(&driver.waker());
@@ -44,9 +44,9 @@ fn queued_datagrams_can_still_be_read<F: Flavor>() {
     let mut buf = [0; 10];
     assert_eq!(now(socket.peek_from(&mut buf)).unwrap().0, 1);
     assert_eq!(now(socket.recv_from(&mut buf)).unwrap().0, 1);
-    assert_eq!(now(socket.recv()).unwrap().payload, b"2");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"2");
     for _ in 0..2 {
-        is_the_end(&now(socket.recv()).unwrap_err());
+        is_the_end(&now(socket.recv_datagram()).unwrap_err());
         is_the_end(&now(socket.peek_from(&mut buf)).unwrap_err());
     }
 }
@@ -61,7 +61,7 @@ fn nothing_goes_through_after_the_end<F: Flavor>() {
     assert_eq!(arrive(&engine, b"2"), Received::Dropped);
     assert_eq!(engine.stats().dropped_other, 1);
     is_the_end(&now(answer(&socket, b"3")).unwrap_err());
-    is_the_end(&now(socket.clone().recv()).unwrap_err());
+    is_the_end(&now(socket.clone().recv_datagram()).unwrap_err());
     // What is wrong with a datagram is still said.
     let error = now(answer(&socket, &[0; 1500])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -71,7 +71,7 @@ fn dropping_the_engine_is_the_end<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let counters = engine.counters();
     let task = Task::new();
-    let mut read = pin!(socket.recv());
+    let mut read = pin!(socket.recv_datagram());
     assert!(task.poll(read.as_mut()).is_pending());
     drop(engine);
     assert_eq!(task.woken(), 1);

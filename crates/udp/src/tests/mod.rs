@@ -4,7 +4,7 @@ mod end;
 mod queues;
 mod receive;
 mod send;
-#[cfg(feature = "futures-sink")]
+#[cfg(feature = "futures")]
 mod sink;
 #[cfg(feature = "sync")]
 mod threads;
@@ -29,11 +29,11 @@ macro_rules! both_flavors {
     ($($name:ident),* $(,)?) => {
         #[cfg(feature = "sync")]
         mod sync {
-            $(#[test] fn $name() { super::$name::<brooklet_cell::Sync>() })*
+            $(#[test] fn $name() { super::$name::<brooklet_cell::Threaded>() })*
         }
         #[cfg(feature = "local")]
         mod local {
-            $(#[test] fn $name() { super::$name::<brooklet_cell::Local>() })*
+            $(#[test] fn $name() { super::$name::<brooklet_cell::SingleThread>() })*
         }
     };
 }
@@ -162,21 +162,21 @@ impl Drop for Hook {
 
 #[cfg(feature = "sync")]
 const _: () = {
-    use brooklet_cell::Sync;
-    static_assertions::assert_impl_all!(Engine<Sync>: Send, std::marker::Sync, Unpin);
-    static_assertions::assert_impl_all!(UdpSocket<Sync>: Send, std::marker::Sync, Unpin);
-    static_assertions::assert_impl_all!(UdpReadHalf<Sync>: Send, std::marker::Sync, Unpin);
-    static_assertions::assert_impl_all!(UdpWriteHalf<Sync>: Send, std::marker::Sync, Unpin);
-    fn _futures(socket: &UdpSocket<Sync>) -> impl Send {
-        (socket.recv(), answer(socket, b""))
+    use brooklet_cell::Threaded;
+    static_assertions::assert_impl_all!(Engine<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpSocket<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpReadHalf<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpWriteHalf<Threaded>: Send, Sync, Unpin);
+    fn _futures(socket: &UdpSocket<Threaded>) -> impl Send {
+        (socket.recv_datagram(), answer(socket, b""))
     }
 };
 
 #[cfg(feature = "local")]
 const _: () = {
-    use brooklet_cell::Local;
-    static_assertions::assert_not_impl_any!(Engine<Local>: Send, Sync);
-    static_assertions::assert_not_impl_any!(UdpSocket<Local>: Send, Sync);
-    static_assertions::assert_not_impl_any!(UdpReadHalf<Local>: Send, Sync);
-    static_assertions::assert_not_impl_any!(UdpWriteHalf<Local>: Send, Sync);
+    use brooklet_cell::SingleThread;
+    static_assertions::assert_not_impl_any!(Engine<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpSocket<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpReadHalf<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpWriteHalf<SingleThread>: Send, Sync);
 };

@@ -69,7 +69,7 @@ fn what_comes_in_on_any_queue_is_for_the_one_socket<F: Flavor>() {
         assert_eq!(arrive(engine, &[n as u8]), Received::Queued);
     }
     for n in 0..QUEUES {
-        assert_eq!(now(socket.recv()).unwrap().payload, [n]);
+        assert_eq!(now(socket.recv_datagram()).unwrap().payload, [n]);
     }
     assert_eq!(engines[2].stats().datagrams_in, 3);
 }
@@ -116,7 +116,7 @@ fn the_end_of_one_is_the_end_of_all<F: Flavor>() {
     }
     assert_eq!(drivers[0].woken(), 1);
     let (sender, reader) = (Task::new(), Task::new());
-    let (mut send, mut recv) = (pin!(send(&socket, ports[0])), pin!(socket.recv()));
+    let (mut send, mut recv) = (pin!(send(&socket, ports[0])), pin!(socket.recv_datagram()));
     assert!(sender.poll(send.as_mut()).is_pending());
     assert!(reader.poll(recv.as_mut()).is_pending());
     drop(engines.pop());

@@ -28,7 +28,7 @@ fn arrives_with_both_addresses<F: Flavor>() {
             (8, addr(from), addr(to))
         );
         assert_eq!(&buf[..8], b"question");
-        let datagram = now(socket.recv()).unwrap();
+        let datagram = now(socket.recv_datagram()).unwrap();
         assert_eq!((datagram.from, datagram.to), (addr(from), addr(to)));
         assert_eq!(datagram.payload, b"question");
         assert!(
@@ -49,7 +49,7 @@ fn excess_is_discarded<F: Flavor>() {
     let mut buf = [0; 3];
     assert_eq!(now(socket.recv_from(&mut buf)).unwrap().0, 3);
     assert_eq!(&buf, b"fir");
-    assert_eq!(now(socket.recv()).unwrap().payload, b"second");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"second");
 }
 
 fn empty_datagrams_arrive<F: Flavor>() {
@@ -59,7 +59,7 @@ fn empty_datagrams_arrive<F: Flavor>() {
     }
     let read = now(socket.recv_from(&mut [0; 10])).unwrap();
     assert_eq!(read, (0, addr(CLIENT), addr(SERVER)));
-    assert_eq!(now(socket.recv()).unwrap().payload, b"");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"");
 }
 
 fn peek_leaves_it<F: Flavor>() {
@@ -70,8 +70,8 @@ fn peek_leaves_it<F: Flavor>() {
         let peeked = now(socket.peek_from(&mut buf)).unwrap();
         assert_eq!((peeked, &buf), ((3, addr(CLIENT), addr(SERVER)), b"que"));
     }
-    assert_eq!(now(socket.recv()).unwrap().payload, b"question");
-    assert!(Task::new().poll(pin!(socket.recv())).is_pending());
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"question");
+    assert!(Task::new().poll(pin!(socket.recv_datagram())).is_pending());
 }
 
 fn a_full_queue_drops_the_newest<F: Flavor>() {
@@ -84,10 +84,10 @@ fn a_full_queue_drops_the_newest<F: Flavor>() {
         (stats.datagrams_in, stats.dropped_full, stats.dropped_other),
         (2, 1, 0)
     );
-    assert_eq!(now(socket.recv()).unwrap().payload, b"1");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"1");
     assert_eq!(arrive(&engine, b"4"), Received::Queued);
-    assert_eq!(now(socket.recv()).unwrap().payload, b"2");
-    assert_eq!(now(socket.recv()).unwrap().payload, b"4");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"2");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"4");
 }
 
 fn a_byte_budget_that_is_used_up_drops_the_newest<F: Flavor>() {
@@ -110,7 +110,7 @@ fn a_byte_budget_that_is_used_up_drops_the_newest<F: Flavor>() {
     assert_eq!(now(socket.recv_from(&mut [])).unwrap().0, 0);
     assert_eq!(arrive(&engine, &[0; 6]), Received::Queued);
     for len in [4, 0, 6] {
-        assert_eq!(now(socket.recv()).unwrap().payload.len(), len);
+        assert_eq!(now(socket.recv_datagram()).unwrap().payload.len(), len);
     }
     assert_eq!(arrive(&engine, &[0; 10]), Received::Queued);
 }
@@ -143,7 +143,7 @@ fn what_is_no_whole_datagram_is_dropped<F: Flavor>() {
     );
 
     assert_eq!(engine.stats().dropped_other, 2);
-    assert!(Task::new().poll(pin!(socket.recv())).is_pending());
+    assert!(Task::new().poll(pin!(socket.recv_datagram())).is_pending());
 }
 
 fn without_a_reader_there_is_no_listener<F: Flavor>() {
@@ -159,7 +159,7 @@ fn without_a_reader_there_is_no_listener<F: Flavor>() {
         Received::Queued,
         "a reading half listens"
     );
-    assert_eq!(now(clone.recv()).unwrap().payload, b"1");
+    assert_eq!(now(clone.recv_datagram()).unwrap().payload, b"1");
     assert_eq!(engine.queues.inbound.with(|inbound| inbound.held()), (1, 1));
     drop(clone);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! No wake-up is lost between threads: a lost one shows as a test that does not end in time.
 
 use super::*;
-use brooklet_cell::Sync;
+use brooklet_cell::Threaded;
 use futures_lite::future::{block_on, poll_fn};
 use std::{
     sync::mpsc::{Sender, channel},
@@ -13,7 +13,7 @@ const TASKS: usize = 4;
 const EACH: usize = 5_000;
 
 /// Drives until the engine has given out `count` packets.
-async fn drive(engine: &Engine<Sync>, count: usize) -> usize {
+async fn drive(engine: &Engine<Threaded>, count: usize) -> usize {
     let mut sent = 0;
     poll_fn(|cx| {
         loop {
@@ -38,7 +38,7 @@ fn finish(done: &Sender<usize>, count: usize) {
 
 #[test]
 fn every_sender_gets_through_a_small_queue() {
-    let (engine, socket) = engine_with::<Sync>(|config| config.outbound_packets = 3);
+    let (engine, socket) = engine_with::<Threaded>(|config| config.outbound_packets = 3);
     let (done, finished) = channel();
     for _ in 0..TASKS {
         let (socket, done) = (socket.clone(), done.clone());
@@ -62,7 +62,7 @@ fn every_sender_gets_through_a_small_queue() {
 
 #[test]
 fn every_datagram_reaches_one_reader() {
-    let (engine, socket) = engine_with::<Sync>(|config| config.inbound_packets = 3);
+    let (engine, socket) = engine_with::<Threaded>(|config| config.inbound_packets = 3);
     let (done, finished) = channel();
     for _ in 0..TASKS {
         let (socket, done) = (socket.clone(), done.clone());

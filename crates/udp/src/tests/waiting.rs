@@ -21,7 +21,7 @@ fn a_datagram_wakes_every_reader<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let other = socket.clone();
     let (one, two) = (Task::new(), Task::new());
-    let (mut first, mut second) = (pin!(socket.recv()), pin!(other.recv()));
+    let (mut first, mut second) = (pin!(socket.recv_datagram()), pin!(other.recv_datagram()));
     assert!(one.poll(first.as_mut()).is_pending());
     assert!(two.poll(second.as_mut()).is_pending());
     assert_eq!(arrive(&engine, b"1"), Received::Queued);
@@ -141,7 +141,7 @@ fn a_woken_reader_may_use_the_socket<F: Flavor>() {
     assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
     assert_eq!(runs.load(Ordering::Relaxed), 1);
-    assert_eq!(now(socket.recv()).unwrap().payload, b"question");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"question");
     // At the end too.
     assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
     engine.shutdown();
@@ -190,7 +190,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
     let dropped = |runs: &AtomicUsize| assert_eq!(runs.load(Ordering::Relaxed), 1);
 
     // Replaced by another waker, of a reader, a sender and the driver.
-    let mut read = pin!(socket.recv());
+    let mut read = pin!(socket.recv_datagram());
     let (waker, runs) = hook();
     assert!(
         read.as_mut()
@@ -249,7 +249,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
 fn a_cancelled_read_leaves_nothing<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let task = Task::new();
-    let mut stays = pin!(socket.recv());
+    let mut stays = pin!(socket.recv_datagram());
     assert!(task.poll(stays.as_mut()).is_pending());
     for _ in 0..3 {
         let mut buf = [0; 10];
@@ -265,7 +265,7 @@ fn a_cancelled_read_leaves_nothing<F: Flavor>() {
     // Cancelled after it was woken: the datagram is still there.
     {
         let woken = Task::new();
-        let mut read = Box::pin(socket.recv());
+        let mut read = Box::pin(socket.recv_datagram());
         let Poll::Ready(Ok(_)) = task.poll(stays.as_mut()) else {
             panic!("it is there")
         };
@@ -273,7 +273,7 @@ fn a_cancelled_read_leaves_nothing<F: Flavor>() {
         assert_eq!(arrive(&engine, b"again"), Received::Queued);
         assert_eq!(woken.woken(), 1);
     }
-    assert_eq!(now(socket.recv()).unwrap().payload, b"again");
+    assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"again");
 }
 
 fn a_cancelled_send_leaves_nothing<F: Flavor>() {

@@ -1,7 +1,7 @@
 //! Datagrams joined, and taken apart again.
 
 use super::build::*;
-use crate::{Headers, Joiner, Splitter};
+use crate::{Coalescer, Headers, Segmenter};
 use proptest::prelude::*;
 use std::num::NonZeroU16;
 
@@ -15,20 +15,20 @@ fn datagram(is_v6: bool, payload: &[u8]) -> Vec<u8> {
 /// How many of them are joined to the first, and to what.
 fn join(datagrams: &[Vec<u8>]) -> (usize, Vec<u8>, Option<NonZeroU16>) {
     let mut whole = datagrams[0].clone();
-    let mut joiner = Joiner::new(&whole).unwrap();
+    let mut coalescer = Coalescer::new(&whole).unwrap();
     let joined = datagrams[1..]
         .iter()
-        .take_while(|next| joiner.push(&mut whole, next))
+        .take_while(|next| coalescer.push(&mut whole, next))
         .count();
-    let size = joiner.finish(&mut whole);
+    let size = coalescer.finish(&mut whole);
     (joined, whole, size)
 }
 
 fn split(whole: &[u8], size: NonZeroU16) -> Vec<Vec<u8>> {
-    let mut splitter = Splitter::new(&Headers::parse(whole).unwrap(), size);
-    let mut out = vec![0; splitter.longest()];
+    let mut segmenter = Segmenter::new(&Headers::parse(whole).unwrap(), size);
+    let mut out = vec![0; segmenter.longest()];
     std::iter::from_fn(|| {
-        splitter
+        segmenter
             .next(whole, &mut out)
             .map(|len| out[..len].to_vec())
     })
@@ -67,8 +67,8 @@ fn one_alone_is_left_as_it_is() {
 fn others_are_not_joined() {
     for is_v6 in [false, true] {
         let first = datagram(is_v6, b"first");
-        let joiner = Joiner::new(&first).unwrap();
-        assert!(joiner.takes(&first, &first));
+        let coalescer = Coalescer::new(&first).unwrap();
+        assert!(coalescer.takes(&first, &first));
         let changed = |at: usize| {
             let mut other = first.clone();
             other[at] ^= 1;
@@ -93,14 +93,14 @@ fn others_are_not_joined() {
             true => v6(6, &summed_v6(6, tcp(ACK, 1, 2, &[], b"first"))),
         });
         for other in &others {
-            assert!(!joiner.takes(&first, other), "{other:?}");
+            assert!(!coalescer.takes(&first, other), "{other:?}");
         }
     }
     // And to some, nothing is.
     let with_options = v4(17, &[1; 4], &summed_v4(17, udp(b"x")));
     let piece = v6(44, &[fragment_header(17, 0, true, 1), udp(b"x")].concat());
     for first in [with_options, piece, datagram(false, b""), vec![]] {
-        assert!(Joiner::new(&first).is_none());
+        assert!(Coalescer::new(&first).is_none());
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::build::*;
 use crate::reassembly::{Config, Reassembler};
-use crate::{Packet, cut};
+use crate::{Packet, fragment};
 use proptest::prelude::*;
 use std::time::Instant;
 
 fn pieces(bytes: &[u8], mtu: usize) -> Vec<Vec<u8>> {
-    cut(&Packet::parse(bytes).unwrap(), mtu, 0x1122_3344).collect()
+    fragment(&Packet::parse(bytes).unwrap(), mtu, 0x1122_3344).collect()
 }
 
 #[test]

@@ -7,9 +7,9 @@ const SPARES: usize = 64;
 const SPARE_BYTES: usize = 2048;
 
 #[derive(Debug, Default)]
-pub(crate) struct Spares(Vec<Vec<u8>>);
+pub(crate) struct BufferPool(Vec<Vec<u8>>);
 
-impl Spares {
+impl BufferPool {
     /// An empty buffer of at least that capacity, which it need not outgrow.
     pub(crate) fn buffer(&mut self, capacity: usize) -> Vec<u8> {
         let mut buffer = self.0.pop().unwrap_or_default();

@@ -12,13 +12,13 @@ const MOST: usize = 64;
 const LONGEST: usize = 65_535;
 
 /// Joins UDP datagrams of one flow into one packet, which a device with segmentation offload takes
-/// apart: the reverse of a [`Splitter`](crate::Splitter).
+/// apart: the reverse of a [`Segmenter`](crate::Segmenter).
 ///
 /// All have the size of the first, but for the last, which may be shorter; there are at most 64,
 /// and the whole is no longer than 65,535 bytes.
 ///
 /// ```
-/// use brooklet_packet::{Joiner, Packet, udp};
+/// use brooklet_packet::{Coalescer, Packet, udp};
 ///
 /// let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
 /// let datagrams = [&b"one"[..], b"two", b"+"].map(|payload| {
@@ -27,17 +27,17 @@ const LONGEST: usize = 65_535;
 /// });
 /// let [first, second, third] = datagrams;
 /// let mut whole = first?;
-/// let mut joiner = Joiner::new(&whole).expect("a datagram");
-/// assert!(joiner.push(&mut whole, &second?));
-/// assert!(joiner.push(&mut whole, &third?));
-/// let size = joiner.finish(&mut whole);
+/// let mut coalescer = Coalescer::new(&whole).expect("a datagram");
+/// assert!(coalescer.push(&mut whole, &second?));
+/// assert!(coalescer.push(&mut whole, &third?));
+/// let size = coalescer.finish(&mut whole);
 ///
 /// assert_eq!(size.map(Into::into), Some(3_u16));
 /// assert_eq!(Packet::parse(&whole)?.payload(), b"onetwo+");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Joiner {
+pub struct Coalescer {
     headers: Headers,
     size: NonZeroU16,
     count: usize,
@@ -45,7 +45,7 @@ pub struct Joiner {
     ended: bool,
 }
 
-impl Joiner {
+impl Coalescer {
     /// Begins with a datagram. `None` where none can be joined to it: it is empty, a fragment, no
     /// datagram, has options or extension headers, or bytes behind its end.
     pub fn new(first: &[u8]) -> Option<Self> {

@@ -1,7 +1,7 @@
-use crate::row::Rows;
+use crate::udp_batch::UdpBatches;
 use brooklet_cell::Flavor;
 use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
-use brooklet_packet::{Headers, Packet, Protocol, Splitter, cut};
+use brooklet_packet::{Headers, Packet, Protocol, Segmenter, fragment};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -20,7 +20,7 @@ const SPARE_BYTES: usize = 2048;
 /// TCP, UDP and ICMP each have a bounded queue of their own and take turns, so that none can keep
 /// another from being sent. What the device does not do for a packet is done here.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct TxScheduler {
     mtu: usize,
     offload: Offload,
     /// What the fragments of the next packet that is cut will carry, and how far it is to the one
@@ -31,7 +31,7 @@ pub(crate) struct Outlet {
     /// A piece of it, and whether that waits for the device.
     piece: PacketBuf,
     piece_waits: bool,
-    rows: Rows,
+    rows: UdpBatches,
     icmp: VecDeque<Vec<u8>>,
     spares: Vec<Vec<u8>>,
     last: Source,
@@ -43,7 +43,7 @@ struct Sending {
     headers: Headers,
     source: Source,
     /// It stands for several, and the device takes only single ones.
-    splitter: Option<Splitter>,
+    segmenter: Option<Segmenter>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ enum Source {
     Icmp,
 }
 
-impl Outlet {
+impl TxScheduler {
     pub(crate) fn new(mtu: usize, offload: Offload, identification: (u32, u32)) -> Self {
         Self {
             mtu,
@@ -63,7 +63,7 @@ impl Outlet {
             sending: None,
             piece: PacketBuf::default(),
             piece_waits: false,
-            rows: Rows::default(),
+            rows: UdpBatches::default(),
             icmp: VecDeque::new(),
             spares: Vec::new(),
             last: Source::default(),
@@ -94,7 +94,7 @@ impl Outlet {
         };
         let before = self.icmp.len();
         self.icmp
-            .extend(cut(&packet, self.mtu, self.identification.0));
+            .extend(fragment(&packet, self.mtu, self.identification.0));
         let (next, step) = &mut self.identification;
         *next = next.wrapping_add(*step);
         if self.icmp.len() > ICMP_QUEUE {
@@ -133,12 +133,12 @@ impl Outlet {
             })?;
             // What is made here parses.
             if let Ok(headers) = Headers::parse(&packet) {
-                let splitter = prepare(&mut packet, &headers, self.offload);
+                let segmenter = prepare(&mut packet, &headers, self.offload);
                 self.sending = Some(Sending {
                     packet,
                     headers,
                     source,
-                    splitter,
+                    segmenter,
                 });
             }
         }
@@ -155,13 +155,13 @@ impl Outlet {
         let Some(sending) = &mut self.sending else {
             return Poll::Ready(Ok(()));
         };
-        let Some(splitter) = &mut sending.splitter else {
+        let Some(segmenter) = &mut sending.segmenter else {
             return device.poll_send(cx, &sending.packet);
         };
         loop {
             if !self.piece_waits {
-                self.piece.resize(splitter.longest());
-                let Some(len) = splitter.next(&sending.packet, self.piece.storage_mut()) else {
+                self.piece.resize(segmenter.longest());
+                let Some(len) = segmenter.next(&sending.packet, self.piece.storage_mut()) else {
                     return Poll::Ready(Ok(()));
                 };
                 self.piece.set_len(len);
@@ -192,8 +192,10 @@ impl Outlet {
 }
 
 /// Completes what the device would not. A packet that it would not cut is cut by what is returned.
-fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Splitter> {
-    let Meta { checksum, gso_size } = packet.meta();
+fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Segmenter> {
+    let Meta {
+        checksum, gso_size, ..
+    } = packet.meta();
     let cuts = match headers.protocol() {
         Protocol::Tcp if headers.key().is_ipv6() => offload.tso6,
         Protocol::Tcp => offload.tso4,
@@ -202,7 +204,7 @@ fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Optio
     if let Some(size) = gso_size
         && !(cuts && offload.checksum)
     {
-        return Some(Splitter::new(headers, size));
+        return Some(Segmenter::new(headers, size));
     }
     if checksum == Checksum::Partial {
         if offload.checksum {

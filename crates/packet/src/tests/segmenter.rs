@@ -1,7 +1,7 @@
 //! Packets that stand for several, and checksums that were left out.
 
 use super::build::*;
-use crate::{Headers, Splitter};
+use crate::{Headers, Segmenter};
 use proptest::prelude::*;
 
 const PSH: u8 = 8;
@@ -12,15 +12,15 @@ const TIMESTAMPS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
 /// The packets that come out; each place of `out` has had other bytes before.
 fn split(whole: &[u8], size: u16) -> Vec<Vec<u8>> {
     let headers = Headers::parse(whole).unwrap();
-    let mut splitter = Splitter::new(&headers, size.try_into().unwrap());
-    let longest = splitter.longest();
+    let mut segmenter = Segmenter::new(&headers, size.try_into().unwrap());
+    let longest = segmenter.longest();
     let mut out = vec![0xee; longest];
     let mut packets = Vec::new();
-    while let Some(len) = splitter.next(whole, &mut out) {
+    while let Some(len) = segmenter.next(whole, &mut out) {
         packets.push(out[..len].to_vec());
         out.fill(0xee);
     }
-    assert_eq!(splitter.next(whole, &mut out), None, "after the end");
+    assert_eq!(segmenter.next(whole, &mut out), None, "after the end");
     assert_eq!(packets.iter().map(Vec::len).max(), Some(longest));
     packets
 }
@@ -28,16 +28,16 @@ fn split(whole: &[u8], size: u16) -> Vec<Vec<u8>> {
 /// The same inside of the packet, with the checksums written afterwards.
 fn split_in_place(whole: &[u8], size: u16) -> Vec<Vec<u8>> {
     let headers = Headers::parse(whole).unwrap();
-    let mut splitter = Splitter::new(&headers, size.try_into().unwrap());
+    let mut segmenter = Segmenter::new(&headers, size.try_into().unwrap());
     let mut whole = whole.to_vec();
     let mut packets = Vec::new();
-    while let Some(place) = splitter.next_in_place(&mut whole) {
+    while let Some(place) = segmenter.next_in_place(&mut whole) {
         let mut packet = whole[place].to_vec();
         let headers = Headers::parse(&packet).unwrap();
         headers.fill_checksum(&mut packet);
         packets.push(packet);
     }
-    assert_eq!(splitter.next_in_place(&mut whole), None, "after the end");
+    assert_eq!(segmenter.next_in_place(&mut whole), None, "after the end");
     packets
 }
 

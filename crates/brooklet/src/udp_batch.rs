@@ -1,6 +1,6 @@
 use brooklet_cell::Flavor;
 use brooklet_io::{Checksum, Meta, PacketBuf};
-use brooklet_packet::Joiner;
+use brooklet_packet::Coalescer;
 
 /// Room for the longest row, and the large buffers are no shorter.
 const LARGEST: usize = 65_535;
@@ -10,14 +10,14 @@ const LARGEST: usize = 65_535;
 ///
 /// Nothing waits for others to come: what is joined was queued already.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct UdpBatches {
     /// The oldest packet in the queue, taken out to be looked at, but not yet sent.
     ahead: Option<Vec<u8>>,
     /// The buffer of the last row.
     spare: Vec<u8>,
 }
 
-impl Rows {
+impl UdpBatches {
     /// The next packet, which may be a row.
     pub(crate) fn next<F: Flavor>(
         &mut self,
@@ -32,7 +32,8 @@ impl Rows {
         let Some(second) = &self.ahead else {
             return Some(first.into());
         };
-        let Some(mut joiner) = Joiner::new(&first).filter(|one| one.takes(&first, second)) else {
+        let Some(mut coalescer) = Coalescer::new(&first).filter(|one| one.takes(&first, second))
+        else {
             return Some(first.into());
         };
         let mut whole = std::mem::take(&mut self.spare);
@@ -41,17 +42,14 @@ impl Rows {
         whole.extend_from_slice(&first);
         udp.recycle(first);
         while let Some(next) = &self.ahead
-            && joiner.push(&mut whole, next)
+            && coalescer.push(&mut whole, next)
         {
             let taken = std::mem::replace(&mut self.ahead, udp.poll_transmit());
             taken.into_iter().for_each(|packet| udp.recycle(packet));
         }
-        let gso_size = joiner.finish(&mut whole);
+        let gso_size = coalescer.finish(&mut whole);
         let mut packet = PacketBuf::from(whole);
-        packet.set_meta(Meta {
-            checksum: Checksum::Partial,
-            gso_size,
-        });
+        packet.set_meta(Meta::new().checksum(Checksum::Partial).gso_size(gso_size));
         Some(packet)
     }
 

@@ -8,14 +8,14 @@ const EVERY: Duration = Duration::from_millis(10);
 
 /// Limits how many ICMP errors are sent (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8).
 #[derive(Debug, Default)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// How many have been sent that time has not made up for yet.
     owed: u32,
     /// From when on time is counted.
     since: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Whether one may be sent now; if so, it is counted.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
@@ -39,13 +39,13 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn taken(bucket: &mut Bucket, now: Instant) -> usize {
+    fn taken(bucket: &mut TokenBucket, now: Instant) -> usize {
         (0..1000).filter(|_| bucket.take(now)).count()
     }
 
     #[test]
     fn a_burst_and_then_one_every_ten_milliseconds() {
-        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let (mut bucket, start) = (TokenBucket::default(), Instant::now());
         assert_eq!(taken(&mut bucket, start), 50);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(9)), 0);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(10)), 1);
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn asking_often_earns_nothing() {
-        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let (mut bucket, start) = (TokenBucket::default(), Instant::now());
         let sent = (0..10_000)
             .filter(|at| bucket.take(start + Duration::from_millis(1) * *at))
             .count();

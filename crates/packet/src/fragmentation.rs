@@ -14,7 +14,7 @@ use crate::{Packet, checksum};
 ///
 /// ```
 /// use brooklet_packet::reassembly::{Config, Reassembler};
-/// use brooklet_packet::{Packet, cut, udp};
+/// use brooklet_packet::{Packet, fragment, udp};
 /// use std::time::Instant;
 ///
 /// let (from, to) = ("[2001:db8::1]:53".parse()?, "[2001:db8::2]:5000".parse()?);
@@ -22,7 +22,7 @@ use crate::{Packet, checksum};
 /// udp::write(&mut datagram, from, to, 64, &[7; 3000])?;
 ///
 /// let (mut reassembler, mut whole) = (Reassembler::new(Config::default()), Vec::new());
-/// for fragment in cut(&Packet::parse(&datagram)?, 1500, 99) {
+/// for fragment in fragment(&Packet::parse(&datagram)?, 1500, 99) {
 ///     assert!(fragment.len() <= 1500);
 ///     let fragment = Packet::parse(&fragment)?;
 ///     reassembler.handle_fragment(Instant::now(), &fragment, &mut whole);
@@ -30,7 +30,7 @@ use crate::{Packet, checksum};
 /// assert_eq!(whole, datagram);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn cut(packet: &Packet<'_>, mtu: usize, id: u32) -> impl Iterator<Item = Vec<u8>> {
+pub fn fragment(packet: &Packet<'_>, mtu: usize, id: u32) -> impl Iterator<Item = Vec<u8>> {
     let bytes = packet.bytes();
     let is_ipv6 = packet.key().is_ipv6();
     let header_len = packet.transport_range().start;

@@ -20,16 +20,16 @@ use std::ops::Range;
 /// and whole, and so does one with no more than `size` bytes of payload.
 ///
 /// ```
-/// use brooklet_packet::{Headers, Packet, Splitter, udp};
+/// use brooklet_packet::{Headers, Packet, Segmenter, udp};
 ///
 /// let mut whole = Vec::new();
 /// udp::write(&mut whole, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"onetwo+")?;
 ///
 /// let headers = Headers::parse(&whole)?;
-/// let mut splitter = Splitter::new(&headers, 3.try_into()?);
-/// let mut out = vec![0; splitter.longest()];
+/// let mut segmenter = Segmenter::new(&headers, 3.try_into()?);
+/// let mut out = vec![0; segmenter.longest()];
 /// let mut payloads = Vec::new();
-/// while let Some(len) = splitter.next(&whole, &mut out) {
+/// while let Some(len) = segmenter.next(&whole, &mut out) {
 ///     let packet = Packet::parse(&out[..len])?;
 ///     assert!(packet.verify_checksum());
 ///     payloads.push(packet.payload().to_vec());
@@ -38,7 +38,7 @@ use std::ops::Range;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Splitter {
+pub struct Segmenter {
     headers: Headers,
     /// What is left of the payload.
     rest: Range<usize>,
@@ -46,7 +46,7 @@ pub struct Splitter {
     index: u16,
 }
 
-impl Splitter {
+impl Segmenter {
     /// Begins with the packet that these are the headers of, which stands for packets of `size`
     /// bytes of payload each.
     pub fn new(headers: &Headers, size: NonZeroU16) -> Self {
@@ -100,7 +100,7 @@ impl Splitter {
     ///
     /// For packets that come in and are looked at one by one: nothing is copied but headers, and
     /// the TCP or UDP checksum is **not** written. `packet` is the same at each call, and what
-    /// this has written has not been changed. A splitter is used with this or with
+    /// this has written has not been changed. A segmenter is used with this or with
     /// [`next`](Self::next), not with both.
     ///
     /// # Panics
@@ -108,14 +108,14 @@ impl Splitter {
     /// If `packet` is shorter than the one whose headers were given.
     ///
     /// ```
-    /// use brooklet_packet::{Headers, Packet, Splitter, udp};
+    /// use brooklet_packet::{Headers, Packet, Segmenter, udp};
     ///
     /// let mut whole = Vec::new();
     /// udp::write(&mut whole, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"onetwo+")?;
     ///
-    /// let mut splitter = Splitter::new(&Headers::parse(&whole)?, 3.try_into()?);
+    /// let mut segmenter = Segmenter::new(&Headers::parse(&whole)?, 3.try_into()?);
     /// let mut payloads = Vec::new();
-    /// while let Some(place) = splitter.next_in_place(&mut whole) {
+    /// while let Some(place) = segmenter.next_in_place(&mut whole) {
     ///     payloads.push(Packet::parse(&whole[place])?.payload().to_vec());
     /// }
     /// assert_eq!(payloads, [&b"one"[..], b"two", b"+"]);
