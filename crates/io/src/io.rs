@@ -42,6 +42,36 @@ pub trait PacketIo {
         Offload::default()
     }
 
+    /// Returns the length in bytes of the longest IP packet that the device sends, its MTU, or
+    /// `None` if the device does not know a limit; by default `None`. A super-packet, which the
+    /// device segments itself, may be longer.
+    ///
+    /// ```
+    /// # use brooklet_io::{PacketBuf, PacketIo};
+    /// # use std::io;
+    /// # use std::task::{Context, Poll};
+    /// /// A tunnel whose packets fit a datagram of an Ethernet network.
+    /// struct Tunnel;
+    ///
+    /// impl PacketIo for Tunnel {
+    ///     fn mtu(&self) -> Option<usize> {
+    ///         Some(1420)
+    ///     }
+    ///     # fn poll_recv(&mut self, _: &mut Context<'_>, _: &mut PacketBuf) -> Poll<io::Result<()>> {
+    ///     #     Poll::Pending
+    ///     # }
+    ///     # fn poll_send(&mut self, _: &mut Context<'_>, _: &PacketBuf) -> Poll<io::Result<()>> {
+    ///     #     Poll::Ready(Ok(()))
+    ///     # }
+    ///     // ...
+    /// }
+    /// # assert_eq!(Box::new(Tunnel).mtu(), Some(1420));
+    /// # assert_eq!((&mut Tunnel).mtu(), Some(1420));
+    /// ```
+    fn mtu(&self) -> Option<usize> {
+        None
+    }
+
     /// Receives the next IP packet into `packet` and sets its length.
     ///
     /// The device may deliver a super-packet, or a packet without its checksum, if it then sets
@@ -76,6 +106,9 @@ impl<T: PacketIo + ?Sized> PacketIo for &mut T {
     fn offload(&self) -> Offload {
         (**self).offload()
     }
+    fn mtu(&self) -> Option<usize> {
+        (**self).mtu()
+    }
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         (**self).poll_recv(cx, packet)
     }
@@ -87,6 +120,9 @@ impl<T: PacketIo + ?Sized> PacketIo for &mut T {
 impl<T: PacketIo + ?Sized> PacketIo for Box<T> {
     fn offload(&self) -> Offload {
         (**self).offload()
+    }
+    fn mtu(&self) -> Option<usize> {
+        (**self).mtu()
     }
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         (**self).poll_recv(cx, packet)
