@@ -1,4 +1,4 @@
-//! What the application does, by the port that it is asked on: the same code over streams of
+//! What the application does, by the port that it is connected to: the same code over streams of
 //! brooklet and of the kernel.
 
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -59,12 +59,12 @@ pub(crate) const TCP_PORTS: [u16; 13] = [
 ];
 /// Ports that take datagrams.
 pub(crate) const UDP_PORTS: [u16; 4] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER];
-/// Where the application connects to, on our side, when it is asked to.
+/// Where the application connects to, on our side, on request.
 pub(crate) const OUTWARD: u16 = 9000;
 /// Nobody listens here.
 pub(crate) const NOBODY: u16 = 4444;
 
-/// What the application is asked to do beside that. The defaults are those of the stacks.
+/// What the application does beside that. The defaults are those of the stacks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// Whether anybody takes datagrams.
@@ -130,7 +130,7 @@ impl std::fmt::Debug for Stream {
 
 /// A datagram as the application saw it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) data: Vec<u8>,
@@ -142,7 +142,7 @@ pub(crate) struct Heard {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) streams: Vec<Stream>,
-    pub(crate) datagrams: Vec<Heard>,
+    pub(crate) datagrams: Vec<Received>,
     /// What became of its own connecting.
     pub(crate) connected: Option<Result<(), io::ErrorKind>>,
     /// What must not happen: the end of the stack, of a listener, of a socket.

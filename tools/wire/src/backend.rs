@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The address that is asked, and on which the kernel listens.
+/// The address that is connected to, and on which the kernel listens.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const SERVER6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
-/// Who asks.
+/// The client.
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(crate) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
@@ -34,7 +34,7 @@ pub(crate) trait Backend {
 
 /// The backends there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Which {
+pub(crate) enum BackendKind {
     /// The kernel, behind a TUN.
     Linux,
     /// brooklet in this process, in virtual time.
@@ -43,7 +43,7 @@ pub(crate) enum Which {
     Tun,
 }
 
-impl Which {
+impl BackendKind {
     pub(crate) const ALL: [Self; 3] = [Self::Linux, Self::Sim, Self::Tun];
 
     pub(crate) fn name(self) -> &'static str {

@@ -23,7 +23,7 @@ mod udp;
 mod window;
 
 use crate::app::Setup;
-use crate::backend::Which;
+use crate::backend::BackendKind;
 use crate::wire::{Done, Wire};
 
 /// A few packets in, and an answer expected.
@@ -31,7 +31,7 @@ pub(crate) struct Case {
     pub(crate) id: &'static str,
     pub(crate) name: &'static str,
     pub(crate) setup: Setup,
-    /// Where it is known to fail, or not asked, and why.
+    /// Where it is known to fail, or not run, and why.
     pub(crate) known: &'static [Known],
     pub(crate) run: fn(&mut Wire) -> Done,
 }
@@ -41,15 +41,18 @@ pub(crate) struct Case {
 pub(crate) enum Known {
     /// It fails there, for this reason. If it passes, the mark has to go.
     #[allow(dead_code, reason = "at times there is none")]
-    Fails(Which, &'static str),
-    /// It is not asked there, for this reason.
-    NotAsked(Which, &'static str),
+    Fails(BackendKind, &'static str),
+    /// It is not run there, for this reason.
+    NotRun(BackendKind, &'static str),
 }
 
 /// It fails on brooklet, wherever that runs.
 #[allow(dead_code, reason = "at times there is none")]
 const fn known_of_brooklet(why: &'static str) -> [Known; 2] {
-    [Known::Fails(Which::Sim, why), Known::Fails(Which::Tun, why)]
+    [
+        Known::Fails(BackendKind::Sim, why),
+        Known::Fails(BackendKind::Tun, why),
+    ]
 }
 
 /// A case that every backend passes.

@@ -2,7 +2,7 @@
 //! order, to the end, and so is what comes back.
 
 use crate::app::{ECHO, Setup, pattern};
-use crate::backend::Which;
+use crate::backend::BackendKind;
 use crate::packet::{ACK, FIN, Options, PSH, RST, SYN, Seg};
 use crate::sim::Sim;
 use crate::wire::{Done, Peer, Wire, after, check, ms};
@@ -20,7 +20,7 @@ fn whatever_a_client_does_its_bytes_arrive() {
 
 fn run(seed: u64) -> Done {
     let backend = Sim::new(Setup::DEFAULT).map_err(|error| error.to_string())?;
-    let mut wire = Wire::new(Which::Sim, Box::new(backend));
+    let mut wire = Wire::new(BackendKind::Sim, Box::new(backend));
     let mut client = Client::open(&mut wire, seed)?;
     let outcome = client.play(&mut wire);
     outcome.map_err(|why| {
@@ -155,7 +155,7 @@ impl Client {
                 1..=4 => ms(self.below(50) as u64),
                 _ => ms(0),
             };
-            self.hear(wire, wait)?;
+            self.receive(wire, wait)?;
         }
         self.finish(wire)
     }
@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Takes in what comes, and looks at it.
-    fn hear(&mut self, wire: &mut Wire, time: std::time::Duration) -> Done {
+    fn receive(&mut self, wire: &mut Wire, time: std::time::Duration) -> Done {
         for (_, seg) in self.peer.collect(wire, time)? {
             // All may have been said, and acknowledged, by chance; then nobody is there any more.
             check!(!seg.has(RST) || self.is_over(wire), "a reset");
@@ -227,7 +227,7 @@ impl Client {
                 let seg = self.part(from, from + 1000);
                 wire.send(&seg)?;
             }
-            self.hear(wire, ms(500))?;
+            self.receive(wire, ms(500))?;
             let ack = self.seg(ALL + 1, ACK, b"");
             wire.send(&ack)?;
             let stream = wire.streams().into_iter().next().ok_or("no stream")?;

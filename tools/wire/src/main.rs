@@ -10,23 +10,23 @@
 //! port says; it is the same code over streams of brooklet and of the kernel.
 //!
 //! - `sim`: brooklet in this process, in virtual time. `cargo test` runs these.
-//! - `tun`: brooklet on a TUN device in a network namespace, asked by a packet socket on the
+//! - `tun`: brooklet on a TUN device in a network namespace, tested through a packet socket on the
 //!   kernel's side of that device. What such a socket sends goes through as it is, wrong checksums,
 //!   fragments and TTLs of 0 included, and the kernel, which has none of the addresses and does not
 //!   forward, says nothing to the answers: no case is lost on the way.
-//! - `linux`: the kernel's sockets behind a TUN device in a network namespace, asked by whoever
+//! - `linux`: the kernel's sockets behind a TUN device in a network namespace, tested by whoever
 //!   holds the device. It says whether a case is right: one that the kernel fails has to be mended,
-//!   or to say why it is not asked there.
+//!   or to say why it does not run there.
 //!
 //! Each case has a stack, and on a real device a network namespace, of its own. Those that fail on
-//! a real clock are asked once more, alone; the run says so.
+//! a real clock run once more, alone; the run says so.
 //!
 //! A case that is known to fail is marked with the reason (`Known`). A mark that is not needed any
 //! more fails the run, and so does a failure without one, so that the score can only rise.
 
 mod app;
 mod backend;
-mod brook;
+mod brooklet_app;
 mod cases;
 #[cfg(test)]
 mod chaos;
@@ -39,7 +39,7 @@ mod sim;
 mod tests;
 mod wire;
 
-use backend::Which;
+use backend::BackendKind;
 use cases::Case;
 use run::{Outcome, Reports};
 use std::process::ExitCode;
@@ -54,7 +54,7 @@ cases, and prints how they fared. Without --backend, whatever this machine can r
   -v              the packets of every case";
 
 struct Arguments {
-    backends: Vec<Which>,
+    backends: Vec<BackendKind>,
     only: Vec<String>,
     verbose: bool,
 }
@@ -82,10 +82,12 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
         match argument {
             Long("backend") => {
                 let name = parser.value()?.string()?;
-                let which = Which::ALL.into_iter().find(|which| which.name() == name);
+                let kind = BackendKind::ALL
+                    .into_iter()
+                    .find(|kind| kind.name() == name);
                 arguments
                     .backends
-                    .push(which.ok_or_else(|| format!("no backend `{name}`"))?);
+                    .push(kind.ok_or_else(|| format!("no backend `{name}`"))?);
             }
             Long("only") => {
                 let ids = parser.value()?.string()?;
@@ -118,13 +120,14 @@ fn work(arguments: &Arguments) -> Result<bool, lexopt::Error> {
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     let mut complete = true;
     let mut backends = Vec::new();
-    let asked = |which: &Which| arguments.backends.is_empty() || arguments.backends.contains(which);
-    for which in Which::ALL.into_iter().filter(asked) {
-        match which.missing() {
-            None => backends.push(which),
+    let asked =
+        |kind: &BackendKind| arguments.backends.is_empty() || arguments.backends.contains(kind);
+    for kind in BackendKind::ALL.into_iter().filter(asked) {
+        match kind.missing() {
+            None => backends.push(kind),
             Some(why) => {
-                eprintln!("{}: skipped: {why}", which.name());
-                // What was asked for by name must run, and in CI everything must.
+                eprintln!("{}: skipped: {why}", kind.name());
+                // A backend that was named must run, and in CI everything must.
                 complete &= !ci && arguments.backends.is_empty();
             }
         }
@@ -141,12 +144,12 @@ fn work(arguments: &Arguments) -> Result<bool, lexopt::Error> {
     Ok(complete && faults == 0)
 }
 
-fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose: bool) {
+fn print(cases: &[&'static Case], backends: &[BackendKind], reports: &Reports, verbose: bool) {
     let (counted, further): (Vec<&Case>, Vec<&Case>) =
         cases.iter().copied().partition(|case| case.counts());
     let header: String = backends
         .iter()
-        .map(|which| format!("{:8}", which.name()))
+        .map(|kind| format!("{:8}", kind.name()))
         .collect();
     for (title, cases) in [("case", &counted), ("further case", &further)] {
         if cases.is_empty() {
@@ -156,15 +159,15 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
         for case in cases {
             let marks: String = backends
                 .iter()
-                .map(|which| reports.get(&(case.id, *which)))
+                .map(|kind| reports.get(&(case.id, *kind)))
                 .map(|report| format!("{:8}", report.map_or("-", |report| report.outcome.mark())))
                 .collect();
             println!("{:5}{marks}{}", case.id, case.name);
         }
         println!();
     }
-    for ((id, which), report) in reports {
-        let (name, tell) = (which.name(), verbose || report.outcome.is_fault());
+    for ((id, kind), report) in reports {
+        let (name, tell) = (kind.name(), verbose || report.outcome.is_fault());
         match &report.outcome {
             Outcome::Passed => {
                 if let Some(why) = &report.at_first {
@@ -174,7 +177,7 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
             Outcome::Failed(why) => println!("{id} on {name} failed: {why}"),
             Outcome::Known(why) => println!("{id} on {name} is known to fail: {why}"),
             Outcome::Unmarked => println!("{id} on {name} passed, and is marked as failing"),
-            Outcome::NotAsked(why) => println!("{id} is not asked of {name}: {why}"),
+            Outcome::NotRun(why) => println!("{id} is not run on {name}: {why}"),
         }
         if tell {
             let from = if verbose {
@@ -191,13 +194,13 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
         }
     }
     let scores = |cases: &[&Case]| {
-        let of = |name: &str, backends: &[Which]| {
+        let of = |name: &str, backends: &[BackendKind]| {
             let (right, asked) = score(cases, backends, reports);
             (asked > 0).then(|| format!("{name} {right}/{asked}"))
         };
         let both = [
-            of("linux", &[Which::Linux]),
-            of("brooklet", &[Which::Sim, Which::Tun]),
+            of("linux", &[BackendKind::Linux]),
+            of("brooklet", &[BackendKind::Sim, BackendKind::Tun]),
         ];
         both.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
@@ -209,14 +212,14 @@ fn print(cases: &[&'static Case], backends: &[Which], reports: &Reports, verbose
 }
 
 /// How many of the cases these backends got right, all of them, and how many they were asked.
-fn score(cases: &[&Case], backends: &[Which], reports: &Reports) -> (usize, usize) {
+fn score(cases: &[&Case], backends: &[BackendKind], reports: &Reports) -> (usize, usize) {
     let (mut right, mut asked) = (0, 0);
     for case in cases {
         let outcomes: Vec<_> = backends
             .iter()
-            .filter_map(|which| reports.get(&(case.id, *which)))
+            .filter_map(|kind| reports.get(&(case.id, *kind)))
             .map(|report| &report.outcome)
-            .filter(|outcome| !matches!(outcome, Outcome::NotAsked(_)))
+            .filter(|outcome| !matches!(outcome, Outcome::NotRun(_)))
             .collect();
         asked += usize::from(!outcomes.is_empty());
         let all = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.is_right());

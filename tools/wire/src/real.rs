@@ -1,14 +1,14 @@
 //! Real TUN devices, each in a network namespace of the calling thread's own: the kernel behind
 //! one, or brooklet.
 //!
-//! The kernel is asked by whoever has opened its TUN: what is written there is received by it.
-//! brooklet has opened the TUN itself, so it is asked from the kernel's side by a packet socket,
+//! The kernel is tested by whoever has opened its TUN: what is written there is received by it.
+//! brooklet has opened the TUN itself, so it is tested from the kernel's side by a packet socket,
 //! which puts bytes on the interface as they are and sees all that comes from there. The kernel
 //! sees the answers too, but has neither the addresses nor leave to forward, and says nothing.
 
-use crate::app::{self, Env, Heard, Log, Setup, TCP_PORTS, UDP_PORTS};
+use crate::app::{self, Env, Log, Received, Setup, TCP_PORTS, UDP_PORTS};
 use crate::backend::{Backend, CLIENT, SERVER, SERVER6, concerns};
-use crate::brook;
+use crate::brooklet_app;
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer, block_on};
 use brooklet::{AsyncIoTimer, PacketBuf, PacketIo};
@@ -72,7 +72,7 @@ impl Real {
         wait_for_address()?;
         let (env, start) = environment();
         let executor = Rc::new(LocalExecutor::new());
-        let spawn = brook::spawner(&executor);
+        let spawn = brooklet_app::spawner(&executor);
         for port in TCP_PORTS {
             let hosts: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(SERVER6)];
             for host in hosts {
@@ -121,8 +121,8 @@ impl Real {
         let link = find_link(&raw)?;
         let (env, start) = environment();
         let executor = Rc::new(LocalExecutor::new());
-        let spawn = brook::spawner(&executor);
-        brook::start(&env, &spawn, setup, tun, AsyncIoTimer::new())?;
+        let spawn = brooklet_app::spawner(&executor);
+        brooklet_app::start(&env, &spawn, setup, tun, AsyncIoTimer::new())?;
         Ok(Self {
             executor,
             device: Device::Socket(Async::new(raw)?, link),
@@ -268,7 +268,7 @@ fn environment() -> (Env, Instant) {
     (env, start)
 }
 
-async fn listen(env: Env, spawn: brook::Spawn, setup: Setup, listener: Async<TcpListener>) {
+async fn listen(env: Env, spawn: brooklet_app::Spawn, setup: Setup, listener: Async<TcpListener>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -332,7 +332,7 @@ async fn datagrams(env: Env, socket: Async<UdpSocket>) {
             }
             None => None,
         };
-        env.log.borrow_mut().datagrams.push(Heard {
+        env.log.borrow_mut().datagrams.push(Received {
             from: SocketAddr::new(from.ip(), from.port()),
             to,
             data: buf[..len].to_vec(),

@@ -1,6 +1,6 @@
 //! Runs cases on backends and says how they fared.
 
-use crate::backend::Which;
+use crate::backend::BackendKind;
 use crate::cases::{Case, Known};
 use crate::wire::{Done, Wire};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(crate) enum Outcome {
     Known(&'static str),
     /// It passed, and was marked as failing.
     Unmarked,
-    NotAsked(&'static str),
+    NotRun(&'static str),
 }
 
 impl Outcome {
@@ -40,7 +40,7 @@ impl Outcome {
             Self::Failed(_) => "FAILED",
             Self::Known(_) => "known",
             Self::Unmarked => "PASSED",
-            Self::NotAsked(_) => "n/a",
+            Self::NotRun(_) => "n/a",
         }
     }
 }
@@ -64,13 +64,13 @@ impl Report {
     }
 }
 
-pub(crate) type Reports = BTreeMap<(&'static str, Which), Report>;
+pub(crate) type Reports = BTreeMap<(&'static str, BackendKind), Report>;
 
 /// Runs the cases on the backends.
-pub(crate) fn run(cases: &[&'static Case], backends: &[Which]) -> Reports {
+pub(crate) fn run(cases: &[&'static Case], backends: &[BackendKind]) -> Reports {
     let mut queue: Vec<_> = backends
         .iter()
-        .flat_map(|which| cases.iter().map(|case| (*case, *which)))
+        .flat_map(|kind| cases.iter().map(|case| (*case, *kind)))
         .collect();
     queue.reverse();
     let (queue, reports) = (Mutex::new(queue), Mutex::new(Reports::new()));
@@ -79,10 +79,10 @@ pub(crate) fn run(cases: &[&'static Case], backends: &[Which]) -> Reports {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().map_or(None, |mut queue| queue.pop());
-                    let Some((case, which)) = next else { return };
-                    let report = apart(case, which);
+                    let Some((case, kind)) = next else { return };
+                    let report = apart(case, kind);
                     if let Ok(mut reports) = reports.lock() {
-                        reports.insert((case.id, which), report);
+                        reports.insert((case.id, kind), report);
                     }
                 }
             });
@@ -95,43 +95,43 @@ pub(crate) fn run(cases: &[&'static Case], backends: &[Which]) -> Reports {
 
 /// On a real clock a busy machine can be to blame, so what failed there is asked once more, alone.
 fn ask_again(cases: &[&'static Case], reports: &mut Reports) {
-    for ((id, which), report) in reports {
+    for ((id, kind), report) in reports {
         let Outcome::Failed(why) = &report.outcome else {
             continue;
         };
         let Some(case) = cases.iter().find(|case| case.id == *id) else {
             continue;
         };
-        if *which != Which::Sim {
+        if *kind != BackendKind::Sim {
             let at_first = Some(why.clone());
-            *report = apart(case, *which);
+            *report = apart(case, *kind);
             report.at_first = at_first;
         }
     }
 }
 
 /// On a thread of its own, because a network namespace is a thread's.
-fn apart(case: &Case, which: Which) -> Report {
+fn apart(case: &Case, kind: BackendKind) -> Report {
     thread::scope(|scope| {
-        let thread = scope.spawn(|| one(case, which));
+        let thread = scope.spawn(|| one(case, kind));
         let died = |_| Report::without_packets(Outcome::Failed("its thread died".into()));
         thread.join().unwrap_or_else(died)
     })
 }
 
-fn one(case: &Case, which: Which) -> Report {
+fn one(case: &Case, kind: BackendKind) -> Report {
     let mut expected = None;
     for known in case.known {
         match *known {
-            Known::NotAsked(on, why) if on == which => {
-                return Report::without_packets(Outcome::NotAsked(why));
+            Known::NotRun(on, why) if on == kind => {
+                return Report::without_packets(Outcome::NotRun(why));
             }
-            Known::Fails(on, why) if on == which => expected = Some(why),
+            Known::Fails(on, why) if on == kind => expected = Some(why),
             _ => {}
         }
     }
-    let mut wire = match which.open(case.setup) {
-        Ok(backend) => Wire::new(which, backend),
+    let mut wire = match kind.open(case.setup) {
+        Ok(backend) => Wire::new(kind, backend),
         Err(error) => {
             let why = format!("cannot begin: {error}");
             return Report::without_packets(Outcome::Failed(why));

@@ -2,7 +2,7 @@
 
 use crate::app::{Env, Log, Setup};
 use crate::backend::Backend;
-use crate::brook;
+use crate::brooklet_app;
 use brooklet::local::{Pipe, pipe};
 use brooklet::{PacketBuf, PacketIo};
 use brooklet_sim::Simulation;
@@ -31,14 +31,14 @@ impl Sim {
             sleep: Rc::new(move |time| Box::pin(sleeper.sleep(time))),
         };
         let tasks = Rc::downgrade(&simulation);
-        let spawn: brook::Spawn = Rc::new(move |task| {
+        let spawn: brooklet_app::Spawn = Rc::new(move |task| {
             if let Some(simulation) = tasks.upgrade() {
                 simulation.spawn(task).detach();
             }
         });
         // More packets than any case has on the way, so that the wire is never full.
         let (wire, device) = pipe(1 << 20);
-        brook::start(&env, &spawn, setup, device, simulation.time().timer())?;
+        brooklet_app::start(&env, &spawn, setup, device, simulation.time().timer())?;
         Ok(Self {
             simulation,
             wire,

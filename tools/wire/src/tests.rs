@@ -4,7 +4,7 @@
 mod segments;
 
 use crate::app::{ECHO, Log};
-use crate::backend::{Backend, CLIENT, SERVER, Which};
+use crate::backend::{Backend, BackendKind, CLIENT, SERVER};
 use crate::cases;
 use crate::packet::{
     ACK, ICMP, ICMPV6, Packet, RST, SYN, Seg, TCP, UDP, What, fill_checksum, fill_header_checksum,
@@ -22,9 +22,9 @@ use std::time::Duration;
 #[test]
 fn every_case_fares_as_expected_in_virtual_time() {
     let cases = cases::all();
-    let reports = run::run(&cases, &[Which::Sim]);
+    let reports = run::run(&cases, &[BackendKind::Sim]);
     assert_eq!(reports.len(), cases.len());
-    crate::print(&cases, &[Which::Sim], &reports, false);
+    crate::print(&cases, &[BackendKind::Sim], &reports, false);
     let faults: Vec<_> = reports
         .iter()
         .filter(|(_, report)| report.outcome.is_fault())
@@ -383,7 +383,7 @@ fn play(wanted: impl Fn(&str) -> bool, spoiler: impl Fn() -> Spoiler) -> Vec<&'s
                 sim: Sim::new(case.setup).unwrap(),
                 spoiler: spoiler(),
             };
-            if run::play(case, &mut Wire::new(Which::Sim, Box::new(spoiled))).is_ok() {
+            if run::play(case, &mut Wire::new(BackendKind::Sim, Box::new(spoiled))).is_ok() {
                 passed.push(case.id);
             }
         }

@@ -1,8 +1,8 @@
 //! What the cases are written with: a wire that judges every packet, and a peer that knows the
 //! numbers of one connection.
 
-use crate::app::{Heard, Stream};
-use crate::backend::{Backend, CLIENT, CLIENT6, MTU, SERVER, SERVER6, Which};
+use crate::app::{Received, Stream};
+use crate::backend::{Backend, BackendKind, CLIENT, CLIENT6, MTU, SERVER, SERVER6};
 use crate::packet::{ACK, FIN, Options, PSH, Packet, RST, SYN, Seg};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -35,17 +35,17 @@ pub(crate) struct Wire {
     backend: Box<dyn Backend>,
     port: u16,
     seq: u32,
-    pub(crate) which: Which,
+    pub(crate) kind: BackendKind,
     pub(crate) trace: Vec<String>,
 }
 
 impl Wire {
-    pub(crate) fn new(which: Which, backend: Box<dyn Backend>) -> Self {
+    pub(crate) fn new(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
         Self {
             backend,
             port: 40_000,
             seq: 1_000_000,
-            which,
+            kind,
             trace: Vec::new(),
         }
     }
@@ -182,7 +182,7 @@ impl Wire {
     }
 
     /// The datagrams that the application was given.
-    pub(crate) fn datagrams(&self) -> Vec<Heard> {
+    pub(crate) fn datagrams(&self) -> Vec<Received> {
         self.backend.log().borrow().datagrams.clone()
     }
 

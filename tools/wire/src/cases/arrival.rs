@@ -1,9 +1,9 @@
 //! Further cases: segment arrival (RFC 9293, 3.10.7): the RST bit first, and malformed options.
 
-use super::Known::NotAsked;
+use super::Known::NotRun;
 use super::time_wait::stamps;
 use super::window::fill;
-use super::{Case, Which, case};
+use super::{BackendKind, Case, case};
 use crate::app::{DISCARD, ECHO, GREET, NOBODY, SEND, STALL};
 use crate::packet::{ACK, FIN, Options, PSH, RST, SYN, Seg};
 use crate::wire::{Done, Peer, Wire, check, ms};
@@ -26,8 +26,8 @@ pub(super) const CASES: &[Case] = &[
         "RST with data at a closed window: a reset (RFC 9293, 3.10.7.4)",
         f120,
     )
-    .known(&[NotAsked(
-        Which::Linux,
+    .known(&[NotRun(
+        BackendKind::Linux,
         "6.18 drops any segment that ends beyond the window while the receive queue has data",
     )]),
     case(

@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
         f56,
     )
     .with(CONNECT),
-    case("F57", "connect: host unreachable is told", f57).with(CONNECT),
+    case("F57", "connect: host unreachable is reported", f57).with(CONNECT),
     case(
         "F58",
         "connect: host unreachable about another SYN is ignored",

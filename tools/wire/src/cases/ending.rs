@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
         "let go with unsent data, the window shut for 2 s: all of it, then a FIN",
         f111,
     ),
-    case("F112", "RST while the application writes: it is told", f112),
+    case("F112", "RST while the application writes is reported", f112),
     case(
         "F113",
         "RST in FIN-WAIT, CLOSING, LAST-ACK: quiet, and the tuple is free",

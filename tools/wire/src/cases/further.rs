@@ -4,7 +4,7 @@ use super::{Case, case};
 use crate::app::{
     ANSWER, CLOSE, DISCARD, DRIP, ECHO, GREET, HALF_CLOSE, NOBODY, SEND, Setup, pattern,
 };
-use crate::backend::{SERVER, Which};
+use crate::backend::{BackendKind, SERVER};
 use crate::packet::{ACK, FIN, PSH, RST, SYN, Seg};
 use crate::wire::{Done, Peer, Wire, check, ms};
 use std::io::ErrorKind;
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
     case("F05", "SYN from such addresses: nothing", f05),
     case(
         "F06",
-        "user timeout: the application is told (RFC 9293, 3.8.3)",
+        "user timeout is reported to the application (RFC 9293, 3.8.3)",
         f06,
     )
     .with(USER_TIMEOUT),
@@ -179,7 +179,7 @@ fn f04(wire: &mut Wire) -> Done {
         [0, 0, 0, 0],
         [10, 77, 0, 255],
     ] {
-        if to[3] == 255 && to[0] == 10 && wire.which != Which::Linux {
+        if to[3] == 255 && to[0] == 10 && wire.kind != BackendKind::Linux {
             // brooklet serves every network, and knows the broadcast address of none.
             continue;
         }

@@ -1,7 +1,7 @@
 //! The Internet layer: options, lengths, fragments, extension headers.
 
 use super::{Case, case};
-use crate::app::{DISCARD, ECHO, Heard, NOBODY, pattern};
+use crate::app::{DISCARD, ECHO, NOBODY, Received, pattern};
 use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::packet::{
     ICMP, ICMPV6, SYN, TCP, UDP, What, fill_header_checksum, fragment, icmp, ipv4, ipv6,
@@ -79,13 +79,15 @@ fn only(wire: &mut Wire, data: &[u8]) -> Done {
         all.len() == 1 && all[0].data == data,
         "{} datagrams, of {:?} bytes",
         all.len(),
-        all.iter().map(|heard| heard.data.len()).collect::<Vec<_>>()
+        all.iter()
+            .map(|datagram| datagram.data.len())
+            .collect::<Vec<_>>()
     );
     Ok(())
 }
 
 /// Sends a good datagram, which arrives as the first.
-fn datagram_passes(wire: &mut Wire) -> Result<Heard, String> {
+fn datagram_passes(wire: &mut Wire) -> Result<Received, String> {
     let (from, before) = (wire.client(), wire.datagrams().len());
     let to = SocketAddr::from((SERVER, DISCARD));
     wire.tx(&ipv4(CLIENT, SERVER, UDP, &udp(from, to, b"good"), |_| ()))?;
@@ -175,8 +177,8 @@ fn i07(wire: &mut Wire) -> Done {
     let (_, bytes) = datagram(wire, 3000);
     part(wire, 70, &bytes, 0, 1200)?;
     for _ in 0..3 {
-        let heard = datagram_passes(wire)?;
-        check!(heard.data == b"good", "a part of it was delivered");
+        let datagram = datagram_passes(wire)?;
+        check!(datagram.data == b"good", "a part of it was delivered");
     }
     check!(
         wire.datagrams().len() == 3,
@@ -216,11 +218,11 @@ fn i09(wire: &mut Wire) -> Done {
     part(wire, 90, &bytes, 1400, 2400)?;
     part(wire, 90, &bytes, 2400, 3600)?;
     wire.collect(ms(100))?;
-    for heard in wire.datagrams() {
-        check!(heard.data == data, "a mixture was delivered");
+    for datagram in wire.datagrams() {
+        check!(datagram.data == data, "a mixture was delivered");
     }
-    let heard = datagram_passes(wire)?;
-    check!(heard.data == b"good", "a mixture was delivered");
+    let datagram = datagram_passes(wire)?;
+    check!(datagram.data == b"good", "a mixture was delivered");
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Further cases: spurious retransmissions, reordering, paths that drop large packets, and windows.
 
-use super::Known::NotAsked;
+use super::Known::NotRun;
 use super::time_wait::stamps;
-use super::{Case, Which, case};
+use super::{BackendKind, Case, case};
 use crate::app::{DISCARD, ECHO, SEND, pattern};
 use crate::packet::{ACK, Options, PSH, RST, Seg};
 use crate::wire::{Done, Peer, Wire, after, check, ms};
@@ -30,8 +30,8 @@ pub(super) const CASES: &[Case] = &[
         "a timestamp older than the last retransmission does not inflate the RTO",
         f154,
     )
-    .known(&[NotAsked(
-        Which::Linux,
+    .known(&[NotRun(
+        BackendKind::Linux,
         "takes any echoed timestamp for an RTT sample, so that its RTO grows to that time",
     )]),
     case(

@@ -1,7 +1,7 @@
 //! Further cases: what a sender does with losses, and with clients that lie.
 
-use super::Known::NotAsked;
-use super::{Case, Which, case};
+use super::Known::NotRun;
+use super::{BackendKind, Case, case};
 use crate::app::{SEND, pattern};
 use crate::packet::{ACK, Options, RST, Seg};
 use crate::wire::{Done, Peer, Wire, after, check, ms};
@@ -57,8 +57,8 @@ pub(super) const CASES: &[Case] = &[
         "reordered, not lost: nothing, or little, is sent again",
         f99,
     )
-    .known(&[NotAsked(
-        Which::Linux,
+    .known(&[NotRun(
+        BackendKind::Linux,
         "how much it sends again depends on how late its acknowledgements come, by its own clock",
     )]),
 ];

@@ -59,8 +59,11 @@ fn u02(wire: &mut Wire) -> Done {
     let (from, to) = (wire.client(), SocketAddr::from((SERVER, DISCARD)));
     send(wire, from, to, b"", |_| ())?;
     wire.until("it is delivered", |wire| wire.datagrams().len() == 1)?;
-    let heard = wire.datagrams().remove(0);
-    check!(heard.data.is_empty() && heard.from == from, "{heard:?}");
+    let datagram = wire.datagrams().remove(0);
+    check!(
+        datagram.data.is_empty() && datagram.from == from,
+        "{datagram:?}"
+    );
     Ok(())
 }
 
@@ -123,9 +126,9 @@ fn u08(wire: &mut Wire) -> Done {
     let (from, to) = (wire.client(), SocketAddr::from((SERVER, BIG_ANSWER)));
     send(wire, from, to, b"question", |_| ())?;
     let packets = wire.collect(SOON)?;
-    let heard = wire.datagrams();
-    check!(heard.len() == 1, "the application was not asked");
-    if let Some(Err(refused)) = heard[0].answer {
+    let datagram = wire.datagrams();
+    check!(datagram.len() == 1, "the application received nothing");
+    if let Some(Err(refused)) = datagram[0].answer {
         check!(packets.is_empty(), "refused ({refused}), and sent");
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! brooklet with the application on it, over any device and timer.
 
-use crate::app::{self, Env, Heard, Setup, TCP_PORTS, UDP_PORTS};
+use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS};
 use crate::backend::{CLIENT, SERVER};
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
@@ -95,7 +95,7 @@ where
 
 async fn connection(env: Env, request: TcpRequest) {
     let (peer, local) = (request.peer_addr(), request.local_addr());
-    // A handshake that fails is no connection; nobody is told by the kernel either.
+    // A handshake that fails is no connection; the kernel reports none either.
     if let Ok(stream) = request.accept().await {
         app::serve(env, stream, peer, local).await;
     }
@@ -103,25 +103,25 @@ async fn connection(env: Env, request: TcpRequest) {
 
 async fn datagrams(env: Env, socket: UdpSocket) {
     loop {
-        let heard = match socket.recv_datagram().await {
-            Ok(heard) => heard,
+        let datagram = match socket.recv_datagram().await {
+            Ok(datagram) => datagram,
             Err(error) => return env.fault(format!("the UDP socket ended: {error}")),
         };
-        let port = heard.to.port();
+        let port = datagram.to.port();
         if !UDP_PORTS.contains(&port) {
             continue;
         }
-        let answer = match app::answer(port, &heard.payload) {
+        let answer = match app::answer(port, &datagram.payload) {
             Some(answer) => {
-                let sent = socket.send_to(&answer, heard.to, heard.from).await;
+                let sent = socket.send_to(&answer, datagram.to, datagram.from).await;
                 Some(sent.map(drop).map_err(|error| error.kind()))
             }
             None => None,
         };
-        env.log.borrow_mut().datagrams.push(Heard {
-            from: heard.from,
-            to: heard.to,
-            data: heard.payload,
+        env.log.borrow_mut().datagrams.push(Received {
+            from: datagram.from,
+            to: datagram.to,
+            data: datagram.payload,
             answer,
         });
     }
