@@ -3,7 +3,7 @@
 use crate::{Clients, MSS};
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
+use brooklet_tcp::{Clock, Config, Engine, Interface, TcpListener, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub struct Rig {
 impl Rig {
     /// Makes an engine without connections.
     pub fn new(config: Config, clock: Clock) -> Self {
-        let (engine, listener, _) = Engine::new(config, clock.clone(), [1, 2]);
+        let (engine, listener, _) =
+            Engine::new(Interface::default(), config, clock.clone(), [1, 2]);
         Self {
             engine,
             listener,

@@ -13,7 +13,7 @@
 use brooklet_benches::{Clients, MSS};
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Engine, TcpListener, TcpStream};
+use brooklet_tcp::{Clock, Config, Engine, Interface, TcpListener, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::error::Error;
 use std::future::Future;
@@ -91,7 +91,7 @@ impl Stack {
             Clock::new(move || *time.lock().expect("nobody panics with it"))
         };
         let config = Config::new().max_connections(flows).max_time_wait(flows);
-        let (engine, listener, _) = Engine::new(config, clock, [1, 2]);
+        let (engine, listener, _) = Engine::new(Interface::default(), config, clock, [1, 2]);
         Self {
             engine,
             listener,

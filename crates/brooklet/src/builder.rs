@@ -191,7 +191,19 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Sets limits and timeouts of TCP. Its `mtu` is not looked at: [`mtu`](Self::mtu) counts.
+    /// Sets limits, timeouts and default options of TCP.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, TcpConfig};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let parts = Builder::new()
+    ///     .tcp_config(TcpConfig::new().max_connections(1000))
+    ///     .build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn tcp_config(mut self, config: brooklet_tcp::Config) -> Self {
         self.tcp = config;
         self
@@ -208,7 +220,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
-    /// [`address`](Self::address) is not unicast or not of a family that the stack speaks.
+    /// [`address`](Self::address) is not unicast, is loopback or IPv4-mapped, or is not of a family
+    /// that the stack speaks.
     #[cfg(feature = "async-io")]
     pub fn build<D: PacketIo>(
         self,
@@ -222,7 +235,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
-    /// [`address`](Self::address) is not unicast or not of a family that the stack speaks.
+    /// [`address`](Self::address) is not unicast, is loopback or IPv4-mapped, or is not of a family
+    /// that the stack speaks.
     pub fn build_with_timer<D: PacketIo, T: Timer>(
         self,
         device: D,
@@ -269,8 +283,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast or not of
-    /// a family that the stack speaks.
+    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast, is
+    /// loopback or IPv4-mapped, or is not of a family that the stack speaks.
     #[cfg(feature = "async-io")]
     pub fn build_queues<D: PacketIo>(
         self,
@@ -290,8 +304,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # Errors
     ///
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast or not of
-    /// a family that the stack speaks.
+    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast, is
+    /// loopback or IPv4-mapped, or is not of a family that the stack speaks.
     pub fn build_queues_with_timers<D: PacketIo, T: Timer>(
         self,
         queues: impl IntoIterator<Item = (D, T)>,
@@ -334,12 +348,14 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 format!("an MTU of {mtu} is out of range; use {least} to 65535{hint}"),
             ));
         }
-        let mut tcp_config = self.tcp.clone().mtu(mtu).offload(true);
+        let mut interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
         for &address in &self.addresses {
-            if !brooklet_packet::is_unicast(address) {
+            let is_mapped =
+                matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+            if !brooklet_packet::is_unicast(address) || address.is_loopback() || is_mapped {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    format!("{address} is not the address of a single host"),
+                    format!("{address} is not an address that a host can have on a link"),
                 ));
             }
             if address.is_ipv6() && !self.ipv6 {
@@ -349,8 +365,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 ));
             }
             match address {
-                IpAddr::V4(address) => tcp_config.ipv4 = Some(address),
-                IpAddr::V6(address) => tcp_config.ipv6 = Some(address),
+                IpAddr::V4(address) => interface.ipv4 = Some(address),
+                IpAddr::V6(address) => interface.ipv6 = Some(address),
             }
         }
         let udp_config = self.udp.mtu(mtu).ipv6(self.ipv6);
@@ -360,7 +376,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             RandomState::new().hash_one(1),
         ];
         let (tcp_engines, tcp, connector) =
-            brooklet_tcp::Engine::with_queues(queues, tcp_config, clock, secret);
+            brooklet_tcp::Engine::with_queues(queues, interface, self.tcp.clone(), clock, secret);
         let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_config);
         let stack = Stack {
             connector,

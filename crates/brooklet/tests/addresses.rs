@@ -64,7 +64,17 @@ fn two_stacks_talk_as_two_hosts_do() {
 
 #[test]
 fn an_address_that_is_not_of_one_host_is_refused() {
-    for bad in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1"] {
+    let bad = [
+        "0.0.0.0",
+        "127.0.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "ff02::1",
+        "::ffff:10.0.0.2",
+    ];
+    for bad in bad {
         let (device, _other) = brooklet::pipe(1);
         let built = Builder::new().address(bad.parse().unwrap()).build(device);
         assert_eq!(

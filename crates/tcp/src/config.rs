@@ -1,25 +1,22 @@
 use crate::buffer::promised;
 use crate::options::{TcpOptions, usable_time};
 use crate::setters::setters;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// The configuration of an [`Engine`](crate::Engine).
 ///
-/// A value that cannot work is replaced by the nearest that can: a limit of 0 by 1, an MTU below
-/// 576 by 576, a time above 10 years by 10 years.
+/// A value that cannot work is replaced by the nearest that can: a limit of 0 by 1, a time
+/// above 10 years by 10 years.
 ///
 /// ```
 /// use brooklet_tcp::Config;
 ///
 /// let config = Config::new().backlog(1024);
-/// assert_eq!(config.mtu, 1500);
+/// assert_eq!(config.max_connections, 65_536);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The MTU of the link, in bytes: the longest IP packet. Default 1,500. At least 576.
-    pub mtu: usize,
     /// The default options of connections.
     pub options: TcpOptions,
     /// The most connections at a time, in both directions. One more SYN is dropped and counted, one
@@ -71,21 +68,11 @@ pub struct Config {
     /// The most packets that wait for the device, or for each queue of it, and so many times the
     /// MTU in bytes. Connections that find no room wait their turn. Default 512.
     pub outbound_packets: usize,
-    /// Whether the engine returns packets that leave work to the device: packets without a TCP
-    /// checksum, and packets of up to 65,535 bytes that are to be segmented. Their
-    /// [`Meta`](brooklet_io::Meta) tells. Default `false`; a driver that sets it does that work
-    /// if the device does not.
-    pub offload: bool,
-    /// The IPv4 address from which connections are opened by default. Default none.
-    pub ipv4: Option<Ipv4Addr>,
-    /// The IPv6 address from which connections are opened by default. Default none.
-    pub ipv6: Option<Ipv6Addr>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            mtu: 1500,
             options: TcpOptions::default(),
             max_connections: 65_536,
             memory: 1 << 30,
@@ -99,9 +86,6 @@ impl Default for Config {
             max_time_wait: 65_536,
             rfc1337: false,
             outbound_packets: 512,
-            offload: false,
-            ipv4: None,
-            ipv6: None,
         }
     }
 }
@@ -114,7 +98,6 @@ impl Config {
     }
 
     setters! {
-        mtu: usize,
         options: TcpOptions,
         max_connections: usize,
         memory: usize,
@@ -128,9 +111,6 @@ impl Config {
         max_time_wait: usize,
         rfc1337: bool,
         outbound_packets: usize,
-        offload: bool,
-        ipv4: Option<Ipv4Addr>,
-        ipv6: Option<Ipv6Addr>,
     }
 
     /// The configuration with each value that cannot work replaced by the nearest that can.
@@ -143,7 +123,6 @@ impl Config {
         );
         let memory = self.memory.max(promised);
         Self {
-            mtu: self.mtu.clamp(576, 65_535),
             options,
             max_connections: self.max_connections.min(memory / promised).max(1),
             memory,

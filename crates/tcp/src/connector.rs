@@ -1,3 +1,4 @@
+use crate::address::{is_endpoint, is_host};
 use crate::connection::Connection;
 use crate::error::unaddressable;
 use crate::listener::TcpListener;
@@ -38,8 +39,8 @@ impl<F: Flavor> Connector<F> {
     }
 
     /// Connects to `to`, from the stack's own address
-    /// ([`Config::ipv4`](crate::Config::ipv4), [`Config::ipv6`](crate::Config::ipv6)) and an
-    /// ephemeral port.
+    /// ([`Interface::ipv4`](crate::Interface::ipv4),
+    /// [`Interface::ipv6`](crate::Interface::ipv6)) and an ephemeral port.
     ///
     /// # Errors
     ///
@@ -63,7 +64,8 @@ impl<F: Flavor> Connector<F> {
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): one address is IPv4 and the other IPv6.
     /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): the destination has port 0, an
-    ///   address is not unicast, or the stack has no address of its own and needs one.
+    ///   address is not unicast, is loopback or IPv4-mapped, or the stack has no address of its own
+    ///   and needs one.
     /// - [`AddrInUse`](io::ErrorKind::AddrInUse): the two addresses are connected already, or all
     ///   ephemeral ports to `to` are in use.
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the peer refused.
@@ -94,9 +96,11 @@ impl<F: Flavor> Connector<F> {
     ///
     /// ```
     /// # use brooklet_cell::Threaded;
-    /// # use brooklet_tcp::{Clock, Config, Engine};
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # let (interface, config) = (Interface::default(), Config::default());
     /// # let clock = Clock::new(std::time::Instant::now);
-    /// let (engine, rest, connector) = Engine::<Threaded>::new(Config::default(), clock, [1, 2]);
+    /// let (engine, rest, connector) =
+    ///     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
     /// let web = connector.bind("0.0.0.0:80".parse().unwrap())?;
     /// let any = connector.bind("192.0.2.1:0".parse().unwrap())?;
     /// assert!(any.local_addr()?.port() > 49_151);
@@ -134,7 +138,7 @@ impl<F: Flavor> Connector<F> {
                 format!("{from} and {to} are of different families; use two of one"),
             ));
         }
-        if !is_unicast(from.ip()) || !is_unicast(to.ip()) || to.port() == 0 || from == to {
+        if !is_host(from.ip()) || !is_endpoint(to) || from == to {
             return Err(unaddressable());
         }
         loop {
@@ -173,10 +177,10 @@ impl<F: Flavor> Connector<F> {
         if !from.ip().is_unspecified() {
             return Ok(SocketAddr::new(from.ip(), from.port()));
         }
-        let config = &self.stack.config.config;
+        let interface = &self.stack.config.interface;
         let (own, family) = match from {
-            SocketAddr::V4(_) => (config.ipv4.map(IpAddr::V4), "IPv4"),
-            SocketAddr::V6(_) => (config.ipv6.map(IpAddr::V6), "IPv6"),
+            SocketAddr::V4(_) => (interface.ipv4.map(IpAddr::V4), "IPv4"),
+            SocketAddr::V6(_) => (interface.ipv6.map(IpAddr::V6), "IPv6"),
         };
         let own = own.ok_or_else(|| {
             io::Error::new(

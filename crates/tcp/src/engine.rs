@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connector::Connector;
+use crate::interface::Interface;
 use crate::listener::TcpListener;
 use crate::listeners::CATCH_ALL;
 use crate::queue::QueueShared;
@@ -32,11 +33,13 @@ use std::time::Instant;
 ///
 /// ```
 /// use brooklet_cell::Threaded;
-/// use brooklet_tcp::{Clock, Config, Engine};
+/// use brooklet_tcp::{Clock, Config, Engine, Interface};
 /// use std::time::Instant;
 ///
+/// let (interface, config) = (Interface::new().mtu(1400), Config::default());
 /// let clock = Clock::new(Instant::now);
-/// let (mut engine, listener, connector) = Engine::<Threaded>::new(Config::default(), clock, [1, 2]);
+/// let (mut engine, listener, connector) =
+///     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
 /// assert!(engine.poll_transmit().is_none());
 /// assert!(engine.poll_timeout(Instant::now()).is_none());
 /// # drop((listener, connector));
@@ -80,11 +83,12 @@ impl<F: Flavor> Engine<F> {
     /// `secret` is the key of the hash that initial sequence numbers are derived from (RFC 6528).
     /// It must be random in a program and may be fixed in a simulation.
     pub fn new(
+        interface: Interface,
         config: Config,
         clock: Clock,
         secret: [u64; 2],
     ) -> (Self, TcpListener<F>, Connector<F>) {
-        let config = StackConfig::new(config, clock, secret);
+        let config = StackConfig::new(interface, config, clock, secret);
         let stack = StackShared::new(NonZeroU8::MIN, config);
         (
             Self::for_queue(&stack, 0),
@@ -103,24 +107,26 @@ impl<F: Flavor> Engine<F> {
     ///
     /// ```
     /// use brooklet_cell::Threaded;
-    /// use brooklet_tcp::{Clock, Config, Engine};
+    /// use brooklet_tcp::{Clock, Config, Engine, Interface};
     /// use std::num::NonZeroU8;
     ///
+    /// let (interface, config) = (Interface::default(), Config::default());
     /// let clock = Clock::new(std::time::Instant::now);
     /// let two = NonZeroU8::new(2).expect("it is 2");
     /// let (mut engines, listener, _) =
-    ///     Engine::<Threaded>::with_queues(two, Config::default(), clock, [1, 2]);
+    ///     Engine::<Threaded>::with_queues(two, interface, config, clock, [1, 2]);
     /// drop(engines.pop());
     /// assert!(!engines[0].awake());
     /// # drop(listener);
     /// ```
     pub fn with_queues(
         queues: NonZeroU8,
+        interface: Interface,
         config: Config,
         clock: Clock,
         secret: [u64; 2],
     ) -> (Vec<Self>, TcpListener<F>, Connector<F>) {
-        let stack = StackShared::new(queues, StackConfig::new(config, clock, secret));
+        let stack = StackShared::new(queues, StackConfig::new(interface, config, clock, secret));
         let engine = |queue| Self::for_queue(&stack, queue);
         (
             (0..queues.get()).map(engine).collect(),

@@ -58,6 +58,7 @@ pub(crate) fn request_gone() -> io::Error {
 pub(crate) fn unaddressable() -> io::Error {
     io::Error::new(
         io::ErrorKind::AddrNotAvailable,
-        "both ends need a unicast address of one family and a port other than 0",
+        "both ends need a port other than 0 and a unicast address of one family that is neither \
+         loopback nor IPv4-mapped",
     )
 }

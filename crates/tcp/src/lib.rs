@@ -19,6 +19,7 @@
 //! and `local` choose which flavors exist. The facade crate `brooklet` has names without the
 //! parameter.
 
+mod address;
 mod buffer;
 mod clock;
 mod config;
@@ -26,6 +27,7 @@ mod connection;
 mod connector;
 mod engine;
 mod error;
+mod interface;
 mod listener;
 mod listeners;
 mod options;
@@ -56,6 +58,7 @@ pub use connection::TcpState;
 pub use connection::info::TcpInfo;
 pub use connector::Connector;
 pub use engine::Engine;
+pub use interface::Interface;
 pub use listener::{TcpIncoming, TcpListener, TcpRequests};
 pub use options::{Congestion, TcpOptions};
 pub use request::TcpRequest;

@@ -5,7 +5,7 @@ use crate::queue::QueueShared;
 use crate::seq::Micros;
 use crate::time_wait::TimeWait;
 use crate::wake::Wakes;
-use crate::{Clock, Config};
+use crate::{Clock, Config, Interface};
 use brooklet_cell::{Flavor, Shared};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct StackConfig {
     pub(crate) config: Config,
+    pub(crate) interface: Interface,
     pub(crate) clock: Clock,
     /// Where the stack's time begins.
     pub(crate) epoch: Instant,
@@ -24,12 +25,18 @@ pub(crate) struct StackConfig {
 }
 
 impl StackConfig {
-    pub(crate) fn new(config: Config, clock: Clock, secret: [u64; 2]) -> Self {
+    pub(crate) fn new(
+        interface: Interface,
+        config: Config,
+        clock: Clock,
+        secret: [u64; 2],
+    ) -> Self {
         let config = config.usable();
         Self {
             epoch: clock.now(),
             memory: Memory::new(config.memory),
             config,
+            interface: interface.usable(),
             clock,
             secret,
         }

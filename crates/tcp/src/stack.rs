@@ -44,7 +44,7 @@ impl<F: Flavor> Deref for StackShared<F> {
 impl<F: Flavor> StackShared<F> {
     pub(crate) fn new(queues: NonZeroU8, config: StackConfig) -> Self {
         let config = Arc::new(config);
-        let (packets, mtu) = (config.config.outbound_packets, config.config.mtu);
+        let (packets, mtu) = (config.config.outbound_packets, config.interface.mtu);
         let summary = Arc::new(TableSummary::default());
         Self(Arc::new(Stack {
             table: Shared::new(Table::new(config.clone(), summary.clone())),

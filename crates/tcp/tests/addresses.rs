@@ -2,7 +2,7 @@
 
 mod support;
 
-use brooklet_tcp::{Config, TcpListener};
+use brooklet_tcp::{Config, Interface, TcpListener};
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use support::*;
@@ -10,11 +10,11 @@ use support::*;
 type Listener = TcpListener<brooklet_cell::Threaded>;
 
 fn stack() -> Host {
-    Host::new(
-        Config::new()
+    Host::on(
+        Interface::new()
             .ipv4(Some([10, 0, 0, 2].into()))
-            .ipv6(Some([0xfd00, 0, 0, 0, 0, 0, 0, 2].into()))
-            .options(small()),
+            .ipv6(Some([0xfd00, 0, 0, 0, 0, 0, 0, 2].into())),
+        Config::new().options(small()),
     )
 }
 
@@ -165,6 +165,39 @@ fn a_connection_begins_from_the_address_of_the_stack() {
     let from = addr("0.0.0.0:7");
     let error = now(bare.connector.connect_from(from, addr(SERVER))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+}
+
+#[test]
+fn an_own_address_that_no_host_can_have_counts_as_none() {
+    for bad in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
+        let interface = Interface::new().ipv4(Some(bad.parse().unwrap()));
+        let host = Host::on(interface, Config::default());
+        let error = now(host.connector.connect(addr(SERVER))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        assert!(error.to_string().contains("no IPv4 address"), "{error}");
+    }
+    for bad in ["::", "::1", "ff02::1", "::ffff:10.0.0.2"] {
+        let interface = Interface::new().ipv6(Some(bad.parse().unwrap()));
+        let host = Host::on(interface, Config::default());
+        let error = now(host.connector.connect(addr("[fd00::1]:80"))).unwrap_err();
+        assert!(error.to_string().contains("no IPv6 address"), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_to_or_from_a_loopback_or_mapped_address_is_an_error() {
+    let host = stack();
+    for (from, to) in [
+        ("10.0.0.2:1", "127.0.0.1:80"),
+        ("127.0.0.1:1", SERVER),
+        ("[fd00::2]:1", "[::1]:80"),
+        ("[::1]:1", "[fd00::1]:80"),
+        ("[fd00::2]:1", "[::ffff:10.0.0.9]:80"),
+        ("[::ffff:10.0.0.9]:1", "[fd00::1]:80"),
+    ] {
+        let error = now(host.connector.connect_from(addr(from), addr(to))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{from} {to}");
+    }
 }
 
 #[test]

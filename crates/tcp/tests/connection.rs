@@ -2,7 +2,7 @@
 
 mod support;
 
-use brooklet_tcp::{Config, TcpOptions};
+use brooklet_tcp::{Config, Interface, TcpOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -469,7 +469,8 @@ fn a_lost_fin_is_sent_again_even_when_acknowledgements_repeat() {
 
 #[test]
 fn limits_that_cannot_work_are_mended() {
-    let mut host = Host::new(
+    let mut host = Host::on(
+        Interface::new().mtu(0),
         Config::new()
             .options(
                 TcpOptions::new()
@@ -478,7 +479,6 @@ fn limits_that_cannot_work_are_mended() {
                     .user_timeout(Some(Duration::MAX))
                     .keepalive(Some(Duration::ZERO)),
             )
-            .mtu(0)
             .max_connections(0)
             .backlog(0)
             .max_half_open(0)

@@ -5,7 +5,7 @@
 mod support;
 
 use brooklet_packet::Packet;
-use brooklet_tcp::{Config, Congestion, TcpOptions};
+use brooklet_tcp::{Config, Congestion, Interface, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite, StreamExt};
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -82,12 +82,12 @@ fn write(mut stream: &Stream, bytes: &[u8]) -> usize {
 impl Bench {
     fn new(offload: bool) -> Self {
         let host = |buffer, offload| {
-            Host::new(
+            Host::on(
+                Interface::new().offload(offload),
                 Config::new()
                     .options(options(buffer))
                     .outbound_packets(QUEUE)
-                    .backlog_per_source(2 * FLOWS)
-                    .offload(offload),
+                    .backlog_per_source(2 * FLOWS),
             )
         };
         Self {

@@ -6,7 +6,7 @@
 
 mod support;
 
-use brooklet_tcp::{Config, TcpOptions};
+use brooklet_tcp::{Config, Interface, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -53,10 +53,11 @@ struct Link {
 }
 
 impl Link {
-    fn new(seed: u64, faults: Faults, client: Config, server: Config) -> Self {
+    fn new(seed: u64, faults: Faults, interface: Interface, configs: [Config; 2]) -> Self {
+        let [client, server] = configs;
         Self {
-            client: Host::new(client),
-            server: Host::new(server),
+            client: Host::on(interface, client),
+            server: Host::on(interface, server),
             faults,
             rng: Rng::new(seed),
             time: Duration::ZERO,
@@ -293,9 +294,8 @@ impl Run {
             "seed {seed}, {faults:?}, {task:?} lazy {lazy} with {}, {other_task:?} lazy {other_lazy} with {}",
             client.options.recv_buffer, server.options.recv_buffer
         );
-        let offload = seed % 2 == 0;
-        let [client, server] = [client, server].map(|config| config.offload(offload));
-        let mut link = Link::new(seed, faults, client, server);
+        let interface = Interface::new().offload(seed % 2 == 0);
+        let mut link = Link::new(seed, faults, interface, [client, server]);
         let connector = link.client.connector.clone();
         let listener = link.server.listener().clone();
         let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));

@@ -12,7 +12,7 @@ mod support;
 
 use brooklet_packet::Packet;
 use brooklet_packet::icmp::{Unreachable, parse_error, unreachable};
-use brooklet_tcp::{Config, Congestion, TcpOptions};
+use brooklet_tcp::{Config, Congestion, Interface, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use smoltcp::wire::{IpAddress, TcpPacket};
 use std::cmp::Reverse;
@@ -390,22 +390,23 @@ fn pick<T: Copy, const N: usize>(rng: &mut Rng, of: [T; N]) -> T {
     of[rng.below(N as u64) as usize]
 }
 
-fn config(rng: &mut Rng) -> Config {
-    Config::new()
-        .options(
-            TcpOptions::new()
-                .recv_buffer(pick(rng, [2048, 3001, 9000, 65_536, 200_001, 1 << 20]))
-                .send_buffer(pick(rng, [2048, 5003, 65_536, 131_072, 1 << 20, 1 << 24]))
-                .nodelay(rng.chance(500))
-                .keepalive(pick(rng, [None, Some(SECOND), Some(10 * SECOND)]))
-                .user_timeout(None)
-                .congestion(pick(rng, [Congestion::Cubic, Congestion::None])),
-        )
+fn config(rng: &mut Rng) -> (Interface, Config) {
+    let options = TcpOptions::new()
+        .recv_buffer(pick(rng, [2048, 3001, 9000, 65_536, 200_001, 1 << 20]))
+        .send_buffer(pick(rng, [2048, 5003, 65_536, 131_072, 1 << 20, 1 << 24]))
+        .nodelay(rng.chance(500))
+        .keepalive(pick(rng, [None, Some(SECOND), Some(10 * SECOND)]))
+        .user_timeout(None)
+        .congestion(pick(rng, [Congestion::Cubic, Congestion::None]));
+    let interface = Interface::new()
         .mtu(pick(rng, [1500, 1499, 9000, 1280, 600]))
+        .offload(rng.chance(600));
+    let config = Config::new()
+        .options(options)
         .handshake_timeout(LIMIT)
         .orphan_timeout(LIMIT)
-        .offload(rng.chance(600))
-        .outbound_packets(pick(rng, [2, 3, 16, 512]))
+        .outbound_packets(pick(rng, [2, 3, 16, 512]));
+    (interface, config)
 }
 
 /// Options that only the later seeds have.
@@ -451,13 +452,14 @@ fn run(seed: u64) {
     let mut side = |number: usize| Side {
         number,
         host: {
-            let mut config = config(&mut rng)
+            let (interface, config) = config(&mut rng);
+            let mut config = config
                 .memory(pick(&mut scarcity, [1 << 30, 1 << 30, 1 << 20, 1 << 16, 0]))
                 .idle_buffer_timeout(pick(&mut scarcity, [0, 0, 1, 1000]) * MS);
             if wide {
                 widen(&mut config, &mut more, violent);
             }
-            Host::new(config)
+            Host::on(interface, config)
         },
         stream: None,
         total: pick(&mut rng, [0, 1, 900, 5000, 60_000, 200_000]),

@@ -3,7 +3,7 @@
 
 mod support;
 
-use brooklet_tcp::Config;
+use brooklet_tcp::{Config, Interface};
 use futures_lite::AsyncWriteExt;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct Path {
 
 impl Path {
     fn new((from, to): (&str, &str), sack: bool, offload: bool) -> Self {
-        let mut host = Host::new(Config::new().offload(offload));
+        let mut host = Host::on(Interface::new().offload(offload), Config::default());
         let mut peer = Peer::new(from, to);
         peer.sack = sack;
         let stream = peer.open(&mut host);

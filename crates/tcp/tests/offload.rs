@@ -4,12 +4,15 @@
 mod support;
 
 use brooklet_packet::icmp::Unreachable;
-use brooklet_tcp::{Config, TcpOptions};
+use brooklet_tcp::{Config, Interface, TcpOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use support::*;
 
 fn host(options: TcpOptions) -> Host {
-    Host::new(Config::new().offload(true).options(options))
+    Host::on(
+        Interface::new().offload(true),
+        Config::new().options(options),
+    )
 }
 
 /// Data of the next packet of the stack, and of the segments that it is to be cut into.

@@ -4,7 +4,7 @@
 mod support;
 
 use brooklet_packet::Headers;
-use brooklet_tcp::{Config, Congestion, TcpOptions};
+use brooklet_tcp::{Config, Congestion, Interface, TcpOptions};
 use futures_lite::{AsyncWrite, AsyncWriteExt};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -37,15 +37,14 @@ struct Run {
 
 impl Run {
     fn new(scale: Option<u8>, send_buffer: usize, offload: bool) -> Self {
-        let mut host = Host::new(
-            Config::new()
-                .options(
-                    TcpOptions::new()
-                        .send_buffer(send_buffer)
-                        .congestion(Congestion::None)
-                        .user_timeout(None),
-                )
-                .offload(offload),
+        let mut host = Host::on(
+            Interface::new().offload(offload),
+            Config::new().options(
+                TcpOptions::new()
+                    .send_buffer(send_buffer)
+                    .congestion(Congestion::None)
+                    .user_timeout(None),
+            ),
         );
         let mut peer = Peer::new(CLIENT, SERVER);
         peer.scale = scale;

@@ -5,7 +5,7 @@ mod support;
 
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener};
+use brooklet_tcp::{Clock, Config, Connector, Engine, Interface, TcpListener};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::net::Shutdown;
 use std::num::NonZeroU8;
@@ -37,8 +37,9 @@ struct Many {
 fn many(client: &Host, config: Config) -> Many {
     let start = client.now();
     let queues = NonZeroU8::new(QUEUES as u8).unwrap();
+    let (interface, clock) = (Interface::default(), Clock::new(move || start));
     let (engines, listener, connector) =
-        Engine::with_queues(queues, config, Clock::new(move || start), [3, 4]);
+        Engine::with_queues(queues, interface, config, clock, [3, 4]);
     Many {
         engines,
         listener,

@@ -13,7 +13,7 @@
 mod support;
 
 use brooklet_packet::{FlowKey, Headers, Packet, TcpHeader};
-use brooklet_tcp::{Config, TcpOptions, TcpRequest};
+use brooklet_tcp::{Config, Interface, TcpOptions, TcpRequest};
 use futures_lite::{AsyncRead, AsyncWrite, Stream as _};
 use std::collections::HashMap;
 use std::future::Future;
@@ -226,7 +226,6 @@ impl Storm {
                     .send_buffer([1500, 20_000][rng.below(2) as usize])
                     .user_timeout(Some(40 * SECOND)),
             )
-            .mtu(mtu)
             .max_connections(300)
             .backlog(40)
             .backlog_per_source(25)
@@ -239,7 +238,7 @@ impl Storm {
         Self {
             by_request: rng.chance(500),
             rng,
-            host: Host::new(config),
+            host: Host::on(Interface::new().mtu(mtu), config),
             mtu,
             clients: Vec::new(),
             latest: HashMap::new(),

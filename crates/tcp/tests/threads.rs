@@ -7,7 +7,9 @@
 
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
-use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener, TcpOptions, TcpStream};
+use brooklet_tcp::{
+    Clock, Config, Connector, Engine, Interface, TcpListener, TcpOptions, TcpStream,
+};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future::block_on};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -72,7 +74,12 @@ fn stack() -> (Engine<Threaded>, TcpListener<Threaded>, Connector<Threaded>) {
     let config = Config::new()
         .options(TcpOptions::new().recv_buffer(8192).send_buffer(8192))
         .outbound_packets(4);
-    Engine::new(config, Clock::new(Instant::now), [1, 2])
+    Engine::new(
+        Interface::default(),
+        config,
+        Clock::new(Instant::now),
+        [1, 2],
+    )
 }
 
 fn write(mut stream: &TcpStream<Threaded>) {

@@ -4,15 +4,19 @@
 
 use brooklet_cell::Threaded;
 use brooklet_models::{addr, all, check, task};
-use brooklet_tcp::{Clock, Config, Connector, Engine};
+use brooklet_tcp::{Clock, Config, Connector, Engine, Interface};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 fn engine() -> (Engine<Threaded>, Connector<Threaded>, Instant) {
     let now = Instant::now();
-    let (engine, listener, connector) =
-        Engine::new(Config::default(), Clock::new(move || now), [1, 2]);
+    let (engine, listener, connector) = Engine::new(
+        Interface::default(),
+        Config::default(),
+        Clock::new(move || now),
+        [1, 2],
+    );
     drop(listener);
     (engine, connector, now)
 }

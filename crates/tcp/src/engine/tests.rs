@@ -9,12 +9,11 @@ use std::task::Context as TaskContext;
 fn connections_that_have_ended_leave_no_deadlines() {
     #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
     let now = Instant::now();
-    let config = Config {
-        ipv4: Some([10, 0, 0, 1].into()),
-        ..Config::default()
-    };
+    let interface = Interface::new().ipv4(Some([10, 0, 0, 1].into()));
+    let config = Config::default();
     let clock = Clock::new(move || now);
-    let (mut engine, _listener, connector) = Engine::<Threaded>::new(config, clock, [1, 2]);
+    let (mut engine, _listener, connector) =
+        Engine::<Threaded>::new(interface, config, clock, [1, 2]);
     let cx = &mut TaskContext::from_waker(Waker::noop());
     let mut stays = pin!(connector.connect(([192, 0, 2, 1], 81).into()));
     assert!(stays.as_mut().poll(cx).is_pending());
@@ -41,8 +40,10 @@ fn a_connection_waits_for_room_in_one_place_of_the_queue() {
         outbound_packets: 2,
         ..Config::default()
     };
+    let interface = Interface::default();
     let clock = Clock::new(move || now);
-    let (mut engine, _listener, connector) = Engine::<Threaded>::new(config, clock, [1, 2]);
+    let (mut engine, _listener, connector) =
+        Engine::<Threaded>::new(interface, config, clock, [1, 2]);
     let cx = &mut TaskContext::from_waker(Waker::noop());
     let to = ([192, 0, 2, 1], 80).into();
     let keys = (1..=6).map(|port| ([10, 0, 0, 1], port).into());

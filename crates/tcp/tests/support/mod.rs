@@ -16,7 +16,7 @@ use brooklet_cell::Threaded;
 use brooklet_io::{Checksum, Meta, PacketBuf};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{FlowKey, Headers, Packet, Segmenter, TcpFlags};
-use brooklet_tcp::{Clock, Config, Connector, Engine, TcpListener, TcpOptions};
+use brooklet_tcp::{Clock, Config, Connector, Engine, Interface, TcpListener, TcpOptions};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -144,12 +144,16 @@ impl Seg {
 
 impl Host {
     pub fn new(config: Config) -> Self {
+        Self::on(Interface::default(), config)
+    }
+
+    pub fn on(interface: Interface, config: Config) -> Self {
         let time = Arc::new(Mutex::new(Instant::now()));
         let clock = {
             let time = time.clone();
             Clock::new(move || *time.lock().unwrap())
         };
-        let (engine, listener, connector) = Engine::new(config, clock, [1, 2]);
+        let (engine, listener, connector) = Engine::new(interface, config, clock, [1, 2]);
         Self {
             engine,
             listener: Some(listener),
