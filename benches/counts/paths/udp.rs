@@ -3,7 +3,7 @@
 use super::{Path, each};
 use brooklet_cell::Threaded;
 use brooklet_packet::{Packet, udp};
-use brooklet_udp::{Config, Engine, Received};
+use brooklet_udp::{Config, Engine, Interface, Received};
 use std::hint::black_box;
 use std::task::{Context, Poll, Waker};
 
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 const LEN: usize = 64;
 
 pub(super) fn datagram_in() -> Box<dyn Path> {
-    let (engine, socket) = Engine::<Threaded>::new(Config::default());
+    let (engine, socket) = Engine::<Threaded>::new(Interface::default(), Config::default());
     let mut bytes = Vec::new();
     let (from, to) = (([10, 0, 0, 2], 5000).into(), ([192, 0, 2, 1], 53).into());
     udp::write(&mut bytes, from, to, 1, &[0x5a; LEN]).expect("it fits");
@@ -27,7 +27,7 @@ pub(super) fn datagram_in() -> Box<dyn Path> {
 }
 
 pub(super) fn datagram_out() -> Box<dyn Path> {
-    let (engine, socket) = Engine::<Threaded>::new(Config::default());
+    let (engine, socket) = Engine::<Threaded>::new(Interface::default(), Config::default());
     let (from, to) = (([192, 0, 2, 1], 53).into(), ([10, 0, 0, 2], 5000).into());
     each(move || {
         let mut cx = Context::from_waker(Waker::noop());

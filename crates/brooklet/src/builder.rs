@@ -209,7 +209,19 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Sets limits of UDP. The builder replaces its `mtu` and `ipv6` by its own.
+    /// Sets limits of UDP.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, UdpConfig};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let parts = Builder::new()
+    ///     .udp_config(UdpConfig::new().inbound_packets(64))
+    ///     .build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn udp_config(mut self, config: brooklet_udp::Config) -> Self {
         self.udp = config;
         self
@@ -348,7 +360,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 format!("an MTU of {mtu} is out of range; use {least} to 65535{hint}"),
             ));
         }
-        let mut interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
+        let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
         for &address in &self.addresses {
             let is_mapped =
                 matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
@@ -365,19 +377,24 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 ));
             }
             match address {
-                IpAddr::V4(address) => interface.ipv4 = Some(address),
-                IpAddr::V6(address) => interface.ipv6 = Some(address),
+                IpAddr::V4(address) => tcp_interface.ipv4 = Some(address),
+                IpAddr::V6(address) => tcp_interface.ipv6 = Some(address),
             }
         }
-        let udp_config = self.udp.mtu(mtu).ipv6(self.ipv6);
+        let udp_interface = brooklet_udp::Interface::new().mtu(mtu).ipv6(self.ipv6);
         // Two hashers of the standard library's: their keys come from the system.
         let secret = [
             RandomState::new().hash_one(0),
             RandomState::new().hash_one(1),
         ];
-        let (tcp_engines, tcp, connector) =
-            brooklet_tcp::Engine::with_queues(queues, interface, self.tcp.clone(), clock, secret);
-        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_config);
+        let (tcp_engines, tcp, connector) = brooklet_tcp::Engine::with_queues(
+            queues,
+            tcp_interface,
+            self.tcp.clone(),
+            clock,
+            secret,
+        );
+        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_interface, self.udp);
         let stack = Stack {
             connector,
             udp: udp_engines[0].counters(),

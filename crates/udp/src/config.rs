@@ -20,10 +20,6 @@ pub struct Config {
     pub outbound_packets: usize,
     /// The IPv4 time to live and IPv6 hop limit of what is sent; 64. At least 1.
     pub hop_limit: u8,
-    /// The largest IP packet that is sent, in bytes; 1500.
-    pub mtu: usize,
-    /// Whether datagrams are sent over IPv6; yes.
-    pub ipv6: bool,
 }
 
 impl Default for Config {
@@ -33,8 +29,6 @@ impl Default for Config {
             inbound_bytes: 1 << 20,
             outbound_packets: 256,
             hop_limit: 64,
-            mtu: 1500,
-            ipv6: true,
         }
     }
 }
@@ -71,20 +65,6 @@ impl Config {
     #[must_use]
     pub fn hop_limit(mut self, hop_limit: u8) -> Self {
         self.hop_limit = hop_limit;
-        self
-    }
-
-    /// Sets [`mtu`](Self#structfield.mtu).
-    #[must_use]
-    pub fn mtu(mut self, mtu: usize) -> Self {
-        self.mtu = mtu;
-        self
-    }
-
-    /// Sets [`ipv6`](Self#structfield.ipv6).
-    #[must_use]
-    pub fn ipv6(mut self, ipv6: bool) -> Self {
-        self.ipv6 = ipv6;
         self
     }
 

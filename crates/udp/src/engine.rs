@@ -1,7 +1,7 @@
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::shared::Queues;
-use crate::{Config, Counters, Stats, UdpSocket};
+use crate::{Config, Counters, Interface, Stats, UdpSocket};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::Packet;
 use std::{fmt, num::NonZeroU8, task::Waker};
@@ -28,7 +28,7 @@ pub enum Received {
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// use brooklet_udp::{Config, Engine};
+/// use brooklet_udp::{Config, Engine, Interface};
 /// use std::task::{Context, Poll};
 ///
 /// /// Sends what waits; when it returns, the task will be woken for more.
@@ -47,7 +47,7 @@ pub enum Received {
 ///         }
 ///     }
 /// }
-/// # let (engine, socket) = Engine::new(Config::default());
+/// # let (engine, socket) = Engine::new(Interface::default(), Config::default());
 /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
 /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
 /// # let mut packets = 0;
@@ -63,8 +63,8 @@ pub struct Engine<F: Flavor> {
 
 impl<F: Flavor> Engine<F> {
     /// Makes an engine and the first socket on it.
-    pub fn new(config: Config) -> (Self, UdpSocket<F>) {
-        let queues = Queues::new(NonZeroU8::MIN, config);
+    pub fn new(interface: Interface, config: Config) -> (Self, UdpSocket<F>) {
+        let queues = Queues::new(NonZeroU8::MIN, interface, config);
         let outbound = queues.outbound()[0].clone();
         let socket = UdpSocket::new(&queues);
         (Self { queues, outbound }, socket)
@@ -79,19 +79,27 @@ impl<F: Flavor> Engine<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_udp::{Config, Engine};
+    /// use brooklet_udp::{Config, Engine, Interface};
     /// use std::num::NonZeroU8;
     ///
     /// let two = NonZeroU8::new(2).expect("it is 2");
-    /// let (engines, socket) = Engine::<brooklet_cell::Threaded>::with_queues(two, Config::default());
+    /// let (engines, socket) = Engine::<brooklet_cell::Threaded>::with_queues(
+    ///     two,
+    ///     Interface::default(),
+    ///     Config::default(),
+    /// );
     /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
     /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
     /// let packets = engines.iter().filter_map(Engine::poll_transmit);
     /// assert_eq!(packets.count(), 1);
     /// # }
     /// ```
-    pub fn with_queues(queues: NonZeroU8, config: Config) -> (Vec<Self>, UdpSocket<F>) {
-        let queues = Queues::new(queues, config);
+    pub fn with_queues(
+        queues: NonZeroU8,
+        interface: Interface,
+        config: Config,
+    ) -> (Vec<Self>, UdpSocket<F>) {
+        let queues = Queues::new(queues, interface, config);
         let socket = UdpSocket::new(&queues);
         let engine = |outbound: &Shared<F, Outbound>| Self {
             queues: queues.clone(),

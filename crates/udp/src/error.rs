@@ -7,9 +7,9 @@ use std::{error::Error, fmt, io, net::SocketAddr};
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// use brooklet_udp::{Config, Engine, SendError};
+/// use brooklet_udp::{Config, Engine, Interface, SendError};
 ///
-/// let (_engine, socket) = Engine::<brooklet_cell::Threaded>::new(Config::default());
+/// let (_engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::default(), Config::default());
 /// let (from, to) = ("192.0.2.1:1".parse().unwrap(), "10.0.0.1:2".parse().unwrap());
 /// let sent = futures_lite::future::block_on(socket.send_to(&[0; 1473], from, to));
 /// let error = sent.unwrap_err();

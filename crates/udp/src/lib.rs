@@ -18,10 +18,10 @@
 //! # #[cfg(feature = "sync")] {
 //! use brooklet_cell::Threaded;
 //! use brooklet_packet::{Packet, udp};
-//! use brooklet_udp::{Config, Engine, Received};
+//! use brooklet_udp::{Config, Engine, Interface, Received};
 //! use futures_lite::future::block_on;
 //!
-//! let (engine, socket) = Engine::<Threaded>::new(Config::default());
+//! let (engine, socket) = Engine::<Threaded>::new(Interface::default(), Config::default());
 //!
 //! // A packet arrives: 10.0.0.1 asks a name server.
 //! let mut bytes = Vec::new();
@@ -65,6 +65,7 @@ mod engine;
 mod error;
 mod halves;
 mod inbound;
+mod interface;
 mod outbound;
 mod shared;
 #[cfg(feature = "futures")]
@@ -82,5 +83,6 @@ pub use config::Config;
 pub use engine::{Engine, Received};
 pub use error::SendError;
 pub use halves::{UdpReadHalf, UdpWriteHalf};
+pub use interface::Interface;
 pub use socket::{Datagram, UdpSocket};
 pub use stats::{Counters, Stats};

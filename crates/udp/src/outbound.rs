@@ -6,11 +6,12 @@
 use crate::buffer_pool::BufferPool;
 use crate::shared::Waiting;
 use crate::wakers::{WakerList, Woken};
-use crate::{Config, SendError, StackClosed, Stats};
+use crate::{Config, Interface, SendError, StackClosed, Stats};
 use brooklet_packet::{WriteError, udp};
 use std::{collections::VecDeque, io, mem, net::SocketAddr, task::Waker};
 
 pub(crate) struct Outbound {
+    interface: Interface,
     config: Config,
     packets: VecDeque<Vec<u8>>,
     buffers: BufferPool,
@@ -29,8 +30,9 @@ pub(crate) struct Ended {
 }
 
 impl Outbound {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(interface: Interface, config: Config) -> Self {
         Self {
+            interface,
             config,
             packets: VecDeque::new(),
             buffers: BufferPool::default(),
@@ -51,9 +53,8 @@ impl Outbound {
         from: SocketAddr,
         to: SocketAddr,
     ) -> io::Result<bool> {
+        let Interface { mtu, ipv6 } = self.interface;
         let Config {
-            mtu,
-            ipv6,
             hop_limit,
             outbound_packets,
             ..

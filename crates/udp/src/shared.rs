@@ -3,7 +3,7 @@
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::wakers::{Seat, WakerList};
-use crate::{Config, Stats};
+use crate::{Config, Interface, Stats};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
 use foldhash::quality::FixedState;
@@ -19,9 +19,9 @@ pub(crate) struct Queues<F: Flavor> {
 }
 
 impl<F: Flavor> Queues<F> {
-    pub(crate) fn new(queues: NonZeroU8, config: Config) -> Self {
+    pub(crate) fn new(queues: NonZeroU8, interface: Interface, config: Config) -> Self {
         let config = config.usable();
-        let outbound = |_| Shared::new(Outbound::new(config));
+        let outbound = |_| Shared::new(Outbound::new(interface, config));
         Self {
             inbound: Shared::new(Inbound::new(config)),
             outbound: (0..queues.get()).map(outbound).collect(),

@@ -84,7 +84,7 @@ impl fmt::Debug for Datagram {
 ///         socket.send_to(&buf[..len], to, from).await?;
 ///     }
 /// }
-/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
 /// # engine.shutdown();
 /// # let end = futures_lite::future::block_on(echo(socket)).unwrap_err();
 /// # assert_eq!(end.kind(), io::ErrorKind::NetworkDown);
@@ -109,7 +109,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, client, server, 64, b"question")?;
@@ -138,7 +138,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?, 64, b"question")?;
     /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
@@ -177,7 +177,7 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # futures_lite::future::block_on(async {
     /// let server = "[2620:fe::fe]:53".parse().unwrap();
     /// let client = "[fd00::1]:5000".parse().unwrap();
@@ -215,7 +215,7 @@ impl<F: Flavor> UdpSocket<F> {
     ///         socket.send_datagram(&question.reply(*b"answer")).await?;
     ///     }
     /// }
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # engine.shutdown();
     /// # let end = futures_lite::future::block_on(serve(socket)).unwrap_err();
     /// # assert_eq!(end.kind(), std::io::ErrorKind::NetworkDown);
@@ -237,7 +237,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # let mut cx = Context::from_waker(Waker::noop());
     /// assert!(socket.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
     /// # }
@@ -262,7 +262,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// # let mut cx = Context::from_waker(Waker::noop());
     /// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// assert!(socket.poll_send_to(&mut cx, b"answer", from, to).is_ready());
@@ -286,7 +286,7 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
     /// let (read, write) = socket.split();
     /// let reader = std::thread::spawn(move || futures_lite::future::block_on(read.recv_datagram()));
     /// # drop((write, engine));

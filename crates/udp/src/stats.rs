@@ -27,7 +27,7 @@ pub struct Stats {
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default());
+/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
 /// let counters = engine.counters();
 /// assert_eq!(counters.stats(), engine.stats());
 /// # }

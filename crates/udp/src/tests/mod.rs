@@ -10,7 +10,7 @@ mod sink;
 mod threads;
 mod waiting;
 
-use crate::{Config, Engine, Received, UdpReadHalf, UdpSocket, UdpWriteHalf};
+use crate::{Config, Engine, Interface, Received, UdpReadHalf, UdpSocket, UdpWriteHalf};
 use brooklet_cell::Flavor;
 use brooklet_packet::{Packet, udp};
 use std::{
@@ -74,11 +74,11 @@ fn sent<F: Flavor>(engine: &Engine<F>) -> Vec<Vec<u8>> {
 fn engine_with<F: Flavor>(change: impl FnOnce(&mut Config)) -> (Engine<F>, UdpSocket<F>) {
     let mut config = Config::default();
     change(&mut config);
-    Engine::new(config)
+    Engine::new(Interface::default(), config)
 }
 
 fn engine<F: Flavor>() -> (Engine<F>, UdpSocket<F>) {
-    Engine::new(Config::default())
+    Engine::new(Interface::default(), Config::default())
 }
 
 /// A task that counts how often it is woken.

@@ -18,7 +18,11 @@ fn engines<F: Flavor>() -> (Vec<Engine<F>>, UdpSocket<F>) {
         outbound_packets: 2,
         ..Config::default()
     };
-    Engine::with_queues(NonZeroU8::new(QUEUES).unwrap(), config)
+    Engine::with_queues(
+        NonZeroU8::new(QUEUES).unwrap(),
+        Interface::default(),
+        config,
+    )
 }
 
 fn client(port: u16) -> SocketAddr {
@@ -50,7 +54,8 @@ fn ports<F: Flavor>(engines: &[Engine<F>], socket: &UdpSocket<F>) -> Vec<u16> {
 fn a_flow_keeps_to_its_queue_and_flows_are_spread<F: Flavor>() {
     for queues in 2..=4 {
         let queues = NonZeroU8::new(queues).unwrap();
-        let (engines, socket) = Engine::<F>::with_queues(queues, Config::default());
+        let (engines, socket) =
+            Engine::<F>::with_queues(queues, Interface::default(), Config::default());
         let mut flows = vec![0; engines.len()];
         for port in 1..=400 {
             let queue = queue_of(&engines, &socket, port);

@@ -35,7 +35,7 @@ fn writes_whole_packets<F: Flavor>() {
 }
 
 fn the_mtu_is_the_limit<F: Flavor>() {
-    let (engine, socket) = engine_with::<F>(|config| config.mtu = 1400);
+    let (engine, socket) = Engine::<F>::new(Interface::new().mtu(1400), Config::default());
     for (from, to, most) in [(SERVER, CLIENT, 1372), (SERVER6, CLIENT6, 1352)] {
         let (from, to) = (addr(from), addr(to));
         assert_eq!(now(socket.send_to(&vec![1; most], from, to)).unwrap(), most);
@@ -58,7 +58,7 @@ fn the_mtu_is_the_limit<F: Flavor>() {
 }
 
 fn an_mtu_beyond_what_ip_can_say<F: Flavor>() {
-    let (engine, socket) = engine_with::<F>(|config| config.mtu = usize::MAX);
+    let (engine, socket) = Engine::<F>::new(Interface::new().mtu(usize::MAX), Config::default());
     let (from, to) = (addr(SERVER), addr(CLIENT));
     assert_eq!(now(socket.send_to(&[1; 65_507], from, to)).unwrap(), 65_507);
     assert_eq!(engine.poll_transmit().unwrap().len(), 65_535);
