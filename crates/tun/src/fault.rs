@@ -29,13 +29,13 @@ impl Fault {
 
     #[cfg(unix)]
     fn of_code(code: i32) -> Self {
-        use nix::errno::Errno;
-        match Errno::from_raw(code) {
-            Errno::EIO | Errno::EHOSTDOWN | Errno::ENOBUFS => Self::Passing,
-            Errno::EBADF | Errno::ENODEV | Errno::ENXIO => Self::Closed,
+        use rustix::io::Errno;
+        match Errno::from_raw_os_error(code) {
+            Errno::IO | Errno::HOSTDOWN | Errno::NOBUFS => Self::Passing,
+            Errno::BADF | Errno::NODEV | Errno::NXIO => Self::Closed,
             // Linux, once the interface has been deleted.
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Errno::EBADFD => Self::Closed,
+            Errno::BADFD => Self::Closed,
             _ => Self::Other,
         }
     }

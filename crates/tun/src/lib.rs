@@ -75,9 +75,30 @@
     target_os = "netbsd"
 ))]
 mod builder;
+#[cfg(any(
+    windows,
+    target_os = "macos",
+    target_os = "freebsd",
+    target_os = "openbsd",
+    target_os = "netbsd"
+))]
+mod device;
+mod drops;
+#[cfg(any(
+    target_os = "macos",
+    target_os = "freebsd",
+    target_os = "openbsd",
+    target_os = "netbsd"
+))]
+mod either;
 mod fault;
 #[cfg(unix)]
 mod file;
+#[cfg(unix)]
+mod framing;
+mod raw;
+#[cfg(unix)]
+mod socket;
 mod tun;
 #[cfg(unix)]
 mod vnet;
@@ -91,9 +112,10 @@ mod vnet;
     target_os = "netbsd"
 ))]
 pub use builder::TunBuilder;
+pub use drops::DropCounter;
 #[cfg(unix)]
-pub use file::Framing;
-pub use tun::{DropCounter, Tun};
+pub use framing::Framing;
+pub use tun::Tun;
 
 #[doc(no_inline)]
 pub use brooklet_io::PacketIo;

@@ -1,56 +1,116 @@
+use crate::drops::DropCounter;
 use crate::fault::Fault;
-#[cfg(unix)]
-use crate::file::{FileIo, Framing};
+use crate::raw::RawIo;
 use async_io::Timer;
 use brooklet_io::{Offload, PacketBuf, PacketIo};
+use futures_lite::future::yield_now;
 use std::fmt;
 use std::future::Future;
 use std::io;
-#[cfg(unix)]
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+#[cfg(unix)]
+mod descriptor;
+#[cfg(test)]
+mod tests;
 
 /// How long to leave a device alone whose reads fail for now.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A TUN device: one IP packet per call, in both directions, or one that stands for several where
-/// it has [offload](Self::offload).
+/// A TUN device: one IP packet per call in both directions, or one super-packet where the device
+/// has [offload](Self::offload).
 ///
-/// It closes when it is dropped; unless it is persistent, the interface goes with it.
+/// The driver of a stack owns the device and uses it as a [`PacketIo`]. Programs that look at
+/// packets themselves call [`recv`](Self::recv) and [`send`](Self::send), which take the device by
+/// shared reference.
 ///
-/// It can be moved to another thread, and into another network namespace: name and MTU are those
-/// it had when it was opened.
+/// Dropping the device closes it. The interface is deleted with the last descriptor of it, unless
+/// the interface is persistent.
+///
+/// The device can move to another thread, and into another network namespace:
+/// [`name`](Self::name) and [`mtu`](Self::mtu) stay those of the time when it was opened.
+///
+/// ```
+/// use brooklet_io::PacketBuf;
+/// use brooklet_tun::Tun;
+/// use std::os::unix::net::UnixDatagram;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # futures_lite::future::block_on(async {
+/// // A socket pair in place of a device, which needs no privileges.
+/// let (ours, theirs) = UnixDatagram::pair()?;
+/// let tun = Tun::from_fd(ours.into())?;
+/// theirs.send(&[0x45; 20])?;
+/// let mut packet = PacketBuf::with_capacity(1500);
+/// tun.recv(&mut packet).await?;
+/// assert_eq!(packet.len(), 20);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub struct Tun {
-    io: Box<dyn RawIo>,
+    io: RawIo,
     name: Option<String>,
     mtu: Option<u16>,
-    dropped: Arc<AtomicU64>,
+    drops: DropCounter,
+    /// The pause of `poll_recv` between two reads of a device that fails for now.
     pause: Option<Timer>,
 }
 
-/// What carries the packets; the two ways to get one have nothing else in common.
-pub(crate) trait RawIo: Send + Sync {
-    /// What it takes over from whoever sends.
-    fn offload(&self) -> Offload {
-        Offload::default()
-    }
-    /// Reads one packet with what is known of it; 0 bytes are the end. What is no packet is
-    /// [`InvalidData`](io::ErrorKind::InvalidData).
-    fn poll_recv(&self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<usize>>;
-    /// Writes one packet.
-    fn poll_send(&self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<usize>>;
+/// The next step after an attempt to read.
+enum Next {
+    Return(io::Result<()>),
+    Retry,
+    /// Retry after [`PAUSE`].
+    Wait,
+    /// Retry, after other tasks had their turn.
+    Yield,
 }
 
 impl Tun {
-    /// Adopts an open descriptor that carries one plain IP packet per read and write.
+    pub(crate) fn new(io: impl Into<RawIo>, name: Option<String>, mtu: Option<u16>) -> Self {
+        Self {
+            io: io.into(),
+            name,
+            mtu,
+            drops: DropCounter::default(),
+            pause: None,
+        }
+    }
+
+    /// Returns the name of the interface; `None` for an adopted descriptor.
     ///
-    /// The descriptor is made non-blocking, which whoever holds a copy of it sees as well. On
-    /// Linux it must have been configured with `IFF_NO_PI` and without `IFF_VNET_HDR`: that cannot
-    /// be found out here, and [`from_fd_with`](Self::from_fd_with) adopts one that has it.
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let tun = brooklet_tun::TunBuilder::new("tun0").open()?;
+    /// assert_eq!(tun.name(), Some("tun0"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the MTU in bytes: that of the interface when it was opened, or the one given by
+    /// [`with_mtu`](Self::with_mtu). `None` for an adopted descriptor without it.
+    ///
+    /// The stack must have the same MTU: it truncates a packet that is larger than its buffers.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let tun = brooklet_tun::TunBuilder::new("tun0").mtu(1400).open()?;
+    /// assert_eq!(tun.mtu(), Some(1400));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mtu(&self) -> Option<usize> {
+        self.mtu.map(usize::from)
+    }
+
+    /// Sets the MTU in bytes that [`mtu`](Self::mtu) returns, for an adopted descriptor: its
+    /// interface is not changed.
     ///
     /// ```
     /// use brooklet_tun::Tun;
@@ -58,81 +118,18 @@ impl Tun {
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let (ours, _theirs) = UnixDatagram::pair()?;
-    /// let tun = Tun::from_fd(ours.into())?;
-    /// assert_eq!(tun.name(), None);
+    /// let tun = Tun::from_fd(ours.into())?.with_mtu(1400);
+    /// assert_eq!(tun.mtu(), Some(1400));
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the descriptor cannot be waited for, as that of a file on a disk.
-    #[cfg(unix)]
-    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        Self::from_fd_with(fd, Framing::Plain)
+    pub fn with_mtu(mut self, mtu: u16) -> Self {
+        self.mtu = Some(mtu);
+        self
     }
 
-    /// Adopts an open descriptor whose packets come in the given [`Framing`].
-    ///
-    /// ```no_run
-    /// use brooklet_tun::{Framing, Tun};
-    ///
-    /// # fn example(utun: std::os::fd::OwnedFd) -> std::io::Result<()> {
-    /// // On iOS and macOS:
-    /// let tun = Tun::from_fd_with(utun, Framing::FamilyHeader)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// ```
-    /// use brooklet_io::Offload;
-    /// use brooklet_tun::{Framing, Tun};
-    /// # use std::os::unix::net::UnixDatagram;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// # let (ours, _theirs) = UnixDatagram::pair()?;
-    /// # let descriptor = ours.into();
-    /// // On Linux, where whoever opened the device has set `IFF_VNET_HDR`:
-    /// let offload = Offload::new().checksum(true).tso4(true).tso6(true).uso(false);
-    /// let tun = Tun::from_fd_with(descriptor, Framing::VirtioNet { header_len: 10, offload })?;
-    /// assert_eq!(tun.offload(), offload);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As for [`from_fd`](Self::from_fd); [`InvalidInput`](io::ErrorKind::InvalidInput) for a
-    /// virtio-net header of a length that there is not.
-    #[cfg(unix)]
-    pub fn from_fd_with(fd: OwnedFd, framing: Framing) -> io::Result<Self> {
-        Ok(Self::new(FileIo::new(fd, framing)?, None, None))
-    }
-
-    pub(crate) fn new(io: impl RawIo + 'static, name: Option<String>, mtu: Option<u16>) -> Self {
-        Self {
-            io: Box::new(io),
-            name,
-            mtu,
-            dropped: Arc::default(),
-            pause: None,
-        }
-    }
-
-    /// The name of the interface; `None` for an adopted descriptor.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The MTU of the interface in bytes when it was opened; `None` for an adopted descriptor.
-    ///
-    /// The stack must be told the same one: a packet that is larger than its buffers is cut off.
-    pub fn mtu(&self) -> Option<u16> {
-        self.mtu
-    }
-
-    /// What the kernel does for the packets that are sent to it: checksums, and cutting those that
-    /// stand for several. Nothing, where it has not been asked to or cannot.
+    /// Returns the offloads that the kernel does for packets sent to it: checksums, and the
+    /// segmentation of super-packets. None where the kernel has not been asked for them or cannot.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -145,15 +142,34 @@ impl Tun {
         self.io.offload()
     }
 
-    /// Packets that the system did not take, and such that came with a virtio-net header that
-    /// makes no sense: they were dropped for it.
+    /// Returns the number of packets dropped so far: those that the system did not take, empty
+    /// ones, and those behind a virtio-net header that makes no sense.
     ///
     /// [`drop_counter`](Self::drop_counter) gives the number once the device belongs to a stack.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// # use brooklet_tun::Tun;
+    /// # use std::os::unix::net::UnixDatagram;
+    /// # fn main() -> std::io::Result<()> {
+    /// # futures_lite::future::block_on(async {
+    /// # let (ours, theirs) = UnixDatagram::pair()?;
+    /// # let tun = Tun::from_fd(ours.into())?;
+    /// theirs.send(&[])?;
+    /// theirs.send(&[0x45; 20])?;
+    /// let mut packet = PacketBuf::with_capacity(1500);
+    /// tun.recv(&mut packet).await?;
+    /// assert_eq!((packet.len(), tun.dropped()), (20, 1));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.drops.get()
     }
 
-    /// A handle on the number of [`dropped`](Self::dropped) packets that outlives the device.
+    /// Returns a handle on the number of [`dropped`](Self::dropped) packets that outlives the
+    /// device.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -165,37 +181,151 @@ impl Tun {
     /// # }
     /// ```
     pub fn drop_counter(&self) -> DropCounter {
-        DropCounter(Arc::clone(&self.dropped))
+        self.drops.clone()
+    }
+
+    /// Receives the next packet into `packet`, and sets its length and metadata.
+    ///
+    /// Any number of tasks may receive and send at the same time. Each packet goes to one of the
+    /// tasks that wait; all of them wake for it, and the others wait again.
+    ///
+    /// The storage of `packet` must have room for the MTU, or for 65,575 bytes where the device
+    /// was opened with [offload](crate::TunBuilder::offload): the system truncates a longer
+    /// packet.
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) once the device is gone, and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a `packet` of no capacity. An interface
+    /// that is down is no error: the method waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped has received no packet; the content of `packet` is unspecified.
+    ///
+    /// ```
+    /// use brooklet_io::PacketBuf;
+    /// use brooklet_tun::Tun;
+    /// use futures_lite::future::{block_on, zip};
+    /// use std::os::unix::net::UnixDatagram;
+    ///
+    /// async fn receive(tun: &Tun) -> std::io::Result<usize> {
+    ///     let mut packet = PacketBuf::with_capacity(1500);
+    ///     tun.recv(&mut packet).await?;
+    ///     Ok(packet.len())
+    /// }
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let tun = Tun::from_fd(ours.into())?;
+    /// theirs.send(&[0x45; 20])?;
+    /// theirs.send(&[0x60; 40])?;
+    /// let (first, second) = block_on(zip(receive(&tun), receive(&tun)));
+    /// assert_eq!(first? + second?, 60);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn recv(&self, packet: &mut PacketBuf) -> io::Result<()> {
+        loop {
+            match self.after_recv(self.io.recv(packet).await) {
+                Next::Return(result) => return result,
+                Next::Retry => {}
+                Next::Wait => drop(Timer::after(PAUSE).await),
+                Next::Yield => yield_now().await,
+            }
+        }
+    }
+
+    /// Sends `packet`: a complete one, or one with the work left to the device that
+    /// [`offload`](Self::offload) lists and the packet's metadata asks for.
+    ///
+    /// Waits while the queue of the device is full. Any number of tasks may send and receive at
+    /// the same time. A packet that the system does not take is dropped and counted by
+    /// [`dropped`](Self::dropped).
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) once the device is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it was ready has not sent the packet.
+    ///
+    /// ```
+    /// use brooklet_io::PacketBuf;
+    /// use brooklet_tun::Tun;
+    /// use std::os::unix::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # futures_lite::future::block_on(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let tun = Tun::from_fd(ours.into())?;
+    /// tun.send(&PacketBuf::from(vec![0x45; 20])).await?;
+    /// assert_eq!(theirs.recv(&mut [0; 100])?, 20);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub async fn send(&self, packet: &PacketBuf) -> io::Result<()> {
+        loop {
+            if let Some(result) = self.after_send(self.io.send(packet).await) {
+                return result;
+            }
+        }
+    }
+
+    fn after_recv(&self, read: io::Result<usize>) -> Next {
+        let error = match read {
+            Ok(0) => return Next::Return(Err(closed())),
+            Ok(_) => return Next::Return(Ok(())),
+            Err(error) => error,
+        };
+        match Fault::of(&error) {
+            Fault::Again => Next::Retry,
+            // Not on readiness: a device that fails is often reported as ready.
+            Fault::Passing => Next::Wait,
+            Fault::Closed => Next::Return(Err(closed())),
+            Fault::Malformed => {
+                self.drops.add_one();
+                // A flood of malformed packets must not keep the task from its other work.
+                Next::Yield
+            }
+            Fault::Other => Next::Return(Err(error)),
+        }
+    }
+
+    /// `None` if the call is to be made again.
+    fn after_send(&self, written: io::Result<usize>) -> Option<io::Result<()>> {
+        match written.as_ref().map_err(Fault::of) {
+            Ok(_) => Some(Ok(())),
+            Err(Fault::Again) => None,
+            Err(Fault::Closed) => Some(Err(closed())),
+            Err(Fault::Passing | Fault::Malformed | Fault::Other) => {
+                self.drops.add_one();
+                Some(Ok(()))
+            }
+        }
     }
 
     /// Reads until `read` has a packet, waits, or says that there will be none any more.
     fn poll_recv_with(
         &mut self,
         cx: &mut Context<'_>,
-        mut read: impl FnMut(&dyn RawIo, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        mut read: impl FnMut(&RawIo, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
         loop {
             if let Some(timer) = &mut self.pause {
                 ready!(Pin::new(timer).poll(cx));
                 self.pause = None;
             }
-            let error = match ready!(read(&*self.io, cx)) {
-                Ok(0) => return Poll::Ready(Err(closed())),
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(error) => error,
-            };
-            match Fault::of(&error) {
-                Fault::Again => {}
-                // Not on readiness: a device that fails is often reported as ready.
-                Fault::Passing => self.pause = Some(Timer::after(PAUSE)),
-                Fault::Closed => return Poll::Ready(Err(closed())),
-                Fault::Malformed => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
-                    // Whoever hands in nothing else is not to keep this task from its work.
+            match self.after_recv(ready!(read(&self.io, cx))) {
+                Next::Return(result) => return Poll::Ready(result),
+                Next::Retry => {}
+                Next::Wait => self.pause = Some(Timer::after(PAUSE)),
+                Next::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Fault::Other => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -206,23 +336,19 @@ impl PacketIo for Tun {
         self.io.offload()
     }
 
+    fn mtu(&self) -> Option<usize> {
+        self.mtu()
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         self.poll_recv_with(cx, |io, cx| io.poll_recv(cx, packet))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
         loop {
-            match ready!(self.io.poll_send(cx, packet))
-                .as_ref()
-                .map_err(Fault::of)
-            {
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(Fault::Again) => {}
-                Err(Fault::Closed) => return Poll::Ready(Err(closed())),
-                Err(Fault::Passing | Fault::Malformed | Fault::Other) => {
-                    self.dropped.fetch_add(1, Ordering::Relaxed);
-                    return Poll::Ready(Ok(()));
-                }
+            let written = ready!(self.io.poll_send(cx, packet));
+            if let Some(result) = self.after_send(written) {
+                return Poll::Ready(result);
             }
         }
     }
@@ -242,17 +368,3 @@ impl fmt::Debug for Tun {
             .finish_non_exhaustive()
     }
 }
-
-/// Counts the packets that a [`Tun`] had to drop, also while a stack owns it.
-#[derive(Clone, Debug)]
-pub struct DropCounter(Arc<AtomicU64>);
-
-impl DropCounter {
-    /// The packets dropped so far.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests;

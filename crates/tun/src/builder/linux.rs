@@ -2,7 +2,8 @@
 
 use super::TunBuilder;
 use super::link::{self, Link};
-use crate::file::{FileIo, Framing};
+use crate::file::FileIo;
+use crate::framing::Framing;
 use crate::tun::Tun;
 use crate::vnet;
 use brooklet_io::Offload;

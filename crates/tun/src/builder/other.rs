@@ -1,11 +1,10 @@
 //! Systems other than Linux, as tun-rs knows them.
 
 use super::TunBuilder;
-use crate::tun::{RawIo, Tun};
-use brooklet_io::PacketBuf;
+use crate::device::DeviceIo;
+use crate::tun::Tun;
 use std::io;
-use std::task::{Context, Poll, ready};
-use tun_rs::{AsyncDevice, DeviceBuilder};
+use tun_rs::DeviceBuilder;
 
 pub(super) fn open(wanted: &TunBuilder) -> io::Result<Vec<Tun>> {
     let failed = |kind, why: &dyn std::fmt::Display| {
@@ -29,17 +28,5 @@ pub(super) fn open(wanted: &TunBuilder) -> io::Result<Vec<Tun>> {
         .build_async()
         .map_err(|error| failed(error.kind(), &error))?;
     let (name, mtu) = (device.name()?, device.mtu()?);
-    Ok(vec![Tun::new(device, Some(name), Some(mtu))])
-}
-
-impl RawIo for AsyncDevice {
-    fn poll_recv(&self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<usize>> {
-        let len = ready!(Self::poll_recv(self, cx, packet.storage_mut()))?;
-        packet.set_len(len);
-        Poll::Ready(Ok(len))
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<usize>> {
-        Self::poll_send(self, cx, packet)
-    }
+    Ok(vec![Tun::new(DeviceIo(device), Some(name), Some(mtu))])
 }

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod descriptor;
 mod device;
 mod offload;
 mod queues;

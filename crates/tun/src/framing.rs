@@ -1,0 +1,112 @@
+use crate::vnet;
+use brooklet_io::{Meta, Offload, PacketBuf};
+use rustix::net::AddressFamily;
+use std::io;
+
+/// The header in front of each packet of a descriptor.
+///
+/// [`Tun::from_fd_with`](crate::Tun::from_fd_with) takes the framing of an adopted descriptor;
+/// [`Tun::framing`](crate::Tun::framing) returns it for those who read the descriptor themselves.
+///
+/// ```
+/// use brooklet_tun::{Framing, Tun};
+/// use std::os::unix::net::UnixDatagram;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (ours, _theirs) = UnixDatagram::pair()?;
+/// let tun = Tun::from_fd_with(ours.into(), Framing::FamilyHeader)?;
+/// assert_eq!(tun.framing(), Framing::FamilyHeader);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Framing {
+    /// One IP packet per read and per write, without a header: Linux with `IFF_NO_PI`, Android.
+    #[default]
+    Plain,
+    /// Four bytes in front of each packet, the address family as a number in network byte order:
+    /// the utun sockets of macOS and iOS, and the TUN devices of the BSDs.
+    FamilyHeader,
+    /// A `struct virtio_net_hdr` in front of each packet: Linux and Android with `IFF_NO_PI` and
+    /// `IFF_VNET_HDR`.
+    VirtioNet {
+        /// The length of the header in bytes, 10 to 64: 10, unless `TUNSETVNETHDRSZ` has set
+        /// another length. Bytes after the first 10 are written as zeros and ignored when read.
+        header_len: usize,
+        /// The offloads that the kernel does for packets sent to it: checksum and TCP on every
+        /// kernel, UDP from Linux 6.2 on. `TUNSETOFFLOAD` has set those of the packets that the
+        /// kernel delivers, and each of these describes itself.
+        offload: Offload,
+    },
+}
+
+/// `AF_INET6` is another number on every system; `AF_INET` is 2 on all of them.
+const AF_INET: u32 = AddressFamily::INET.as_raw() as u32;
+const AF_INET6: u32 = AddressFamily::INET6.as_raw() as u32;
+
+/// The longest header in front of a packet, in bytes.
+pub(crate) const LONGEST: usize = 64;
+
+impl Framing {
+    /// Returns the length of the header in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a virtio-net header that is shorter than
+    /// 10 bytes or longer than 64.
+    pub(crate) fn header_len(self) -> io::Result<usize> {
+        match self {
+            Self::Plain => Ok(0),
+            Self::FamilyHeader => Ok(4),
+            Self::VirtioNet { header_len, .. } => {
+                if (vnet::HEADER..=LONGEST).contains(&header_len) {
+                    return Ok(header_len);
+                }
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!(
+                        "a virtio-net header of {header_len} bytes: use 10, or up to {LONGEST} \
+                         after TUNSETVNETHDRSZ"
+                    ),
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn offload(self) -> Offload {
+        match self {
+            Self::VirtioNet { offload, .. } => offload,
+            Self::Plain | Self::FamilyHeader => Offload::default(),
+        }
+    }
+
+    /// Returns the metadata of a packet that was read behind `header`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a header that makes no sense.
+    pub(crate) fn read_header(self, header: &[u8; LONGEST], packet: &[u8]) -> io::Result<Meta> {
+        match (self, header.first_chunk()) {
+            (Self::VirtioNet { .. }, Some(header)) => {
+                vnet::decode(header, packet).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            }
+            _ => Ok(Meta::default()),
+        }
+    }
+
+    /// Writes the header for `packet`; the rest of `header` must be zeros.
+    pub(crate) fn write_header(self, header: &mut [u8; LONGEST], packet: &PacketBuf) {
+        match self {
+            Self::Plain => {}
+            Self::FamilyHeader => {
+                let v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
+                let family = if v6 { AF_INET6 } else { AF_INET };
+                header[..4].copy_from_slice(&family.to_be_bytes());
+            }
+            Self::VirtioNet { .. } => {
+                header[..vnet::HEADER].copy_from_slice(&vnet::encode(packet.meta(), packet));
+            }
+        }
+    }
+}
