@@ -4,6 +4,8 @@
 
 mod descriptor;
 mod device;
+mod namespace;
 mod offload;
 mod queues;
+mod settings;
 mod support;

@@ -1,0 +1,159 @@
+//! Errors of one line that say what to do.
+
+use crate::builder::settings::{Prefix, Settings};
+use rustix::io::Errno;
+use std::fmt::Display;
+use std::io;
+
+/// Returns why the kernel (`dev_valid_name`) would refuse a name.
+pub(super) fn name_fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("the name is empty: give one, such as tun0")
+    } else if name.len() > 15 {
+        Some("the name is too long: use at most 15 bytes")
+    } else if name == "." || name == ".." || name.contains(['/', ':', '\0']) {
+        Some("the name is not one of an interface: use letters and digits")
+    } else if name.contains(char::is_whitespace) {
+        Some("the name has white space: use letters and digits")
+    } else {
+        None
+    }
+}
+
+/// An error of opening `/dev/net/tun` and attaching to the device.
+pub(super) fn opening(wanted: &Settings, error: &io::Error) -> io::Error {
+    let code = Errno::from_io_error(error);
+    let help = match code {
+        _ if error.kind() == io::ErrorKind::NotFound => {
+            "/dev/net/tun is missing: run `modprobe tun`, or `mkdir -p /dev/net && mknod \
+             /dev/net/tun c 10 200`; give a container --device=/dev/net/tun"
+        }
+        Some(Errno::NODEV | Errno::NXIO) => {
+            "the kernel has no TUN driver: run `modprobe tun`, on the host if this is a \
+             container"
+        }
+        Some(Errno::ACCESS) => {
+            "no permission to open /dev/net/tun: run as root, or `chmod 666 /dev/net/tun` \
+             (making a device takes CAP_NET_ADMIN all the same)"
+        }
+        Some(Errno::PERM) => {
+            "not permitted: run as root or with CAP_NET_ADMIN (`setcap cap_net_admin+ep \
+             PROGRAM`; a container: --cap-add=NET_ADMIN --device=/dev/net/tun), or attach to \
+             a persistent device of your own (`ip tuntap add NAME mode tun user YOU`)"
+        }
+        Some(Errno::BUSY) => {
+            "the device is in use by another process: stop that one or choose another name"
+        }
+        Some(Errno::INVAL) if wanted.queues > 1 => {
+            "an interface of this name exists that is not a TUN with several queues: make it with \
+             `ip tuntap add NAME mode tun multi_queue`, open one queue, or choose another name"
+        }
+        Some(Errno::TOOBIG) => {
+            "the device has no more queues: open fewer (Linux has 256 of each device)"
+        }
+        Some(Errno::INVAL) => {
+            "an interface of this name exists that is not a plain TUN: choose another name"
+        }
+        _ => return wanted.error(error.kind(), error),
+    };
+    wanted.error(error.kind(), help)
+}
+
+/// An error of a setting of the interface.
+pub(super) fn setting(wanted: &Settings, what: impl Display, error: &io::Error) -> io::Error {
+    let name = &wanted.name;
+    let help = match Errno::from_io_error(error) {
+        Some(Errno::PERM | Errno::ACCESS) => {
+            "not permitted: run as root or with CAP_NET_ADMIN, or let root set it once on a \
+             persistent device"
+                .into()
+        }
+        _ => error.to_string(),
+    };
+    io::Error::new(
+        error.kind(),
+        format!("cannot set {what} of TUN `{name}`: {help}"),
+    )
+}
+
+pub(super) fn address(wanted: &Settings, address: Prefix, error: &io::Error) -> io::Error {
+    let v6_is_off = address.address.is_ipv6()
+        && matches!(
+            Errno::from_io_error(error),
+            Some(Errno::ACCESS | Errno::OPNOTSUPP)
+        );
+    if v6_is_off {
+        let (name, kind) = (&wanted.name, error.kind());
+        return io::Error::new(
+            kind,
+            format!(
+                "cannot set the address {address} of TUN `{name}`: IPv6 is off: run `sysctl \
+                 net.ipv6.conf.default.disable_ipv6=0`, or leave the address out"
+            ),
+        );
+    }
+    setting(wanted, format_args!("the address {address}"), error)
+}
+
+pub(super) fn route(wanted: &Settings, route: Prefix, error: &io::Error) -> io::Error {
+    if Errno::from_io_error(error) == Some(Errno::EXIST) {
+        let (name, kind) = (&wanted.name, error.kind());
+        return io::Error::new(
+            kind,
+            format!(
+                "cannot set the route {route} of TUN `{name}`: another interface has it: delete \
+                 that route, or use a longer prefix"
+            ),
+        );
+    }
+    setting(wanted, format_args!("the route {route}"), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_kernel() {
+        for good in ["t", "tun0", "exactly-fifteen", "tün"] {
+            assert_eq!(name_fault(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "sixteen-bytes-xx",
+            "a b",
+            "a/b",
+            "a:b",
+            ".",
+            "..",
+            "a\0",
+            "a\n",
+        ] {
+            assert!(name_fault(bad).is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn errors_say_in_one_line_what_to_do() {
+        for (code, queues, word) in [
+            (Errno::NOENT, 1, "modprobe tun"),
+            (Errno::NODEV, 1, "modprobe tun"),
+            (Errno::ACCESS, 1, "/dev/net/tun"),
+            (Errno::PERM, 1, "CAP_NET_ADMIN"),
+            (Errno::BUSY, 1, "another name"),
+            (Errno::INVAL, 1, "another name"),
+            (Errno::INVAL, 2, "multi_queue"),
+            (Errno::TOOBIG, 2, "open fewer"),
+            (Errno::MFILE, 1, "open files"),
+        ] {
+            let system = io::Error::from(code);
+            let mut wanted = Settings::new("tun3".into());
+            wanted.queues = queues;
+            let error = opening(&wanted, &system);
+            let text = error.to_string();
+            assert_eq!(error.kind(), system.kind());
+            assert!(text.contains("tun3") && text.contains(word), "{text}");
+            assert!(!text.contains('\n') && !text.contains("  "), "{text}");
+        }
+    }
+}
