@@ -9,6 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -19,8 +20,13 @@ pub(crate) const FAR6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);
 /// The longest packet of IPv6.
 const LARGEST: usize = 65_575;
 
+/// One test at a time: a process that a test is about to run has copies of all descriptors until
+/// it has begun, and a device of another test that closes meanwhile would stay open.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// Runs `test` in a fresh network namespace, or says why it cannot.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = std::thread::spawn(move || {
         let missing = match unshare(CloneFlags::CLONE_NEWNET) {
             Err(error) => Some(format!("a network namespace takes root ({error})")),
