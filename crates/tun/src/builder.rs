@@ -177,6 +177,45 @@ impl TunBuilder {
         self
     }
 
+    /// Sets the user who may attach to the device without `CAP_NET_ADMIN`, by the user's id.
+    /// Together with [`persist`](Self::persist), a program of that user opens the device later.
+    /// By default the owner stays as it is: anybody who may open `/dev/net/tun`, when the device
+    /// is made.
+    ///
+    /// Linux only.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// // As root, once; then user 1000 opens `tun0` by its name.
+    /// brooklet_tun::TunBuilder::new("tun0")
+    ///     .ipv4([10, 77, 0, 1].into(), 24)
+    ///     .owner(1000)
+    ///     .persist(true)
+    ///     .open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn owner(mut self, uid: u32) -> Self {
+        self.settings.owner = Some(uid);
+        self
+    }
+
+    /// Sets the group whose members may attach to the device without `CAP_NET_ADMIN`, by the
+    /// group's id. A user needs to be the [`owner`](Self::owner) as well, where both are set.
+    ///
+    /// Linux only.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// brooklet_tun::TunBuilder::new("tun0").group(100).persist(true).open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(mut self, gid: u32) -> Self {
+        self.settings.group = Some(gid);
+        self
+    }
+
     /// Opens the device in another network namespace: a name, as `ip netns add` gives, or the path
     /// of a file such as `/proc/PID/ns/net`. A name is a file of `/var/run/netns`.
     ///

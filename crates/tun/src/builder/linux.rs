@@ -17,6 +17,7 @@ mod explain;
 mod interface;
 mod netlink;
 mod netns;
+mod owner;
 mod plan;
 
 pub(super) fn open(wanted: &Settings) -> io::Result<Vec<Tun>> {
@@ -78,6 +79,8 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
             .map_err(|error| explain::opening(wanted, &error))?;
         tuns.push(adopt(&queue)?);
     }
+    owner::set(device.as_fd(), wanted.owner, wanted.group)
+        .map_err(|error| explain::owner(wanted, &error))?;
     // Last, so that an interface which could not be set up does not stay.
     if wanted.persist {
         device

@@ -202,10 +202,7 @@ fn what_a_persistent_device_has_takes_no_privileges() {
         };
         drop(whole().persist(true).open().unwrap());
 
-        // Of this thread alone.
-        let mut own = capabilities(None).unwrap();
-        own.effective.remove(CapabilitySet::NET_ADMIN);
-        set_capabilities(None, own).unwrap();
+        give_up_net_admin();
         let tun = whole().open().unwrap();
         assert_eq!(tun.mtu(), Some(1400));
         drop(tun);
@@ -225,5 +222,64 @@ fn what_a_persistent_device_has_takes_no_privileges() {
                 "{text}"
             );
         }
+    });
+}
+
+/// The calling thread's own: without the capability, as another user of the system is.
+fn give_up_net_admin() {
+    let mut own = capabilities(None).unwrap();
+    own.effective.remove(CapabilitySet::NET_ADMIN);
+    set_capabilities(None, own).unwrap();
+}
+
+#[test]
+fn a_device_has_the_owner_and_the_group_asked_for() {
+    in_namespace(|| {
+        let shown = || ip("-d link show tun0");
+        for (builder, word) in [
+            (
+                builder().owner(2_000_000_017).group(2_000_000_018),
+                "user 2000000017 group 2000000018 ",
+            ),
+            // Ids of more than 31 bits are ids as well.
+            (builder().owner(3_000_000_000), "user 3000000000 "),
+            (builder().group(2_000_000_018), "off group 2000000018 "),
+        ] {
+            let tun = builder.open().unwrap();
+            let shown = shown(); // which has names in place of ids that are known
+            assert!(shown.contains(word), "{word} is missing: {shown}");
+            drop(tun);
+        }
+        let _none = builder().open().unwrap();
+        let shown = shown();
+        assert!(
+            !shown.contains("user") && !shown.contains(" group 0 "),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
+fn only_the_owner_attaches_without_privileges() {
+    in_namespace(|| {
+        let own = || TunBuilder::new("own").offload(false).owner(0);
+        let others = || TunBuilder::new("others").offload(false);
+        drop(own().persist(true).open().unwrap());
+        drop(others().owner(1000).persist(true).open().unwrap());
+        give_up_net_admin();
+        drop(own().open().unwrap());
+        drop(own().persist(true).open().unwrap());
+        let error = refusal(others());
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    });
+}
+
+#[test]
+fn the_id_that_means_nobody_is_refused() {
+    in_namespace(|| {
+        let error = refusal(builder().owner(u32::MAX));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("no user id"), "{error}");
     });
 }

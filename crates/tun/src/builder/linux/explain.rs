@@ -76,6 +76,20 @@ pub(super) fn setting(wanted: &Settings, what: impl Display, error: &io::Error) 
     )
 }
 
+pub(super) fn owner(wanted: &Settings, error: &io::Error) -> io::Error {
+    if Errno::from_io_error(error) == Some(Errno::INVAL) {
+        let (name, kind) = (&wanted.name, error.kind());
+        return io::Error::new(
+            kind,
+            format!(
+                "cannot set the owner or group of TUN `{name}`: use ids that exist in the user \
+                 namespace of this program (/proc/self/uid_map)"
+            ),
+        );
+    }
+    setting(wanted, "the owner or group", error)
+}
+
 pub(super) fn address(wanted: &Settings, address: Prefix, error: &io::Error) -> io::Error {
     let v6_is_off = address.address.is_ipv6()
         && matches!(
