@@ -1,8 +1,8 @@
 //! A TUN device as [`PacketIo`], on async-io.
 //!
 //! [`TunBuilder`] makes a device by name, or attaches to a persistent one. `Tun::from_fd` adopts
-//! a descriptor that somebody else has opened: a VPN service on Android, a packet tunnel on iOS,
-//! a privileged parent process.
+//! a descriptor that another program or service has opened: a VPN service on Android, a packet
+//! tunnel on iOS, a privileged parent process.
 //!
 //! ```no_run
 //! use brooklet_tun::TunBuilder;
@@ -17,28 +17,44 @@
 //! # }
 //! ```
 //!
+//! A [`Tun`] serves the driver of a stack, which owns it, and programs of several tasks, which
+//! share it by reference: [`Tun::recv`] and [`Tun::send`].
+//!
 //! # Offload
 //!
-//! On Linux a device is opened with virtio-net headers (`IFF_VNET_HDR`), unless
-//! `TunBuilder::offload` says otherwise: the kernel hands in TCP segments and rows of UDP datagrams
-//! of up to 64 KiB before they are cut, without checksums that nobody needs, and takes the same.
-//! Each packet says by its [`Meta`](brooklet_io::Meta) what it is. One system call carries what
-//! was some 45 packets of an MTU of 1500 bytes.
+//! On Linux the builder opens a device with virtio-net headers (`IFF_VNET_HDR`), unless
+//! `TunBuilder::offload` turns them off. The kernel then delivers TCP segments and batches of UDP
+//! datagrams as super-packets of up to 64 KiB, without the checksums that it has not computed yet,
+//! and takes the same from the program. The [`Meta`](brooklet_io::Meta) of a packet describes it.
+//! One system call carries the bytes of some 45 packets of 1500 bytes.
 //!
-//! Whoever reads packets from a [`Tun`] by other means than a stack of brooklet offers 65,575 bytes
-//! for each, or opens it without offload: then none is longer than the MTU.
+//! A program that reads packets from a [`Tun`] without a stack of brooklet gives each packet room
+//! for 65,575 bytes, or opens the device without offload: then no packet is longer than the MTU.
 //!
-//! # What passes and what ends
+//! # Faults
 //!
-//! The driver of a stack ends when its device fails, so only a device that is gone fails:
+//! The driver of a stack ends when its device fails, so a device fails only when it is gone:
 //!
-//! - A read while the interface is down waits. Where the system answers with an error instead
-//!   (`EIO`, `ENETDOWN`), the device is asked again every 100 ms.
+//! - A read waits while the interface is down. Where the system returns an error instead (`EIO`,
+//!   `ENETDOWN`), the device is read again every 100 ms.
 //! - A packet that the system does not take (`EIO` while the interface is down, `ENOBUFS`,
-//!   `EINVAL`) is dropped, as a wire would lose it, and counted: [`Tun::dropped`]. So is one that
-//!   comes with a virtio-net header that makes no sense.
-//! - A device that is gone, such as an interface that was deleted, is
-//!   [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), on reads and on writes.
+//!   `EINVAL`) is dropped and counted by [`Tun::dropped`]. So is a received packet that is empty,
+//!   or that comes with a virtio-net header that makes no sense.
+//! - A device that is gone is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), on reads and
+//!   on writes.
+//!
+//! The end of a device shows in these ways:
+//!
+//! | descriptor | the end |
+//! |---|---|
+//! | a TUN | the interface was deleted |
+//! | a character device, a pipe, a stream | a read of 0 bytes |
+//! | a Unix `SOCK_SEQPACKET` socket, on Linux and Android | the peer has closed or shut down its end, and its last packet was read |
+//! | a Unix datagram socket | the peer has closed its end: on Linux and Android the next write finds out, and ends the reads that wait; on macOS and the BSDs the next read does as well |
+//! | a UDP socket | none; an ICMP error passes |
+//!
+//! On Linux, a program that only reads learns nothing of a datagram peer that is gone: give it a
+//! `SOCK_SEQPACKET` pair.
 //!
 //! # Platforms
 //!
@@ -51,17 +67,37 @@
 //! | FreeBSD, OpenBSD, NetBSD | a `tunN`, as root | as the descriptor was configured |
 //! | Windows | Wintun (`wintun.dll` beside the program), as administrator | |
 //!
+//! A setting that a system lacks makes `open` fail with
+//! [`Unsupported`](std::io::ErrorKind::Unsupported); `offload` alone is a wish, and has no effect
+//! elsewhere:
+//!
+//! | setting | Linux | macOS, BSDs | Windows |
+//! |---|---|---|---|
+//! | `mtu`, `ipv6` | yes | yes | yes |
+//! | `ipv4` | any number | any number | one |
+//! | `offload` | yes | none | none |
+//! | `queues` | 1 to 256 | 1 | 1 |
+//! | `route`, `tx_queue_len`, `owner`, `group`, `persist`, `netns` | yes | no | no |
+//!
+//! The calls of an open device:
+//!
+//! | call | Linux | Android, iOS, tvOS | macOS, BSDs | Windows |
+//! |---|---|---|---|---|
+//! | `recv`, `send`, `name`, `mtu`, `dropped` | yes | yes | yes | yes |
+//! | `as_fd`, `as_raw_fd`, `framing` | yes | yes | yes | none |
+//! | `into_fd` | yes | yes | of an adopted descriptor | none |
+//!
 //! Only Linux is tested. For the others this crate is compiled, and does what tun-rs and the systems
 //! document.
 //!
 //! # tun-rs, and a hazard of its features
 //!
-//! `TunBuilder` is built on the crate tun-rs. On Linux that only opens the device, and the
-//! descriptor is taken from it; adopted descriptors do not pass through it at all. Elsewhere its
-//! feature `async_io` carries the packets, and Cargo unites the features of a crate over the whole
-//! program: when any other dependency turns on the feature `async` or `async_tokio` of tun-rs, its
-//! `AsyncDevice` becomes the one for tokio, and a device opened here no longer works outside a
-//! tokio runtime. There, open TUN devices through this crate only, and look at
+//! `TunBuilder` is built on the crate tun-rs. On Linux tun-rs only opens the device, and this crate
+//! takes the descriptor; adopted descriptors do not pass through tun-rs at all. On other systems
+//! the feature `async_io` of tun-rs carries the packets, and Cargo unites the features of a crate
+//! over the whole program: when any other dependency turns on the feature `async` or `async_tokio`
+//! of tun-rs, its `AsyncDevice` becomes the one for tokio, and a device opened here no longer works
+//! outside a tokio runtime. There, open TUN devices through this crate only, and look at
 //! `cargo tree -e features -i tun-rs` where a device panics about a missing reactor.
 //!
 //! This crate has no feature of its own.

@@ -79,8 +79,10 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
             .map_err(|error| explain::opening(wanted, &error))?;
         tuns.push(adopt(&queue)?);
     }
-    owner::set(device.as_fd(), wanted.owner, wanted.group)
-        .map_err(|error| explain::owner(wanted, &error))?;
+    if wanted.owner.is_some() || wanted.group.is_some() {
+        owner::set(device.as_fd(), wanted.owner, wanted.group)
+            .map_err(|error| explain::owner(wanted, &error))?;
+    }
     // Last, so that an interface which could not be set up does not stay.
     if wanted.persist {
         device
