@@ -11,22 +11,20 @@ pub(super) struct Interface {
     netlink: Netlink,
     link: Link,
     addresses: Vec<IpAddr>,
-    routes: Vec<(IpAddr, u8)>,
 }
 
 impl Interface {
     pub(super) fn find(name: &str) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let link = netlink.link(name)?;
-        let (addresses, routes) = match link {
-            Some(link) => (netlink.addresses(link.index)?, netlink.routes(link.index)?),
-            None => Default::default(),
+        let addresses = match link {
+            Some(link) => netlink.addresses(link.index)?,
+            None => Vec::new(),
         };
         Ok(Self {
             netlink,
             link: link.unwrap_or_default(),
             addresses,
-            routes,
         })
     }
 
@@ -68,19 +66,20 @@ impl Interface {
                 .set_up(index)
                 .map_err(|error| explain::setting(wanted, "the state (up)", &error))?;
         }
+        if wanted.routes.is_empty() {
+            return Ok(());
+        }
+        // The addresses have brought routes with them.
+        let mut routes = netlink.routes(index)?;
         for prefix in &wanted.routes {
             let Prefix { address, len } = *prefix;
-            if self.routes.contains(&(address, len)) {
+            if routes.contains(&(address, len)) {
                 continue;
             }
-            // An address above may have brought the same route with it.
-            let added = netlink.add_route(index, address, len);
-            if let Err(error) = added
-                && !netlink.routes(index)?.contains(&(address, len))
-            {
-                return Err(explain::route(wanted, *prefix, &error));
-            }
-            self.routes.push((address, len));
+            netlink
+                .add_route(index, address, len)
+                .map_err(|error| explain::route(wanted, *prefix, &error))?;
+            routes.push((address, len));
         }
         Ok(())
     }

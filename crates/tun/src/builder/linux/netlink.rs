@@ -62,6 +62,9 @@ impl Netlink {
         socket.bind_auto()?;
         // Messages of other processes do not arrive.
         socket.connect(&SocketAddr::new(0, 0))?;
+        // The kernel selects by interface what it lists, from Linux 4.20 on: a router has many
+        // routes. The answers are selected here all the same.
+        let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self {
             socket,
             sequence: 0,
@@ -109,8 +112,9 @@ impl Netlink {
 
     /// Returns the addresses of an interface.
     pub(super) fn addresses(&mut self, index: u32) -> io::Result<Vec<IpAddr>> {
-        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let answers = self.request(request, NLM_F_DUMP)?;
+        let mut selection = AddressMessage::default();
+        selection.header.index = index;
+        let answers = self.request(RouteNetlinkMessage::GetAddress(selection), NLM_F_DUMP)?;
         let own = answers.into_iter().filter_map(|answer| match answer {
             RouteNetlinkMessage::NewAddress(message) => {
                 (message.header.index == index).then_some(message)
@@ -150,8 +154,9 @@ impl Netlink {
 
     /// Returns the networks that the main table routes to an interface.
     pub(super) fn routes(&mut self, index: u32) -> io::Result<Vec<(IpAddr, u8)>> {
-        let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
-        let answers = self.request(request, NLM_F_DUMP)?;
+        let mut selection = RouteMessage::default();
+        selection.attributes = vec![RouteAttribute::Oif(index)];
+        let answers = self.request(RouteNetlinkMessage::GetRoute(selection), NLM_F_DUMP)?;
         Ok(answers
             .into_iter()
             .filter_map(|answer| match answer {
