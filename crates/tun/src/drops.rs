@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the packets that a [`Tun`](crate::Tun) has dropped. The counter outlives the device.
+/// Counts the packets that a [`Tun`](crate::Tun) has dropped, by reason. The counter outlives the
+/// device.
 ///
 /// ```
 /// use brooklet_tun::Tun;
@@ -12,15 +13,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// let tun = Tun::from_fd(ours.into())?;
 /// let drops = tun.drop_counter();
 /// drop(tun); // or a stack takes it
-/// assert_eq!(drops.get(), 0);
+/// assert_eq!((drops.refused(), drops.malformed()), (0, 0));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct DropCounter(Arc<AtomicU64>);
+pub struct DropCounter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    refused: AtomicU64,
+    malformed: AtomicU64,
+}
 
 impl DropCounter {
-    /// Returns the number of packets dropped so far.
+    /// Returns the number of packets dropped so far, for every reason.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -30,10 +37,59 @@ impl DropCounter {
     /// # }
     /// ```
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.refused().saturating_add(self.malformed())
     }
 
-    pub(crate) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Returns the number of sent packets that the system did not take: the interface was down,
+    /// the system was short of memory, or the packet was none of IP.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// # use brooklet_tun::Tun;
+    /// # use std::os::unix::net::UnixDatagram;
+    /// # fn main() -> std::io::Result<()> {
+    /// # futures_lite::future::block_on(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// let tun = Tun::from_fd(ours.into())?;
+    /// // More than a datagram may be long.
+    /// tun.send(&PacketBuf::from(vec![0; 8 << 20])).await?;
+    /// assert_eq!(tun.drop_counter().refused(), 1);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of received packets that were empty, or that came with a virtio-net
+    /// header that makes no sense.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// # use brooklet_tun::Tun;
+    /// # use std::os::unix::net::UnixDatagram;
+    /// # fn main() -> std::io::Result<()> {
+    /// # futures_lite::future::block_on(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let tun = Tun::from_fd(ours.into())?;
+    /// theirs.send(&[])?;
+    /// theirs.send(&[0x45; 20])?;
+    /// tun.recv(&mut PacketBuf::with_capacity(1500)).await?;
+    /// assert_eq!(tun.drop_counter().malformed(), 1);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn malformed(&self) -> u64 {
+        self.0.malformed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_malformed(&self) {
+        self.0.malformed.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -145,7 +145,8 @@ impl Tun {
     /// Returns the number of packets dropped so far: those that the system did not take, empty
     /// ones, and those behind a virtio-net header that makes no sense.
     ///
-    /// [`drop_counter`](Self::drop_counter) gives the number once the device belongs to a stack.
+    /// [`drop_counter`](Self::drop_counter) gives the number by reason, and once the device belongs
+    /// to a stack.
     ///
     /// ```
     /// # use brooklet_io::PacketBuf;
@@ -168,8 +169,8 @@ impl Tun {
         self.drops.get()
     }
 
-    /// Returns a handle on the number of [`dropped`](Self::dropped) packets that outlives the
-    /// device.
+    /// Returns a handle on the numbers of [`dropped`](Self::dropped) packets by reason, which
+    /// outlives the device.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -286,7 +287,7 @@ impl Tun {
             Fault::Passing => Next::Wait,
             Fault::Closed => Next::Return(Err(closed())),
             Fault::Malformed => {
-                self.drops.add_one();
+                self.drops.add_malformed();
                 // A flood of malformed packets must not keep the task from its other work.
                 Next::Yield
             }
@@ -301,7 +302,7 @@ impl Tun {
             Err(Fault::Again) => None,
             Err(Fault::Closed) => Some(Err(closed())),
             Err(Fault::Passing | Fault::Malformed | Fault::Other) => {
-                self.drops.add_one();
+                self.drops.add_refused();
                 Some(Ok(()))
             }
         }

@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -66,6 +68,7 @@ fn an_empty_datagram_is_dropped_and_counted() {
     assert_eq!(tun.dropped(), 1);
     assert_eq!(soon(recv(&tun)).unwrap(), V6);
     assert_eq!(tun.dropped(), 3);
+    assert_eq!(tun.drop_counter().malformed(), 3);
     waits(&tun);
 }
 
@@ -276,6 +279,30 @@ fn every_task_that_waits_for_a_packet_gets_one() {
     });
     received.sort_unstable();
     assert_eq!(received, (0..TASKS).collect::<Vec<_>>());
+}
+
+/// One waker for several tasks would have them wake each other in a loop.
+#[test]
+fn tasks_that_wait_do_not_wake_each_other() {
+    let (tun, _peer) = tun_and_peer(SocketType::DGRAM);
+    let polls = AtomicUsize::new(0);
+    let wait = || {
+        let mut receive = pin!(recv(&tun));
+        let counted = poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            receive.as_mut().poll(cx).map(drop)
+        });
+        block_on(or(counted, async {
+            Timer::after(Duration::from_millis(200)).await;
+        }));
+    };
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(wait);
+        }
+    });
+    let polls = polls.into_inner();
+    assert!(polls < 30, "polled {polls} times in 200 ms");
 }
 
 #[test]

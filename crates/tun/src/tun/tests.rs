@@ -43,9 +43,9 @@ fn errno(code: Errno) -> Poll<io::Result<usize>> {
 }
 
 #[test]
-fn a_device_is_send() {
-    fn is_send<T: Send + Unpin>() {}
-    is_send::<Tun>();
+fn a_device_is_send_and_shared() {
+    fn is_send_and_sync<T: Send + Sync + Unpin>() {}
+    is_send_and_sync::<Tun>();
 }
 
 #[test]
@@ -159,6 +159,7 @@ fn a_packet_that_is_not_taken_is_dropped_and_counted() {
     let drops = tun.drop_counter();
     send(&mut tun, &vec![0; 8 << 20]).unwrap(); // EMSGSIZE
     assert_eq!((tun.dropped(), drops.get()), (1, 1));
+    assert_eq!((drops.refused(), drops.malformed()), (1, 0));
     send(&mut tun, &V4).unwrap();
     assert_eq!(peer.recv(&mut [0; 100]).unwrap(), V4.len());
     assert_eq!(drops.get(), 1);
