@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use async_io::Timer;
-use brooklet_io::{Offload, PacketBuf, PacketIo};
+use brooklet_io::{PacketBuf, PacketIo};
 use brooklet_tun::{Framing, Tun};
 use futures_lite::future::{block_on, or, poll_fn, poll_once, yield_now, zip};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -18,11 +18,6 @@ use std::time::Duration;
 
 const V4: [u8; 20] = [0x45; 20];
 const V6: [u8; 40] = [0x60; 40];
-
-const VIRTIO: Framing = Framing::VirtioNet {
-    header_len: 10,
-    offload: Offload::new().checksum(true).tso4(true).tso6(true),
-};
 
 fn pair(socket_type: SocketType) -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::UNIX, socket_type, SocketFlags::empty(), None).unwrap()
@@ -132,7 +127,13 @@ fn empty_datagrams_are_skipped_one_per_poll() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod seqpacket {
     use super::*;
+    use brooklet_io::Offload;
     use std::net::Shutdown;
+
+    const VIRTIO: Framing = Framing::VirtioNet {
+        header_len: 10,
+        offload: Offload::new().checksum(true).tso4(true).tso6(true),
+    };
 
     #[test]
     fn an_empty_packet_is_dropped_and_counted() {
