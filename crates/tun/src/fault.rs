@@ -1,17 +1,17 @@
 use std::io;
 
-/// What an error of the device means for whoever drives it.
+/// The meaning of an error of the device for its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing happened: the call is made again.
+    /// Nothing happened: make the call again.
     Again,
-    /// The interface is down, or the system is short of memory: it may be over soon.
+    /// The interface is down, or the system is short of memory: try again later.
     Passing,
     /// The device is gone.
     Closed,
-    /// What was read is no packet.
+    /// The received bytes are no packet.
     Malformed,
-    /// Anything else.
+    /// Any other error.
     Other,
 }
 

@@ -5,7 +5,8 @@ use brooklet_io::{Checksum, Meta};
 use brooklet_packet::{Headers, Protocol};
 use std::num::NonZeroU16;
 
-/// Bytes of what is read and written here; a device may have been told to have more behind them.
+/// The length in bytes of the part that this crate reads and writes. `TUNSETVNETHDRSZ` may have
+/// added bytes behind it.
 pub(crate) const HEADER: usize = 10;
 
 const NEEDS_CSUM: u8 = 1;
@@ -18,9 +19,10 @@ const GSO_UDP_L4: u8 = 5;
 /// A bit beside the type: the first segment has CWR.
 const GSO_ECN: u8 = 0x80;
 
-/// What the header says of the packet behind it; `None` if that makes no sense.
+/// Returns the metadata of `packet`, which came behind `header`; `None` if the header makes no sense.
 ///
-/// Where the transport header is, and how long, is not believed: whoever parses the packet sees it.
+/// The offset and length of the transport header in `header` are ignored: parsing the packet yields
+/// them.
 pub(crate) fn decode(header: &[u8; HEADER], packet: &[u8]) -> Option<Meta> {
     let [flags, gso_type, _, _, size_0, size_1, ..] = *header;
     let checksum = if flags & NEEDS_CSUM != 0 {
@@ -41,7 +43,7 @@ pub(crate) fn decode(header: &[u8; HEADER], packet: &[u8]) -> Option<Meta> {
     Some(Meta::new().checksum(checksum).gso_size(gso_size))
 }
 
-/// The header for a packet of which `meta` is known.
+/// Returns the header for a packet with the metadata `meta`.
 pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     if meta.checksum != Checksum::Partial {
@@ -53,7 +55,7 @@ pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
     let Some(checksum_offset) = headers.checksum_offset() else {
         return header;
     };
-    // Neither is longer than the headers of a packet, some 2,000 bytes with those of IPv6.
+    // Both offsets fit 16 bits: the headers of a packet are no longer than some 2,000 bytes.
     let (start, payload) = (headers.transport_range().start, headers.payload_range());
     let mut field = |at: usize, value: u16| {
         header[at..at + 2].copy_from_slice(&value.to_ne_bytes());
@@ -61,7 +63,7 @@ pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
     field(2, payload.start as u16);
     field(6, start as u16);
     field(8, checksum_offset as u16);
-    // What fits one packet is none that stands for several: the kernel would refuse it.
+    // The kernel refuses a super-packet whose payload fits one segment.
     let gso_size = meta
         .gso_size
         .filter(|size| payload.len() > size.get().into());
@@ -83,7 +85,7 @@ mod tests {
 
     fn header(flags: u8, gso_type: u8, size: u16) -> [u8; HEADER] {
         let [a, b] = size.to_ne_bytes();
-        // What a guest says of places is not to be looked at.
+        // The offsets are ignored.
         [flags, gso_type, 0xff, 0xff, a, b, 0xff, 0xff, 0xff, 0xff]
     }
 
@@ -103,7 +105,7 @@ mod tests {
             false => ("10.0.0.1:1".parse(), "10.0.0.2:2".parse()),
             true => ("[fd00::1]:1".parse(), "[fd00::2]:2".parse()),
         };
-        // The fields that matter here are in the place of those of UDP.
+        // A TCP header has its ports where a UDP header has them.
         let mut packet = Vec::new();
         udp::write(
             &mut packet,
@@ -117,7 +119,7 @@ mod tests {
         packet[if v6 { 6 } else { 9 }] = 6;
         packet[start + 12] = 5 << 4;
         if !v6 {
-            // One protocol for another: the checksum of the header follows.
+            // Update the header checksum for the new protocol number.
             let sum = u16::from_be_bytes([packet[10], packet[11]]) + (17 - 6);
             packet[10..12].copy_from_slice(&sum.to_be_bytes());
         }
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_says_is_understood() {
+    fn a_header_of_the_kernel_becomes_metadata() {
         let (v4, v6) = ([0x45; 60], [0x60; 60]);
         let meta = |checksum, gso_size| {
             let gso_size = NonZeroU16::new(gso_size);
@@ -150,16 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn an_invalid_header_is_refused() {
         let (v4, v6) = ([0x45; 60], [0x60; 60]);
         for (header, packet) in [
             (header(1, 2, 1448), v4),    // unknown
-            (header(1, 3, 1448), v4),    // fragments of UDP, which nobody asked for
+            (header(1, 3, 1448), v4),    // UFO, which is never enabled
             (header(1, 0x7f, 1448), v4), // unknown
-            (header(1, 1, 0), v4),       // in pieces of nothing
+            (header(1, 1, 0), v4),       // segments of 0 bytes
             (header(1, 1, 1448), v6),
             (header(1, 4, 1448), v4),
-            (header(0, 1, 1448), v4), // whose checksum would that be?
+            (header(0, 1, 1448), v4), // GSO without a partial checksum
         ] {
             assert_eq!(decode(&header, &packet), None, "{header:?}");
         }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_is_told() {
+    fn metadata_becomes_a_header_for_the_kernel() {
         let mut datagrams = Vec::new();
         let ends = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
         udp::write(&mut datagrams, ends.0, ends.1, 64, &[0; 3000]).unwrap();
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_understood() {
+    fn metadata_survives_the_header() {
         for packet in [tcp(false, 5000), tcp(true, 5000)] {
             for meta in [partial(0), partial(1400), Meta::default()] {
                 assert_eq!(decode(&encode(meta, &packet), &packet), Some(meta));

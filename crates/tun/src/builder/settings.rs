@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_that_means_nobody_is_refused() {
+    fn the_invalid_id_is_refused() {
         assert!(refusal(|s| s.owner = Some(u32::MAX)).contains("user id"));
         assert!(refusal(|s| s.group = Some(u32::MAX)).contains("group id"));
     }

@@ -224,7 +224,7 @@ fn an_interrupted_read_is_made_again_at_once() {
 }
 
 #[test]
-fn a_device_that_is_gone_and_one_that_fails_are_told_apart() {
+fn a_device_that_is_gone_is_unexpected_eof_and_other_errors_pass_through() {
     let (mut tun, _peer) = pair(Framing::Plain);
     let mut end = |code| {
         let read = poll_fn(|cx| tun.poll_recv_with(cx, |_, _| errno(code)));

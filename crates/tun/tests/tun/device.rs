@@ -75,7 +75,7 @@ fn an_interface_that_is_down_drops_and_waits() {
 }
 
 #[test]
-fn a_packet_that_is_none_is_dropped_and_counted() {
+fn a_malformed_packet_is_dropped_and_counted() {
     in_namespace(|| {
         let (mut tun, socket) = (open(), socket());
         send(&mut tun, &[0xf0; 40]); // EINVAL: neither IPv4 nor IPv6
@@ -147,7 +147,7 @@ fn a_value_that_the_kernel_refuses_is_named() {
 }
 
 #[test]
-fn a_missing_device_node_is_told_with_the_mend() {
+fn a_missing_device_node_is_refused_with_advice() {
     in_namespace(|| {
         use nix::mount::{MsFlags, mount};
         let none = None::<&str>;

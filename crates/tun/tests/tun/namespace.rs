@@ -110,7 +110,7 @@ fn a_namespace_is_found_by_its_name() {
 }
 
 #[test]
-fn a_namespace_that_is_none_is_told_with_the_mend() {
+fn a_path_that_is_no_namespace_is_refused_with_advice() {
     in_namespace(|| {
         for (namespace, kind, word) in [
             ("no-such", ErrorKind::NotFound, "/var/run/netns/no-such"),

@@ -306,7 +306,7 @@ fn without_offload_each_packet_is_whole() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_dropped_and_counted() {
+fn a_packet_that_the_kernel_refuses_is_dropped_and_counted() {
     in_namespace(|| {
         let mut tun = open_with_offload(HOST.into(), HOST6);
         let socket = socket();
@@ -320,7 +320,7 @@ fn what_the_kernel_refuses_is_dropped_and_counted() {
 
 /// Each attachment says for itself whether there are headers, whatever the one before had.
 #[test]
-fn a_persistent_device_has_what_is_asked_for() {
+fn each_attachment_to_a_persistent_device_sets_its_own_offload() {
     in_namespace(|| {
         ip("tuntap add dev tun0 mode tun");
         ip("tuntap add dev tun1 mode tun vnet_hdr");

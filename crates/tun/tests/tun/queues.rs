@@ -85,7 +85,7 @@ fn a_persistent_device_of_many_is_opened_by_one_or_by_many() {
 }
 
 #[test]
-fn those_who_share_a_device_have_the_same_offload() {
+fn all_queues_of_a_device_have_the_same_offload() {
     in_namespace(|| {
         ip("tuntap add dev tun0 mode tun multi_queue");
         let mut with = builder(1).open().unwrap();
@@ -103,7 +103,7 @@ fn those_who_share_a_device_have_the_same_offload() {
 }
 
 #[test]
-fn what_cannot_be_is_told_with_the_mend() {
+fn an_impossible_number_of_queues_is_refused_with_advice() {
     in_namespace(|| {
         ip("tuntap add dev tun0 mode tun");
         let error = builder(2).open_queues().unwrap_err();

@@ -94,7 +94,7 @@ fn a_default_route_is_one_of_no_bits() {
 }
 
 #[test]
-fn a_route_of_another_interface_is_told_with_the_mend() {
+fn a_route_of_another_interface_is_refused_with_advice() {
     in_namespace(|| {
         let _other = TunBuilder::new("tun1")
             .route([198, 51, 100, 0], 24)
@@ -110,7 +110,7 @@ fn a_route_of_another_interface_is_told_with_the_mend() {
 }
 
 #[test]
-fn values_that_cannot_be_are_refused_before_anything_is_opened() {
+fn invalid_settings_are_refused_before_the_device_is_opened() {
     in_namespace(|| {
         for (builder, word) in [
             (builder().ipv4(HOST, 33), "10.77.0.2/33 is too long"),
@@ -131,7 +131,7 @@ fn values_that_cannot_be_are_refused_before_anything_is_opened() {
 }
 
 #[test]
-fn an_address_of_ipv6_where_it_is_off_is_told_with_the_mend() {
+fn an_ipv6_address_is_refused_with_advice_where_ipv6_is_disabled() {
     in_namespace(|| {
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         let error = refusal(builder().ipv6(HOST6, 64));
@@ -189,7 +189,7 @@ fn a_device_that_cannot_be_set_up_does_not_persist() {
 }
 
 #[test]
-fn what_a_persistent_device_has_takes_no_privileges() {
+fn an_attachment_that_changes_nothing_needs_no_privileges() {
     in_namespace(|| {
         let whole = || {
             builder()
@@ -276,7 +276,7 @@ fn only_the_owner_attaches_without_privileges() {
 }
 
 #[test]
-fn the_id_that_means_nobody_is_refused() {
+fn the_invalid_id_is_refused() {
     in_namespace(|| {
         let error = refusal(builder().owner(u32::MAX));
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_kernel() {
+    fn a_name_that_the_kernel_refuses_is_refused() {
         for good in ["t", "tun0", "exactly-fifteen", "tün"] {
             assert_eq!(name_fault(good), None, "{good}");
         }

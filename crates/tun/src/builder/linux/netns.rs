@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_namespace_is_told_with_the_mend() {
+    fn a_file_that_is_no_namespace_is_refused_with_advice() {
         let settings = Settings::new("tun3".into());
         for (path, word) in [
             ("no-such-namespace", "ip netns add"),

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_later_keeps_to_what_the_others_have() {
+    fn a_later_queue_has_the_offload_of_the_open_ones() {
         let without = TunInfo {
             vnet_hdr: false,
             ..OTHERS
