@@ -143,7 +143,7 @@ impl TunBuilder {
     }
 
     /// Sets how many packets the kernel queues for a program that is slow to read, `txqueuelen`:
-    /// 1 or more. The kernel drops the packets for which there is no room. By default the
+    /// 1 to 524,288. The kernel drops the packets for which there is no room. By default the
     /// interface keeps the length it has, 500 when it is made.
     ///
     /// Linux only.

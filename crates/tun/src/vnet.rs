@@ -19,7 +19,8 @@ const GSO_UDP_L4: u8 = 5;
 /// A bit beside the type: the first segment has CWR.
 const GSO_ECN: u8 = 0x80;
 
-/// Returns the metadata of `packet`, which came behind `header`; `None` if the header makes no sense.
+/// Returns the metadata of `packet`, which came behind `header`; `None` if the header makes no
+/// sense.
 ///
 /// The offset and length of the transport header in `header` are ignored: parsing the packet yields
 /// them.

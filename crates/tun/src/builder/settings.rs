@@ -37,6 +37,10 @@ impl Prefix {
     }
 }
 
+/// The longest transmit queue in packets: Linux allocates an array of pointers to them, which may
+/// have 4 MiB (`KMALLOC_MAX_SIZE`) on most machines. It says `EPERM` of a longer queue.
+const LONGEST_TX_QUEUE: u32 = 512 * 1024;
+
 /// What a [`TunBuilder`](super::TunBuilder) was told.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -80,6 +84,13 @@ impl Settings {
                 )));
             }
         }
+        for Prefix { address, .. } in &self.addresses {
+            if address.is_unspecified() || address.is_multicast() {
+                return Err(self.unfit(format_args!(
+                    "{address} is no address of an interface: use a unicast address"
+                )));
+            }
+        }
         for route in &self.routes {
             let network = route.network();
             if network != route.address {
@@ -89,9 +100,27 @@ impl Settings {
                 )));
             }
         }
-        if self.tx_queue_len == Some(0) {
+        match self.tx_queue_len {
+            Some(0) => {
+                return Err(self.unfit(
+                    "a transmit queue of 0 packets drops every packet: use 1 or more, 500 is usual",
+                ));
+            }
+            Some(len) if len > LONGEST_TX_QUEUE => {
+                return Err(self.unfit(format_args!(
+                    "a transmit queue of {len} packets is too long: use at most \
+                     {LONGEST_TX_QUEUE}, 500 is usual"
+                )));
+            }
+            _ => {}
+        }
+        if self
+            .netns
+            .as_ref()
+            .is_some_and(|path| path.as_os_str().is_empty())
+        {
             return Err(self.unfit(
-                "a transmit queue of 0 packets drops each of them: use 1 or more, 500 is usual",
+                "the network namespace has no name: give one, or a path such as /proc/PID/ns/net",
             ));
         }
         for (id, what) in [(self.owner, "user"), (self.group, "group")] {
@@ -176,8 +205,22 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_without_room_is_refused() {
+    fn an_address_that_no_interface_has_is_refused() {
+        for address in ["0.0.0.0", "224.0.0.1", "::", "ff02::1"] {
+            let text = refusal(|s| s.addresses.push(prefix(address, 8)));
+            assert!(text.contains("use a unicast address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_without_a_name_is_refused() {
+        assert!(refusal(|s| s.netns = Some(PathBuf::new())).contains("give one"));
+    }
+
+    #[test]
+    fn a_queue_without_room_or_of_too_much_is_refused() {
         assert!(refusal(|s| s.tx_queue_len = Some(0)).contains("use 1 or more"));
+        assert!(refusal(|s| s.tx_queue_len = Some(524_289)).contains("at most 524288"));
         assert!(refusal(|s| s.queues = 0).contains("one or more"));
     }
 

@@ -143,6 +143,7 @@ fn a_value_that_the_kernel_refuses_is_named() {
     in_namespace(|| {
         let error = TunBuilder::new("tun0").mtu(20).open().unwrap_err();
         assert!(error.to_string().contains("MTU (20 bytes)"), "{error}");
+        assert!(error.to_string().contains("68 to 65535"), "{error}");
     });
 }
 

@@ -118,6 +118,9 @@ fn invalid_settings_are_refused_before_the_device_is_opened() {
             (builder().route([10, 0, 0, 0], 40), "0 to 32"),
             (builder().route([10, 0, 0, 1], 8), "use 10.0.0.0/8"),
             (builder().tx_queue_len(0), "use 1 or more"),
+            (builder().tx_queue_len(u32::MAX), "at most 524288"),
+            (builder().ipv4([224, 0, 0, 1].into(), 4), "unicast"),
+            (builder().netns(""), "give one"),
             (TunBuilder::new("a/b"), "letters and digits"),
             (TunBuilder::new(""), "give one"),
             (TunBuilder::new("sixteen-bytes-xx"), "at most 15 bytes"),
@@ -136,6 +139,25 @@ fn an_ipv6_address_is_refused_with_advice_where_ipv6_is_disabled() {
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         let error = refusal(builder().ipv6(HOST6, 64));
         assert!(error.to_string().contains("disable_ipv6=0"), "{error}");
+    });
+}
+
+#[test]
+fn ipv6_on_a_short_mtu_is_refused_with_advice() {
+    in_namespace(|| {
+        let net6: Ipv6Addr = "2001:db8::".parse().unwrap();
+        for builder in [builder().ipv6(HOST6, 64), builder().route(net6, 32)] {
+            let error = refusal(builder.mtu(1279));
+            assert!(error.to_string().contains("1280 bytes"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn an_address_that_the_kernel_reserves_is_refused_with_advice() {
+    in_namespace(|| {
+        let error = refusal(builder().ipv6(Ipv6Addr::LOCALHOST, 128));
+        assert!(error.to_string().contains("use another address"), "{error}");
     });
 }
 

@@ -61,66 +61,75 @@ pub(super) fn opening(wanted: &Settings, error: &io::Error) -> io::Error {
 
 /// An error of a setting of the interface.
 pub(super) fn setting(wanted: &Settings, what: impl Display, error: &io::Error) -> io::Error {
-    let name = &wanted.name;
     let help = match Errno::from_io_error(error) {
         Some(Errno::PERM | Errno::ACCESS) => {
             "not permitted: run as root or with CAP_NET_ADMIN, or let root set it once on a \
              persistent device"
-                .into()
         }
-        _ => error.to_string(),
+        _ => return failed(wanted, what, error, error),
     };
+    failed(wanted, what, error, help)
+}
+
+pub(super) fn mtu(wanted: &Settings, mtu: u16, error: &io::Error) -> io::Error {
+    let what = format_args!("the MTU ({mtu} bytes)");
+    match Errno::from_io_error(error) {
+        Some(Errno::INVAL) => failed(wanted, what, error, "use 68 to 65535 bytes"),
+        _ => setting(wanted, what, error),
+    }
+}
+
+pub(super) fn owner(wanted: &Settings, error: &io::Error) -> io::Error {
+    let what = "the owner or group";
+    match Errno::from_io_error(error) {
+        Some(Errno::INVAL) => failed(
+            wanted,
+            what,
+            error,
+            "use ids that exist in the user namespace of this program (/proc/self/uid_map)",
+        ),
+        _ => setting(wanted, what, error),
+    }
+}
+
+/// Linux takes IPv6 off an interface whose MTU is shorter than that of every IPv6 link.
+const NO_IPV6: &str = "the interface has no IPv6: use an MTU of 1280 bytes or more";
+
+pub(super) fn address(wanted: &Settings, address: Prefix, error: &io::Error) -> io::Error {
+    let what = format_args!("the address {address}");
+    let help = match Errno::from_io_error(error) {
+        Some(Errno::ACCESS | Errno::OPNOTSUPP) if address.address.is_ipv6() => {
+            "IPv6 is off: run `sysctl net.ipv6.conf.default.disable_ipv6=0`, or leave the address \
+             out"
+        }
+        Some(Errno::INVAL | Errno::NODEV) if address.address.is_ipv6() => NO_IPV6,
+        Some(Errno::ADDRNOTAVAIL) => "the kernel reserves it: use another address",
+        _ => return setting(wanted, what, error),
+    };
+    failed(wanted, what, error, help)
+}
+
+pub(super) fn route(wanted: &Settings, route: Prefix, error: &io::Error) -> io::Error {
+    let what = format_args!("the route {route}");
+    let help = match Errno::from_io_error(error) {
+        Some(Errno::EXIST) => "another interface has it: delete that route, or use a longer prefix",
+        Some(Errno::NODEV) if route.address.is_ipv6() => NO_IPV6,
+        _ => return setting(wanted, what, error),
+    };
+    failed(wanted, what, error, help)
+}
+
+fn failed(
+    wanted: &Settings,
+    what: impl Display,
+    error: &io::Error,
+    help: impl Display,
+) -> io::Error {
+    let name = &wanted.name;
     io::Error::new(
         error.kind(),
         format!("cannot set {what} of TUN `{name}`: {help}"),
     )
-}
-
-pub(super) fn owner(wanted: &Settings, error: &io::Error) -> io::Error {
-    if Errno::from_io_error(error) == Some(Errno::INVAL) {
-        let (name, kind) = (&wanted.name, error.kind());
-        return io::Error::new(
-            kind,
-            format!(
-                "cannot set the owner or group of TUN `{name}`: use ids that exist in the user \
-                 namespace of this program (/proc/self/uid_map)"
-            ),
-        );
-    }
-    setting(wanted, "the owner or group", error)
-}
-
-pub(super) fn address(wanted: &Settings, address: Prefix, error: &io::Error) -> io::Error {
-    let v6_is_off = address.address.is_ipv6()
-        && matches!(
-            Errno::from_io_error(error),
-            Some(Errno::ACCESS | Errno::OPNOTSUPP)
-        );
-    if v6_is_off {
-        let (name, kind) = (&wanted.name, error.kind());
-        return io::Error::new(
-            kind,
-            format!(
-                "cannot set the address {address} of TUN `{name}`: IPv6 is off: run `sysctl \
-                 net.ipv6.conf.default.disable_ipv6=0`, or leave the address out"
-            ),
-        );
-    }
-    setting(wanted, format_args!("the address {address}"), error)
-}
-
-pub(super) fn route(wanted: &Settings, route: Prefix, error: &io::Error) -> io::Error {
-    if Errno::from_io_error(error) == Some(Errno::EXIST) {
-        let (name, kind) = (&wanted.name, error.kind());
-        return io::Error::new(
-            kind,
-            format!(
-                "cannot set the route {route} of TUN `{name}`: another interface has it: delete \
-                 that route, or use a longer prefix"
-            ),
-        );
-    }
-    setting(wanted, format_args!("the route {route}"), error)
 }
 
 #[cfg(test)]

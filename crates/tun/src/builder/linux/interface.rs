@@ -40,9 +40,9 @@ impl Interface {
         if let Some(mtu) = wanted.mtu
             && self.link.mtu != mtu.into()
         {
-            netlink.set_mtu(index, mtu).map_err(|error| {
-                explain::setting(wanted, format_args!("the MTU ({mtu} bytes)"), &error)
-            })?;
+            netlink
+                .set_mtu(index, mtu)
+                .map_err(|error| explain::mtu(wanted, mtu, &error))?;
         }
         if let Some(len) = wanted.tx_queue_len
             && self.link.tx_queue_len != len
