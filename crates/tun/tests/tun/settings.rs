@@ -256,7 +256,7 @@ fn give_up_net_admin() {
 
 #[test]
 fn a_device_has_the_owner_and_the_group_asked_for() {
-    in_namespace(|| {
+    in_namespace_with_users(|| {
         let shown = || ip("-d link show tun0");
         for (builder, word) in [
             (
@@ -283,7 +283,7 @@ fn a_device_has_the_owner_and_the_group_asked_for() {
 
 #[test]
 fn only_the_owner_attaches_without_privileges() {
-    in_namespace(|| {
+    in_namespace_with_users(|| {
         let own = || TunBuilder::new("own").offload(false).owner(0);
         let others = || TunBuilder::new("others").offload(false);
         drop(own().persist(true).open().unwrap());

@@ -20,6 +20,24 @@ pub(crate) const FAR6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 9);
 /// The longest packet of IPv6.
 const LARGEST: usize = 65_575;
 
+/// Says why a test is skipped. A test that CI would skip fails.
+fn skip(why: &str) {
+    if std::env::var("CI").as_deref() == Ok("true") {
+        panic!("{why}");
+    }
+    // Not by `println`, which the test harness keeps to itself.
+    let _ = writeln!(io::stderr(), "skipped: {why}");
+}
+
+/// As [`in_namespace`], for a test that needs users who are not the test's own.
+pub(crate) fn in_namespace_with_users(test: impl FnOnce() + Send + 'static) {
+    let ids = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    match ids.trim_end().ends_with(&u32::MAX.to_string()) {
+        true => in_namespace(test),
+        false => skip("the users are not those of the system: run as its root"),
+    }
+}
+
 /// One test at a time: a process that a test is about to run has copies of all descriptors until
 /// it has begun, and a device of another test that closes meanwhile would stay open.
 static ONE: Mutex<()> = Mutex::new(());
@@ -37,9 +55,7 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
         };
         match missing {
             None => test(),
-            Some(why) if std::env::var("CI").as_deref() == Ok("true") => panic!("{why}"),
-            // Not by `println`, which the test harness keeps to itself.
-            Some(why) => drop(writeln!(io::stderr(), "skipped: {why}")),
+            Some(why) => skip(&why),
         }
     });
     if let Err(panic) = thread.join() {
