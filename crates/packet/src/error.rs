@@ -1,12 +1,12 @@
-//! Why a packet is not taken, or not made.
+//! The errors of parsing and writing a packet.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why [`Headers::parse`](crate::Headers::parse) does not take a packet.
+/// The error of [`Headers::parse`](crate::Headers::parse).
 ///
-/// Every one of them means that a host drops the packet without an answer. [`ParseError::index`]
-/// numbers them for an array of counters.
+/// A host drops a packet with any of these errors and sends no answer. [`ParseError::index`]
+/// numbers the errors for an array of counters.
 ///
 /// ```
 /// use brooklet_packet::{Headers, ParseError};
@@ -17,10 +17,10 @@ use std::fmt;
 /// }
 /// assert_eq!(dropped[ParseError::Truncated.index()], 1);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// There are fewer bytes than the IP header takes, or than it says that the packet has.
+    /// The bytes end before the IP header does, or before the length that the header gives.
     Truncated,
     /// The version is neither 4 nor 6.
     Version,
@@ -31,10 +31,10 @@ pub enum ParseError {
     TotalLength,
     /// The IPv4 header checksum is wrong (RFC 1122, 3.2.1.2).
     HeaderChecksum,
-    /// The chain of IPv6 extension headers is not one that a host takes: a header reaches beyond
-    /// the packet, hop-by-hop options stand elsewhere than first (RFC 8200, 4.1), a routing header
-    /// still names addresses to visit (RFC 8200, 4.4), an authentication header is below 12 bytes
-    /// (RFC 4302, 2), or the chain is longer than 8 headers or 2 KiB.
+    /// The chain of IPv6 extension headers is not acceptable: a header reaches beyond the packet,
+    /// hop-by-hop options are not the first header (RFC 8200, 4.1), a routing header has segments
+    /// left (RFC 8200, 4.4), an authentication header is shorter than 12 bytes (RFC 4302, 2), or
+    /// the chain is longer than 8 headers or 2 KiB.
     ExtensionHeader,
     /// The TCP header does not fit: fewer than 20 bytes, or a data offset below five words or
     /// beyond the segment (RFC 9293, 3.1).
@@ -47,7 +47,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// All of them, in the order of [`ParseError::index`].
+    /// All errors, in the order of [`ParseError::index`].
     ///
     /// ```
     /// use brooklet_packet::ParseError;
@@ -68,7 +68,7 @@ impl ParseError {
         Self::IcmpHeader,
     ];
 
-    /// The place of this error in [`ParseError::ALL`].
+    /// Returns the position of this error in [`ParseError::ALL`].
     ///
     /// ```
     /// use brooklet_packet::ParseError;
@@ -98,7 +98,7 @@ impl fmt::Display for ParseError {
 
 impl Error for ParseError {}
 
-/// Why [`udp::write`](crate::udp::write) does not make a packet.
+/// The error of [`udp::write`](crate::udp::write) and [`tcp::write`](crate::tcp::write).
 ///
 /// ```
 /// use brooklet_packet::{WriteError, udp};
@@ -108,14 +108,17 @@ impl Error for ParseError {}
 /// assert_eq!(refused, Err(WriteError::Families));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WriteError {
     /// One address is IPv4 and the other IPv6. Use two of one family.
     Families,
     /// The payload does not fit an IP packet. Send at most
-    /// [`udp::max_payload`](crate::udp::max_payload) bytes.
+    /// [`udp::max_payload`](crate::udp::max_payload) bytes in a datagram.
     TooLong,
+    /// The TCP options are not a multiple of 4 bytes, or longer than 40 bytes. Pad them with zeros
+    /// (RFC 9293, 3.1).
+    Options,
 }
 
 impl fmt::Display for WriteError {
@@ -123,6 +126,7 @@ impl fmt::Display for WriteError {
         f.write_str(match self {
             Self::Families => "source and destination are of different address families",
             Self::TooLong => "the payload is longer than an IP packet can carry",
+            Self::Options => "the TCP options are not a multiple of 4 bytes up to 40",
         })
     }
 }

@@ -1,13 +1,19 @@
-//! What tells one flow from another.
+//! The addresses and ports of a flow.
 
+use std::error::Error;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::str::FromStr;
 
-/// Source and destination of a packet: the key of a table of flows.
+/// The source and destination of a packet: the key of a table of flows.
 ///
-/// Small, and cheap to hash: one integer for IPv4 and three for IPv6. The protocol is not part of
-/// it; keep a table for each. Ports are 0 where the packet has none.
+/// The key is cheap to hash: one integer for IPv4 and three for IPv6. The protocol is not a part of
+/// the key, so keep a table for each protocol. The ports are 0 if the packet has none.
+///
+/// Keys are ordered by family, IPv4 first, then by source address, destination address, source port
+/// and destination port. [`Display`](fmt::Display) writes `10.0.0.1:5000 -> 192.0.2.7:80`, and
+/// [`FromStr`] reads it.
 ///
 /// ```
 /// use brooklet_packet::FlowKey;
@@ -19,18 +25,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 ///
 /// let answer = FlowKey::new(server, client).expect("two addresses of one family");
 /// assert_eq!(flows[&answer.reversed()], "a flow");
+/// assert_eq!("10.0.0.1:5000 -> 192.0.2.7:80".parse(), Ok(key));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey(Family);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Family {
     V4(Ends<Ipv4Addr>),
     V6(Ends<Ipv6Addr>),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ends<A> {
     source: A,
     destination: A,
@@ -50,11 +57,11 @@ impl<A: Copy> Ends<A> {
 }
 
 impl FlowKey {
-    /// The key of a packet from `source` to `destination`; `None` when one of them is IPv4 and
-    /// the other IPv6.
+    /// Returns the key of a packet from `source` to `destination`, or `None` if the addresses are of
+    /// different families.
     ///
-    /// An IPv4 address mapped into IPv6 is an IPv6 address here. Flow label and scope of a
-    /// [`SocketAddrV6`] are left out: they do not tell flows apart on a TUN device.
+    /// An IPv4 address mapped into IPv6 is an IPv6 address here. The key ignores the flow label and
+    /// the scope of a [`SocketAddrV6`]: a TUN device is one scope.
     ///
     /// ```
     /// use brooklet_packet::FlowKey;
@@ -105,7 +112,7 @@ impl FlowKey {
         }))
     }
 
-    /// Where the packet comes from.
+    /// Returns the source of the packet.
     ///
     /// ```
     /// # use brooklet_packet::FlowKey;
@@ -121,7 +128,7 @@ impl FlowKey {
         }
     }
 
-    /// Where the packet goes to.
+    /// Returns the destination of the packet.
     ///
     /// ```
     /// # use brooklet_packet::FlowKey;
@@ -134,7 +141,7 @@ impl FlowKey {
         self.reversed().source()
     }
 
-    /// The key of a packet that goes the other way.
+    /// Returns the key of a packet in the opposite direction.
     ///
     /// ```
     /// # use brooklet_packet::FlowKey;
@@ -164,7 +171,7 @@ impl FlowKey {
         matches!(self.0, Family::V6(_))
     }
 
-    /// The addresses of source and destination.
+    /// Returns the addresses of source and destination.
     ///
     /// ```
     /// # use brooklet_packet::FlowKey;
@@ -178,10 +185,8 @@ impl FlowKey {
             Family::V6(ends) => (ends.source.into(), ends.destination.into()),
         }
     }
-}
 
-impl FlowKey {
-    /// The ports of source and destination.
+    /// Returns the ports of source and destination.
     ///
     /// ```
     /// # use brooklet_packet::FlowKey;
@@ -220,8 +225,47 @@ fn ports<A>(ends: &Ends<A>) -> u32 {
     u32::from(ends.source_port) << 16 | u32::from(ends.destination_port)
 }
 
-impl fmt::Debug for FlowKey {
+impl fmt::Display for FlowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.source(), self.destination())
     }
 }
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for FlowKey {
+    type Err = ParseFlowKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseFlowKeyError> {
+        let read = |address: &str| address.trim().parse().ok();
+        let (source, destination) = text.split_once("->").ok_or(ParseFlowKeyError(()))?;
+        read(source)
+            .zip(read(destination))
+            .and_then(|(source, destination)| Self::new(source, destination))
+            .ok_or(ParseFlowKeyError(()))
+    }
+}
+
+/// The error of reading a [`FlowKey`] from a text: the text is not two addresses of one family with
+/// ports and `->` between them.
+///
+/// ```
+/// use brooklet_packet::FlowKey;
+///
+/// let error = "10.0.0.1:5000 -> [fd00::1]:80".parse::<FlowKey>().unwrap_err();
+/// assert_eq!(error.to_string(), "not of the form `address:port -> address:port`, of one family");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseFlowKeyError(());
+
+impl fmt::Display for ParseFlowKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not of the form `address:port -> address:port`, of one family")
+    }
+}
+
+impl Error for ParseFlowKeyError {}

@@ -1,8 +1,14 @@
 //! The protocol inside an IP packet.
 
+use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
-/// What an IP packet carries: the IPv4 protocol field, or the last next-header field of IPv6.
+/// The protocol that an IP packet carries: the IPv4 protocol field, or the last next-header field
+/// of IPv6.
+///
+/// [`FromStr`] reads `tcp`, `udp`, `icmp`, `icmpv6`, a number, and the text that
+/// [`Display`](fmt::Display) writes, in upper or lower case.
 ///
 /// ```
 /// use brooklet_packet::Protocol;
@@ -10,8 +16,10 @@ use std::fmt;
 /// assert_eq!(Protocol::from(6), Protocol::Tcp);
 /// assert_eq!(u8::from(Protocol::Icmpv6), 58);
 /// assert_eq!(Protocol::from(47).to_string(), "protocol 47");
+/// assert_eq!("udp".parse(), Ok(Protocol::Udp));
+/// assert_eq!("17".parse(), Ok(Protocol::Udp));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
     /// TCP, 6.
@@ -22,8 +30,9 @@ pub enum Protocol {
     Icmpv4,
     /// ICMP for IPv6, 58.
     Icmpv6,
-    /// Any other number of the IANA register. [`From<u8>`](#impl-From%3Cu8%3E-for-Protocol) gives
-    /// a protocol that has a name here its name, so prefer it to building this by hand.
+    /// Any other number of the IANA registry. Make it with
+    /// [`From<u8>`](#impl-From%3Cu8%3E-for-Protocol), which returns the named variant where there
+    /// is one.
     Other(u8),
 }
 
@@ -67,3 +76,42 @@ impl fmt::Display for Protocol {
         }
     }
 }
+
+impl FromStr for Protocol {
+    type Err = ParseProtocolError;
+
+    fn from_str(text: &str) -> Result<Self, ParseProtocolError> {
+        let text = text.to_ascii_lowercase();
+        match text.as_str() {
+            "tcp" => Ok(Self::Tcp),
+            "udp" => Ok(Self::Udp),
+            "icmp" => Ok(Self::Icmpv4),
+            // The second is the keyword of the IANA registry.
+            "icmpv6" | "ipv6-icmp" => Ok(Self::Icmpv6),
+            other => {
+                let number = other.strip_prefix("protocol ").unwrap_or(other);
+                let number = number.parse::<u8>().map_err(|_| ParseProtocolError(()))?;
+                Ok(number.into())
+            }
+        }
+    }
+}
+
+/// The error of reading a [`Protocol`] from a text.
+///
+/// ```
+/// use brooklet_packet::Protocol;
+///
+/// let error = "256".parse::<Protocol>().unwrap_err();
+/// assert_eq!(error.to_string(), "neither tcp, udp, icmp, icmpv6 nor a number from 0 to 255");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseProtocolError(());
+
+impl fmt::Display for ParseProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("neither tcp, udp, icmp, icmpv6 nor a number from 0 to 255")
+    }
+}
+
+impl Error for ParseProtocolError {}

@@ -178,14 +178,14 @@ impl Segmenter {
             let before = part.start - self.headers.payload_range().start;
             let seq = tcp.seq.wrapping_add(before as u32);
             segment[4..8].copy_from_slice(&seq.to_be_bytes());
-            let mut flags = tcp.flags.bits();
+            let mut flags = tcp.flags;
             if part.end < self.rest.end {
-                flags &= !(TcpFlags::FIN | TcpFlags::PSH);
+                flags = flags.difference(TcpFlags::FIN | TcpFlags::PSH);
             }
             if self.index > 0 {
-                flags &= !TcpFlags::CWR;
+                flags = flags.difference(TcpFlags::CWR);
             }
-            segment[13] = flags;
+            segment[13] = flags.bits();
         } else {
             let len = segment.len() as u16;
             segment[4..6].copy_from_slice(&len.to_be_bytes());

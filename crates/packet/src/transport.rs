@@ -1,40 +1,73 @@
-//! What stands behind the IP header: a transport header, or a piece of something.
+//! The bytes behind the IP header: a transport header, or a fragment.
 
 use crate::protocol::{TCP, UDP};
-use crate::{ParseError, TcpFlags, TcpHeader};
+use crate::{ParseError, TcpFlags};
+use std::fmt;
 
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const ICMP_HEADER: usize = 8;
 
-/// The place of a fragment in the packet that it was cut from.
+/// The fields of a TCP header that [`Headers::tcp`](crate::Headers::tcp) reads and
+/// [`tcp::write`](crate::tcp::write) writes.
 ///
-/// Nothing is known here about the other fragments: that offset and length together stay below
-/// 65,536, and that all but the last are multiples of 8 bytes long, is for the reassembly to check.
+/// ```
+/// use brooklet_packet::{TcpFlags, TcpHeader};
+///
+/// let header = TcpHeader { seq: 7, ack: 0, window: 1024, flags: TcpFlags::SYN };
+/// assert!(header.flags.syn());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TcpHeader {
+    /// The sequence number of the first byte, or of the SYN.
+    pub seq: u32,
+    /// The acknowledgment number: the sequence number that the sender expects next. Valid with ACK
+    /// only.
+    pub ack: u32,
+    /// The window field of the header, not scaled.
+    pub window: u16,
+    /// The control bits.
+    pub flags: TcpFlags,
+}
+
+/// The identification and the offset of a fragment (RFC 791, 3.1; RFC 8200, 4.5).
+///
+/// The parser knows nothing of the other fragments. The reassembly checks that offset and length
+/// together stay below 65,536, and that every fragment but the last is a multiple of 8 bytes long.
+///
+/// [`Display`](fmt::Display) writes the offset and a `+` if more fragments follow, like tcpdump.
 ///
 /// ```
 /// use brooklet_packet::Headers;
 ///
-/// // IPv6, a fragment header, and the first eight bytes of something.
+/// // IPv6, a fragment header, and the first eight bytes of the payload.
 /// let mut bytes = vec![0x60, 0, 0, 0, 0, 16, 44, 64];
 /// bytes.extend_from_slice(&[0xfd; 32]);
 /// bytes.extend_from_slice(&[17, 0, 0, 1, 0, 0, 0, 7]);
 /// bytes.extend_from_slice(&[0; 8]);
 ///
 /// let headers = Headers::parse(&bytes)?;
-/// let fragment = headers.fragment().expect("this is one");
+/// let fragment = headers.fragment().expect("a fragment");
 /// assert_eq!((fragment.id, fragment.offset, fragment.more), (7, 0, true));
+/// assert_eq!(fragment.to_string(), "id 7, offset 0+");
 /// assert_eq!(headers.payload_range(), 48..56);
 /// # Ok::<(), brooklet_packet::ParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fragment {
-    /// The identification that the fragments of one packet share; 16 bits of it with IPv4.
+    /// The identification, which all fragments of one packet share; 16 bits with IPv4.
     pub id: u32,
-    /// Where in the original packet this piece starts, in bytes; a multiple of 8.
+    /// Where the fragment starts in the original packet, in bytes; a multiple of 8.
     pub offset: u16,
-    /// Whether pieces follow.
+    /// Whether more fragments follow.
     pub more: bool,
+}
+
+impl fmt::Display for Fragment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more = if self.more { "+" } else { "" };
+        write!(f, "id {}, offset {}{more}", self.id, self.offset)
+    }
 }
 
 /// A packet is a TCP segment, or a fragment, or neither; a fragment is never read as a segment.
@@ -45,7 +78,7 @@ pub(crate) enum Detail {
     None,
 }
 
-/// What stands behind the IP header; offsets are from the start of the packet.
+/// The ranges and fields behind the IP header; offsets are from the start of the packet.
 pub(crate) struct Transport {
     pub(crate) ports: (u16, u16),
     pub(crate) detail: Detail,
@@ -63,7 +96,8 @@ impl Transport {
         }
     }
 
-    /// `icmp` is the ICMP of this IP version; the other one is a protocol like any.
+    /// `icmp` is the number of the ICMP of this IP version. The ICMP of the other version has no
+    /// header that is read here.
     pub(crate) fn parse(
         packet: &[u8],
         start: usize,

@@ -1,8 +1,8 @@
-//! What an ICMP error that came in says, and about which packet.
+//! The reader of ICMP errors.
 
-use super::{
-    HEADER, Unreachable, V4_UNREACHABLE, V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM, V6_UNREACHABLE,
-    V6_UNRECOGNISED_NEXT_HEADER, between_hosts,
+use super::message::{
+    HEADER, IcmpErrorKind, Unreachable, V4_UNREACHABLE, V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM,
+    V6_UNREACHABLE, V6_UNRECOGNISED_NEXT_HEADER, between_hosts,
 };
 use crate::ext::{self, IPV6_HEADER};
 use crate::headers::{IPV4_HEADER, v6_address};
@@ -16,62 +16,51 @@ const V4_PARAMETER_PROBLEM: u8 = 12;
 // RFC 4443
 const V6_TIME_EXCEEDED: u8 = 3;
 
-/// What every IPv6 link carries (RFC 8200, 5), in bytes.
+/// The smallest MTU of an IPv6 link (RFC 8200, 5), in bytes.
 const V6_LEAST_MTU: u32 = 1280;
 
-/// An ICMP error, as it concerns the flow whose packet caused it.
+/// An ICMP error about a packet that this host sent.
 ///
-/// Nothing here proves that the error is honest: whoever guesses the addresses and ports of a flow
-/// can send one (RFC 5927). A TCP compares [`seq`](Self::seq) with what it has under way, and
-/// takes none but as a hint.
-///
-/// There is an example at [`parse_error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IcmpError {
-    /// What the error says.
-    pub kind: IcmpErrorKind,
-    /// The flow of the packet that caused it, **in the direction of that packet**: the source is
-    /// this host, to which the error has come, and the destination is the peer. It is the
-    /// [reverse](FlowKey::reversed) of the key of the packets that come in from that peer. Ports
-    /// are 0 with protocols other than TCP and UDP.
-    pub key: FlowKey,
-    /// What that packet carried.
-    pub protocol: Protocol,
-    /// The sequence number of that packet, when it was a TCP segment.
-    pub seq: Option<u32>,
-}
-
-/// What an ICMP error says.
+/// An ICMP error proves nothing: everyone who guesses the addresses and ports of a flow can send
+/// one (RFC 5927). A TCP compares [`seq`](Self::seq) with the sequence numbers in flight, and
+/// treats the error as a hint.
 ///
 /// ```
-/// use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
+/// use brooklet_packet::icmp::{self, IcmpError, Unreachable};
+/// use brooklet_packet::{Packet, udp};
 ///
-/// let kind = IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1400 });
-/// assert!(matches!(kind, IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1400 })));
+/// let (here, there) = ("10.0.0.1:5000".parse()?, "10.0.0.2:9".parse()?);
+/// let (mut datagram, mut error) = (Vec::new(), Vec::new());
+/// udp::write(&mut datagram, here, there, 64, b"hello")?;
+/// icmp::unreachable(&mut error, &Packet::parse(&datagram)?, Unreachable::Port);
+///
+/// let IcmpError { kind, key, .. } = icmp::parse_error(&Packet::parse(&error)?).expect("an error");
+/// assert_eq!(format!("{kind}: {key}"), "port unreachable: 10.0.0.1:5000 -> 10.0.0.2:9");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum IcmpErrorKind {
-    /// The packet did not get through, and why. The codes beyond those that
-    /// [`unreachable`](super::unreachable) writes count as the one that they refine.
-    ///
-    /// [`PacketTooBig`](Unreachable::PacketTooBig) has the MTU as it was said: 0 from an IPv4
-    /// router older than RFC 1191, and never below 1,280 with IPv6.
-    Unreachable(Unreachable),
-    /// The hop limit ran out, or fragments were missing for too long.
-    TimeExceeded,
-    /// Something in a header was not understood, other than the protocol.
-    ParameterProblem,
+pub struct IcmpError {
+    /// The kind of the error.
+    pub kind: IcmpErrorKind,
+    /// The flow of the packet that caused the error, **in the direction of that packet**: the
+    /// source is this host, which receives the error, and the destination is the peer. Packets
+    /// from that peer have the [reversed](FlowKey::reversed) key. The ports are 0 with protocols
+    /// other than TCP and UDP.
+    pub key: FlowKey,
+    /// The protocol of the packet that caused the error.
+    pub protocol: Protocol,
+    /// The sequence number of the packet that caused the error, if it was a TCP segment.
+    pub seq: Option<u32>,
 }
 
-/// Reads an ICMP error about a packet that was sent from here.
+/// Reads an ICMP error about a packet that this host sent.
 ///
-/// `None` for everything else: other packets and messages, a wrong checksum, codes without a
-/// meaning, source quench (RFC 6633), an IPv6 packet too big below 1,280 bytes (RFC 8201, 4); and
-/// where the packet that caused it cannot be told, because fewer than 8 bytes behind its IP header
-/// are quoted (RFC 792), because it was a fragment other than the first, or because it came from
-/// another address than the one that the error is sent to.
+/// Returns `None` for every other packet and message; for a wrong checksum; for an unassigned code;
+/// for source quench (RFC 6633); for an IPv6 "packet too big" below 1,280 bytes (RFC 8201, 4); and
+/// where the flow of the packet that caused the error is unknown, because the error quotes fewer
+/// than 8 bytes behind the IP header (RFC 792), because that packet was a fragment other than the
+/// first, or because its source differs from the destination of the error.
 ///
 /// ```
 /// use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
@@ -106,7 +95,7 @@ pub fn parse_error(packet: &Packet<'_>) -> Option<IcmpError> {
         caused_v4(packet.payload())?
     };
     let ours = caused.key.source().ip() == packet.destination();
-    // The sum last: it is the dearest.
+    // The checksum is the most expensive check, so it comes last.
     if !ours || !between_hosts(packet) || !packet.verify_checksum() {
         return None;
     }
@@ -152,7 +141,7 @@ fn kind_v6(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
             1 | 5 | 6 => Unreachable::Prohibited,
             _ => return None,
         },
-        // The code is to be ignored.
+        // RFC 4443, 3.2: receivers ignore the code.
         (V6_PACKET_TOO_BIG, _) => match be32(header, 4) {
             mtu if mtu < V6_LEAST_MTU => return None,
             mtu => Unreachable::PacketTooBig { mtu },
@@ -165,20 +154,20 @@ fn kind_v6(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
     Some(IcmpErrorKind::Unreachable(why))
 }
 
-/// The packet that caused an error, as far as the quotation shows it.
+/// The part of the packet that caused an error which the error quotes.
 struct Caused {
     key: FlowKey,
     protocol: Protocol,
     seq: Option<u32>,
 }
 
-/// Reads the start of an IPv4 packet. Its header checksum is not looked at: routers have changed
-/// the header that they quote, and the checksum of the error covers it all.
+/// Reads the start of an IPv4 packet. The header checksum of that packet is not verified: routers
+/// change the header before they quote it, and the checksum of the error covers the quotation.
 fn caused_v4(quoted: &[u8]) -> Option<Caused> {
     let header = quoted.first_chunk::<IPV4_HEADER>()?;
     let header_len = usize::from(header[0] & 0xf) * 4;
-    let first_piece = be16(header, 6) & 0x1fff == 0;
-    if header[0] >> 4 != 4 || header_len < IPV4_HEADER || !first_piece {
+    let first_fragment = be16(header, 6) & 0x1fff == 0;
+    if header[0] >> 4 != 4 || header_len < IPV4_HEADER || !first_fragment {
         return None;
     }
     let long_enough = usize::from(be16(header, 2)) >= header_len + HEADER;

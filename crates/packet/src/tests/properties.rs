@@ -2,7 +2,10 @@
 
 use super::build::*;
 use crate::icmp::Unreachable;
-use crate::{FlowKey, Headers, Packet, ParseError, Segmenter, icmp, strip_options, tcp, udp};
+use crate::{
+    FlowKey, Headers, Packet, ParseError, Segmenter, TcpFlags, TcpHeader, icmp, strip_options, tcp,
+    udp,
+};
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
@@ -209,6 +212,34 @@ proptest! {
         } else {
             prop_assert!(out.is_empty());
         }
+    }
+
+    #[test]
+    fn segments_read_as_written(
+        from in end(),
+        to in end(),
+        (seq, ack, window, bits) in any::<(u32, u32, u16, u8)>(),
+        options in proptest::collection::vec(any::<[u8; 4]>(), 0..=10),
+        hop_limit in any::<u8>(),
+        payload in proptest::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        let Some(key) = FlowKey::new(from, to) else {
+            return Ok(());
+        };
+        let header = TcpHeader { seq, ack, window, flags: TcpFlags::from_bits(bits) };
+        let mut out = b"what was there".to_vec();
+        prop_assert_eq!(
+            tcp::write(&mut out, key, header, options.as_flattened(), hop_limit, &payload),
+            Ok(())
+        );
+        assert_well_formed(&out);
+        let packet = Packet::parse(&out).unwrap();
+        prop_assert_eq!((packet.key(), packet.tcp()), (key, Some(header)));
+        prop_assert_eq!(packet.hop_limit(), hop_limit);
+        let options_range = 20..packet.transport().len() - payload.len();
+        prop_assert_eq!(&packet.transport()[options_range], options.as_flattened());
+        prop_assert_eq!(packet.payload(), &payload);
+        prop_assert!(packet.verify_checksum());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keys, flags, protocols and addresses.
 
 use super::build::*;
-use crate::{FlowKey, Protocol, TcpFlags, is_unicast};
+use crate::{FlowKey, Protocol, SourcePrefix, TcpFlags, is_unicast};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +21,8 @@ fn keys_hold_both_ends() {
         assert_eq!(key.reversed(), FlowKey::new(addr(to), addr(from)).unwrap());
         assert_eq!(key.is_ipv6(), from.starts_with('['));
         assert_eq!(format!("{key:?}"), format!("{from} -> {to}"));
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert_eq!(format!("{from}->{to}").parse(), Ok(key));
     }
 }
 
@@ -32,6 +34,44 @@ fn keys_are_of_one_family() {
         FlowKey::new(addr("10.0.0.1:1"), addr("[::ffff:10.0.0.1]:1")),
         None
     );
+}
+
+#[test]
+fn a_text_that_is_no_key_is_an_error() {
+    for text in [
+        "",
+        "10.0.0.1:1",
+        "10.0.0.1:1 -> ",
+        "10.0.0.1 -> 10.0.0.2",
+        "10.0.0.1:1 -> [fd00::1]:1",
+        "10.0.0.1:1 -> 10.0.0.2:2 -> 10.0.0.3:3",
+    ] {
+        assert!(text.parse::<FlowKey>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn keys_of_ipv4_come_before_those_of_ipv6() {
+    let key = |text: &str| text.parse::<FlowKey>().unwrap();
+    let sorted = [
+        key("10.0.0.1:9 -> 10.0.0.2:1"),
+        key("10.0.0.1:1 -> 10.0.0.3:1"),
+        key("255.0.0.1:1 -> 10.0.0.1:1"),
+        key("[::1]:1 -> [::1]:1"),
+    ];
+    assert!(sorted.is_sorted());
+}
+
+#[test]
+fn an_ipv6_source_is_a_64_bit_prefix() {
+    let source = |text: &str| SourcePrefix::new(text.parse().unwrap());
+    assert_eq!(source("fd00::1"), source("fd00::ffff:ffff:ffff:ffff"));
+    assert_ne!(source("fd00::"), source("fd00:0:0:1::"));
+    assert_ne!(source("10.0.0.1"), source("10.0.0.2"));
+    // The same bits in both families are two sources.
+    assert_ne!(source("0.0.0.1"), source("0:0:0:1::"));
+    assert_eq!(source("fd00::1").to_string(), "fd00::/64");
+    assert_eq!(format!("{:?}", source("10.0.0.1")), "10.0.0.1");
 }
 
 #[test]
@@ -104,18 +144,53 @@ fn flags_read_and_print() {
     assert_eq!(format!("{all:?}"), "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR");
     assert_eq!(format!("{:?}", TcpFlags::from_bits(SYN | ACK)), "SYN|ACK");
     type Reads = fn(TcpFlags) -> bool;
-    let reads: [Reads; 6] = [
+    let reads: [Reads; 8] = [
         TcpFlags::fin,
         TcpFlags::syn,
         TcpFlags::rst,
         TcpFlags::psh,
         TcpFlags::ack,
         TcpFlags::urg,
+        TcpFlags::ece,
+        TcpFlags::cwr,
     ];
     for (bit, read) in reads.into_iter().enumerate() {
         for other in 0..8 {
             assert_eq!(read(TcpFlags::from_bits(1 << other)), bit == other);
         }
+    }
+}
+
+#[test]
+fn flags_print_like_tcpdump_and_read_back() {
+    for bits in 0..=u8::MAX {
+        let flags = TcpFlags::from_bits(bits);
+        assert_eq!(flags.to_string().parse(), Ok(flags));
+    }
+    let text = |flags: TcpFlags| flags.to_string();
+    assert_eq!(text(TcpFlags::SYN | TcpFlags::ACK), "[S.]");
+    assert_eq!(text(TcpFlags::PSH | TcpFlags::ACK), "[P.]");
+    assert_eq!(text(TcpFlags::SYN | TcpFlags::ECE | TcpFlags::CWR), "[SEW]");
+    assert_eq!(text(TcpFlags::default()), "[none]");
+    assert_eq!(format!("{:>6}", TcpFlags::RST), "   [R]");
+    // A letter twice is the same flag twice.
+    assert_eq!("SS".parse(), Ok(TcpFlags::SYN));
+    assert_eq!("".parse(), Ok(TcpFlags::default()));
+    for wrong in ["X", "s", "[S", "S]", "S A", "SYN|ACK"] {
+        assert!(wrong.parse::<TcpFlags>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn protocols_read_names_numbers_and_their_own_text() {
+    for number in 0..=255 {
+        let protocol = Protocol::from(number);
+        assert_eq!(protocol.to_string().parse(), Ok(protocol));
+        assert_eq!(number.to_string().parse(), Ok(protocol));
+    }
+    assert_eq!("ipv6-icmp".parse(), Ok(Protocol::Icmpv6));
+    for wrong in ["", "tcp ", "-1", "256", "sctp"] {
+        assert!(wrong.parse::<Protocol>().is_err(), "{wrong}");
     }
 }
 

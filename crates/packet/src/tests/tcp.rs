@@ -1,8 +1,34 @@
-//! Resets, rule by rule of RFC 9293, 3.10.7.1.
+//! Segments as written, and resets rule by rule of RFC 9293, 3.10.7.1.
 
 use super::build::*;
-use crate::tcp::reset;
-use crate::{Packet, TcpHeader};
+use crate::tcp::{self, reset};
+use crate::{FlowKey, Packet, TcpFlags, TcpHeader, WriteError};
+
+#[test]
+fn a_segment_that_cannot_be_written_leaves_nothing() {
+    let key: FlowKey = "10.0.0.1:1 -> 10.0.0.2:2".parse().unwrap();
+    let header = TcpHeader {
+        seq: 1,
+        ack: 2,
+        window: 3,
+        flags: TcpFlags::ACK,
+    };
+    let mut out = Vec::new();
+    let mut write = |options: usize, payload: usize| {
+        let mut bytes = b"what was there".to_vec();
+        let payload = vec![7; payload];
+        let result = tcp::write(&mut bytes, key, header, &vec![1; options], 64, &payload);
+        assert_eq!(result.is_err(), bytes.is_empty());
+        out = bytes;
+        result
+    };
+    for options in [1, 2, 3, 39, 41, 44] {
+        assert_eq!(write(options, 0), Err(WriteError::Options), "{options}");
+    }
+    assert_eq!(write(40, 65_535 - 20 - 59), Err(WriteError::TooLong));
+    assert_eq!(write(40, 65_535 - 20 - 60), Ok(()));
+    assert_eq!(out.len(), 65_535);
+}
 
 /// The reset for a segment of IPv4 and of IPv6: its header, after all else was checked.
 fn reset_for(segment: &[u8]) -> TcpHeader {
