@@ -8,8 +8,8 @@ use crate::{Packet, Protocol};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
-/// What a piece and a packet in the making count beside their bytes.
-const PIECE: u64 = 64;
+/// What a fragment and a packet in the making count beside their bytes.
+const FRAGMENT: u64 = 64;
 const PACKET: u64 = 256;
 
 /// A reassembler with a clock of its own.
@@ -53,7 +53,7 @@ impl Bench {
         let (stats, config) = (self.stats(), self.config);
         assert!(stats.held_bytes <= config.bytes as u64, "{stats:?}");
         assert!(stats.held_packets <= config.packets as u64, "{stats:?}");
-        let least = stats.held_packets * PACKET + stats.held_fragments * PIECE;
+        let least = stats.held_packets * PACKET + stats.held_fragments * FRAGMENT;
         assert!(stats.held_bytes >= least, "{stats:?}");
         let counted = [
             stats.used,
@@ -76,8 +76,8 @@ impl Default for Bench {
     }
 }
 
-/// A piece of an IPv4 packet of protocol 17; `id` is made that of the packet.
-fn piece_v4(id: u16, offset: usize, more: bool, body: &[u8]) -> Vec<u8> {
+/// A fragment of an IPv4 packet of protocol 17; `id` is made that of the packet.
+fn fragment_v4(id: u16, offset: usize, more: bool, body: &[u8]) -> Vec<u8> {
     let mut packet = v4(17, &[], body);
     packet[4..6].copy_from_slice(&id.to_be_bytes());
     let field = (offset / 8) as u16 | u16::from(more) << 13;
@@ -86,7 +86,7 @@ fn piece_v4(id: u16, offset: usize, more: bool, body: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn piece_v6(id: u32, offset: usize, more: bool, body: &[u8]) -> Vec<u8> {
+fn fragment_v6(id: u32, offset: usize, more: bool, body: &[u8]) -> Vec<u8> {
     let header = fragment_header(17, offset as u16, more, id);
     v6(44, &[&header, body].concat())
 }
@@ -131,7 +131,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn three_pieces_in_every_order() {
+fn three_fragments_in_every_order() {
     let payload = counting(3000);
     let cases = [
         (summed_v4(17, udp(&payload)), true),
@@ -140,18 +140,18 @@ fn three_pieces_in_every_order() {
     for (body, is_v4) in cases {
         for order in orders(3) {
             let mut bench = Bench::default();
-            let pieces = cut(&body, &[1480, 2000]);
+            let fragments = cut(&body, &[1480, 2000]);
             let mut whole = None;
             for (nth, at) in order.into_iter().enumerate() {
-                assert_eq!(whole, None, "before piece {nth}");
-                let (offset, more, bytes) = &pieces[at];
+                assert_eq!(whole, None, "before fragment {nth}");
+                let (offset, more, bytes) = &fragments[at];
                 whole = bench.push(&if is_v4 {
-                    piece_v4(7, *offset, *more, bytes)
+                    fragment_v4(7, *offset, *more, bytes)
                 } else {
-                    piece_v6(7, *offset, *more, bytes)
+                    fragment_v6(7, *offset, *more, bytes)
                 });
             }
-            let whole = whole.expect("all pieces are there");
+            let whole = whole.expect("all fragments are there");
             // As if it had never been cut.
             let mut uncut = if is_v4 {
                 v4(17, &[], &body)
@@ -176,23 +176,23 @@ fn three_pieces_in_every_order() {
 #[test]
 fn the_longest_packets_and_none_longer() {
     for (is_v4, longest) in [(true, 65_515), (false, 65_535)] {
-        let piece = |offset, more, bytes: &[u8]| match is_v4 {
-            true => piece_v4(1, offset, more, bytes),
-            false => piece_v6(1, offset, more, bytes),
+        let fragment = |offset, more, bytes: &[u8]| match is_v4 {
+            true => fragment_v4(1, offset, more, bytes),
+            false => fragment_v6(1, offset, more, bytes),
         };
         let body = counting(longest + 1);
         let mut bench = Bench::default();
-        assert_eq!(bench.push(&piece(0, true, &body[..65_000])), None);
-        // One byte too many is no piece of it, and does no harm.
-        assert_eq!(bench.push(&piece(65_000, false, &body[65_000..])), None);
+        assert_eq!(bench.push(&fragment(0, true, &body[..65_000])), None);
+        // One byte too many is no fragment of it, and does no harm.
+        assert_eq!(bench.push(&fragment(65_000, false, &body[65_000..])), None);
         assert_eq!(bench.stats().invalid, 1);
-        let whole = bench.push(&piece(65_000, false, &body[65_000..longest]));
+        let whole = bench.push(&fragment(65_000, false, &body[65_000..longest]));
         let whole = whole.expect("the longest there is");
         assert!(whole.ends_with(&body[..longest]));
         assert_eq!(whole.len(), 65_535 + if is_v4 { 0 } else { 40 });
 
         assert_eq!(
-            bench.push(&piece(65_528, false, &[0; 1480])),
+            bench.push(&fragment(65_528, false, &[0; 1480])),
             None,
             "ping of death"
         );
@@ -213,9 +213,9 @@ fn a_header_that_makes_it_too_long_in_the_end() {
     };
     let mut bench = Bench::default();
     let body = counting(65_515);
-    bench.push(&piece_v4(1, 65_000, false, &body[65_000..]));
+    bench.push(&fragment_v4(1, 65_000, false, &body[65_000..]));
     assert_eq!(
-        bench.push(&with_options(piece_v4(1, 0, true, &body[..65_000]))),
+        bench.push(&with_options(fragment_v4(1, 0, true, &body[..65_000]))),
         None
     );
     let stats = bench.stats();
@@ -223,14 +223,14 @@ fn a_header_that_makes_it_too_long_in_the_end() {
 }
 
 #[test]
-fn pieces_that_no_packet_has() {
+fn fragments_that_no_packet_has() {
     let mut bench = Bench::default();
     for bad in [
-        piece_v4(1, 0, true, b""),
-        piece_v4(1, 8, false, b""),
-        piece_v4(1, 0, true, &[0; 12]),
-        piece_v6(1, 0, true, &[0; 15]),
-        piece_v6(1, 8, false, b""),
+        fragment_v4(1, 0, true, b""),
+        fragment_v4(1, 8, false, b""),
+        fragment_v4(1, 0, true, &[0; 12]),
+        fragment_v6(1, 0, true, &[0; 15]),
+        fragment_v6(1, 8, false, b""),
     ] {
         assert_eq!(bench.push(&bad), None);
     }
@@ -250,8 +250,8 @@ fn what_is_not_a_fragment_is_left_alone() {
         assert_eq!(bench.push(&whole), None);
     }
     assert_eq!(bench.stats(), Stats::default());
-    // And not taken for a part of pieces of that number that wait.
-    bench.push(&piece_v6(1, 8, false, b"12345678"));
+    // And not taken for a part of fragments of that number that wait.
+    bench.push(&fragment_v6(1, 8, false, b"12345678"));
     bench.push(&v6(
         44,
         &[fragment_header(17, 0, false, 1), udp(b"")].concat(),
@@ -263,7 +263,7 @@ fn what_is_not_a_fragment_is_left_alone() {
 }
 
 #[test]
-fn options_are_those_of_the_first_piece() {
+fn options_are_those_of_the_first_fragment() {
     let mut bench = Bench::default();
     let mut first = v4(17, &[1; 8], &udp(&[5; 8]));
     first[4..8].copy_from_slice(&[0, 9, 0x20, 0]);
@@ -287,7 +287,7 @@ fn headers_before_the_fragment_header_stay_and_those_behind_it_are_found() {
         let header = fragment_header(60, offset as u16, more, 3);
         v6(0, &[&ext(60, 0), &ext(44, 2), &header, bytes].concat())
     };
-    // The chain of the packet reaches into the second piece.
+    // The chain of the packet reaches into the second fragment.
     assert_eq!(bench.push(&fragment(0, true, &body[..8])), None);
     let whole = bench.push(&fragment(8, false, &body[8..])).unwrap();
     assert_eq!(whole, v6(0, &[ext(60, 0), ext(60, 2), body].concat()));
@@ -300,11 +300,11 @@ fn headers_before_the_fragment_header_stay_and_those_behind_it_are_found() {
 }
 
 #[test]
-fn repeated_pieces_count_once() {
+fn repeated_fragments_count_once() {
     let mut bench = Bench::default();
     let (first, last) = (
-        piece_v4(1, 0, true, &[1; 16]),
-        piece_v4(1, 16, false, b"end"),
+        fragment_v4(1, 0, true, &[1; 16]),
+        fragment_v4(1, 16, false, b"end"),
     );
     for _ in 0..3 {
         assert_eq!(bench.push(&first), None);
@@ -315,9 +315,9 @@ fn repeated_pieces_count_once() {
 
 /// Everything that contradicts a packet of 16 bytes from 8 on, of which the end is not there yet.
 #[test]
-fn contradictions_are_the_end_of_all_pieces() {
+fn contradictions_are_the_end_of_all_fragments() {
     let there = |bench: &mut Bench| {
-        bench.push(&piece_v4(1, 8, true, &[1; 16]));
+        bench.push(&fragment_v4(1, 8, true, &[1; 16]));
     };
     let cases: [(&str, usize, bool, &[u8]); 8] = [
         ("other bytes", 8, true, &[2; 16]),
@@ -333,17 +333,21 @@ fn contradictions_are_the_end_of_all_pieces() {
         let mut bench = Bench::default();
         there(&mut bench);
         assert_eq!(
-            bench.push(&piece_v4(1, offset, more, bytes)),
+            bench.push(&fragment_v4(1, offset, more, bytes)),
             None,
             "{what}"
         );
         let stats = bench.stats();
         assert_eq!((stats.conflicts, stats.held_fragments), (2, 0), "{what}");
         assert_eq!(stats.held_bytes, PACKET, "{what}: no bytes are kept");
-        // Nor do the right pieces bring it back (RFC 5722, 4).
-        bench.push(&piece_v4(1, 0, true, &[1; 8]));
+        // Nor do the right fragments bring it back (RFC 5722, 4).
+        bench.push(&fragment_v4(1, 0, true, &[1; 8]));
         there(&mut bench);
-        assert_eq!(bench.push(&piece_v4(1, 24, false, b"end")), None, "{what}");
+        assert_eq!(
+            bench.push(&fragment_v4(1, 24, false, b"end")),
+            None,
+            "{what}"
+        );
         assert_eq!(
             (bench.stats().conflicts, bench.stats().packets),
             (5, 0),
@@ -351,24 +355,24 @@ fn contradictions_are_the_end_of_all_pieces() {
         );
         // When its time is over the number may be used again.
         bench.now += Duration::from_secs(15);
-        bench.push(&piece_v4(1, 0, true, &[1; 8]));
+        bench.push(&fragment_v4(1, 0, true, &[1; 8]));
         assert!(
-            bench.push(&piece_v4(1, 8, false, b"end")).is_some(),
+            bench.push(&fragment_v4(1, 8, false, b"end")).is_some(),
             "{what}"
         );
     }
 }
 
 #[test]
-fn two_ends_and_pieces_behind_the_end() {
+fn two_ends_and_fragments_behind_the_end() {
     for (offset, more, bytes) in [
         (24, false, &b"x"[..]),
         (8, false, b"x"),
         (16, true, &[0; 8]),
     ] {
         let mut bench = Bench::default();
-        bench.push(&piece_v6(1, 16, false, b"end"));
-        bench.push(&piece_v6(1, offset, more, bytes));
+        bench.push(&fragment_v6(1, 16, false, b"end"));
+        bench.push(&fragment_v6(1, offset, more, bytes));
         assert_eq!(bench.stats().conflicts, 2, "{offset} {more}");
     }
 }
@@ -376,8 +380,8 @@ fn two_ends_and_pieces_behind_the_end() {
 #[test]
 fn packets_are_told_apart() {
     let mut bench = Bench::default();
-    bench.push(&piece_v4(1, 0, true, b"12345678"));
-    let end = piece_v4(1, 8, false, b"end");
+    bench.push(&fragment_v4(1, 0, true, b"12345678"));
+    let end = fragment_v4(1, 8, false, b"end");
     let changed = |at: usize| {
         let mut other = end.clone();
         other[at] ^= 4;
@@ -391,13 +395,13 @@ fn packets_are_told_apart() {
     assert_eq!(bench.stats().held_packets, 5);
     assert!(bench.push(&end).is_some());
 
-    // With IPv6 what follows the fragment header is the first piece's to say.
+    // With IPv6 what follows the fragment header is the first fragment's to say.
     let mut bench = Bench::default();
     bench.push(&v6(
         44,
         &[&fragment_header(43, 8, false, 1)[..], b"end"].concat(),
     ));
-    let whole = bench.push(&piece_v6(1, 0, true, b"12345678")).unwrap();
+    let whole = bench.push(&fragment_v6(1, 0, true, b"12345678")).unwrap();
     assert_eq!(whole[6], 17);
 }
 
@@ -413,28 +417,28 @@ proptest! {
         let body = counting(len);
         let places: Vec<usize> = cuts.into_iter().map(|at| at * 8).filter(|at| *at < len).collect();
         prop_assume!(!places.is_empty());
-        let mut pieces = cut(&body, &places);
+        let mut fragments = cut(&body, &places);
         // Shuffled by a generator of our own, so that the order shrinks with its seed.
         let mut seed = order | 1;
-        for at in (1..pieces.len()).rev() {
+        for at in (1..fragments.len()).rev() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            pieces.swap(at, (seed >> 33) as usize % (at + 1));
+            fragments.swap(at, (seed >> 33) as usize % (at + 1));
         }
-        let piece = |id: u32, (offset, more, bytes): &(usize, bool, Vec<u8>)| match is_v4 {
-            true => piece_v4(id as u16, *offset, *more, bytes),
-            false => piece_v6(id, *offset, *more, bytes),
+        let fragment = |id: u32, (offset, more, bytes): &(usize, bool, Vec<u8>)| match is_v4 {
+            true => fragment_v4(id as u16, *offset, *more, bytes),
+            false => fragment_v6(id, *offset, *more, bytes),
         };
         let mut bench = Bench::default();
         let mut whole = None;
-        for (nth, cut) in pieces.iter().enumerate() {
+        for (nth, cut) in fragments.iter().enumerate() {
             prop_assert_eq!(&whole, &None);
-            whole = bench.push(&piece(1, cut));
+            whole = bench.push(&fragment(1, cut));
             if whole.is_none() {
-                prop_assert_eq!(bench.push(&piece(1, cut)), None);
+                prop_assert_eq!(bench.push(&fragment(1, cut)), None);
             }
-            bench.push(&piece(2 + nth as u32 % 3, &(8, true, vec![0; 8])));
+            bench.push(&fragment(2 + nth as u32 % 3, &(8, true, vec![0; 8])));
         }
-        let whole = whole.expect("every piece was there");
+        let whole = whole.expect("every fragment was there");
         let start = if is_v4 { 20 } else { 40 };
         prop_assert_eq!(&whole[start..], &body[..]);
     }

@@ -1,15 +1,15 @@
-//! How long pieces are waited for, how much is held, and who has to go.
+//! The limits of the reassembly: time, bytes, packets, packets of a source.
 
 use super::*;
 
 #[test]
-fn time_runs_from_the_first_piece_and_frees_everything() {
+fn time_runs_from_the_first_fragment_and_frees_everything() {
     let mut bench = Bench::default();
     let start = bench.now;
-    bench.push(&piece_v4(1, 0, true, &[0; 800]));
+    bench.push(&fragment_v4(1, 0, true, &[0; 800]));
     bench.now += Duration::from_secs(10);
-    bench.push(&piece_v4(2, 0, true, &[0; 800]));
-    bench.push(&piece_v4(1, 800, true, &[0; 800]));
+    bench.push(&fragment_v4(2, 0, true, &[0; 800]));
+    bench.push(&fragment_v4(1, 800, true, &[0; 800]));
     assert_eq!(
         bench.reassembler.poll_timeout(),
         Some(start + Duration::from_secs(15))
@@ -31,9 +31,9 @@ fn time_runs_from_the_first_piece_and_frees_everything() {
         bench.reassembler.poll_timeout(),
         Some(start + Duration::from_secs(25))
     );
-    // Late pieces begin anew, and a fragment alone is enough to have the time looked at.
+    // Late fragments begin anew, and a fragment alone is enough to have the time looked at.
     bench.now = start + Duration::from_secs(25);
-    assert_eq!(bench.push(&piece_v4(1, 1600, false, b"end")), None);
+    assert_eq!(bench.push(&fragment_v4(1, 1600, false, b"end")), None);
     let stats = bench.stats();
     assert_eq!(
         (stats.expired, stats.held_packets, stats.packets),
@@ -55,7 +55,7 @@ fn a_lifetime_without_end() {
         lifetime: Duration::MAX,
         ..Config::default()
     });
-    let packet = piece_v4(1, 0, true, &[0; 8]);
+    let packet = fragment_v4(1, 0, true, &[0; 8]);
     let mut out = Vec::new();
     let packet = Packet::parse(&packet).unwrap();
     assert!(
@@ -69,8 +69,8 @@ fn a_lifetime_without_end() {
 #[test]
 fn one_source_has_sixteen_places() {
     let mut bench = Bench::default();
-    let start = |host, id| from(host, piece_v4(id, 0, true, &[0; 8]));
-    let end = |host, id| from(host, piece_v4(id, 8, false, b"end"));
+    let start = |host, id| from(host, fragment_v4(id, 0, true, &[0; 8]));
+    let end = |host, id| from(host, fragment_v4(id, 8, false, b"end"));
     bench.push(&start(7, 1));
     for id in 0..17 {
         bench.push(&start(8, id));
@@ -87,10 +87,29 @@ fn one_source_has_sixteen_places() {
 }
 
 #[test]
+fn the_addresses_of_one_ipv6_network_share_their_places() {
+    let mut bench = Bench::new(Config::new().per_source(2));
+    let first = |network, host, id| {
+        let mut packet = fragment_v6(id, 0, true, &[0; 8]);
+        packet[8..24].fill(0);
+        (packet[15], packet[23]) = (network, host);
+        packet
+    };
+    bench.push(&first(1, 1, 1));
+    for host in 1..4 {
+        bench.push(&first(2, host, 1));
+    }
+    // Three hosts of one /64 have two places; another /64 has its own.
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (3, 1));
+    bench.push(&first(1, 9, 1));
+    assert_eq!((bench.stats().held_packets, bench.stats().full), (4, 1));
+}
+
+#[test]
 fn sixty_four_places_in_all() {
     let mut bench = Bench::default();
-    let start = |host| from(host, piece_v4(1, 0, true, &[0; 8]));
-    let end = |host| from(host, piece_v4(1, 8, false, b"end"));
+    let start = |host| from(host, fragment_v4(1, 0, true, &[0; 8]));
+    let end = |host| from(host, fragment_v4(1, 8, false, b"end"));
     for host in 0..65 {
         bench.push(&start(host));
     }
@@ -103,23 +122,23 @@ fn sixty_four_places_in_all() {
 #[test]
 fn bytes_are_bounded_and_the_oldest_goes() {
     let config = Config {
-        bytes: 4 * (1024 + PIECE as usize + PACKET as usize) + 20 * 4,
+        bytes: 4 * (1024 + FRAGMENT as usize + PACKET as usize) + 20 * 4,
         ..Config::default()
     };
     let mut bench = Bench::new(config);
     for id in 0..4 {
-        bench.push(&piece_v4(id, 0, true, &[0; 1024]));
+        bench.push(&fragment_v4(id, 0, true, &[0; 1024]));
     }
     assert_eq!((bench.stats().held_packets, bench.stats().full), (4, 0));
     assert_eq!(bench.stats().held_bytes, config.bytes as u64);
-    // Every byte is taken: the smallest piece displaces.
-    bench.push(&piece_v4(3, 1024, true, &[0; 8]));
+    // Every byte is taken: the smallest fragment displaces.
+    bench.push(&fragment_v4(3, 1024, true, &[0; 8]));
     assert_eq!((bench.stats().held_packets, bench.stats().full), (3, 1));
     // A packet can displace itself when it is the oldest.
-    bench.push(&piece_v4(1, 1024, true, &[0; 4096]));
+    bench.push(&fragment_v4(1, 1024, true, &[0; 4096]));
     assert_eq!((bench.stats().held_packets, bench.stats().full), (2, 3));
     // Larger than all there is: nothing stays.
-    bench.push(&piece_v4(9, 0, true, &[0; 8192]));
+    bench.push(&fragment_v4(9, 0, true, &[0; 8192]));
     assert_eq!(
         (bench.stats().held_packets, bench.stats().held_bytes),
         (0, 0)
@@ -127,13 +146,13 @@ fn bytes_are_bounded_and_the_oldest_goes() {
 }
 
 #[test]
-fn a_packet_has_so_many_pieces() {
+fn a_packet_has_at_most_128_fragments() {
     let mut bench = Bench::default();
     for at in 0..128 {
-        assert_eq!(bench.push(&piece_v6(1, at * 8, true, &[0; 8])), None);
+        assert_eq!(bench.push(&fragment_v6(1, at * 8, true, &[0; 8])), None);
     }
     assert_eq!(bench.stats().held_fragments, 128);
-    bench.push(&piece_v6(1, 128 * 8, false, &[0; 8]));
+    bench.push(&fragment_v6(1, 128 * 8, false, &[0; 8]));
     assert_eq!(
         (bench.stats().conflicts, bench.stats().held_fragments),
         (129, 0)
@@ -153,6 +172,6 @@ fn zero_limits_do_not_panic() {
         per_source: 0,
         ..bench.config
     });
-    assert_eq!(bench.push(&piece_v4(1, 0, true, &[0; 8])), None);
+    assert_eq!(bench.push(&fragment_v4(1, 0, true, &[0; 8])), None);
     assert_eq!(bench.stats().full, 1);
 }
