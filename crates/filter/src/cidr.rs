@@ -1,15 +1,20 @@
-use crate::{ListError, list};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::{fmt, net::IpAddr, str::FromStr};
+//! Sets of networks.
 
-/// A set of networks of both families that is asked about addresses.
+use crate::{ListError, list};
+use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
+use std::iter::FlatMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{fmt, slice, str::FromStr};
+
+/// A set of IPv4 and IPv6 networks that answers whether an address is in one of them.
 ///
-/// Kept as sorted ranges that do not overlap: a question costs one binary search, however the
-/// networks lie. 8 bytes for an IPv4 range, 32 for an IPv6 one.
+/// The set is a sorted list of ranges that do not overlap. A lookup is one binary search, whatever
+/// the networks. An IPv4 range takes 8 bytes, an IPv6 range 32 bytes.
 ///
-/// A set is built from networks, or read from text with one network or address a line. `#` starts
-/// a comment, and blank lines do not count. Bits beyond the prefix length are ignored, as in
-/// `10.1.2.3/8`.
+/// A set is built from networks and addresses, or read from a text with one network or address on
+/// each line. `#` starts a comment, and blank lines are ignored. Bits behind the prefix are ignored,
+/// as in `10.1.2.3/8`. [`Display`](fmt::Display) writes the set in the same form, with as few
+/// networks as possible.
 ///
 /// ```
 /// use brooklet_filter::{CidrSet, IpNet};
@@ -22,6 +27,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 /// ".parse()?;
 /// assert!(set.contains("192.0.2.77".parse()?));
 /// assert!(!set.contains("203.0.113.8".parse()?));
+/// assert_eq!(set.to_string(), "192.0.2.0/24\n203.0.113.9/32\n2001:db8::/32");
 ///
 /// let networks: [IpNet; 2] = ["10.0.0.0/9".parse()?, "10.128.0.0/9".parse()?];
 /// assert_eq!(CidrSet::from_iter(networks), "10.0.0.0/8".parse()?);
@@ -30,15 +36,23 @@ use std::{fmt, net::IpAddr, str::FromStr};
 /// assert_eq!(wrong.line(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct CidrSet {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
 
 impl CidrSet {
-    /// Whether `addr` lies in one of the networks. A mapped IPv4 address lies in networks of both
-    /// families.
+    /// Returns whether `addr` is in one of the networks. An IPv4 address mapped into IPv6 is in
+    /// networks of both families.
+    ///
+    /// ```
+    /// let set: brooklet_filter::CidrSet = "192.0.2.0/24".parse()?;
+    /// assert!(set.contains("192.0.2.1".parse()?));
+    /// assert!(set.contains("::ffff:192.0.2.1".parse()?));
+    /// assert!(!set.contains("192.0.3.1".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn contains(&self, addr: IpAddr) -> bool {
         match addr {
             IpAddr::V4(addr) => self.v4.contain(addr.to_bits()),
@@ -51,7 +65,7 @@ impl CidrSet {
         }
     }
 
-    /// Whether there is no network in the set.
+    /// Returns whether the set has no networks.
     ///
     /// ```
     /// assert!(brooklet_filter::CidrSet::default().is_empty());
@@ -60,7 +74,7 @@ impl CidrSet {
         self.v4.0.is_empty() && self.v6.0.is_empty()
     }
 
-    /// Ranges that the networks make up: networks that overlap or touch count as one.
+    /// Returns the number of ranges. Networks that overlap or touch are in one range.
     ///
     /// ```
     /// let set: brooklet_filter::CidrSet = "10.0.0.0/24\n10.0.1.0/24\n10.0.9.0/24".parse()?;
@@ -70,6 +84,46 @@ impl CidrSet {
     pub fn ranges(&self) -> usize {
         self.v4.0.len() + self.v6.0.len()
     }
+
+    /// Returns the fewest networks that make up the set, IPv4 first, in ascending order.
+    ///
+    /// ```
+    /// let set: brooklet_filter::CidrSet = "10.0.0.0/9\n10.128.0.0/9\n10.64.0.1".parse()?;
+    /// let networks: Vec<_> = set.iter().map(|network| network.to_string()).collect();
+    /// assert_eq!(networks, ["10.0.0.0/8"]);
+    /// # Ok::<(), brooklet_filter::ListError>(())
+    /// ```
+    pub fn iter(&self) -> Networks<'_> {
+        Networks {
+            v4: self.v4.0.iter().flat_map(|&(first, last)| {
+                Ipv4Subnets::new(Ipv4Addr::from_bits(first), Ipv4Addr::from_bits(last), 0)
+            }),
+            v6: self.v6.0.iter().flat_map(|&(first, last)| {
+                Ipv6Subnets::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last), 0)
+            }),
+        }
+    }
+
+    /// Returns the networks of both sets in one set.
+    ///
+    /// ```
+    /// use brooklet_filter::CidrSet;
+    ///
+    /// let private: CidrSet = "10.0.0.0/8\n192.168.0.0/16".parse()?;
+    /// let documentation: CidrSet = "192.0.2.0/24".parse()?;
+    /// let union = private.union(&documentation);
+    /// assert_eq!(union.to_string(), "10.0.0.0/8\n192.0.2.0/24\n192.168.0.0/16");
+    /// # Ok::<(), brooklet_filter::ListError>(())
+    /// ```
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let v4 = self.v4.0.iter().chain(&other.v4.0);
+        let v6 = self.v6.0.iter().chain(&other.v6.0);
+        Self {
+            v4: v4.copied().collect(),
+            v6: v6.copied().collect(),
+        }
+    }
 }
 
 impl<N: Into<IpNet>> FromIterator<N> for CidrSet {
@@ -77,22 +131,41 @@ impl<N: Into<IpNet>> FromIterator<N> for CidrSet {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for network in networks {
             match network.into() {
-                IpNet::V4(network) => v4.push(network),
-                IpNet::V6(network) => v6.push(network),
+                IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
             }
         }
-        let v4 = Ipv4Net::aggregate(&v4);
-        let v6 = Ipv6Net::aggregate(&v6);
         Self {
-            v4: v4
-                .iter()
-                .map(|n| (n.network().to_bits(), n.broadcast().to_bits()))
-                .collect(),
-            v6: v6
-                .iter()
-                .map(|n| (n.network().to_bits(), n.broadcast().to_bits()))
-                .collect(),
+            v4: v4.into_iter().collect(),
+            v6: v6.into_iter().collect(),
         }
+    }
+}
+
+/// Adds networks and addresses. Each call costs as much as building the set anew, so add many at
+/// once.
+///
+/// ```
+/// use brooklet_filter::CidrSet;
+/// use std::net::IpAddr;
+///
+/// let mut set: CidrSet = "192.0.2.0/24".parse()?;
+/// set.extend([IpAddr::from([10, 0, 0, 1])]);
+/// assert_eq!(set.to_string(), "10.0.0.1/32\n192.0.2.0/24");
+/// # Ok::<(), brooklet_filter::ListError>(())
+/// ```
+impl<N: Into<IpNet>> Extend<N> for CidrSet {
+    fn extend<T: IntoIterator<Item = N>>(&mut self, networks: T) {
+        *self = self.union(&networks.into_iter().collect());
+    }
+}
+
+impl<'a> IntoIterator for &'a CidrSet {
+    type Item = IpNet;
+    type IntoIter = Networks<'a>;
+
+    fn into_iter(self) -> Networks<'a> {
+        self.iter()
     }
 }
 
@@ -104,13 +177,22 @@ impl FromStr for CidrSet {
     }
 }
 
+impl fmt::Display for CidrSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().enumerate().try_for_each(|(nth, network)| {
+            let separator = if nth == 0 { "" } else { "\n" };
+            write!(f, "{separator}{network}")
+        })
+    }
+}
+
 impl AsRef<Self> for CidrSet {
     fn as_ref(&self) -> &Self {
         self
     }
 }
 
-// Not ten thousand ranges.
+// A set may have many thousand ranges, so only their numbers are printed.
 impl fmt::Debug for CidrSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CidrSet")
@@ -120,8 +202,38 @@ impl fmt::Debug for CidrSet {
     }
 }
 
-/// Ranges from first to last address, ascending, with a gap between any two.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// The networks of a [`CidrSet`]; [`CidrSet::iter`] returns this iterator.
+///
+/// ```
+/// let set: brooklet_filter::CidrSet = "10.0.0.1\n10.0.0.2".parse()?;
+/// assert_eq!(set.iter().count(), 2);
+/// # Ok::<(), brooklet_filter::ListError>(())
+/// ```
+#[derive(Clone)]
+pub struct Networks<'a> {
+    v4: Subnets<'a, u32, Ipv4Subnets>,
+    v6: Subnets<'a, u128, Ipv6Subnets>,
+}
+
+type Subnets<'a, T, S> = FlatMap<slice::Iter<'a, (T, T)>, S, fn(&'a (T, T)) -> S>;
+
+impl Iterator for Networks<'_> {
+    type Item = IpNet;
+
+    fn next(&mut self) -> Option<IpNet> {
+        let v4 = self.v4.next().map(|network: Ipv4Net| network.into());
+        v4.or_else(|| self.v6.next().map(|network: Ipv6Net| network.into()))
+    }
+}
+
+impl fmt::Debug for Networks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Networks").finish_non_exhaustive()
+    }
+}
+
+/// Ranges from a first to a last address, in ascending order. There is a gap between any two.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Ranges<T>(Vec<(T, T)>);
 
 impl<T: Ord> Ranges<T> {
@@ -131,23 +243,26 @@ impl<T: Ord> Ranges<T> {
     }
 }
 
-/// From sorted ranges that do not overlap; joins those that touch.
-macro_rules! ranges_from_networks {
+macro_rules! merge_ranges {
     ($($addr:ty),*) => {$(
         impl FromIterator<($addr, $addr)> for Ranges<$addr> {
             fn from_iter<I: IntoIterator<Item = ($addr, $addr)>>(ranges: I) -> Self {
-                let mut joined: Vec<($addr, $addr)> = Vec::new();
-                for (first, last) in ranges {
-                    match joined.last_mut() {
-                        // One ends before the other starts, so the end is not the last address.
-                        Some(before) if before.1 + 1 == first => before.1 = last,
-                        _ => joined.push((first, last)),
+                let mut sorted: Vec<_> = ranges.into_iter().collect();
+                sorted.sort_unstable();
+                let mut merged: Vec<($addr, $addr)> = Vec::new();
+                for (first, last) in sorted {
+                    match merged.last_mut() {
+                        // The ranges overlap or touch.
+                        Some(before) if first <= before.1.saturating_add(1) => {
+                            before.1 = before.1.max(last);
+                        }
+                        _ => merged.push((first, last)),
                     }
                 }
-                joined.shrink_to_fit();
-                Self(joined)
+                merged.shrink_to_fit();
+                Self(merged)
             }
         }
     )*};
 }
-ranges_from_networks!(u32, u128);
+merge_ranges!(u32, u128);

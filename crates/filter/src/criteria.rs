@@ -1,19 +1,27 @@
-//! What a packet can be matched by.
+//! Matches by address, port, protocol and direction.
 
 use crate::{CidrSet, Direction, Match};
 use brooklet_packet::{Packet, Protocol};
 use ipnet::IpNet;
 use std::{net::IpAddr, ops::RangeInclusive};
 
-/// One fact that a packet is matched by.
+/// A match by one property of a packet: [`source`], [`destination`], [`source_port`],
+/// [`destination_port`], [`protocol`], [`direction`] or [`any`].
 ///
-/// Made by [`source`], [`destination`], [`source_port`], [`destination_port`], [`protocol`],
-/// [`direction`] and [`any`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Criterion(Fact);
+/// ```
+/// use brooklet_filter::{Criterion, Rules, Verdict, destination_port};
+///
+/// let criteria: Vec<Criterion> = [25, 465, 587].map(destination_port).into();
+/// let rules = criteria.into_iter().fold(Rules::new(Verdict::Pass), |rules, mail| {
+///     rules.rule(mail, Verdict::Drop)
+/// });
+/// # let _ = rules;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Criterion(Property);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fact {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Property {
     Any,
     Direction(Direction),
     Protocol(Protocol),
@@ -32,21 +40,39 @@ enum Fact {
 ///     .rule(any(), Verdict::Drop);
 /// ```
 pub fn any() -> Criterion {
-    Criterion(Fact::Any)
+    Criterion(Property::Any)
 }
 
-/// Matches packets that go that way.
+/// Matches packets in that direction.
+///
+/// ```
+/// # use brooklet_filter::{Direction, Rules, Verdict, direction};
+/// let receive_only = Rules::new(Verdict::Pass)
+///     .rule(direction(Direction::Inbound), Verdict::Drop);
+/// # let _ = receive_only;
+/// ```
 pub fn direction(direction: Direction) -> Criterion {
-    Criterion(Fact::Direction(direction))
+    Criterion(Property::Direction(direction))
 }
 
-/// Matches packets of that protocol, fragments included. With IPv6 it is what follows the
-/// extension headers.
+/// Matches packets of that protocol, also fragments. The protocol of an IPv6 packet is the one behind
+/// the extension headers.
+///
+/// ```
+/// # use brooklet_filter::{Rules, Verdict, protocol};
+/// use brooklet_packet::Protocol;
+///
+/// let no_ping = Rules::new(Verdict::Pass)
+///     .rule(protocol(Protocol::Icmpv4), Verdict::Drop)
+///     .rule(protocol(Protocol::Icmpv6), Verdict::Drop);
+/// # let _ = no_ping;
+/// ```
 pub fn protocol(protocol: Protocol) -> Criterion {
-    Criterion(Fact::Protocol(protocol))
+    Criterion(Property::Protocol(protocol))
 }
 
-/// Matches packets that come from the network, or from the one address.
+/// Matches packets from an address, or from the addresses of a network. An IPv4 address mapped into
+/// IPv6 is in networks of both families.
 ///
 /// ```
 /// # use brooklet_filter::{IpNet, source};
@@ -56,61 +82,79 @@ pub fn protocol(protocol: Protocol) -> Criterion {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn source(network: impl Into<IpNet>) -> Criterion {
-    Criterion(Fact::Source(network.into()))
+    Criterion(Property::Source(network.into()))
 }
 
-/// Matches packets that go to the network, or to the one address.
+/// Matches packets to an address, or to the addresses of a network. An IPv4 address mapped into IPv6
+/// is in networks of both families.
+///
+/// ```
+/// # use brooklet_filter::{IpNet, destination};
+/// let host = std::net::IpAddr::from([10, 0, 0, 1]);
+/// assert_eq!(destination(host), destination("10.0.0.1/32".parse::<IpNet>()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn destination(network: impl Into<IpNet>) -> Criterion {
-    Criterion(Fact::Destination(network.into()))
+    Criterion(Property::Destination(network.into()))
 }
 
-/// Matches TCP and UDP packets from that port, or from a port in that range. Packets that show no
-/// port never match.
+/// Matches TCP and UDP packets from a port, or from a range of ports. Fragments and packets of other
+/// protocols never match.
+///
+/// ```
+/// # use brooklet_filter::source_port;
+/// assert_eq!(source_port(53), source_port(53..=53));
+/// ```
 pub fn source_port(ports: impl Into<Ports>) -> Criterion {
-    Criterion(Fact::SourcePort(ports.into()))
+    Criterion(Property::SourcePort(ports.into()))
 }
 
-/// Matches TCP and UDP packets to that port, or to a port in that range. Packets that show no port
-/// never match: other protocols, and fragments.
+/// Matches TCP and UDP packets to a port, or to a range of ports. Fragments and packets of other
+/// protocols never match.
 ///
 /// ```
 /// # use brooklet_filter::destination_port;
 /// assert_eq!(destination_port(443), destination_port(443..=443));
 /// ```
 pub fn destination_port(ports: impl Into<Ports>) -> Criterion {
-    Criterion(Fact::DestinationPort(ports.into()))
+    Criterion(Property::DestinationPort(ports.into()))
 }
 
 impl Match for Criterion {
     fn matches(&self, packet: &Packet<'_>, direction: Direction) -> bool {
         match self.0 {
-            Fact::Any => true,
-            Fact::Direction(wanted) => direction == wanted,
-            Fact::Protocol(wanted) => packet.protocol() == wanted,
-            Fact::Source(network) => within(network, packet.source()),
-            Fact::Destination(network) => within(network, packet.destination()),
-            Fact::SourcePort(ports) => {
+            Property::Any => true,
+            Property::Direction(wanted) => direction == wanted,
+            Property::Protocol(wanted) => packet.protocol() == wanted,
+            Property::Source(network) => within(network, packet.source()),
+            Property::Destination(network) => within(network, packet.destination()),
+            Property::SourcePort(ports) => {
                 has_ports(packet) && ports.contain(packet.key().source().port())
             }
-            Fact::DestinationPort(ports) => {
+            Property::DestinationPort(ports) => {
                 has_ports(packet) && ports.contain(packet.key().destination().port())
             }
         }
     }
 }
 
-/// A mapped IPv4 address lies in networks of both families.
+/// An IPv4 address mapped into IPv6 is in networks of both families.
 fn within(network: IpNet, addr: IpAddr) -> bool {
     network.contains(&addr) || network.contains(&addr.to_canonical())
 }
 
-/// Whether port 0 in the key would be a port.
+/// Whether the ports of the key are those of the packet. Otherwise they are 0.
 fn has_ports(packet: &Packet<'_>) -> bool {
     matches!(packet.protocol(), Protocol::Tcp | Protocol::Udp) && packet.fragment().is_none()
 }
 
-/// One port, or a range of them with both ends included. A range that ends before it begins is
-/// empty.
+/// A port, or a range of ports with both ends included. A range that ends before it begins is empty.
+///
+/// ```
+/// use brooklet_filter::Ports;
+///
+/// assert_eq!(Ports::from(443), Ports::from(443..=443));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ports {
     first: u16,
@@ -141,21 +185,28 @@ impl From<RangeInclusive<u16>> for Ports {
     }
 }
 
-/// Whether one of the addresses is in a set of networks; made by [`source_in`] and
-/// [`destination_in`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The match of [`source_in`] and [`destination_in`].
+///
+/// ```
+/// use brooklet_filter::{CidrSet, InSet, source_in};
+///
+/// let local: InSet<CidrSet> = source_in("10.0.0.0/8\nfd00::/8".parse()?);
+/// # let _ = local;
+/// # Ok::<(), brooklet_filter::ListError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InSet<S = CidrSet> {
     end: End,
     set: S,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum End {
     Source,
     Destination,
 }
 
-/// Matches packets that come from a network of the set: a [`CidrSet`] or an
+/// Matches packets whose source is in a set of networks: a [`CidrSet`] or an
 /// [`Arc`](std::sync::Arc) of one.
 ///
 /// ```
@@ -173,7 +224,17 @@ pub fn source_in<S: AsRef<CidrSet>>(set: S) -> InSet<S> {
     }
 }
 
-/// Matches packets that go to a network of the set; see [`source_in`].
+/// Matches packets whose destination is in a set of networks: a [`CidrSet`] or an
+/// [`Arc`](std::sync::Arc) of one.
+///
+/// ```
+/// use brooklet_filter::{CidrSet, Rules, Verdict, destination_in};
+///
+/// let blocked: CidrSet = "192.0.2.0/24\n198.51.100.0/24".parse()?;
+/// let rules = Rules::new(Verdict::Pass).rule(destination_in(blocked), Verdict::Drop);
+/// # let _ = rules;
+/// # Ok::<(), brooklet_filter::ListError>(())
+/// ```
 pub fn destination_in<S: AsRef<CidrSet>>(set: S) -> InSet<S> {
     InSet {
         end: End::Destination,

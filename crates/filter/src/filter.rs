@@ -1,38 +1,49 @@
+//! Filters: functions from a packet to a verdict.
+
+use crate::{Direction, Verdict};
 use brooklet_packet::{Packet, is_unicast};
 use std::{rc::Rc, sync::Arc};
 
-/// Which way a packet goes, seen from the program that owns the TUN device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the device into the program: what the applications of the machine send.
-    Inbound,
-    /// From the program to the device: what the applications of the machine receive.
-    Outbound,
-}
-
-/// What is to become of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It goes on.
-    Pass,
-    /// It vanishes; nobody is told.
-    Drop,
-}
-
-/// Gives a verdict on each packet.
+/// A packet filter: returns a verdict on each packet.
 ///
-/// A closure `Fn(&Packet<'_>, Direction) -> Verdict` is a filter, and so is an [`Arc`] or [`Rc`]
-/// of one and a boxed `dyn Filter`. A filter need not be [`Send`]; where it runs decides.
+/// A closure `Fn(&Packet<'_>, Direction) -> Verdict` is a filter; [`filter_fn`] infers the types of
+/// its arguments. An [`Arc`] or [`Rc`] of a filter and a boxed `dyn Filter` are filters too. A filter
+/// need not be [`Send`], unless the stack that uses it is.
 ///
 /// ```
 /// use brooklet_filter::{Direction, Filter, Verdict};
 /// use brooklet_packet::{Packet, udp};
 ///
-/// let short = |packet: &Packet<'_>, _| match packet.total_len() {
-///     ..=576 => Verdict::Pass,
-///     _ => Verdict::Drop,
-/// };
+/// struct Shorter(usize);
+///
+/// impl Filter for Shorter {
+///     fn verdict(&self, packet: &Packet<'_>, _: Direction) -> Verdict {
+///         if packet.total_len() < self.0 { Verdict::Pass } else { Verdict::Drop }
+///     }
+/// }
+///
+/// let mut bytes = Vec::new();
+/// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, &[0; 600])?;
+/// let packet = Packet::parse(&bytes)?;
+/// assert_eq!(Shorter(576).verdict(&packet, Direction::Inbound), Verdict::Drop);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Filter {
+    /// Returns the verdict on `packet`, which goes in `direction`.
+    fn verdict(&self, packet: &Packet<'_>, direction: Direction) -> Verdict;
+}
+
+/// Returns the closure `filter`, which is a [`Filter`], and lets the compiler infer the types of its
+/// arguments.
+///
+/// ```
+/// use brooklet_filter::{Direction, Filter, Verdict, filter_fn};
+/// use brooklet_packet::{Packet, udp};
+///
+/// let short = filter_fn(|packet, direction| match direction {
+///     Direction::Inbound if packet.total_len() > 576 => Verdict::Drop,
+///     _ => Verdict::Pass,
+/// });
 ///
 /// let mut bytes = Vec::new();
 /// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, &[0; 600])?;
@@ -40,9 +51,8 @@ pub enum Verdict {
 /// assert_eq!(short.verdict(&packet, Direction::Inbound), Verdict::Drop);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait Filter {
-    /// The verdict on `packet`, which goes in `direction`.
-    fn verdict(&self, packet: &Packet<'_>, direction: Direction) -> Verdict;
+pub fn filter_fn<T: Fn(&Packet<'_>, Direction) -> Verdict>(filter: T) -> T {
+    filter
 }
 
 impl<T: Fn(&Packet<'_>, Direction) -> Verdict> Filter for T {
@@ -63,7 +73,8 @@ impl<T: ?Sized + Filter> Filter for Rc<T> {
     }
 }
 
-// A `Box<T>` or `&T` for every `T` would clash with the closures: both are functions when `T` is.
+// An impl for every `Box<T>` or `&T` would conflict with the impl for closures: a box of a function
+// is a function.
 macro_rules! behind_a_box {
     ($($filter:ty),*) => {$(
         impl Filter for $filter {
@@ -79,8 +90,19 @@ behind_a_box!(
     Box<dyn Filter + Send + Sync>
 );
 
-/// Lets everything pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Passes every packet.
+///
+/// ```
+/// use brooklet_filter::{Direction, Filter, PassAll, Verdict};
+/// use brooklet_packet::{Packet, udp};
+///
+/// let mut bytes = Vec::new();
+/// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, b"question")?;
+/// let packet = Packet::parse(&bytes)?;
+/// assert_eq!(PassAll.verdict(&packet, Direction::Outbound), Verdict::Pass);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PassAll;
 
 impl Filter for PassAll {
@@ -89,10 +111,11 @@ impl Filter for PassAll {
     }
 }
 
-/// Drops packets whose source or destination is not the address of one host, and lets the rest
-/// pass: multicast and broadcast, the unspecified address, reserved ranges; see [`is_unicast`].
+/// Passes packets from one host to one host. Drops packets whose source or destination is
+/// multicast, broadcast, unspecified or reserved ([`is_unicast`]).
 ///
-/// It keeps out what a machine says to its neighbours, such as mDNS and neighbour discovery.
+/// The filter keeps out the packets that a machine sends to its neighbours, such as mDNS and
+/// neighbour discovery.
 ///
 /// ```
 /// use brooklet_filter::{Direction, Filter, UnicastOnly, Verdict};
@@ -104,7 +127,7 @@ impl Filter for PassAll {
 /// assert_eq!(UnicastOnly.verdict(&packet, Direction::Inbound), Verdict::Drop);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UnicastOnly;
 
 impl Filter for UnicastOnly {

@@ -1,15 +1,15 @@
 //! A packet filter for any program that reads IP packets from a TUN device.
 //!
-//! A [`Filter`] gives a [`Verdict`] on a parsed packet. [`Rules`] is an ordered list in which the
-//! first match decides, built from what a packet can be matched by: addresses and networks, sets
-//! of networks, ports, the protocol, the [`Direction`], or any function. [`UnicastOnly`] is a
-//! preset, and a closure is a filter too.
+//! A [`Filter`] returns a [`Verdict`] on a parsed packet. [`Rules`] is an ordered list in which the
+//! first match decides. Rules match by address and network, by a set of networks, by port, protocol
+//! and [`Direction`], or by a closure. [`UnicastOnly`] is a ready-made filter, and a closure is a
+//! filter too ([`filter_fn`]).
 //!
-//! Everything is judged from one packet alone; nothing is remembered from one to the next.
+//! A filter has no state: each packet is judged alone.
 //!
 //! # Blocking QUIC
 //!
-//! Programs that cannot reach a server over QUIC fall back to TCP.
+//! A program that cannot reach a server over QUIC falls back to TCP.
 //!
 //! ```
 //! use brooklet_filter::{Direction, Filter, Match, Rules, Verdict, destination_port, protocol};
@@ -50,14 +50,18 @@
 //!
 //! # Ports, fragments and mapped addresses
 //!
-//! A match by port looks at TCP and UDP. A packet that shows no port never matches one, whatever
-//! the range: ICMP and other protocols have none, and of a *fragment* no port is read, not even
-//! of the first. A rule that lets fragments by can be walked around with them; either put the
-//! packets together before they are judged, or add a rule on
+//! A match by port applies to TCP and UDP. A packet without ports never matches one, whatever the
+//! range: ICMP and other protocols have none, and the parser reads no ports of a *fragment*, not even
+//! of the first. Rules by port do not hold against fragments that a filter passes. Reassemble the
+//! packets before the filter, as brooklet does by default, or add a rule on
 //! [`Headers::fragment`](brooklet_packet::Headers::fragment) with [`matching`].
 //!
-//! An IPv4 address that is mapped into IPv6 (`::ffff:192.0.2.1`) reaches the IPv4 host where a
-//! program connects to it, so it is matched by the networks of both families.
+//! An IPv4 address mapped into IPv6 (`::ffff:192.0.2.1`) reaches the IPv4 host when a program connects
+//! to it, so the networks of both families match it.
+//!
+//! # Features
+//!
+//! - `serde`: [`CidrSet`] is a list of strings; [`Direction`] and [`Verdict`] are strings.
 
 mod cidr;
 mod criteria;
@@ -65,17 +69,19 @@ mod filter;
 mod list;
 mod matching;
 mod rules;
+mod verdict;
 
-pub use cidr::CidrSet;
+pub use cidr::{CidrSet, Networks};
 pub use criteria::{
     Criterion, InSet, Ports, any, destination, destination_in, destination_port, direction,
     protocol, source, source_in, source_port,
 };
-pub use filter::{Direction, Filter, PassAll, UnicastOnly, Verdict};
+pub use filter::{Filter, PassAll, UnicastOnly, filter_fn};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use list::{ListError, ListErrorKind};
 pub use matching::{And, Match, Matching, Not, Or, matching};
 pub use rules::Rules;
+pub use verdict::{Direction, ParseDirectionError, ParseVerdictError, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,44 +1,74 @@
-//! Lists of networks as text.
+//! Networks as text.
 
 use ipnet::IpNet;
 use std::{error::Error, fmt, net::IpAddr};
 
-/// Characters of a wrong entry that are quoted.
-const QUOTED: usize = 64;
+/// The most characters of a wrong entry that the error quotes.
+const MAX_QUOTED: usize = 64;
 
-/// What is wrong with a list of networks, and where.
+/// The error of reading a list of networks: the line and what is wrong there.
 ///
 /// ```
 /// let wrong = "10.0.0.0/8\n10.0.0/8".parse::<brooklet_filter::CidrSet>().unwrap_err();
 /// assert_eq!(wrong.to_string(), "line 2: `10.0.0/8`: not an IPv4 or IPv6 address");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListError {
     line: usize,
     entry: String,
     kind: ListErrorKind,
 }
 
-/// What can be wrong with an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is wrong with an entry of a list of networks.
+///
+/// ```
+/// use brooklet_filter::{CidrSet, ListErrorKind};
+///
+/// let wrong = "10.0.0.0/33".parse::<CidrSet>().unwrap_err();
+/// assert_eq!(wrong.kind(), ListErrorKind::PrefixLength { longest: 32 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ListErrorKind {
-    /// What should be an address is not one.
+    /// The entry does not start with an address.
     Address,
-    /// The prefix length is not a number, or longer than addresses of the family are.
+    /// The prefix length is not a number, or longer than an address of the family.
     PrefixLength {
-        /// The longest of the family: 32 or 128.
+        /// The longest prefix of the family in bits: 32 or 128.
         longest: u8,
     },
 }
 
+impl fmt::Display for ListErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => f.write_str("not an IPv4 or IPv6 address"),
+            Self::PrefixLength { longest } => {
+                write!(f, "the prefix length must be a number from 0 to {longest}")
+            }
+        }
+    }
+}
+
 impl ListError {
-    /// The line, from 1.
+    /// Returns the number of the line; the first line is 1.
+    ///
+    /// ```
+    /// let wrong = "10.0.0.0/8\nten".parse::<brooklet_filter::CidrSet>().unwrap_err();
+    /// assert_eq!(wrong.line(), 2);
+    /// ```
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// What is wrong there.
+    /// Returns what is wrong in the line.
+    ///
+    /// ```
+    /// use brooklet_filter::{CidrSet, ListErrorKind};
+    ///
+    /// let wrong = "ten".parse::<CidrSet>().unwrap_err();
+    /// assert_eq!(wrong.kind(), ListErrorKind::Address);
+    /// ```
     pub fn kind(&self) -> ListErrorKind {
         self.kind
     }
@@ -46,24 +76,18 @@ impl ListError {
 
 impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: `{}`: ", self.line, self.entry)?;
-        match self.kind {
-            ListErrorKind::Address => f.write_str("not an IPv4 or IPv6 address"),
-            ListErrorKind::PrefixLength { longest } => {
-                write!(f, "the prefix length must be a number from 0 to {longest}")
-            }
-        }
+        write!(f, "line {}: `{}`: {}", self.line, self.entry, self.kind)
     }
 }
 
 impl Error for ListError {}
 
-/// The networks of a list, one a line.
+/// Reads the networks of a list, one on each line.
 pub(crate) fn networks(text: &str) -> impl Iterator<Item = Result<IpNet, ListError>> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let entry = line.split_once('#').map_or(line, |(entry, _)| entry).trim();
         let error = |kind| {
-            let entry = entry.chars().take(QUOTED).collect();
+            let entry = entry.chars().take(MAX_QUOTED).collect();
             ListError {
                 line: index + 1,
                 entry,
@@ -74,7 +98,8 @@ pub(crate) fn networks(text: &str) -> impl Iterator<Item = Result<IpNet, ListErr
     })
 }
 
-fn network(entry: &str) -> Result<IpNet, ListErrorKind> {
+/// Reads a network, or an address as the network of that address alone.
+pub(crate) fn network(entry: &str) -> Result<IpNet, ListErrorKind> {
     let (addr, prefix) = match entry.split_once('/') {
         Some((addr, prefix)) => (addr, Some(prefix)),
         None => (entry, None),

@@ -1,8 +1,13 @@
+//! Matches on packets, and their combinations.
+
 use crate::Direction;
 use brooklet_packet::Packet;
 use std::{fmt, rc::Rc, sync::Arc};
 
-/// Says whether a packet is of a certain kind.
+/// A condition on packets.
+///
+/// [`matching`] makes a match of a closure. A [`Box`], [`Arc`], [`Rc`] or reference of a match is a
+/// match too.
 ///
 /// ```
 /// use brooklet_filter::{Direction, Match, destination_port, protocol};
@@ -18,10 +23,23 @@ use std::{fmt, rc::Rc, sync::Arc};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Match {
-    /// Whether `packet`, which goes in `direction`, matches.
+    /// Returns whether `packet`, which goes in `direction`, matches.
     fn matches(&self, packet: &Packet<'_>, direction: Direction) -> bool;
 
-    /// Matches what both match. `other` is asked only about what `self` matches.
+    /// Matches the packets that both `self` and `other` match. Evaluates `other` only if `self`
+    /// matches.
+    ///
+    /// ```
+    /// use brooklet_filter::{Direction, Match, destination_port, source_port};
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let mut bytes = Vec::new();
+    /// // From port 5000 to port 53.
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, b"x")?;
+    /// let packet = Packet::parse(&bytes)?;
+    /// let both = source_port(5000).and(destination_port(443));
+    /// assert!(!both.matches(&packet, Direction::Inbound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn and<M: Match>(self, other: M) -> And<Self, M>
     where
         Self: Sized,
@@ -29,7 +47,20 @@ pub trait Match {
         And(self, other)
     }
 
-    /// Matches what either matches. `other` is asked only about what `self` does not match.
+    /// Matches the packets that `self` or `other` matches. Evaluates `other` only if `self` does not
+    /// match.
+    ///
+    /// ```
+    /// use brooklet_filter::{Direction, Match, destination_port, source_port};
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let mut bytes = Vec::new();
+    /// // From port 5000 to port 53.
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, b"x")?;
+    /// let packet = Packet::parse(&bytes)?;
+    /// let either = source_port(5000).or(destination_port(443));
+    /// assert!(either.matches(&packet, Direction::Inbound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn or<M: Match>(self, other: M) -> Or<Self, M>
     where
         Self: Sized,
@@ -37,7 +68,19 @@ pub trait Match {
         Or(self, other)
     }
 
-    /// Matches what `self` does not. The negation of a port includes packets without ports.
+    /// Matches the packets that `self` does not match. The negation of a port matches packets without
+    /// ports.
+    ///
+    /// ```
+    /// use brooklet_filter::{Direction, Match, source_port};
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let mut bytes = Vec::new();
+    /// // From port 5000 to port 53.
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, b"x")?;
+    /// let packet = Packet::parse(&bytes)?;
+    /// assert!(source_port(53).not().matches(&packet, Direction::Inbound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn not(self) -> Not<Self>
     where
         Self: Sized,
@@ -46,7 +89,14 @@ pub trait Match {
     }
 }
 
-/// Both of two; made by [`Match::and`].
+/// The match of [`Match::and`].
+///
+/// ```
+/// use brooklet_filter::{And, Criterion, Match, destination_port, source_port};
+///
+/// let both: And<Criterion, Criterion> = source_port(53).and(destination_port(53));
+/// # let _ = both;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct And<A, B>(A, B);
 
@@ -56,7 +106,14 @@ impl<A: Match, B: Match> Match for And<A, B> {
     }
 }
 
-/// Either of two; made by [`Match::or`].
+/// The match of [`Match::or`].
+///
+/// ```
+/// use brooklet_filter::{Criterion, Match, Or, destination_port, source_port};
+///
+/// let either: Or<Criterion, Criterion> = source_port(53).or(destination_port(53));
+/// # let _ = either;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Or<A, B>(A, B);
 
@@ -66,7 +123,14 @@ impl<A: Match, B: Match> Match for Or<A, B> {
     }
 }
 
-/// The opposite; made by [`Match::not`].
+/// The match of [`Match::not`].
+///
+/// ```
+/// use brooklet_filter::{Criterion, Match, Not, source_port};
+///
+/// let opposite: Not<Criterion> = source_port(53).not();
+/// # let _ = opposite;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Not<M>(M);
 
@@ -76,11 +140,20 @@ impl<M: Match> Match for Not<M> {
     }
 }
 
-/// What a function says; made by [`matching`].
+/// The match of [`matching`].
+///
+/// ```
+/// use brooklet_filter::{Match, Rules, Verdict, matching};
+///
+/// let large = matching(|packet, _| packet.total_len() > 1280);
+/// let rules = Rules::new(Verdict::Pass).rule(large, Verdict::Drop);
+/// # let _ = rules;
+/// ```
 #[derive(Clone, Copy)]
 pub struct Matching<T>(T);
 
-/// Matches what `says` says.
+/// Matches the packets for which `matches` returns `true`. The compiler infers the types of the
+/// closure's arguments, a [`Packet`] and a [`Direction`].
 ///
 /// ```
 /// use brooklet_filter::{Direction, Match, matching};
@@ -93,8 +166,8 @@ pub struct Matching<T>(T);
 /// assert!(!fragments.matches(&Packet::parse(&bytes)?, Direction::Inbound));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn matching<T: Fn(&Packet<'_>, Direction) -> bool>(says: T) -> Matching<T> {
-    Matching(says)
+pub fn matching<T: Fn(&Packet<'_>, Direction) -> bool>(matches: T) -> Matching<T> {
+    Matching(matches)
 }
 
 impl<T: Fn(&Packet<'_>, Direction) -> bool> Match for Matching<T> {

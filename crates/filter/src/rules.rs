@@ -1,14 +1,17 @@
+//! Ordered rules.
+
 use crate::{Direction, Filter, Match, Verdict};
 use brooklet_packet::Packet;
 use std::fmt;
 
-/// An ordered list of rules; the first that matches decides, and a default where none does.
+/// An ordered list of rules with a default verdict. The first rule that matches decides; the default
+/// decides about a packet that no rule matches.
 ///
-/// A list made with [`new`](Self::new) is [`Send`] and [`Sync`] and asks the same of its rules; one made with
-/// [`local`](Self::local) takes any rule and stays on its thread.
+/// A list of [`new`](Self::new) is [`Send`] and [`Sync`], and so are its rules. A list of
+/// [`local`](Self::local) takes every rule and stays on its thread.
 ///
-/// The rules are asked one after the other: put many addresses into one
-/// [`CidrSet`](crate::CidrSet), not into a rule each.
+/// Each packet is compared with the rules one after the other. Put many addresses into one
+/// [`CidrSet`](crate::CidrSet) rather than into a rule each.
 ///
 /// ```
 /// use brooklet_filter::{IpNet, Match, Rules, Verdict, destination, destination_port};
@@ -18,6 +21,7 @@ use std::fmt;
 /// let rules = Rules::new(Verdict::Pass)
 ///     .rule(destination(printer).and(destination_port(631)), Verdict::Pass)
 ///     .rule(destination(lan), Verdict::Drop);
+/// assert_eq!(format!("{rules:?}"), "Rules { rules: 2, default: Pass }");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Rules<M = Box<dyn Match + Send + Sync>> {
@@ -26,7 +30,14 @@ pub struct Rules<M = Box<dyn Match + Send + Sync>> {
 }
 
 impl Rules {
-    /// A list without rules, for any thread. `default` is for packets that no rule matches.
+    /// Returns a list without rules, for any thread. `default` is the verdict on packets that no rule
+    /// matches.
+    ///
+    /// ```
+    /// # use brooklet_filter::{Rules, Verdict};
+    /// let allow_list = Rules::new(Verdict::Drop);
+    /// # let _ = allow_list;
+    /// ```
     pub fn new(default: Verdict) -> Self {
         Self {
             rules: Vec::new(),
@@ -34,7 +45,13 @@ impl Rules {
         }
     }
 
-    /// Adds a rule after those that are there.
+    /// Appends a rule: `verdict` on the packets that `of` matches.
+    ///
+    /// ```
+    /// # use brooklet_filter::{Rules, Verdict, destination_port};
+    /// let no_mail = Rules::new(Verdict::Pass).rule(destination_port(25), Verdict::Drop);
+    /// # let _ = no_mail;
+    /// ```
     #[must_use]
     pub fn rule(mut self, of: impl Match + Send + Sync + 'static, verdict: Verdict) -> Self {
         self.rules.push((Box::new(of), verdict));
@@ -43,7 +60,8 @@ impl Rules {
 }
 
 impl Rules<Box<dyn Match>> {
-    /// A list without rules, for one thread. `default` is for packets that no rule matches.
+    /// Returns a list without rules, for one thread. `default` is the verdict on packets that no rule
+    /// matches.
     ///
     /// ```
     /// use brooklet_filter::{Rules, Verdict, matching};
@@ -62,7 +80,8 @@ impl Rules<Box<dyn Match>> {
         }
     }
 
-    /// Adds a rule after those that are there.
+    /// Appends a rule: `verdict` on the packets that `of` matches. There is an example at
+    /// [`local`](Self::local).
     #[must_use]
     pub fn rule(mut self, of: impl Match + 'static, verdict: Verdict) -> Self {
         self.rules.push((Box::new(of), verdict));

@@ -135,7 +135,44 @@ fn next_to(addr: IpAddr) -> [IpAddr; 3] {
     }
 }
 
+#[test]
+fn prints_the_fewest_networks_in_the_form_that_it_reads() {
+    for (text, printed) in [
+        ("", ""),
+        ("10.0.0.1", "10.0.0.1/32"),
+        ("10.0.1.0/24\n10.0.2.0/24", "10.0.1.0/24\n10.0.2.0/24"),
+        ("10.0.2.0/24\n10.0.3.0/24", "10.0.2.0/23"),
+        ("::/1\n8000::/1\n0.0.0.0/0", "0.0.0.0/0\n::/0"),
+        ("255.255.255.255\n255.255.255.254", "255.255.255.254/31"),
+    ] {
+        let read = set(text);
+        assert_eq!(read.to_string(), printed);
+        assert_eq!(set(printed), read);
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_union_is_the_set_of_all_networks(one in networks(), other in networks()) {
+        let all = CidrSet::from_iter(one.iter().chain(&other).copied());
+        let (mut one, other_set) = (CidrSet::from_iter(one), CidrSet::from_iter(other.clone()));
+        prop_assert_eq!(&one.union(&other_set), &all);
+        prop_assert_eq!(&other_set.union(&one), &all);
+        one.extend(other);
+        prop_assert_eq!(&one, &all);
+    }
+
+    #[test]
+    fn iterates_over_the_fewest_networks(networks in networks()) {
+        let set = CidrSet::from_iter(networks.iter().copied());
+        let iterated: Vec<IpNet> = set.iter().collect();
+        let mut aggregated = IpNet::aggregate(&networks);
+        aggregated.sort();
+        prop_assert_eq!(&iterated, &aggregated);
+        prop_assert_eq!(&CidrSet::from_iter(iterated), &set);
+        prop_assert_eq!(&set.to_string().parse::<CidrSet>(), &Ok(set));
+    }
+
     #[test]
     fn agrees_with_a_scan(networks in networks(), more in any::<[u8; 4]>()) {
         let set = CidrSet::from_iter(networks.iter().copied());

@@ -188,6 +188,30 @@ fn combinations() {
 }
 
 #[test]
+fn a_closure_is_a_filter_without_types() {
+    let bytes = packet(CLIENT, SERVER);
+    let filter = filter_fn(|packet, direction| match direction {
+        Direction::Inbound if packet.key().is_ipv6() => Verdict::Pass,
+        _ => Verdict::Drop,
+    });
+    assert_eq!(verdict(&filter, &bytes), Verdict::Drop);
+    let six = packet("[fd00::1]:1", "[2001:db8::7]:2");
+    assert_eq!(verdict(&filter, &six), Verdict::Pass);
+}
+
+#[test]
+fn directions_and_verdicts_read_back_as_printed() {
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        assert_eq!(direction.to_string().parse(), Ok(direction));
+    }
+    for verdict in [Verdict::Pass, Verdict::Drop] {
+        assert_eq!(verdict.to_string().parse(), Ok(verdict));
+    }
+    assert!("Pass".parse::<Verdict>().is_err());
+    assert!("in".parse::<Direction>().is_err());
+}
+
+#[test]
 fn filters_behind_pointers() {
     let bytes = packet(CLIENT, SERVER);
     let drops = |_: &Packet<'_>, _: Direction| Verdict::Drop;

@@ -1,0 +1,116 @@
+//! The direction of a packet, and the verdict on it.
+
+use std::{error::Error, fmt, str::FromStr};
+
+/// The direction of a packet, seen from the program that owns the TUN device.
+///
+/// [`Display`](fmt::Display) writes `inbound` or `outbound`, and [`FromStr`] reads them.
+///
+/// ```
+/// use brooklet_filter::Direction;
+///
+/// assert_eq!(Direction::Inbound.to_string(), "inbound");
+/// assert_eq!("outbound".parse(), Ok(Direction::Outbound));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the device into the program: the packets that applications on the machine send.
+    Inbound,
+    /// From the program to the device: the packets that applications on the machine receive.
+    Outbound,
+}
+
+/// What happens to a packet.
+///
+/// [`Display`](fmt::Display) writes `pass` or `drop`, and [`FromStr`] reads them.
+///
+/// ```
+/// use brooklet_filter::Verdict;
+///
+/// assert_eq!(Verdict::Pass.to_string(), "pass");
+/// assert_eq!("drop".parse(), Ok(Verdict::Drop));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The packet passes.
+    Pass,
+    /// The packet is dropped without an answer.
+    Drop,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        })
+    }
+}
+
+impl FromStr for Direction {
+    type Err = ParseDirectionError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDirectionError> {
+        match text {
+            "inbound" => Ok(Self::Inbound),
+            "outbound" => Ok(Self::Outbound),
+            _ => Err(ParseDirectionError(())),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        })
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = ParseVerdictError;
+
+    fn from_str(text: &str) -> Result<Self, ParseVerdictError> {
+        match text {
+            "pass" => Ok(Self::Pass),
+            "drop" => Ok(Self::Drop),
+            _ => Err(ParseVerdictError(())),
+        }
+    }
+}
+
+/// The error of reading a [`Direction`] from a text.
+///
+/// ```
+/// let error = "up".parse::<brooklet_filter::Direction>().unwrap_err();
+/// assert_eq!(error.to_string(), "neither `inbound` nor `outbound`");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseDirectionError(());
+
+impl fmt::Display for ParseDirectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("neither `inbound` nor `outbound`")
+    }
+}
+
+impl Error for ParseDirectionError {}
+
+/// The error of reading a [`Verdict`] from a text.
+///
+/// ```
+/// let error = "reject".parse::<brooklet_filter::Verdict>().unwrap_err();
+/// assert_eq!(error.to_string(), "neither `pass` nor `drop`");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseVerdictError(());
+
+impl fmt::Display for ParseVerdictError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("neither `pass` nor `drop`")
+    }
+}
+
+impl Error for ParseVerdictError {}
