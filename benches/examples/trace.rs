@@ -42,36 +42,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     let took = case.simulate_watched(congestion, seed.parse()?, |link| {
         let mut begin = None;
         let mut numbers = [None; 2];
-        link.tap(move |sighting| show(&sighting, &mut begin, &mut numbers));
+        link.tap(move |event| show(&event, &mut begin, &mut numbers));
     })?;
     println!("{took:?}");
     Ok(())
 }
 
 /// Prints a packet in a line, with sequence numbers that begin at 0.
-fn show(sighting: &TapEvent<'_>, begin: &mut Option<Instant>, numbers: &mut [Option<u32>; 2]) {
-    let time = sighting.at - *begin.get_or_insert(sighting.at);
-    let Some((packet, tcp)) = Packet::parse(sighting.packet)
+fn show(event: &TapEvent<'_>, begin: &mut Option<Instant>, numbers: &mut [Option<u32>; 2]) {
+    let time = event.at - *begin.get_or_insert(event.at);
+    let Some((packet, tcp)) = Packet::parse(event.packet)
         .ok()
         .and_then(|packet| Some((packet, packet.tcp()?)))
     else {
         return println!("{time:?}: not TCP");
     };
-    let (from, to, arrow) = match sighting.from_first {
+    let (from, to, arrow) = match event.from_first {
         true => (0, 1, "client >"),
         false => (1, 0, "server >"),
     };
     let first = *numbers[from].get_or_insert(tcp.seq);
     let options = &packet.transport()[20..packet.transport().len() - packet.payload().len()];
-    let fate = match sighting.fate {
+    let outcome = match event.outcome {
         LinkOutcome::Lost => "lost",
         LinkOutcome::QueueFull => "queue full",
-        LinkOutcome::Sent { held: true, .. } => "late",
+        LinkOutcome::Sent {
+            reordered: true, ..
+        } => "late",
         LinkOutcome::Sent { copies: 2, .. } => "doubled",
         _ => "",
     };
     println!(
-        "{:.6} {arrow} {:?} {}+{} ack {} window {} {options:02x?} {fate}",
+        "{:.6} {arrow} {:?} {}+{} ack {} window {} {options:02x?} {outcome}",
         time.as_secs_f64(),
         tcp.flags,
         tcp.seq.wrapping_sub(first),

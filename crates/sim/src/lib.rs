@@ -1,18 +1,24 @@
 //! Tests of programs over brooklet, without root and without waiting.
 //!
-//! - [`VirtualTime`] is a clock that moves only when it is told, and the timer of a stack.
-//! - [`Simulation`] is an executor on such a clock: it jumps from deadline to deadline.
-//! - [`Link`] joins two devices and delays, loses, doubles, reorders and corrupts what they send,
-//!   as a seed says. [`Channel`] is one direction of it, for any clock.
-//! - [`Peer`] is one end of a TCP connection that sends what it is told, right or wrong.
+//! - [`VirtualTime`] is a clock that only the test moves. It makes the timers of a stack.
+//! - [`Simulation`] is an executor with such a clock. The clock jumps from deadline to deadline.
+//!   [`Spawner`] is for programs that spawn tasks themselves.
+//! - [`Link`] joins two devices, and delays, loses, duplicates, reorders and corrupts their packets
+//!   as a seed says. [`Channel`] is one direction of a link, for any clock.
+//! - [`Peer`] is a scripted end of a TCP connection: it sends exactly the segments that a test asks
+//!   for, valid or not.
 //!
-//! Nothing here reads the time of the system beyond one moment to begin from. What a seed does is
-//! the same in every run.
+//! # Determinism
 //!
-//! # A proxy on a bad line
+//! A [`Simulation`] of the same program with the same seeds is the same to the byte in every run: the
+//! same packets, at the same virtual times, in the same order. Nothing here depends on the time of
+//! the system, on threads or on the order of a hash table. The program has to leave these alone too,
+//! and the random numbers of a stack are a seed of its own.
 //!
-//! What a program does with the streams that it accepts is tested with a second stack in the place
-//! of its clients, over a line that loses one packet in twenty:
+//! # A proxy on a lossy path
+//!
+//! This test runs a program that accepts connections. A second stack takes the place of its clients,
+//! over a path that loses one packet of twenty:
 //!
 //! ```
 //! use brooklet::{Builder, Parts, TcpListener};
@@ -20,7 +26,7 @@
 //! use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 //! use std::time::Duration;
 //!
-//! /// The program to be tested: here it sends everything back.
+//! /// The program under test: it echoes what it receives.
 //! async fn proxy(listener: TcpListener) -> io::Result<()> {
 //!     let (stream, _client) = listener.accept().await?;
 //!     io::copy(&stream, &stream).await?;
@@ -28,9 +34,9 @@
 //! }
 //!
 //! let sim = Simulation::new();
-//! let line = LinkConfig::new().delay(Duration::from_millis(15)).loss(0.05);
+//! let path = LinkConfig::new().delay(Duration::from_millis(15)).loss(0.05);
 //! let seed = 42; // the same losses each time
-//! let (link, here, there) = Link::new(sim.time(), seed, line);
+//! let (link, here, there) = Link::new(sim.time(), seed, path);
 //! let Parts { tcp, driver, .. } = Builder::new().build_with_timer(there, sim.time().timer())?;
 //! sim.spawn(driver).detach();
 //! let served = sim.spawn(proxy(tcp));
@@ -57,17 +63,23 @@
 
 mod channel;
 mod link;
+mod link_config;
 mod peer;
 mod random;
 mod segment;
 mod simulation;
+mod spawner;
 mod time;
 
 #[doc(no_inline)]
+pub use async_executor::Task;
+#[doc(no_inline)]
 pub use brooklet_packet::TcpFlags;
-pub use channel::{Channel, LinkConfig, LinkOutcome, LinkStats};
+pub use channel::{Channel, LinkOutcome, LinkStats};
 pub use link::{Link, LinkEnd, TapEvent};
+pub use link_config::{LinkConfig, LossPoint};
 pub use peer::Peer;
 pub use segment::Segment;
 pub use simulation::{SimError, Simulation};
+pub use spawner::Spawner;
 pub use time::{Sleep, VirtualTime, VirtualTimer};

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-/// A link between two devices. This is the handle on it; clones are handles to the same one.
+/// A handle to a link between two devices. Clones are handles to the same link.
 ///
-/// It lives in virtual time, unless [`with_timers`](Link::with_timers) makes it for another clock.
+/// The link is in virtual time unless [`with_timers`](Link::with_timers) makes it for another clock.
 ///
 /// ```
 /// use brooklet::{PacketBuf, PacketIo};
@@ -35,30 +35,55 @@ pub struct Link<T = VirtualTimer>(Arc<Mutex<State<T>>>);
 
 /// One end of a [`Link`]: a device for a stack.
 ///
-/// It always takes a packet to send. When the other end is dropped, what is on the way still
-/// arrives, and then a receive is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); packets sent
-/// there are lost.
+/// A send is never pending. When an end is dropped, the packets that it has sent still arrive; then
+/// a receive on the other end is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). Packets to a
+/// dropped end are lost.
+///
+/// ```
+/// use brooklet::Builder;
+/// use brooklet_sim::{Link, LinkConfig, LinkEnd, Simulation};
+///
+/// let sim = Simulation::new();
+/// let (_link, here, there): (_, LinkEnd, LinkEnd) =
+///     Link::new(sim.time(), 1, LinkConfig::new());
+/// let parts = Builder::new().build_with_timer(here, sim.time().timer())?;
+/// # drop((parts, there));
+/// # std::io::Result::Ok(())
+/// ```
 pub struct LinkEnd<T = VirtualTimer> {
     link: Link<T>,
     clock: Clock,
     number: usize,
 }
 
-/// One packet, as whoever listens to a link sees it.
+/// A packet that is sent into a link, as [`Link::tap`] shows it.
+///
+/// ```
+/// use brooklet_sim::{Link, LinkConfig, LinkOutcome, Simulation, TapEvent};
+///
+/// let sim = Simulation::new();
+/// let (link, here, there) = Link::new(sim.time(), 1, LinkConfig::new());
+/// let mut lost = 0;
+/// link.tap(move |TapEvent { at, packet, outcome, .. }| {
+///     lost += u32::from(outcome == LinkOutcome::Lost);
+///     println!("{at:?}: {} bytes, {outcome:?}; {lost} lost so far", packet.len());
+/// });
+/// # drop((here, there));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TapEvent<'a> {
-    /// When it was sent.
+    /// When the packet is sent.
     pub at: Instant,
-    /// Whether the first end sent it.
+    /// Whether the first end sends the packet.
     pub from_first: bool,
-    /// The packet as it was sent.
+    /// The packet as it is sent.
     pub packet: &'a [u8],
-    /// What becomes of it.
-    pub fate: LinkOutcome,
+    /// The outcome.
+    pub outcome: LinkOutcome,
 }
 
-/// What a test has to say to each packet.
+/// The functions that a test has set.
 #[derive(Default)]
 struct Hooks {
     tap: Option<Box<Tap>>,
@@ -69,52 +94,73 @@ type Tap = dyn FnMut(TapEvent<'_>) + Send;
 type Lose = dyn FnMut(bool, &[u8]) -> bool + Send;
 
 struct State<T> {
-    /// By the number of the end that sends.
-    ways: [Way<T>; 2],
+    /// Indexed by the number of the sending end.
+    directions: [Direction<T>; 2],
     hooks: Hooks,
 }
 
-struct Way<T> {
+struct Direction<T> {
     channel: Channel,
-    /// The sender is gone.
+    /// Whether the sending end is dropped.
     closed: bool,
-    /// Who waits for a packet, and the alarm for the next one.
+    /// The task that waits for a packet.
     receiver: Option<Waker>,
-    alarm: T,
+    /// Wakes the receiver at the next arrival. `None` after the receiving end is dropped.
+    alarm: Option<T>,
 }
 
 impl Link {
-    /// Joins two ends, with the same conditions both ways.
+    /// Joins two ends, with the same impairments in both directions.
     ///
-    /// What happens depends on the seed and on the packets and their times, and on nothing else.
+    /// The outcome depends on the seed, on the packets and on their times, and on nothing else.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    ///
+    /// let sim = Simulation::new();
+    /// let seed = 42;
+    /// let (link, here, there) = Link::new(sim.time(), seed, LinkConfig::new().loss(0.01));
+    /// # drop((link, here, there));
+    /// ```
     pub fn new(time: &VirtualTime, seed: u64, both: LinkConfig) -> (Self, LinkEnd, LinkEnd) {
         Self::with_timers([time.timer(), time.timer()], seed, both)
     }
 }
 
 impl<T: Timer> Link<T> {
-    /// Joins two ends on another clock: two timers of it that are not in use.
+    /// Joins two ends on another clock, with two unused timers of that clock.
     ///
-    /// With `AsyncIoTimer::new()` twice this is the same link in real time, between a real TUN and
-    /// a stack for instance.
+    /// With `AsyncIoTimer::new()` twice the link is in real time, for example between a TUN device
+    /// and a stack.
+    ///
+    /// ```
+    /// use brooklet::AsyncIoTimer;
+    /// use brooklet_sim::{Link, LinkConfig};
+    /// use std::time::Duration;
+    ///
+    /// let timers = [AsyncIoTimer::new(), AsyncIoTimer::new()];
+    /// let config = LinkConfig::new().delay(Duration::from_millis(50));
+    /// let (link, tun_side, stack_side) = Link::with_timers(timers, 1, config);
+    /// # drop((link, tun_side, stack_side));
+    /// ```
     pub fn with_timers(
         timers: [T; 2],
         seed: u64,
         both: LinkConfig,
     ) -> (Self, LinkEnd<T>, LinkEnd<T>) {
         let clock = timers[0].clock();
-        // Both directions of one seed, and those of neighbouring seeds, must not look alike.
+        // The directions of one seed, and those of neighbouring seeds, must not be alike.
         let seed = seed.wrapping_mul(0xd134_2543_de82_ef95);
-        let way = |seed, alarm| Way {
+        let direction = |seed, alarm| Direction {
             channel: Channel::new(seed, both),
             closed: false,
             receiver: None,
-            alarm,
+            alarm: Some(alarm),
         };
         let [first, second] = timers;
-        let ways = [way(seed, first), way(!seed, second)];
+        let directions = [direction(seed, first), direction(!seed, second)];
         let link = Self(Arc::new(Mutex::new(State {
-            ways,
+            directions,
             hooks: Hooks::default(),
         })));
         let end = |number| LinkEnd {
@@ -128,29 +174,68 @@ impl<T: Timer> Link<T> {
 }
 
 impl<T> Link<T> {
-    /// Changes what happens to packets from the first end, and to those from the second. Packets
-    /// on the way stay as they are.
+    /// Changes the impairments of the packets from the first end, and of those from the second. The
+    /// change applies to packets that are sent from now on.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    ///
+    /// let sim = Simulation::new();
+    /// let (link, here, there) = Link::new(sim.time(), 1, LinkConfig::new());
+    /// // The path from the first to the second end fails.
+    /// link.configure(LinkConfig::new().loss(1.0), LinkConfig::new());
+    /// # drop((here, there));
+    /// ```
     pub fn configure(&self, from_first: LinkConfig, from_second: LinkConfig) {
         let mut state = self.state();
-        state.ways[0].channel.configure(from_first);
-        state.ways[1].channel.configure(from_second);
+        state.directions[0].channel.configure(from_first);
+        state.directions[1].channel.configure(from_second);
     }
 
-    /// What happened to packets from the first end, and to those from the second.
+    /// Returns the counters of the packets from the first end, and of those from the second.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    ///
+    /// let sim = Simulation::new();
+    /// let (link, here, there) = Link::new(sim.time(), 1, LinkConfig::new());
+    /// let (from_first, from_second) = link.stats();
+    /// assert_eq!((from_first.sent, from_second.sent), (0, 0));
+    /// # drop((here, there));
+    /// ```
     pub fn stats(&self) -> (LinkStats, LinkStats) {
-        let state = self.state();
-        (state.ways[0].channel.stats(), state.ways[1].channel.stats())
+        let [first, second] = &self.state().directions;
+        (first.channel.stats(), second.channel.stats())
     }
 
-    /// Shows every packet to `tap` when it is sent, with what becomes of it: for a capture, or to
-    /// count.
+    /// Calls `tap` with every packet that is sent and its outcome, for a capture or to count.
+    /// Replaces the previous tap.
+    ///
+    /// `tap` may use the link. If both ends send at the same time on two threads, only one of the
+    /// two packets is shown.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let sim = Simulation::new();
+    /// let (link, here, there) = Link::new(sim.time(), 1, LinkConfig::new());
+    /// let capture = Arc::new(Mutex::new(Vec::new()));
+    /// let sink = capture.clone();
+    /// link.tap(move |event| sink.lock().unwrap().push(event.packet.to_vec()));
+    /// # drop((here, there));
+    /// ```
     pub fn tap(&self, tap: impl FnMut(TapEvent<'_>) + Send + 'static) {
         let old = self.state().hooks.tap.replace(Box::new(tap));
         drop(old);
     }
 
-    /// Loses exactly the packets for which `lose` says so, beside those that chance takes. It is
-    /// told whether the first end sends the packet, and the packet.
+    /// Loses the packets for which `lose` returns `true`, beside the random losses. The arguments of
+    /// `lose` are whether the first end sends the packet, and the packet. Replaces the previous
+    /// function.
+    ///
+    /// The packets are lost at the [`loss_point`](LinkConfig::loss_point). `lose` may use the link.
+    /// If both ends send at the same time on two threads, `lose` sees only one of the two packets.
     ///
     /// ```
     /// use brooklet_sim::{Link, LinkConfig, Simulation};
@@ -169,7 +254,7 @@ impl<T> Link<T> {
         drop(old);
     }
 
-    /// Gives the hooks their place again, unless there are new ones.
+    /// Puts the hooks back, unless they were replaced meanwhile.
     fn put_back(&self, mut hooks: Hooks) {
         let mut state = self.state();
         let Hooks { tap, lose } = std::mem::take(&mut state.hooks);
@@ -178,11 +263,11 @@ impl<T> Link<T> {
             lose: lose.or_else(|| hooks.lose.take()),
         };
         drop(state);
-        drop(hooks); // those that were replaced
+        drop(hooks); // the replaced ones
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing that can panic runs while it is held, so that there is no half-done state.
+        // No code that can panic runs under the lock, so the state is always consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,24 +281,24 @@ impl<T> Clone for Link<T> {
 impl<T: Timer> PacketIo for LinkEnd<T> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         let mut state = self.link.state();
-        let way = &mut state.ways[1 - self.number];
-        if let Some(bytes) = way.channel.receive(self.clock.now()) {
+        let direction = &mut state.directions[1 - self.number];
+        if let Some(bytes) = direction.channel.receive(self.clock.now()) {
             packet.copy_from_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
-        let next = way.channel.next_arrival();
-        if next.is_none() && way.closed {
+        let next = direction.channel.next_arrival();
+        if next.is_none() && direction.closed {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the other end of the link was dropped",
             )));
         }
-        let old = way.receiver.replace(cx.waker().clone());
-        // A clock that runs by itself may have come this far meanwhile.
-        let come = way.alarm.poll_deadline(cx, next).is_ready();
+        let old = direction.receiver.replace(cx.waker().clone());
+        let arrived = poll_alarm(&mut direction.alarm, cx, next);
         drop(state);
         drop(old);
-        if come {
+        // A real clock may have reached the arrival since it was read above.
+        if arrived {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -221,7 +306,7 @@ impl<T: Timer> PacketIo for LinkEnd<T> {
 
     fn poll_send(&mut self, _: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
         let (now, from_first) = (self.clock.now(), self.number == 0);
-        // They are called while nothing is held, so that they may use the link.
+        // The hooks run without the lock, so that they can use the link.
         let mut hooks = std::mem::take(&mut self.link.state().hooks);
         let lost = hooks
             .lose
@@ -229,23 +314,25 @@ impl<T: Timer> PacketIo for LinkEnd<T> {
             .is_some_and(|lose| lose(from_first, packet));
 
         let mut state = self.link.state();
-        let way = &mut state.ways[self.number];
-        let fate = way.channel.send_unless(lost, now, packet);
-        let next = way.channel.next_arrival();
-        // The receiver is woken when the packet arrives, not now, unless that is now.
-        let come = way.receiver.take_if(|receiver| {
-            let mut cx = Context::from_waker(receiver);
-            way.alarm.poll_deadline(&mut cx, next).is_ready()
-        });
+        let direction = &mut state.directions[self.number];
+        let lost = lost || direction.alarm.is_none();
+        let outcome = direction.channel.send_unless(lost, now, packet);
+        let next = direction.channel.next_arrival();
+        // The alarm wakes the receiver when the packet arrives. A packet that arrives now wakes it
+        // at once.
+        let alarm = &mut direction.alarm;
+        let arrived = direction
+            .receiver
+            .take_if(|receiver| poll_alarm(alarm, &mut Context::from_waker(receiver), next));
         drop(state);
 
-        come.into_iter().for_each(Waker::wake);
+        arrived.into_iter().for_each(Waker::wake);
         if let Some(tap) = &mut hooks.tap {
             tap(TapEvent {
                 at: now,
                 from_first,
                 packet,
-                fate,
+                outcome,
             });
         }
         self.link.put_back(hooks);
@@ -253,15 +340,27 @@ impl<T: Timer> PacketIo for LinkEnd<T> {
     }
 }
 
+/// Sets the alarm. Returns whether the time has come.
+fn poll_alarm<T: Timer>(alarm: &mut Option<T>, cx: &mut Context<'_>, at: Option<Instant>) -> bool {
+    let alarm = alarm.as_mut();
+    alarm.is_some_and(|alarm| alarm.poll_deadline(cx, at).is_ready())
+}
+
 impl<T> Drop for LinkEnd<T> {
     fn drop(&mut self) {
-        let waker = {
+        let (peer, own, alarm) = {
             let mut state = self.link.state();
-            let way = &mut state.ways[self.number];
-            way.closed = true;
-            way.receiver.take()
+            let outbound = &mut state.directions[self.number];
+            outbound.closed = true;
+            let peer = outbound.receiver.take();
+            let inbound = &mut state.directions[1 - self.number];
+            inbound.channel.lose_in_flight();
+            (peer, inbound.receiver.take(), inbound.alarm.take())
         };
-        waker.into_iter().for_each(Waker::wake);
+        // An alarm that stays set would keep a simulation going, and holds a waker.
+        drop((own, alarm));
+        // The peer sees the end, unless packets are in flight to it.
+        peer.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -282,157 +381,4 @@ impl<T> fmt::Debug for LinkEnd<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{SimError, Simulation};
-    use std::future::poll_fn;
-    use std::time::Duration;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn link(sim: &Simulation, delay: Duration) -> (Link, LinkEnd, LinkEnd) {
-        let config = LinkConfig {
-            delay,
-            ..LinkConfig::default()
-        };
-        Link::new(sim.time(), 1, config)
-    }
-
-    async fn send(end: &mut LinkEnd, byte: u8) {
-        let packet = PacketBuf::from(vec![byte]);
-        poll_fn(|cx| end.poll_send(cx, &packet)).await.unwrap();
-    }
-
-    async fn receive(end: &mut LinkEnd) -> io::Result<u8> {
-        let mut packet = PacketBuf::default();
-        poll_fn(|cx| end.poll_recv(cx, &mut packet)).await?;
-        Ok(packet[0])
-    }
-
-    #[test]
-    fn a_receiver_that_waits_is_woken_when_the_packet_arrives() {
-        let sim = Simulation::new();
-        let (_link, mut a, mut b) = link(&sim, 30 * MS);
-        let time = sim.time().clone();
-        let task = sim.spawn(async move {
-            let got = receive(&mut b).await.unwrap();
-            (got, time.elapsed())
-        });
-        let time = sim.time().clone();
-        let got = sim.run(async {
-            time.sleep(5 * MS).await;
-            send(&mut a, 9).await;
-            task.await
-        });
-        assert_eq!(got, Ok((9, 35 * MS)));
-    }
-
-    #[test]
-    fn a_wire_without_delay_wakes_at_once() {
-        let sim = Simulation::new();
-        let (_link, mut a, mut b) = link(&sim, Duration::ZERO);
-        let task = sim.spawn(async move { receive(&mut b).await.unwrap() });
-        let got = sim.run(async {
-            // The receiver waits by now.
-            futures_lite::future::yield_now().await;
-            send(&mut a, 9).await;
-            task.await
-        });
-        assert_eq!((got, sim.time().elapsed()), (Ok(9), Duration::ZERO));
-    }
-
-    #[test]
-    fn the_end_comes_after_what_is_on_the_way() {
-        let sim = Simulation::new();
-        let (_link, mut a, mut b) = link(&sim, 30 * MS);
-        let run = sim.run(async {
-            send(&mut a, 1).await;
-            drop(a);
-            let first = receive(&mut b).await;
-            (first.unwrap(), receive(&mut b).await.unwrap_err().kind())
-        });
-        assert_eq!(run, Ok((1, io::ErrorKind::UnexpectedEof)));
-    }
-
-    #[test]
-    fn a_link_can_be_cut_and_mended_while_it_is_used() {
-        let sim = Simulation::new();
-        let (link, mut a, mut b) = link(&sim, MS);
-        let good = LinkConfig::default();
-        let cut = LinkConfig { loss: 1.0, ..good };
-        link.configure(cut, good);
-        let lost = sim.run(async {
-            send(&mut a, 1).await;
-            receive(&mut b).await.unwrap()
-        });
-        assert_eq!(lost, Err(SimError::Stalled));
-        link.configure(good, cut);
-        let got = sim.run(async {
-            send(&mut a, 2).await;
-            receive(&mut b).await.unwrap()
-        });
-        assert_eq!(got, Ok(2));
-        assert_eq!(link.stats().0.lost, 1);
-    }
-
-    #[test]
-    fn a_tap_sees_every_packet_and_its_fate() {
-        let sim = Simulation::new();
-        let (link, mut a, mut b) = link(&sim, MS);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = seen.clone();
-        link.tap(move |sighting| {
-            let lost = sighting.fate == LinkOutcome::Lost;
-            let packet = sighting.packet.to_vec();
-            sink.lock()
-                .unwrap()
-                .push((sighting.from_first, packet, lost));
-        });
-        let both = LinkConfig::default();
-        link.configure(LinkConfig { loss: 1.0, ..both }, both);
-        sim.run(async {
-            send(&mut a, 1).await;
-            send(&mut b, 2).await;
-        })
-        .unwrap();
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [(true, vec![1], true), (false, vec![2], false)]
-        );
-    }
-
-    #[test]
-    fn exactly_the_packets_that_a_test_names_are_lost() {
-        let sim = Simulation::new();
-        let (link, mut a, mut b) = link(&sim, MS);
-        let (mut count, handle) = (0, link.clone());
-        link.lose_if(move |from_first, packet| {
-            count += 1;
-            // The link may be used, and a hook be replaced, from within one.
-            assert_eq!(handle.stats().0.sent, u64::from(packet[0]) - 1);
-            if count == 3 {
-                handle.lose_if(|_, _| false);
-            }
-            from_first && count != 1
-        });
-        let got = sim.run(async {
-            for byte in 1..=4 {
-                send(&mut a, byte).await;
-            }
-            (
-                receive(&mut b).await.unwrap(),
-                receive(&mut b).await.unwrap(),
-            )
-        });
-        assert_eq!(got, Ok((1, 4)));
-        assert_eq!(link.stats().0.lost, 2);
-    }
-
-    #[test]
-    fn ends_go_to_other_threads() {
-        fn is_send<T: Send>() {}
-        is_send::<Link>();
-        is_send::<LinkEnd>();
-        is_send::<VirtualTimer>();
-    }
-}
+mod tests;

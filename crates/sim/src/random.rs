@@ -1,5 +1,7 @@
-/// Numbers that look random and are the same for the same seed, in every version of this crate
-/// (SplitMix64): what a seed does must not change with a dependency.
+//! Pseudo-random numbers.
+
+/// A generator of pseudo-random numbers (SplitMix64). The numbers of a seed are the same in every
+/// version of this crate; those of a dependency could change.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -16,7 +18,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 up to, and without, 1.
+    /// Returns a number from 0 (included) to 1 (excluded).
     pub(crate) fn fraction(&mut self) -> f64 {
         (self.draw() >> 11) as f64 / (1u64 << 53) as f64
     }

@@ -1,41 +1,57 @@
-use brooklet_packet::{Packet, TcpFlags};
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpPacket};
+//! A TCP segment with every field in the hands of a test.
+
+use brooklet_packet::{FlowKey, Packet, TcpFlags, TcpHeader, tcp};
 use std::io;
 use std::net::SocketAddr;
 
 /// A TCP header without options, in bytes.
 const HEADER: usize = 20;
 
-/// A TCP segment, field by field (RFC 9293, 3.1). Any mixture can be sent; lengths and checksums
-/// are right always.
-#[derive(Clone, PartialEq, Eq)]
+/// The hop limit of the packets (RFC 1700, "IP TIME TO LIVE").
+const HOP_LIMIT: u8 = 64;
+
+/// A TCP segment, field by field (RFC 9293, 3.1). Every combination of values can be sent; only the
+/// lengths and checksums are always correct.
+///
+/// ```
+/// use brooklet_sim::{Segment, TcpFlags};
+///
+/// let segment = Segment {
+///     seq: 1000,
+///     ack: 0,
+///     flags: TcpFlags::SYN | TcpFlags::FIN,
+///     window: 0,
+///     options: vec![],
+///     data: vec![],
+/// };
+/// assert!(format!("{segment:?}").starts_with("FIN|SYN seq 1000"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Segment {
     /// The sequence number of the first byte, or of the SYN.
     pub seq: u32,
-    /// The next sequence number that is expected. It is sent whether or not there is an ACK flag.
+    /// The acknowledgment number: the next sequence number that the sender expects. Sent with and
+    /// without ACK.
     pub ack: u32,
     /// The control bits.
     pub flags: TcpFlags,
-    /// The window as it stands in the header, not scaled.
+    /// The window field of the header, not scaled.
     pub window: u16,
-    /// The options as they stand in the header, with their padding: a multiple of 4 bytes, up
-    /// to 40.
+    /// The bytes of the options, with their padding: a multiple of 4 bytes, up to 40.
     pub options: Vec<u8>,
     /// The data.
     pub data: Vec<u8>,
 }
 
 impl Segment {
-    /// The value of the first option of this kind (RFC 9293, 3.2): without the kind and the
+    /// Returns the value of the first option of this kind (RFC 9293, 3.2), without the kind and the
     /// length.
     ///
     /// ```
-    /// use brooklet_sim::Segment;
+    /// use brooklet_sim::{Segment, TcpFlags};
     ///
     /// let options = vec![1, 1, 2, 4, 0x05, 0xb4, 0, 0];
-    /// # let flags = brooklet_sim::TcpFlags::from_bits(2);
-    /// # let (seq, ack, window, data) = (0, 0, 0, vec![]);
+    /// # let (flags, seq, ack, window, data) = (TcpFlags::SYN, 0, 0, 0, vec![]);
     /// let syn = Segment { options, seq, ack, flags, window, data };
     /// assert_eq!(syn.option(2), Some(&[0x05, 0xb4][..])); // an MSS of 1460
     /// assert_eq!(syn.option(3), None);
@@ -58,39 +74,40 @@ impl Segment {
         }
     }
 
-    /// The packet that carries it.
+    /// Returns the packet with this segment.
+    ///
+    /// # Panics
+    ///
+    /// If the addresses are of different families, the options are not a multiple of 4 bytes up to
+    /// 40, or the packet would be longer than 65,535 bytes.
     pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
-        let header = HEADER + self.options.len();
-        assert!(
-            header.is_multiple_of(4) && header <= 60,
-            "{} bytes of options",
-            self.options.len()
-        );
-        let (source, destination) = (from.ip().into(), to.ip().into());
-        let length = header + self.data.len();
-        let ip = IpRepr::new(source, destination, IpProtocol::Tcp, length, 64);
-        assert!(ip.buffer_len() <= 65_535, "{length} bytes in a packet");
-        let mut bytes = vec![0; ip.buffer_len()];
-        ip.emit(&mut bytes[..], &ChecksumCapabilities::default());
-        let tcp = &mut bytes[ip.header_len()..];
-        tcp[0..2].copy_from_slice(&from.port().to_be_bytes());
-        tcp[2..4].copy_from_slice(&to.port().to_be_bytes());
-        tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        tcp[12] = (header as u8 / 4) << 4;
-        tcp[13] = self.flags.bits();
-        tcp[14..16].copy_from_slice(&self.window.to_be_bytes());
-        tcp[HEADER..header].copy_from_slice(&self.options);
-        tcp[header..].copy_from_slice(&self.data);
-        fill_checksum(tcp, source, destination);
-        bytes
+        let Some(key) = FlowKey::new(from, to) else {
+            panic!("{from} and {to} are of different families");
+        };
+        let header = TcpHeader {
+            seq: self.seq,
+            ack: self.ack,
+            window: self.window,
+            flags: self.flags,
+        };
+        let mut packet = Vec::new();
+        tcp::write(
+            &mut packet,
+            key,
+            header,
+            &self.options,
+            HOP_LIMIT,
+            &self.data,
+        )
+        .unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        packet
     }
 
-    /// The segment of a packet from `from` to `to`; `None` for another packet.
+    /// Returns the segment of a packet from `from` to `to`, or `None` for another packet.
     ///
     /// # Errors
     ///
-    /// If it is malformed, or has a wrong checksum.
+    /// If the packet is malformed or has a wrong checksum.
     pub(crate) fn parse(
         bytes: &[u8],
         from: SocketAddr,
@@ -120,12 +137,8 @@ impl Segment {
     }
 }
 
-fn fill_checksum(tcp: &mut [u8], source: IpAddress, destination: IpAddress) {
-    TcpPacket::new_unchecked(tcp).fill_checksum(&source, &destination);
-}
-
 impl std::fmt::Debug for Segment {
-    // The data of a test would fill the screen.
+    // Without the data, which would fill the screen.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             seq,
@@ -148,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_says_what_the_segment_said() {
+    fn a_packet_has_the_fields_of_its_segment() {
         for (from, to) in [
             ("10.0.0.2:40000", "192.0.2.1:80"),
             ("[fd00::2]:40000", "[2001:db8::1]:80"),
@@ -173,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_lie_about_their_length_are_not_there() {
+    fn an_option_with_a_wrong_length_is_ignored() {
         let mut segment = Segment {
             seq: 0,
             ack: 0,

@@ -1,7 +1,7 @@
-//! An executor whose time is virtual.
+//! An executor in virtual time.
 
-use crate::VirtualTime;
-use async_executor::{LocalExecutor, Task};
+use crate::{Spawner, VirtualTime};
+use async_executor::{Executor, LocalExecutor, Task};
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
@@ -12,14 +12,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-/// Polls at one moment, after which the tasks are said to spin.
-const POLLS: u32 = 10_000_000;
+/// The most polls at one moment; more are [`SimError::Spinning`].
+const MAX_POLLS: u32 = 10_000_000;
 
-/// A deterministic executor on one thread, on a [`VirtualTime`].
+/// A deterministic executor on one thread, with a [`VirtualTime`].
 ///
-/// Whatever can run does, in the order in which it was woken; then the clock jumps to the next
-/// deadline. A run takes as long as its work does, whatever the time that passes in it, and is
-/// the same each time.
+/// The simulation polls every task that is awake, in the order in which the tasks were woken. When
+/// no task is awake, the clock jumps to the next deadline. A run takes as long as its work does,
+/// whatever the virtual time, and is the same each time.
+///
+/// Tasks of [`spawn`](Self::spawn) and of the [`spawner`](Self::spawner) are in two queues that take
+/// turns, one poll each.
 ///
 /// ```
 /// use brooklet_sim::Simulation;
@@ -29,47 +32,97 @@ const POLLS: u32 = 10_000_000;
 /// let time = sim.time().clone();
 /// let task = sim.spawn(async move {
 ///     time.sleep(Duration::from_secs(60)).await;
-///     "an hour or a minute, it is all the same"
+///     "done"
 /// });
-/// let said = sim.run(task)?;
+/// assert_eq!(sim.run(task)?, "done");
 /// assert_eq!(sim.time().elapsed(), Duration::from_secs(60));
-/// # assert!(said.ends_with("same"));
 /// # Ok::<(), brooklet_sim::SimError>(())
 /// ```
-#[derive(Debug)]
 pub struct Simulation {
     time: VirtualTime,
-    executor: LocalExecutor<'static>,
+    local: LocalExecutor<'static>,
+    /// The tasks of the spawners.
+    shared: Arc<Executor<'static>>,
     limit: Cell<Duration>,
 }
 
 impl Simulation {
-    /// Makes a simulation with a clock of its own, and a [limit](Self::set_limit) of an hour.
+    /// Returns a simulation with a clock of its own and a [limit](Self::set_limit) of one hour.
+    ///
+    /// ```
+    /// # use brooklet_sim::Simulation;
+    /// assert!(Simulation::new().time().elapsed().is_zero());
+    /// ```
     pub fn new() -> Self {
         Self {
             time: VirtualTime::new(),
-            executor: LocalExecutor::new(),
+            local: LocalExecutor::new(),
+            shared: Arc::new(Executor::new()),
             limit: Cell::new(Duration::from_secs(3600)),
         }
     }
 
-    /// The clock.
+    /// Returns the clock.
+    ///
+    /// ```
+    /// use brooklet_sim::{Link, LinkConfig, Simulation};
+    ///
+    /// let sim = Simulation::new();
+    /// let (link, here, there) = Link::new(sim.time(), 1, LinkConfig::new());
+    /// # drop((link, here, there));
+    /// ```
     pub fn time(&self) -> &VirtualTime {
         &self.time
     }
 
-    /// Sets how much virtual time one [`run`](Self::run) may take.
+    /// Sets how much virtual time one [`run`](Self::run) may take. Default one hour.
+    ///
+    /// ```
+    /// use brooklet_sim::{SimError, Simulation};
+    /// use std::time::Duration;
+    ///
+    /// let sim = Simulation::new();
+    /// sim.set_limit(Duration::from_secs(5));
+    /// let long = sim.time().sleep(Duration::from_secs(6));
+    /// assert_eq!(sim.run(long), Err(SimError::OutOfTime));
+    /// ```
     pub fn set_limit(&self, limit: Duration) {
         self.limit.set(limit);
     }
 
-    /// Adds a task. It runs while something is [`run`](Self::run), and is ended when its handle is
-    /// dropped, unless that is detached.
+    /// Spawns a task. The task runs while the simulation [runs](Self::run). Dropping the returned
+    /// handle cancels the task; [`detach`](Task::detach) lets it run on its own. Dropping the
+    /// simulation cancels all tasks.
+    ///
+    /// ```
+    /// # use brooklet_sim::Simulation;
+    /// use std::rc::Rc;
+    ///
+    /// let sim = Simulation::new();
+    /// // Neither the future nor its result is `Send`.
+    /// let task = sim.spawn(async { Rc::new(42) });
+    /// assert_eq!(*sim.run(task)?, 42);
+    /// # Ok::<(), brooklet_sim::SimError>(())
+    /// ```
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.executor.spawn(future)
+        self.local.spawn(future)
     }
 
-    /// Runs `future`, and the tasks beside it, until it has its result.
+    /// Returns a handle that spawns tasks on this simulation: for programs that spawn tasks
+    /// themselves. There is an example at [`Spawner`].
+    ///
+    /// ```
+    /// # use brooklet_sim::Simulation;
+    /// let sim = Simulation::new();
+    /// let spawner = sim.spawner();
+    /// let task = sim.spawn(async move { spawner.spawn(async { 42 }).await });
+    /// assert_eq!(sim.run(task), Ok(42));
+    /// ```
+    pub fn spawner(&self) -> Spawner {
+        Spawner::new(&self.shared)
+    }
+
+    /// Runs `future` and the spawned tasks until `future` is ready.
     ///
     /// ```
     /// use brooklet_sim::{SimError, Simulation};
@@ -81,8 +134,8 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// [`SimError`] says why the future will not be ready. It is dropped then; the tasks stay, and
-    /// go on in the next run.
+    /// [`SimError`] says why the future is not ready. The future is dropped then. The tasks stay and
+    /// continue in the next run.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, SimError> {
         let mut future = pin!(future);
         let woken = Arc::new(Woken(AtomicBool::new(true)));
@@ -97,12 +150,12 @@ impl Simulation {
                 {
                     return Ok(result);
                 }
-                let ran = self.executor.try_tick();
+                let ran = self.local.try_tick() | self.shared.try_tick();
                 if !ran && !woken.0.load(Ordering::Relaxed) {
                     break;
                 }
                 polls += 1;
-                if polls > POLLS {
+                if polls > MAX_POLLS {
                     return Err(SimError::Spinning);
                 }
             }
@@ -121,6 +174,15 @@ impl Default for Simulation {
     }
 }
 
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("time", &self.time)
+            .field("limit", &self.limit.get())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
@@ -129,16 +191,23 @@ impl Wake for Woken {
     }
 }
 
-/// Why a [`Simulation`] gave up waiting for a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The error of [`Simulation::run`].
+///
+/// ```
+/// use brooklet_sim::{SimError, Simulation};
+///
+/// let error = Simulation::new().run(std::future::pending::<()>()).unwrap_err();
+/// assert_eq!(error, SimError::Stalled);
+/// assert_eq!(error.to_string(), "every task waits and no deadline is set");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SimError {
-    /// Every task waits, and nobody for the clock: nothing will ever happen again.
+    /// Every task waits, and none for the clock.
     Stalled,
-    /// The limit of virtual time is over; [`Simulation::set_limit`] sets it.
+    /// The next deadline is beyond the limit of virtual time. [`Simulation::set_limit`] sets it.
     OutOfTime,
-    /// The tasks have been polled ten million times at one moment: one of them wakes itself
-    /// without end.
+    /// The simulation polled ten million times at one moment: a task wakes itself in a loop.
     Spinning,
 }
 
@@ -175,6 +244,60 @@ mod tests {
         let all = sim.time().sleep(Duration::from_secs(4));
         assert_eq!(sim.run(all), Ok(()));
         assert_eq!(*order.borrow(), [(1, 1), (1, 1), (2, 2), (3, 3)]);
+    }
+
+    #[test]
+    fn tasks_of_a_spawner_run_beside_the_others_and_wake_each_other() {
+        let sim = Simulation::new();
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for seconds in 1..4 {
+            let (time, sender, spawner) = (sim.time().clone(), sender.clone(), sim.spawner());
+            let (order, clock) = (order.clone(), sim.time().clone());
+            sim.spawn(async move {
+                let task = spawner.spawn(async move {
+                    time.sleep(Duration::from_secs(seconds)).await;
+                    sender.send(time.elapsed().as_secs()).unwrap();
+                    seconds
+                });
+                let done = task.await;
+                order.borrow_mut().push((done, clock.elapsed().as_secs()));
+            })
+            .detach();
+        }
+        let all = sim.time().sleep(Duration::from_secs(4));
+        assert_eq!(sim.run(all), Ok(()));
+        assert_eq!(*order.borrow(), [(1, 1), (2, 2), (3, 3)]);
+        assert!(receiver.try_iter().eq([1, 2, 3]));
+    }
+
+    #[test]
+    fn a_spawner_does_not_keep_the_tasks_of_a_dropped_simulation() {
+        let alive = Arc::new(());
+        let sim = Simulation::new();
+        let spawner = sim.spawner();
+        let (held, inner) = (alive.clone(), spawner.clone());
+        let forever = async move {
+            std::future::pending::<()>().await;
+            drop((held, inner));
+        };
+        spawner.spawn(forever).detach();
+        assert_eq!(
+            sim.run(std::future::pending::<()>()),
+            Err(SimError::Stalled)
+        );
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(sim);
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let held = alive.clone();
+        spawner.spawn(async move { drop(held) }).detach();
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn a_spawner_goes_to_other_threads() {
+        fn is_send<T: Clone + Send + Sync + 'static>() {}
+        is_send::<Spawner>();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A clock that moves only when it is told.
+//! Virtual time.
 
 use brooklet::Timer;
 use brooklet_tcp::Clock;
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// A clock that moves only when it is told. Clones are handles to the same one.
+/// A clock that moves only when a call moves it. Clones are handles to the same clock.
 ///
-/// A new clock stands at the moment at which it was made; that is the only time that anything
-/// here asks the system for.
+/// A new clock starts at the system's present time, because an [`Instant`] has no other origin.
+/// Nothing else in this crate reads the system's clock.
 ///
 /// ```
 /// use brooklet_sim::VirtualTime;
@@ -35,8 +35,8 @@ struct Shared {
 
 struct State {
     now: Instant,
-    /// Who waits until when. The number keeps alarms of one moment in the order in which they
-    /// were set, so that a run is the same each time.
+    /// The tasks that wait. The number keeps alarms of one moment in the order in which they were
+    /// set, so that a run is the same each time.
     alarms: BTreeMap<Alarm, Waker>,
     number: u64,
 }
@@ -44,7 +44,12 @@ struct State {
 type Alarm = (Instant, u64);
 
 impl VirtualTime {
-    /// Makes a clock.
+    /// Returns a new clock.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// assert!(VirtualTime::new().elapsed().is_zero());
+    /// ```
     pub fn new() -> Self {
         #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
         let origin = Instant::now();
@@ -58,31 +63,67 @@ impl VirtualTime {
         }))
     }
 
-    /// The present moment.
+    /// Returns the present time.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// let time = VirtualTime::new();
+    /// assert_eq!(time.now(), time.now());
+    /// ```
     pub fn now(&self) -> Instant {
         self.state().now
     }
 
-    /// Virtual time since the clock was made.
+    /// Returns the virtual time since the clock was made.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// # use std::time::Duration;
+    /// let time = VirtualTime::new();
+    /// time.advance(Duration::from_secs(3));
+    /// assert_eq!(time.elapsed(), Duration::from_secs(3));
+    /// ```
     pub fn elapsed(&self) -> Duration {
         self.now() - self.0.origin
     }
 
-    /// Moves the clock and wakes those whose deadline has come, the earliest first.
+    /// Moves the clock forward and wakes the tasks whose deadline has come, the earliest first.
     ///
-    /// What they do, they do when they are next polled, at the time that the clock has then: a
-    /// clock that is moved past several deadlines at once makes those that wait late.
-    /// [`next_deadline`](Self::next_deadline) says how far it may go without that.
+    /// A task that is woken runs at its next poll, at the time that the clock has then: moving the
+    /// clock beyond several deadlines at once makes the tasks late.
+    /// [`next_deadline`](Self::next_deadline) returns how far the clock can move without that.
     ///
     /// # Panics
     ///
-    /// If `time` leads beyond what an [`Instant`] can hold.
+    /// If the time would be beyond the range of an [`Instant`].
+    ///
+    /// ```
+    /// use brooklet_sim::VirtualTime;
+    /// use futures_lite::future;
+    /// use std::{pin::pin, time::Duration};
+    ///
+    /// let time = VirtualTime::new();
+    /// let mut sleep = pin!(time.sleep(Duration::from_secs(2)));
+    /// assert!(future::block_on(future::poll_once(&mut sleep)).is_none());
+    /// time.advance(Duration::from_secs(2));
+    /// assert!(future::block_on(future::poll_once(&mut sleep)).is_some());
+    /// ```
     pub fn advance(&self, time: Duration) {
         self.advance_to(self.now() + time);
     }
 
-    /// Moves the clock to a moment, as [`advance`](Self::advance) does. A moment that is past
+    /// Moves the clock forward to a moment, like [`advance`](Self::advance). A moment in the past
     /// changes nothing.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// # use std::time::Duration;
+    /// let time = VirtualTime::new();
+    /// let start = time.now();
+    /// time.advance_to(start + Duration::from_secs(1));
+    /// time.advance_to(start);
+    /// assert_eq!(time.elapsed(), Duration::from_secs(1));
+    /// ```
     pub fn advance_to(&self, moment: Instant) {
         let woken = {
             let mut state = self.state();
@@ -94,13 +135,18 @@ impl VirtualTime {
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// The earliest moment that somebody waits for.
+    /// Returns the earliest moment that a task waits for.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// assert_eq!(VirtualTime::new().next_deadline(), None);
+    /// ```
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = self.state();
         state.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// An alarm on this clock, not set: the timer of a stack.
+    /// Returns a timer of this clock, for a stack.
     ///
     /// ```
     /// use brooklet::Builder;
@@ -119,41 +165,57 @@ impl VirtualTime {
         }
     }
 
-    /// This clock as an engine reads it.
+    /// Returns this clock in the form that an engine reads.
+    ///
+    /// ```
+    /// # use brooklet_sim::VirtualTime;
+    /// let time = VirtualTime::new();
+    /// assert_eq!(time.clock().now(), time.now());
+    /// ```
     pub fn clock(&self) -> Clock {
         let time = self.clone();
         Clock::new(move || time.now())
     }
 
-    /// Waits until so much virtual time has passed.
+    /// Waits until `time` of virtual time has passed.
     ///
     /// ```
     /// use brooklet_sim::Simulation;
     /// use std::time::Duration;
     ///
     /// let sim = Simulation::new();
-    /// let night = Duration::from_secs(1800);
-    /// sim.run(sim.time().sleep(night))?; // takes no time at all
-    /// assert_eq!(sim.time().elapsed(), night);
+    /// let half_an_hour = Duration::from_secs(1800);
+    /// sim.run(sim.time().sleep(half_an_hour))?; // returns at once
+    /// assert_eq!(sim.time().elapsed(), half_an_hour);
     /// # Ok::<(), brooklet_sim::SimError>(())
     /// ```
     ///
     /// # Cancel safety
     ///
-    /// Dropping it only stops the wait.
+    /// Dropping the future only stops the wait.
     ///
     /// # Panics
     ///
-    /// If `time` leads beyond what an [`Instant`] can hold.
+    /// If the deadline would be beyond the range of an [`Instant`].
     pub fn sleep(&self, time: Duration) -> Sleep {
         self.sleep_until(self.now() + time)
     }
 
-    /// Waits until a moment; a past one has come.
+    /// Waits until `moment`. Ready at once if `moment` is in the past.
+    ///
+    /// ```
+    /// use brooklet_sim::Simulation;
+    ///
+    /// let sim = Simulation::new();
+    /// let start = sim.time().now();
+    /// sim.run(sim.time().sleep_until(start))?;
+    /// assert!(sim.time().elapsed().is_zero());
+    /// # Ok::<(), brooklet_sim::SimError>(())
+    /// ```
     ///
     /// # Cancel safety
     ///
-    /// Dropping it only stops the wait.
+    /// Dropping the future only stops the wait.
     pub fn sleep_until(&self, moment: Instant) -> Sleep {
         Sleep {
             timer: self.timer(),
@@ -162,17 +224,17 @@ impl VirtualTime {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic runs while it is held, so that there is no half-done state.
+        // No code that can panic runs under the lock, so the state is always consistent.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an alarm in the place of another.
+    /// Replaces an alarm by another.
     fn set(&self, old: Option<Alarm>, new: Option<(Instant, &Waker)>) -> Option<Alarm> {
         let new = new.map(|(at, waker)| (at, waker.clone()));
         let mut state = self.state();
         let dropped = old.and_then(|old| state.alarms.remove(&old));
         let alarm = new.map(|(at, waker)| {
-            // An alarm that stays where it is keeps its turn.
+            // An alarm that keeps its moment keeps its turn.
             let alarm = old.filter(|old| old.0 == at).unwrap_or_else(|| {
                 state.number += 1;
                 (at, state.number)
@@ -181,7 +243,7 @@ impl VirtualTime {
             alarm
         });
         drop(state);
-        drop(dropped); // a waker is somebody else's value
+        drop(dropped); // not under the lock: dropping a waker can run code of the executor
         alarm
     }
 }
@@ -198,7 +260,16 @@ impl fmt::Debug for VirtualTime {
     }
 }
 
-/// An alarm on a [`VirtualTime`]; [`VirtualTime::timer`] makes it.
+/// A timer of a [`VirtualTime`]; [`VirtualTime::timer`] returns it.
+///
+/// ```
+/// use brooklet::Timer;
+/// use brooklet_sim::{VirtualTime, VirtualTimer};
+///
+/// let time = VirtualTime::new();
+/// let timer: VirtualTimer = time.timer();
+/// assert_eq!(timer.clock().now(), time.now());
+/// ```
 #[derive(Debug)]
 pub struct VirtualTimer {
     time: VirtualTime,
@@ -225,7 +296,16 @@ impl Drop for VirtualTimer {
     }
 }
 
-/// Waits on a [`VirtualTime`]; [`VirtualTime::sleep`] makes it.
+/// The future of [`VirtualTime::sleep`] and [`VirtualTime::sleep_until`].
+///
+/// ```
+/// use brooklet_sim::{Simulation, Sleep};
+/// use std::time::Duration;
+///
+/// let sim = Simulation::new();
+/// let sleep: Sleep = sim.time().sleep(Duration::from_secs(1));
+/// assert_eq!(sim.run(sleep), Ok(()));
+/// ```
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Sleep {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use brooklet::{Builder, Parts, Pipe, Stack, TcpListener};
-use brooklet_sim::{Peer, Simulation};
+use brooklet_sim::{Peer, Simulation, TcpFlags};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,9 +43,9 @@ fn a_conversation_from_the_first_segment_to_the_last() {
         assert!(syn_ack.option(2).is_some(), "{syn_ack:?}");
         peer.write(b"hello").await?;
         assert_eq!(peer.read(5).await?, b"hello");
-        peer.finish().await?;
+        peer.close().await?;
         assert_eq!(peer.read(1).await?, b"");
-        peer.silence(LONG).await?;
+        peer.expect_silence(LONG).await?;
         server.await
     });
     talk.unwrap().unwrap();
@@ -65,7 +65,7 @@ fn a_stack_that_connects() {
     };
     let accept = async {
         let syn = peer.accept().await?;
-        assert_eq!(syn.flags.bits(), 2);
+        assert_eq!(syn.flags, TcpFlags::SYN);
         assert_eq!(peer.read(5).await?, b"first");
         peer.write(b"second").await
     };
@@ -74,7 +74,7 @@ fn a_stack_that_connects() {
 }
 
 #[test]
-fn what_is_not_acknowledged_comes_again_and_silence_is_noticed() {
+fn data_without_an_ack_is_retransmitted_and_breaks_an_expected_silence() {
     let sim = Simulation::new();
     let (_stack, tcp, mut peer) = stack(&sim);
     let server = sim.spawn(async move {
@@ -89,15 +89,33 @@ fn what_is_not_acknowledged_comes_again_and_silence_is_noticed() {
         let second = peer.receive().await?;
         assert_eq!((first.seq, &first.data), (second.seq, &second.data));
         assert!(sim.time().elapsed() > before);
-        let noise = peer.silence(LONG).await.unwrap_err();
+        let noise = peer.expect_silence(LONG).await.unwrap_err();
         assert_eq!(noise.kind(), io::ErrorKind::InvalidData);
         assert_eq!(peer.read(5).await?, b"again");
-        peer.silence(LONG).await?;
+        peer.expect_silence(LONG).await?;
         let late = peer.receive().await.unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         server.await
     });
     run.unwrap().unwrap();
+}
+
+#[test]
+fn a_flag_that_is_named_twice_is_set_once() {
+    let sim = Simulation::new();
+    let (_stack, _tcp, peer) = stack(&sim);
+    assert_eq!(peer.segment("SS", b"").flags, TcpFlags::SYN);
+    let all = TcpFlags::from_bits(0xff);
+    assert_eq!(peer.segment("FSRPAUEW", b"").flags, all);
+    assert_eq!(peer.segment("", b"").flags, TcpFlags::default());
+}
+
+#[test]
+#[should_panic = "\"SX\": not the letters of TCP flags"]
+fn an_unknown_flag_is_a_panic() {
+    let sim = Simulation::new();
+    let (_stack, _tcp, peer) = stack(&sim);
+    let _ = peer.segment("SX", b"");
 }
 
 #[test]

@@ -168,8 +168,8 @@ fn converse(seed: u64, client: Client, order: Order, link: LinkConfig) {
         Arc::new(AtomicBool::new(false)),
     );
     let (counter, end) = (resets.clone(), closed.clone());
-    link.tap(move |sighting| {
-        let packet = Packet::parse(sighting.packet).unwrap();
+    link.tap(move |event| {
+        let packet = Packet::parse(event.packet).unwrap();
         if packet.tcp().unwrap().flags.rst() && !end.load(Ordering::Relaxed) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
