@@ -170,11 +170,11 @@ pub(crate) fn again(whole: &[u8]) {
     let mut reassembler = Reassembler::new(Config::default());
     let (now, mut out) = (Instant::now(), Vec::new());
     let mut count = 0;
-    for piece in brooklet_packet::fragment(&packet, mtu, 7) {
-        assert!(piece.len() <= mtu);
+    for fragment in brooklet_packet::fragment(&packet, mtu, 7) {
+        assert!(fragment.len() <= mtu);
         count += 1;
-        let piece = Packet::parse(&piece).expect("a fragment is a packet");
-        reassembler.handle_fragment(now, &piece, &mut out);
+        let fragment = Packet::parse(&fragment).expect("a fragment is a packet");
+        reassembler.handle_fragment(now, &fragment, &mut out);
     }
     if count > 1 {
         let start = packet.transport_range().start;

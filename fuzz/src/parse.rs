@@ -31,6 +31,7 @@ fn exercise(bytes: &[u8]) {
     reassembled(&packet);
     answers(&packet);
     datagram(&packet);
+    segment(&packet);
     with_right_checksum(&packet);
     apart(&packet);
 }
@@ -75,7 +76,7 @@ fn stripped(packet: &Packet<'_>) {
     assert_eq!(plain.verify_checksum(), packet.verify_checksum());
 }
 
-/// One fragment is no packet, and a packet survives being cut.
+/// One fragment is not a packet, and a packet survives fragmentation.
 fn reassembled(packet: &Packet<'_>) {
     let mut reassembler = Reassembler::new(Config::default());
     let mut out = vec![1];
@@ -220,6 +221,23 @@ fn datagram(packet: &Packet<'_>) {
 
 /// Writes a right checksum into a whole packet and expects it to be found right, and wrong again
 /// when one bit of it changes.
+/// A segment that is written from the fields of another has the same fields.
+fn segment(packet: &Packet<'_>) {
+    let Some(header) = packet.tcp() else {
+        return;
+    };
+    let options = &packet.transport()[20..packet.transport().len() - packet.payload().len()];
+    let (key, hop_limit, payload) = (packet.key(), packet.hop_limit(), packet.payload());
+    let mut out = vec![1];
+    // Both packets have the same limit, and extension headers only make the first one longer.
+    tcp::write(&mut out, key, header, options, hop_limit, payload).expect("it fits");
+    let written = Packet::parse(&out).expect("a segment is a packet");
+    assert_eq!((written.key(), written.tcp()), (key, Some(header)));
+    assert_eq!(written.hop_limit(), hop_limit);
+    assert_eq!(written.transport()[20..], packet.transport()[20..]);
+    assert!(written.verify_checksum());
+}
+
 fn with_right_checksum(packet: &Packet<'_>) {
     let at = match packet.protocol() {
         _ if packet.fragment().is_some() => return,
