@@ -5,6 +5,11 @@ use std::fmt;
 ///
 /// It prints one counter a line, without those that are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Stats {
     /// Packets received from the device. Several that come as one packet, where the device has
@@ -31,6 +36,11 @@ pub struct Stats {
 
 /// What the driver itself drops, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 pub(crate) struct Dropped {
     pub(crate) malformed: [u64; ParseError::ALL.len()],
     pub(crate) ipv6: u64,
@@ -46,6 +56,11 @@ pub(crate) struct Dropped {
 
 /// Why a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum DropReason {
     /// It is not an IP packet that can be read.

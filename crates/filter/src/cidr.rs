@@ -186,6 +186,28 @@ impl fmt::Display for CidrSet {
     }
 }
 
+/// A list of strings, each a network or an address.
+#[cfg(feature = "serde")]
+impl serde::Serialize for CidrSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|network| network.to_string()))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for CidrSet {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries = Vec::<String>::deserialize(deserializer)?;
+        let networks = entries.iter().map(|entry| {
+            list::network(entry).map_err(|kind| {
+                let entry = list::quoted(entry);
+                serde::de::Error::custom(format_args!("`{entry}`: {kind}"))
+            })
+        });
+        networks.collect()
+    }
+}
+
 impl AsRef<Self> for CidrSet {
     fn as_ref(&self) -> &Self {
         self

@@ -86,16 +86,18 @@ impl Error for ListError {}
 pub(crate) fn networks(text: &str) -> impl Iterator<Item = Result<IpNet, ListError>> {
     text.lines().enumerate().filter_map(|(index, line)| {
         let entry = line.split_once('#').map_or(line, |(entry, _)| entry).trim();
-        let error = |kind| {
-            let entry = entry.chars().take(MAX_QUOTED).collect();
-            ListError {
-                line: index + 1,
-                entry,
-                kind,
-            }
+        let error = |kind| ListError {
+            line: index + 1,
+            entry: quoted(entry),
+            kind,
         };
         (!entry.is_empty()).then(|| network(entry).map_err(error))
     })
+}
+
+/// Returns the part of an entry that an error quotes.
+pub(crate) fn quoted(entry: &str) -> String {
+    entry.chars().take(MAX_QUOTED).collect()
 }
 
 /// Reads a network, or an address as the network of that address alone.

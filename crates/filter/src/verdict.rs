@@ -13,6 +13,11 @@ use std::{error::Error, fmt, str::FromStr};
 /// assert_eq!("outbound".parse(), Ok(Direction::Outbound));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Direction {
     /// From the device into the program: the packets that applications on the machine send.
     Inbound,
@@ -31,6 +36,11 @@ pub enum Direction {
 /// assert_eq!("drop".parse(), Ok(Verdict::Drop));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Verdict {
     /// The packet passes.

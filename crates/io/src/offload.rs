@@ -13,6 +13,11 @@ use std::num::NonZeroU16;
 /// assert!(tun.tso4 && !tun.uso);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Offload {
     /// The device completes the checksum of TCP and UDP packets that are
@@ -79,6 +84,11 @@ impl Offload {
 /// assert_eq!(meta.checksum, Checksum::Partial);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Meta {
     /// The state of the TCP or UDP checksum.
@@ -116,6 +126,11 @@ impl Meta {
 /// The state of a packet's TCP or UDP checksum. The checksum of the IPv4 header is always
 /// complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Checksum {
     /// The packet carries its checksum. The receiver of an inbound packet verifies it.
     #[default]

@@ -18,6 +18,11 @@ use std::fmt;
 /// assert_eq!(dropped[ParseError::Truncated.index()], 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ParseError {
     /// The bytes end before the IP header does, or before the length that the header gives.

@@ -59,6 +59,8 @@ mod packet;
 mod protocol;
 pub mod reassembly;
 mod segmenter;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod source;
 mod strip;
 pub mod tcp;

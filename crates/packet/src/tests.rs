@@ -12,6 +12,8 @@ mod parse;
 mod properties;
 mod reassembly;
 mod segmenter;
+#[cfg(feature = "serde")]
+mod serde;
 mod small;
 mod strip;
 mod tcp;

@@ -18,6 +18,7 @@ const ICMP_HEADER: usize = 8;
 /// assert!(header.flags.syn());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TcpHeader {
     /// The sequence number of the first byte, or of the SYN.
     pub seq: u32,
@@ -54,6 +55,7 @@ pub struct TcpHeader {
 /// # Ok::<(), brooklet_packet::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fragment {
     /// The identification, which all fragments of one packet share; 16 bits with IPv4.
     pub id: u32,

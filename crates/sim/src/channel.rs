@@ -21,6 +21,11 @@ const MAX_PACKETS: usize = 65_536;
 /// assert_eq!((sent, lost, delivered), (1, 1, 0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct LinkStats {
     /// Packets sent into the link.
@@ -53,6 +58,11 @@ pub struct LinkStats {
 /// assert!(matches!(outcome, LinkOutcome::Sent { copies: 1, reordered: false, .. }));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LinkOutcome {
     /// The packet is in flight.

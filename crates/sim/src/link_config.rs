@@ -24,6 +24,11 @@ use std::time::Duration;
 /// # let _ = dsl;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct LinkConfig {
     /// The delay of every packet, one way. Default 0.
@@ -70,6 +75,11 @@ pub struct LinkConfig {
 /// assert_eq!(channel.next_arrival(), Some(now + Duration::from_millis(2)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LossPoint {
     /// Before the queue of the bottleneck, like `loss` of Linux's netem: a lost packet takes no

@@ -15,6 +15,11 @@ use std::time::Duration;
 /// assert_eq!(config.max_connections, 65_536);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Config {
     /// The default options of connections.

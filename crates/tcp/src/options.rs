@@ -18,6 +18,11 @@ use std::time::Duration;
 /// assert!(options.nodelay);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct TcpOptions {
     /// The initial receive buffer, in bytes: the window that the peer may fill before the
@@ -63,6 +68,11 @@ pub struct TcpOptions {
 /// and lost segments are found and retransmitted by selective acknowledgements and RACK-TLP
 /// (RFC 2018, RFC 8985).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Congestion {
     /// CUBIC (RFC 9438): a loss means that the path is congested. The right choice wherever packets

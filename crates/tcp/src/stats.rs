@@ -1,5 +1,10 @@
 /// The counters and gauges of the stack's TCP side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Stats {
     /// Gauge: connections, without TIME-WAIT.

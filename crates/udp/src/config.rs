@@ -7,6 +7,11 @@
 /// assert_eq!(config.hop_limit, 64);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Config {
     /// Datagrams that wait for the application, at most; 512. One that finds no room is dropped

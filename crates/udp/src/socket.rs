@@ -10,6 +10,7 @@ use std::{
 ///
 /// Its `Debug` form shows how long the payload is, not what it says.
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Datagram {
     /// What was sent; may be empty.

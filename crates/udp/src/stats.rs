@@ -4,6 +4,11 @@ use std::fmt;
 
 /// What has gone through an [`Engine`](crate::Engine) so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Stats {
     /// Datagrams queued for the application.

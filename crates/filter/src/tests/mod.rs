@@ -1,4 +1,6 @@
 mod cidr;
+#[cfg(feature = "serde")]
+mod serde;
 mod verdicts;
 
 use crate::{CidrSet, Criterion, Direction, Filter, InSet, IpNet, Match, Rules};

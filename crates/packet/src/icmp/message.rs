@@ -24,6 +24,11 @@ pub(super) const V6_UNRECOGNISED_NEXT_HEADER: u8 = 1;
 /// assert_eq!(too_big.to_string(), "packet too big, MTU 1400");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Unreachable {
     /// There is no route to the destination. IPv4 code 0, IPv6 code 0.
@@ -68,6 +73,11 @@ impl fmt::Display for Unreachable {
 /// assert_eq!(IcmpErrorKind::TimeExceeded.to_string(), "time exceeded");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum IcmpErrorKind {
     /// The packet did not reach its destination, for this reason. A code without a variant of its

@@ -11,6 +11,11 @@ use std::time::Duration;
 /// assert_eq!(config.bytes, 1 << 20);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Config {
     /// The most bytes held. Default 1 MiB. A fragment counts 64 bytes beside its payload, and an
@@ -116,6 +121,11 @@ impl Config {
 /// assert_eq!((fragments, packets), (0, 0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Stats {
     /// Fragments received.
