@@ -2,18 +2,18 @@
 
 use std::net::IpAddr;
 
-/// The one's complement sum of 16-bit words in network byte order, the last byte filled up with 0.
+/// The one's complement sum of 16-bit words in network byte order; an odd last byte is padded with 0.
 ///
-/// Words of any size and byte order give the same sum once it is folded (RFC 1071, 2), so the sum
-/// is of 64-bit words, in 128 bits: an addition with carry for each word. The checksum is the
-/// greater part of the cost of a data packet, and this is several times faster than smoltcp's.
+/// Words of every size and byte order have the same folded sum (RFC 1071, 2), so the function adds
+/// 64-bit words in 128 bits: one addition with carry for each word. The checksum is most of the cost
+/// of a data packet, and this sum is several times faster than smoltcp's.
 fn data(bytes: &[u8]) -> u16 {
     fold(words(bytes))
 }
 
 fn words(bytes: &[u8]) -> u128 {
     let word = |bytes: [u8; 8]| u128::from(u64::from_ne_bytes(bytes));
-    // Two sums, so that an addition need not wait for the one before.
+    // Two sums, so that one addition does not wait for the other.
     let (mut even, mut odd) = (0, 0);
     let (blocks, rest) = bytes.as_chunks::<64>();
     for block in blocks {
@@ -43,12 +43,12 @@ fn fold(sum: u128) -> u16 {
     u16::from_be(sum as u16)
 }
 
-/// The sum of `bytes` as it stands in a packet that is right: all ones.
+/// Whether the checksum inside of `bytes` is correct: then the sum is all ones.
 pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     data(bytes) == !0
 }
 
-/// Whether the checksum inside `segment` is right for a segment between these addresses.
+/// Whether the checksum inside of `segment` is correct for a segment between these addresses.
 pub(crate) fn is_valid_segment(ends: (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> bool {
     sum(ends, protocol, segment) == !0
 }
@@ -67,7 +67,7 @@ fn sum(ends: (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> u16 {
     fold(pseudo_words(ends, protocol, segment.len()) + words(segment))
 }
 
-/// The sum of the pseudo header: the same for TCP (RFC 9293, 3.1), UDP (RFC 768) and ICMPv6
+/// The sum of the pseudo-header: the same for TCP (RFC 9293, 3.1), UDP (RFC 768) and ICMPv6
 /// (RFC 8200, 8.1).
 pub(crate) fn pseudo_header(ends: (IpAddr, IpAddr), protocol: u8, length: usize) -> u16 {
     fold(pseudo_words(ends, protocol, length))

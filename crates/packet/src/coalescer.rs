@@ -1,21 +1,21 @@
-//! Datagrams that follow each other, as one packet that stands for them.
+//! Coalescing of UDP datagrams into one packet.
 
 use crate::ext::IPV6_HEADER;
 use crate::headers::IPV4_HEADER;
 use crate::{Headers, Protocol, checksum};
 use std::num::NonZeroU16;
 
-/// More than so many the kernel does not make of one packet (`UDP_MAX_SEGMENTS` of Linux).
-const MOST: usize = 64;
+/// The most datagrams that the Linux kernel makes of one packet (`UDP_MAX_SEGMENTS`).
+const MAX_DATAGRAMS: usize = 64;
 
-/// Room for the longest packet of IPv4, and enough for IPv6.
-const LONGEST: usize = 65_535;
+/// The longest super-packet, in bytes: the longest IPv4 packet.
+const MAX_LENGTH: usize = 65_535;
 
-/// Joins UDP datagrams of one flow into one packet, which a device with segmentation offload takes
-/// apart: the reverse of a [`Segmenter`](crate::Segmenter).
+/// Coalesces UDP datagrams of one flow into a super-packet, which a device with segmentation offload
+/// splits: the reverse of a [`Segmenter`](crate::Segmenter).
 ///
-/// All have the size of the first, but for the last, which may be shorter; there are at most 64,
-/// and the whole is no longer than 65,535 bytes.
+/// All datagrams have the size of the first, except that the last may be shorter. A super-packet has
+/// at most 64 datagrams and 65,535 bytes.
 ///
 /// ```
 /// use brooklet_packet::{Coalescer, Packet, udp};
@@ -41,13 +41,26 @@ pub struct Coalescer {
     headers: Headers,
     size: NonZeroU16,
     count: usize,
-    /// The last one was shorter.
+    /// Whether the last datagram was shorter.
     ended: bool,
 }
 
 impl Coalescer {
-    /// Begins with a datagram. `None` where none can be joined to it: it is empty, a fragment, no
-    /// datagram, has options or extension headers, or bytes behind its end.
+    /// Returns a coalescer that begins with the datagram `first`. Returns `None` for a packet that
+    /// cannot be coalesced: one that is empty, a fragment or not UDP, or that has options, extension
+    /// headers or bytes behind its end.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Coalescer, udp};
+    /// # let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
+    /// # let datagram = |payload: &[u8]| {
+    /// #     let mut bytes = Vec::new();
+    /// #     udp::write(&mut bytes, from, to, 64, payload).map(|()| bytes)
+    /// # };
+    /// assert!(Coalescer::new(&datagram(b"one")?).is_some());
+    /// assert!(Coalescer::new(&datagram(b"")?).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(first: &[u8]) -> Option<Self> {
         let headers = Headers::parse(first).ok()?;
         let plain = headers.protocol() == Protocol::Udp
@@ -63,19 +76,47 @@ impl Coalescer {
         })
     }
 
-    /// Whether the datagram `next` can follow what is in `whole`: the first one, or what has been
-    /// joined to it.
+    /// Returns whether the datagram `next` can be appended to `whole`, the super-packet so far.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Coalescer, udp};
+    /// # let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
+    /// # let datagram = |payload: &[u8]| {
+    /// #     let mut bytes = Vec::new();
+    /// #     udp::write(&mut bytes, from, to, 64, payload).map(|()| bytes)
+    /// # };
+    /// let whole = datagram(b"one")?;
+    /// let coalescer = Coalescer::new(&whole).expect("a datagram");
+    /// assert!(coalescer.takes(&whole, &datagram(b"two")?));
+    /// assert!(!coalescer.takes(&whole, &datagram(b"longer")?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn takes(&self, whole: &[u8], next: &[u8]) -> bool {
         let Some(other) = Self::new(next) else {
             return false;
         };
-        let fits = whole.len() + usize::from(other.size.get()) <= LONGEST;
-        let room = fits && self.count < MOST && !self.ended && other.size <= self.size;
+        let fits = whole.len() + usize::from(other.size.get()) <= MAX_LENGTH;
+        let room = fits && self.count < MAX_DATAGRAMS && !self.ended && other.size <= self.size;
         room && other.headers.key() == self.headers.key() && same_ip_header(whole, next)
     }
 
-    /// Appends the datagram `next` to `whole`, if [it can follow](Self::takes); otherwise nothing
-    /// is done and the answer is `false`.
+    /// Appends the datagram `next` to `whole`, the super-packet so far. Returns `false` and changes
+    /// nothing if the datagram [cannot be appended](Self::takes).
+    ///
+    /// ```
+    /// # use brooklet_packet::{Coalescer, udp};
+    /// # let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
+    /// # let datagram = |payload: &[u8]| {
+    /// #     let mut bytes = Vec::new();
+    /// #     udp::write(&mut bytes, from, to, 64, payload).map(|()| bytes)
+    /// # };
+    /// let mut whole = datagram(b"one")?;
+    /// let mut coalescer = Coalescer::new(&whole).expect("a datagram");
+    /// assert!(coalescer.push(&mut whole, &datagram(b"+")?));
+    /// // Nothing can follow a shorter datagram.
+    /// assert!(!coalescer.push(&mut whole, &datagram(b"two")?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(&mut self, whole: &mut Vec<u8>, next: &[u8]) -> bool {
         let takes = self.takes(whole, next);
         if takes {
@@ -87,11 +128,25 @@ impl Coalescer {
         takes
     }
 
-    /// Completes the headers of `whole` but for its UDP checksum, and says how much payload each
-    /// of the datagrams in it has. `None`, and nothing is done, if it is the first one alone.
+    /// Completes the headers of `whole` except the UDP checksum. Returns the payload of each datagram
+    /// in bytes, the `gso_size`. Returns `None` and changes nothing if `whole` is the first datagram
+    /// alone.
     ///
-    /// The checksum is for [`fill_partial_checksum`](Headers::fill_partial_checksum), or for
-    /// whoever takes the packet apart.
+    /// [`fill_partial_checksum`](Headers::fill_partial_checksum) writes the checksum for a device;
+    /// a [`Segmenter`](crate::Segmenter) does not need it.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Coalescer, udp};
+    /// # let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
+    /// # let datagram = |payload: &[u8]| {
+    /// #     let mut bytes = Vec::new();
+    /// #     udp::write(&mut bytes, from, to, 64, payload).map(|()| bytes)
+    /// # };
+    /// let mut whole = datagram(b"one")?;
+    /// let coalescer = Coalescer::new(&whole).expect("a datagram");
+    /// assert_eq!(coalescer.finish(&mut whole), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finish(self, whole: &mut [u8]) -> Option<NonZeroU16> {
         if self.count == 1 {
             return None;
@@ -99,7 +154,7 @@ impl Coalescer {
         let len = whole.len();
         let ip_len = self.headers.transport_range().start;
         let mut field = |at: usize, value: usize| {
-            // No packet is made longer than 65,535 bytes.
+            // `takes` keeps the length below 65,536 bytes.
             whole[at..at + 2].copy_from_slice(&(value as u16).to_be_bytes());
         };
         field(ip_len + 4, len - ip_len);
@@ -115,8 +170,8 @@ impl Coalescer {
     }
 }
 
-/// Whether two headers without options differ only in what follows from the payload, and in the
-/// identification. Addresses and protocol have been compared.
+/// Whether two headers without options differ only in the length, the checksum and the
+/// identification. The caller has compared addresses and protocol.
 fn same_ip_header(a: &[u8], b: &[u8]) -> bool {
     let alike = |from: usize, to: usize| a.get(from..to) == b.get(from..to);
     match a.first().map(|first| first >> 4) {

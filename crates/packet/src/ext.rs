@@ -8,8 +8,8 @@ pub(crate) const IPV6_HEADER: usize = 40;
 /// The length of a fragment header.
 pub(crate) const FRAGMENT_HEADER: usize = 8;
 
-// A chain that a sender has a use for has three or four headers and a few hundred bytes. The
-// limits keep a packet made to be slow to walk from being so.
+// A useful chain has three or four headers and a few hundred bytes. The limits bound the time for a
+// malicious packet.
 const MAX_HEADERS: usize = 8;
 const MAX_BYTES: usize = 2048;
 
@@ -19,24 +19,24 @@ pub(crate) const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 
-/// What stands behind the extension headers.
+/// The end of the extension headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
-    /// What the last next-header field names.
+    /// The protocol that the last next-header field names.
     pub(crate) protocol: u8,
-    /// Where that field is, from the start of the packet.
+    /// The offset of that field from the start of the packet.
     pub(crate) named_at: usize,
-    /// Where the chain ends, from the start of the packet.
+    /// The offset of the end of the chain from the start of the packet.
     pub(crate) end: usize,
-    /// The fragment header, unless it is that of a packet in one piece.
+    /// The fragment header, unless the packet is an atomic fragment.
     pub(crate) fragment: Option<Fragment>,
-    /// Where the next-header field is that names the last fragment header.
+    /// The offset of the next-header field that names the last fragment header.
     pub(crate) fragment_named_at: usize,
 }
 
 /// Whether `next_header` names a header that [`walk`] reads.
 ///
-/// The encapsulating security payload is not one of them: what follows its header cannot be read.
+/// The encapsulating security payload is not one of them: the bytes behind its header are encrypted.
 pub(crate) fn is_extension(next_header: u8) -> bool {
     matches!(
         next_header,
@@ -46,7 +46,7 @@ pub(crate) fn is_extension(next_header: u8) -> bool {
 
 /// Walks the extension headers of `packet`, an IPv6 packet with at least its first header.
 ///
-/// Stops behind the header of a fragment: what follows it may start anywhere in the original
+/// Stops behind the header of a fragment: the bytes behind it may be from anywhere in the original
 /// packet.
 pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
     let mut chain = Chain {
@@ -67,15 +67,15 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
         let length = match chain.protocol {
             // RFC 8200, 4.3: directly behind the IPv6 header and nowhere else.
             HOP_BY_HOP if headers > 1 => return Err(ParseError::ExtensionHeader),
-            // RFC 8200, 4.4: with segments left we are not the destination, and the transport
-            // checksum is made for another address.
+            // RFC 8200, 4.4: with segments left this host is not the destination, and the transport
+            // checksum is for another address.
             ROUTING if header[3] != 0 => return Err(ParseError::ExtensionHeader),
             FRAGMENT => {
                 chain.fragment = fragment(header);
                 chain.fragment_named_at = chain.named_at;
                 FRAGMENT_HEADER
             }
-            // RFC 4302, 2: 12 bytes at least, counted in 32-bit words, less two.
+            // RFC 4302, 2: at least 12 bytes. The field counts 32-bit words, minus two.
             AUTHENTICATION if units == 0 => return Err(ParseError::ExtensionHeader),
             AUTHENTICATION => (units + 2) * 4,
             _ => (units + 1) * 8,
@@ -94,7 +94,7 @@ pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
     Ok(chain)
 }
 
-/// The facts of a fragment header; `None` for an atomic fragment, which is a whole packet
+/// The fields of a fragment header, or `None` for an atomic fragment, which is an unfragmented packet
 /// (RFC 6946, 4).
 fn fragment(header: &[u8; 8]) -> Option<Fragment> {
     let word = u16::from_be_bytes([header[2], header[3]]);

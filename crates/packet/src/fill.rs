@@ -1,17 +1,17 @@
-//! Checksums that were left out on the way.
+//! Checksums that a device left out, or is to complete.
 
 use crate::protocol::{TCP, UDP};
 use crate::{Headers, checksum};
 
 impl Headers {
-    /// Writes the TCP or UDP checksum into `bytes`, the bytes that were parsed, whatever stands in
-    /// its place (RFC 9293, 3.1; RFC 768).
+    /// Computes the TCP or UDP checksum and writes it into `bytes`, the parsed bytes (RFC 9293, 3.1;
+    /// RFC 768). The previous contents of the field do not matter.
     ///
-    /// Of other protocols and of fragments nothing is changed.
+    /// Does nothing for a fragment and for other protocols.
     ///
     /// # Panics
     ///
-    /// If `bytes` is shorter than the packet that was parsed.
+    /// If `bytes` is shorter than the parsed packet.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -30,15 +30,15 @@ impl Headers {
         }
     }
 
-    /// Writes the sum of the pseudo header, folded and not inverted, into the place of the TCP or
-    /// UDP checksum: what a device goes on from that computes the rest itself
-    /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM` of virtio 1.2, 5.1.6.2).
+    /// Writes the folded sum of the pseudo-header, not inverted, into the field of the TCP or UDP
+    /// checksum. A device with checksum offload adds the rest (`VIRTIO_NET_HDR_F_NEEDS_CSUM` of virtio
+    /// 1.2, 5.1.6.2).
     ///
-    /// Of other protocols and of fragments nothing is changed.
+    /// Does nothing for a fragment and for other protocols.
     ///
     /// # Panics
     ///
-    /// If `bytes` is shorter than the packet that was parsed.
+    /// If `bytes` is shorter than the parsed packet.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -60,8 +60,8 @@ impl Headers {
         segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     }
 
-    /// Where the TCP or UDP checksum is, counted from the start of the
-    /// [transport header](Self::transport_range); `None` for other protocols and for fragments.
+    /// Returns the offset of the TCP or UDP checksum in the
+    /// [transport header](Self::transport_range), or `None` for a fragment and for other protocols.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -79,8 +79,8 @@ impl Headers {
         }
     }
 
-    /// Writes the checksum of a TCP segment or UDP datagram between the addresses of these
-    /// headers, which need not be the one that they were read with.
+    /// Writes the checksum of a TCP segment or UDP datagram between the addresses of these headers.
+    /// `segment` need not be the one that was parsed.
     pub(crate) fn fill_segment(&self, segment: &mut [u8]) {
         let Some(at) = self.checksum_offset() else {
             return;
@@ -88,7 +88,7 @@ impl Headers {
         let protocol = self.protocol().into();
         segment[at..at + 2].fill(0);
         let sum = match checksum::of_segment(self.key().addresses(), protocol, segment) {
-            // RFC 768: a sum of zero is sent as all ones, for zero says that there is none.
+            // RFC 768: a checksum of zero is sent as all ones, because zero means no checksum.
             0 if protocol == UDP => !0,
             sum => sum,
         };

@@ -1,16 +1,16 @@
-//! A packet in pieces.
+//! Fragmentation of a packet.
 
 use crate::ext::{FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER};
 use crate::{Packet, checksum};
 
-/// Cuts a packet into fragments of at most `mtu` bytes each (RFC 791, 3.2; RFC 8200, 4.5).
+/// Splits a packet into fragments of at most `mtu` bytes each (RFC 791, 3.2; RFC 8200, 4.5).
 ///
-/// The fragments carry `id`, with IPv4 its lower 16 bits: choose one that is not in use between
-/// these two hosts, and that others cannot foresee (RFC 7739). "Don't fragment" is not looked at
-/// and not set. A packet that fits comes out as it is.
+/// The identification of the fragments is `id`, or its lower 16 bits with IPv4. Choose one that is
+/// not in use between the two hosts and that others cannot predict (RFC 7739). The function ignores
+/// "don't fragment" and does not set it. A packet that fits `mtu` is returned as it is.
 ///
-/// Nothing comes out of a packet with IPv4 options or IPv6 extension headers, of a fragment, or
-/// when `mtu` leaves no room for 8 bytes of payload.
+/// The iterator is empty for a packet with IPv4 options or IPv6 extension headers, for a fragment,
+/// and if `mtu` leaves no room for 8 bytes of payload.
 ///
 /// ```
 /// use brooklet_packet::reassembly::{Config, Reassembler};
@@ -21,13 +21,13 @@ use crate::{Packet, checksum};
 /// let mut datagram = Vec::new();
 /// udp::write(&mut datagram, from, to, 64, &[7; 3000])?;
 ///
-/// let (mut reassembler, mut whole) = (Reassembler::new(Config::default()), Vec::new());
+/// let (mut reassembler, mut reassembled) = (Reassembler::new(Config::default()), Vec::new());
 /// for fragment in fragment(&Packet::parse(&datagram)?, 1500, 99) {
 ///     assert!(fragment.len() <= 1500);
 ///     let fragment = Packet::parse(&fragment)?;
-///     reassembler.handle_fragment(Instant::now(), &fragment, &mut whole);
+///     reassembler.handle_fragment(Instant::now(), &fragment, &mut reassembled);
 /// }
-/// assert_eq!(whole, datagram);
+/// assert_eq!(reassembled, datagram);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn fragment(packet: &Packet<'_>, mtu: usize, id: u32) -> impl Iterator<Item = Vec<u8>> {
@@ -36,31 +36,32 @@ pub fn fragment(packet: &Packet<'_>, mtu: usize, id: u32) -> impl Iterator<Item 
     let header_len = packet.transport_range().start;
     let overhead = header_len + if is_ipv6 { FRAGMENT_HEADER } else { 0 };
     let step = mtu.saturating_sub(overhead) / 8 * 8;
-    let whole = bytes.len() <= mtu;
-    let possible = !packet.has_options() && packet.fragment().is_none() && (whole || step > 0);
+    let fits = bytes.len() <= mtu;
+    let possible = !packet.has_options() && packet.fragment().is_none() && (fits || step > 0);
     let (header, body) = bytes.split_at(header_len);
-    let step = if whole { body.len() } else { step };
-    let pieces = if possible {
+    let step = if fits { body.len() } else { step };
+    let count = if possible {
         body.len().div_ceil(step.max(1)).max(1)
     } else {
         0
     };
-    (0..pieces).map(move |nth| {
-        if whole {
+    (0..count).map(move |nth| {
+        if fits {
             return bytes.to_vec();
         }
         let start = nth * step;
-        let piece = &body[start..body.len().min(start + step)];
-        // Both below 65,536, as they are those of a packet.
-        let place = (start as u16, start + piece.len() < body.len());
-        let mut out = Vec::with_capacity(overhead + piece.len());
+        let part = &body[start..body.len().min(start + step)];
+        let more = start + part.len() < body.len();
+        // An offset in a packet is below 65,536.
+        let place = (start as u16, more);
+        let mut out = Vec::with_capacity(overhead + part.len());
         out.extend_from_slice(header);
         if is_ipv6 {
             push_fragment_header(&mut out, place, id);
         } else {
-            rewrite_header(&mut out, place, id, piece.len());
+            rewrite_header(&mut out, place, id, part.len());
         }
-        out.extend_from_slice(piece);
+        out.extend_from_slice(part);
         if is_ipv6 {
             let length = (out.len() - IPV6_HEADER) as u16;
             out[4..6].copy_from_slice(&length.to_be_bytes());

@@ -1,4 +1,4 @@
-//! One checked pass over a packet.
+//! The parser of a packet.
 
 use crate::ext::{self, IPV6_HEADER};
 use crate::protocol::{ICMPV4, ICMPV6, TCP, UDP};
@@ -9,9 +9,9 @@ use std::ops::Range;
 
 pub(crate) const IPV4_HEADER: usize = 20;
 
-/// Everything that one parse of a packet finds, without the bytes.
+/// The fields and ranges that the parser finds in a packet, without the bytes.
 ///
-/// See [`Packet`](crate::Packet) for both together.
+/// A [`Packet`](crate::Packet) is the headers together with the bytes.
 ///
 /// ```
 /// use brooklet_packet::{Headers, udp};
@@ -41,14 +41,14 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Looks at a packet once.
+    /// Parses a packet.
     ///
-    /// Bytes beyond the length that the IP header states are padding, and cut off. The IPv4 header
-    /// checksum is verified; the transport checksum is not, see [`Headers::verify_checksum`].
+    /// Bytes beyond the length of the IP header are padding and ignored. The parser verifies the IPv4
+    /// header checksum and not the transport checksum; see [`Headers::verify_checksum`].
     ///
     /// # Errors
     ///
-    /// The first reason found not to take the packet. It never panics, whatever the bytes are.
+    /// The first fault that the parser finds. Parsing never panics.
     ///
     /// ```
     /// use brooklet_packet::{Headers, ParseError};
@@ -173,8 +173,8 @@ impl Headers {
         }
     }
 
-    /// Source and destination; ports are 0 where there are none to be read: ICMP, other
-    /// protocols, and every fragment.
+    /// Returns source and destination. The ports are 0 for every fragment and for protocols other
+    /// than TCP and UDP.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -188,7 +188,7 @@ impl Headers {
         self.key
     }
 
-    /// The address that the packet says it comes from.
+    /// Returns the source address.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -201,7 +201,7 @@ impl Headers {
         self.key.addresses().0
     }
 
-    /// The address that the packet goes to.
+    /// Returns the destination address.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -214,10 +214,10 @@ impl Headers {
         self.key.addresses().1
     }
 
-    /// The protocol inside, behind all IPv6 extension headers.
+    /// Returns the protocol of the payload, behind all IPv6 extension headers.
     ///
-    /// For a fragment of an IPv6 packet it is what the fragment header names, which may be a
-    /// further extension header.
+    /// The protocol of an IPv6 fragment is the one that the fragment header names. It may be another
+    /// extension header.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, Protocol, udp};
@@ -230,7 +230,7 @@ impl Headers {
         self.protocol.into()
     }
 
-    /// The IPv4 time to live or the IPv6 hop limit.
+    /// Returns the IPv4 time to live or the IPv6 hop limit.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -243,12 +243,12 @@ impl Headers {
         self.hop_limit
     }
 
-    /// Which piece of a packet this is, when it is only a piece.
+    /// Returns the identification and offset of a fragment, or `None` for an unfragmented packet.
     ///
-    /// So it is for every fragment, the first one included, and then no transport header is read:
-    /// [`tcp()`](Self::tcp) is `None`, the ports are 0, and transport and payload are all that
-    /// follows the IPv4 header or the IPv6 fragment header. An IPv6 packet with a fragment header
-    /// that is nevertheless whole is not a fragment (RFC 6946).
+    /// The parser reads no transport header of a fragment, not even of the first:
+    /// [`tcp()`](Self::tcp) is `None`, the ports are 0, and both the transport and the payload are
+    /// all bytes behind the IPv4 header or the IPv6 fragment header. An IPv6 atomic fragment is an
+    /// unfragmented packet (RFC 6946).
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -264,7 +264,7 @@ impl Headers {
         }
     }
 
-    /// The fields of the TCP header, when the packet is a whole TCP segment.
+    /// Returns the fields of the TCP header, or `None` for a fragment and for another protocol.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -280,10 +280,9 @@ impl Headers {
         }
     }
 
-    /// Where transport header and payload are, inside the packet.
+    /// Returns the range of transport header and payload in the packet.
     ///
-    /// It ends where the payload ends: for UDP where the UDP length says, which may be before the
-    /// end of the packet.
+    /// The range of a UDP datagram ends at the UDP length, which may be before the end of the packet.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -296,8 +295,9 @@ impl Headers {
         usize::from(self.transport_start)..self.transport_end as usize
     }
 
-    /// Where the payload is, inside the packet: what follows the TCP header and its options, the
-    /// UDP header, or the 8 bytes of an ICMP header. Of other protocols it is everything.
+    /// Returns the range of the payload in the packet: the bytes behind the TCP header and its
+    /// options, behind the UDP header, or behind the 8 bytes of the ICMP header. Other protocols have
+    /// no header here.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -310,7 +310,7 @@ impl Headers {
         self.payload_start as usize..self.transport_end as usize
     }
 
-    /// Whether there are IPv4 options or IPv6 extension headers.
+    /// Returns whether the packet has IPv4 options or IPv6 extension headers.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -323,11 +323,11 @@ impl Headers {
         self.has_options
     }
 
-    /// Whether the transport checksum in `bytes`, the bytes that were parsed, is right.
+    /// Returns whether the transport checksum in `bytes`, the parsed bytes, is correct.
     ///
-    /// TCP, UDP and ICMP are verified. A UDP checksum of zero says that there is none: that is
-    /// right with IPv4 (RFC 768) and wrong with IPv6 (RFC 8200, 8.1). Of other protocols and of
-    /// fragments nothing is known, and the answer is `true`.
+    /// Verifies TCP, UDP and ICMP. A UDP checksum of zero means no checksum: it is correct with IPv4
+    /// (RFC 768) and wrong with IPv6 (RFC 8200, 8.1). Returns `true` for fragments and for other
+    /// protocols.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};
@@ -358,7 +358,7 @@ impl Headers {
         }
     }
 
-    /// The length of the packet as the IP header states it.
+    /// Returns the length of the packet that the IP header gives, in bytes.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, udp};

@@ -1,22 +1,21 @@
 //! A checked, allocation-free view of an IP packet, and writers for the packets that answer one.
 //!
-//! [`Headers::parse`] looks at a packet once, from the version to the transport header, and keeps
-//! what it found as a small `Copy` value: addresses and ports as a [`FlowKey`], the [`Protocol`]
-//! behind every IPv6 extension header, the facts of a [`Fragment`], the fields of a TCP header and
-//! the ranges of transport and payload. [`Packet`] is the same together with the bytes. Whatever
-//! the bytes are, parsing ends with a value or with a [`ParseError`]: it does not panic, and a
-//! range that it hands out lies inside the packet.
+//! [`Headers::parse`] reads a packet once, from the version to the transport header, and returns a
+//! small `Copy` value: addresses and ports as a [`FlowKey`], the [`Protocol`] behind every IPv6
+//! extension header, the identification and offset of a [`Fragment`], the fields of a TCP header, and
+//! the ranges of transport and payload. [`Packet`] is the headers together with the bytes. Parsing
+//! returns a value or a [`ParseError`] and never panics, and every range is inside of the packet.
 //!
-//! The writers make the packets that a host sends back: [`udp::write`] for a datagram,
-//! [`icmp::echo_reply`], [`icmp::unreachable`] and [`tcp::reset`]. They fill a `Vec<u8>` that the
-//! caller keeps, so that a stack that runs allocates nothing. [`icmp::parse_error`] reads the ICMP
-//! errors of others.
+//! The writers make the packets that a host sends: [`udp::write`] and [`tcp::write`] write a datagram
+//! and a segment; [`icmp::echo_reply`], [`icmp::unreachable`] and [`tcp::reset`] answer a packet. They
+//! fill a `Vec<u8>` of the caller, so a running stack allocates nothing. [`icmp::parse_error`] reads
+//! ICMP errors.
 //!
-//! For devices that leave work to others there are [`Headers::fill_checksum`] and
-//! [`Headers::fill_partial_checksum`], and the [`Segmenter`], which cuts one packet that stands for
-//! several; a [`Coalescer`] makes such a one.
+//! Devices leave work to the stack, or do work for it: [`Headers::fill_checksum`] and
+//! [`Headers::fill_partial_checksum`] write checksums, a [`Segmenter`] splits a super-packet, and a
+//! [`Coalescer`] makes one of several datagrams.
 //!
-//! There is no I/O here, no clock and no async.
+//! The crate has no I/O, no clock and no async.
 //!
 //! ```
 //! use brooklet_packet::{Packet, Protocol, udp};
@@ -35,14 +34,17 @@
 //!
 //! # What is checked
 //!
-//! Lengths, the version, the IPv4 header checksum, the chain of IPv6 extension headers and the
-//! length fields of the transport header. The transport checksum is not: a device with checksum
-//! offload hands over packets whose checksum is not there yet, so [`Packet::verify_checksum`] is
-//! a call of its own.
+//! The parser checks lengths, the version, the IPv4 header checksum, the chain of IPv6 extension
+//! headers and the length fields of the transport header. It does not verify the transport checksum,
+//! which a device with checksum offload leaves out: [`Packet::verify_checksum`] does.
 //!
-//! Fragments are recognised and described, and nothing behind the IP header is read from them.
-//! A [`reassembly::Reassembler`] makes whole packets of them, within limits, and [`fragment`] makes
-//! fragments of packets.
+//! The parser recognises fragments and reads nothing behind their IP header. A
+//! [`reassembly::Reassembler`] reassembles packets within limits, and [`fragment`] splits packets.
+//!
+//! # Features
+//!
+//! - `serde`: `Serialize` and `Deserialize` for plain data. [`FlowKey`], [`Protocol`] and [`TcpFlags`]
+//!   are the texts that they print.
 
 mod addr;
 mod checksum;

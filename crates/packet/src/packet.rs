@@ -1,11 +1,11 @@
-//! A packet and what was found in it.
+//! The bytes and the headers of a packet.
 
 use crate::{Headers, ParseError};
 use std::ops::Deref;
 
-/// The bytes of one IP packet together with the [`Headers`] found in them.
+/// The bytes of an IP packet together with its [`Headers`].
 ///
-/// All facts of the headers are methods of the packet too.
+/// The methods of [`Headers`] are methods of the packet too.
 ///
 /// ```
 /// use brooklet_packet::{Packet, udp};
@@ -24,11 +24,11 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Looks at a packet once, see [`Headers::parse`]. Bytes beyond the IP length are cut off.
+    /// Parses a packet like [`Headers::parse`]. Bytes beyond the length of the IP header are ignored.
     ///
     /// # Errors
     ///
-    /// The first reason found not to take the packet.
+    /// The first fault that the parser finds.
     ///
     /// ```
     /// use brooklet_packet::{Packet, ParseError};
@@ -39,12 +39,12 @@ impl<'a> Packet<'a> {
         Ok(Self::new(bytes, Headers::parse(bytes)?))
     }
 
-    /// Puts together bytes and the headers that were found in them before.
+    /// Returns a packet of `bytes` and the headers that were parsed from them.
     ///
     /// # Panics
     ///
-    /// When `bytes` is shorter than [`Headers::total_len`]. That other bytes of enough length
-    /// are the ones that were parsed is not checked; ranges stay inside all the same.
+    /// If `bytes` is shorter than [`Headers::total_len`]. The function does not check that the bytes
+    /// are those that were parsed; every range is inside of them.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, Packet, udp};
@@ -68,7 +68,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The whole packet, without what may have followed it.
+    /// Returns the bytes of the packet, without padding behind it.
     ///
     /// ```
     /// # use brooklet_packet::{Packet, udp};
@@ -82,7 +82,7 @@ impl<'a> Packet<'a> {
         self.bytes
     }
 
-    /// Transport header and payload, see [`Headers::transport_range`].
+    /// Returns transport header and payload; see [`Headers::transport_range`].
     ///
     /// ```
     /// # use brooklet_packet::{Packet, udp};
@@ -95,7 +95,7 @@ impl<'a> Packet<'a> {
         &self.bytes[self.headers.transport_range()]
     }
 
-    /// The payload, see [`Headers::payload_range`].
+    /// Returns the payload; see [`Headers::payload_range`].
     ///
     /// ```
     /// # use brooklet_packet::{Packet, udp};
@@ -108,7 +108,7 @@ impl<'a> Packet<'a> {
         &self.bytes[self.headers.payload_range()]
     }
 
-    /// The headers alone, to be kept when the bytes go elsewhere.
+    /// Returns the headers, for a caller that keeps them apart from the bytes.
     ///
     /// ```
     /// # use brooklet_packet::{Headers, Packet, udp};
@@ -121,7 +121,7 @@ impl<'a> Packet<'a> {
         &self.headers
     }
 
-    /// Whether the transport checksum is right, see [`Headers::verify_checksum`].
+    /// Returns whether the transport checksum is correct; see [`Headers::verify_checksum`].
     ///
     /// ```
     /// # use brooklet_packet::{Packet, udp};

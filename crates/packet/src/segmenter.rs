@@ -1,23 +1,23 @@
-//! Segmentation in software: one packet that stands for several, cut into those.
+//! Segmentation of a super-packet in software.
 
 use crate::ext::IPV6_HEADER;
 use crate::{Headers, TcpFlags, checksum};
 use std::num::NonZeroU16;
 use std::ops::Range;
 
-/// Cuts a TCP segment or a row of UDP datagrams that came as one packet into packets for the wire,
-/// as the kernel does where a device has no segmentation offload.
+/// Splits a super-packet, one long TCP segment or a batch of UDP datagrams, into packets for the
+/// wire, like the kernel does for a device without segmentation offload.
 ///
-/// Each packet has the IP and transport header of the whole, options and extension headers
-/// included, and `size` bytes of its payload, the last one perhaps fewer. What differs is written:
+/// Each packet has the IP and transport headers of the super-packet, with options and extension
+/// headers, and `size` bytes of its payload; the last packet may have fewer. These fields differ:
 ///
-/// - lengths and all checksums; a TCP or UDP checksum in the whole packet is not looked at;
-/// - the identification of IPv4, which counts up;
-/// - the sequence number of TCP; FIN and PSH are on the last packet only, CWR on the first only
+/// - lengths and all checksums; the TCP or UDP checksum of the super-packet does not matter;
+/// - the IPv4 identification, which counts up;
+/// - the TCP sequence number; FIN and PSH are on the last packet only, CWR on the first only
 ///   (RFC 3168, 6.1.2).
 ///
-/// A packet that cannot be cut, because it is a fragment or neither TCP nor UDP, comes out once
-/// and whole, and so does one with no more than `size` bytes of payload.
+/// A packet that is a fragment, or neither TCP nor UDP, or has at most `size` bytes of payload, is
+/// not split.
 ///
 /// ```
 /// use brooklet_packet::{Headers, Packet, Segmenter, udp};
@@ -40,15 +40,25 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Segmenter {
     headers: Headers,
-    /// What is left of the payload.
+    /// The payload that is not written yet.
     rest: Range<usize>,
     size: usize,
     index: u16,
 }
 
 impl Segmenter {
-    /// Begins with the packet that these are the headers of, which stands for packets of `size`
-    /// bytes of payload each.
+    /// Returns a segmenter of the packet with these headers, into packets with `size` bytes of
+    /// payload each.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, Segmenter, udp};
+    /// # let mut whole = Vec::new();
+    /// # udp::write(&mut whole, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"onetwo+")?;
+    /// let gso_size = 3.try_into()?;
+    /// let segmenter = Segmenter::new(&Headers::parse(&whole)?, gso_size);
+    /// assert_eq!(segmenter.longest(), 20 + 8 + 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(headers: &Headers, size: NonZeroU16) -> Self {
         let rest = headers.payload_range();
         let size = match headers.checksum_offset() {
@@ -63,21 +73,22 @@ impl Segmenter {
         }
     }
 
-    /// The length in bytes of the longest packet that comes out, which is the first.
+    /// Returns the length in bytes of the longest packet that is written, which is the first. There
+    /// is an example at [`new`](Self::new).
     pub fn longest(&self) -> usize {
         self.headers.payload_range().start + self.size
     }
 
-    /// Writes the next packet to the front of `out` and returns its length in bytes. `None`: the
-    /// last one has been written.
+    /// Writes the next packet to the front of `out` and returns its length in bytes, or `None` after
+    /// the last packet.
     ///
-    /// `packet` is the whole one, the same at each call. Nothing is allocated, and each byte of
-    /// the payload is copied once.
+    /// `packet` is the super-packet, the same at each call. The method allocates nothing and copies
+    /// each byte of the payload once. There is an example at [`Segmenter`].
     ///
     /// # Panics
     ///
-    /// If `packet` is shorter than the one whose headers were given, or `out` shorter than what
-    /// is to be written; [`longest`](Self::longest) bytes are always enough.
+    /// If `packet` is shorter than the headers say, or `out` is shorter than the packet to write;
+    /// [`longest`](Self::longest) bytes are always enough.
     pub fn next(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         let part = self.next_part()?;
         let payload_start = self.headers.payload_range().start;
@@ -95,17 +106,17 @@ impl Segmenter {
         Some(len)
     }
 
-    /// Makes the next packet inside of `packet` itself and says where it is: its headers are written
-    /// in front of its payload, over the end of the packet before. `None`: there are no more.
+    /// Makes the next packet inside of `packet` and returns its range, or `None` after the last
+    /// packet. The headers are written in front of the payload, over the end of the previous packet.
     ///
-    /// For packets that come in and are looked at one by one: nothing is copied but headers, and
-    /// the TCP or UDP checksum is **not** written. `packet` is the same at each call, and what
-    /// this has written has not been changed. A segmenter is used with this or with
-    /// [`next`](Self::next), not with both.
+    /// This is for inbound packets, which are handled one after the other: only headers are copied,
+    /// and the TCP or UDP checksum is **not** written. `packet` is the super-packet, the same at each
+    /// call and not changed between the calls. Use either this method or [`next`](Self::next) for
+    /// one super-packet, not both.
     ///
     /// # Panics
     ///
-    /// If `packet` is shorter than the one whose headers were given.
+    /// If `packet` is shorter than the headers say.
     ///
     /// ```
     /// use brooklet_packet::{Headers, Packet, Segmenter, udp};
@@ -153,12 +164,12 @@ impl Segmenter {
 
     fn taken(&mut self, part: &Range<usize>) {
         self.rest.start = part.end;
-        // Each packet takes a byte of the payload at least, and all of it fits one packet.
+        // Each packet takes at least one byte of a payload that is shorter than 65,536 bytes.
         self.index += 1;
     }
 
-    /// Completes the IP header of a packet of `len` bytes, which fits its field as the whole did.
-    /// It is `step` packets further than that from which it was copied.
+    /// Completes the IP header of a packet of `len` bytes. The header was copied from the packet
+    /// `step` packets before.
     fn write_ip(&self, header: &mut [u8], len: usize, step: u16) {
         if self.headers.key().is_ipv6() {
             let payload_len = (len - IPV6_HEADER) as u16;

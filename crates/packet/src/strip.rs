@@ -1,19 +1,19 @@
-//! A packet without its options.
+//! Removal of options and extension headers.
 
 use crate::ext::IPV6_HEADER;
 use crate::{Packet, checksum};
 
 const IPV4_HEADER: usize = 20;
 
-/// Writes `packet` without its IPv4 options or IPv6 extension headers into `out`, in the place of
-/// what was there.
+/// Writes `packet` without its IPv4 options or IPv6 extension headers into `out` and replaces the
+/// previous contents.
 ///
-/// The IP header is made right for it: lengths, protocol, IPv4 checksum. The transport bytes are
-/// those of the packet, and their checksum stays as right or wrong as it was: neither addresses
-/// nor protocol nor length that it covers change. A packet without options is copied as it is.
+/// Corrects the lengths, the protocol and the checksum of the IP header. The transport bytes do not
+/// change, and neither does the validity of their checksum: the checksum covers the same addresses,
+/// protocol and length. A packet without options is copied.
 ///
-/// Answers `false`, with `out` empty, for a fragment: what it is a part of is told by the header
-/// that would go.
+/// Returns `false` and leaves `out` empty for a fragment, which would not be one without its IPv6
+/// fragment header.
 ///
 /// ```
 /// use brooklet_packet::{Packet, Protocol, strip_options};
@@ -38,11 +38,11 @@ pub fn strip_options(out: &mut Vec<u8>, packet: &Packet<'_>) -> bool {
         return false;
     }
     let bytes = packet.bytes();
-    // To the end of the packet, which may lie behind the end of a UDP datagram (RFC 9868).
+    // A packet may have bytes behind a UDP datagram (RFC 9868), and they are kept.
     let rest = &bytes[packet.transport_range().start..];
     if packet.key().is_ipv6() {
         out.extend_from_slice(&bytes[..IPV6_HEADER]);
-        // Both lengths are below those of the packet, which fit their fields.
+        // Neither length is greater than before, so both fit their fields.
         out[4..6].copy_from_slice(&(rest.len() as u16).to_be_bytes());
         out[6] = packet.protocol().into();
     } else {

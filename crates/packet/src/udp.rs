@@ -1,4 +1,4 @@
-//! UDP datagrams (RFC 768).
+//! The writer of UDP datagrams (RFC 768).
 
 use crate::WriteError;
 use crate::protocol::UDP;
@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 
 const HEADER: usize = 8;
 
-/// Writes a UDP datagram as one IP packet into `out`, in the place of what was there.
+/// Writes a UDP datagram as one IP packet into `out` and replaces the previous contents.
 ///
-/// The packet is written whole, whatever its length: what the path carries in one piece is told by
-/// [`max_payload`]. It has a checksum, also with IPv4.
+/// The packet has a checksum, also with IPv4. The function does not fragment;
+/// [`max_payload`] returns the longest payload for a path's MTU.
 ///
 /// # Errors
 ///
-/// When the addresses are of different families, or the payload is longer than a packet can be.
-/// `out` is empty then.
+/// [`WriteError::Families`] if the addresses are of different families, [`WriteError::TooLong`] if
+/// the datagram does not fit an IP packet. `out` is empty then.
 ///
 /// ```
 /// use brooklet_packet::{Packet, udp};
@@ -47,11 +47,11 @@ pub fn write(
     let mut header = [0; HEADER];
     header[0..2].copy_from_slice(&from.port().to_be_bytes());
     header[2..4].copy_from_slice(&to.port().to_be_bytes());
-    // `begin` takes no more than 65,535 bytes.
+    // `begin` accepts at most 65,535 bytes.
     header[4..6].copy_from_slice(&(length as u16).to_be_bytes());
     draft.push(&header);
     draft.push(payload);
-    // RFC 768: a sum of zero is sent as all ones, for zero says that there is none.
+    // RFC 768: a checksum of zero is sent as all ones, because zero means no checksum.
     let checksum = match draft.segment_checksum() {
         0 => 0xffff,
         checksum => checksum,
@@ -60,14 +60,14 @@ pub fn write(
     Ok(())
 }
 
-/// How many bytes of payload fit one packet on a path of this MTU, in bytes, with IPv6 or IPv4.
+/// Returns the longest payload of a datagram on a path with this MTU, in bytes.
 ///
 /// ```
 /// use brooklet_packet::udp::max_payload;
 ///
 /// assert_eq!(max_payload(1500, false), 1472);
 /// assert_eq!(max_payload(1500, true), 1452);
-/// // No MTU makes a datagram longer than its length field can say.
+/// // The length field limits the datagram.
 /// assert_eq!(max_payload(usize::MAX, true), 65_527);
 /// ```
 pub fn max_payload(mtu: usize, v6: bool) -> usize {

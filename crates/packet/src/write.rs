@@ -5,10 +5,10 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr};
 use std::net::IpAddr;
 
-/// The hop limit of the answers that no caller chooses one for (RFC 1700, "IP TIME TO LIVE").
+/// The hop limit of packets whose hop limit the caller does not choose (RFC 1700, "IP TIME TO LIVE").
 pub(crate) const HOP_LIMIT: u8 = 64;
 
-/// A packet in the making: the IP header is written, the rest follows.
+/// A packet whose IP header is written.
 pub(crate) struct Draft<'a> {
     out: &'a mut Vec<u8>,
     ends: (IpAddr, IpAddr),
@@ -16,10 +16,10 @@ pub(crate) struct Draft<'a> {
     header_len: usize,
 }
 
-/// Clears `out` and writes the IP header of a packet with `payload_len` bytes behind it.
+/// Clears `out` and writes the IP header of a packet with `payload_len` bytes behind the header.
 ///
-/// `None`, and nothing in `out`, when the addresses are of different families or the packet would
-/// be too long for its length field.
+/// Returns `None` and leaves `out` empty if the addresses are of different families or the packet
+/// would be too long for its length field.
 pub(crate) fn begin(
     out: &mut Vec<u8>,
     ends: (IpAddr, IpAddr),
@@ -43,8 +43,7 @@ pub(crate) fn begin(
             }
             out.reserve(repr.buffer_len() + payload_len);
             out.resize(repr.buffer_len(), 0);
-            // Identification 0 with "don't fragment", as RFC 6864, 4.1 allows for a packet that is
-            // never cut.
+            // The identification is 0 with "don't fragment" (RFC 6864, 4.1).
             repr.emit(
                 &mut Ipv4Packet::new_unchecked(&mut out[..]),
                 &ChecksumCapabilities::default(),
@@ -77,22 +76,22 @@ pub(crate) fn begin(
 }
 
 impl Draft<'_> {
-    /// Appends bytes behind what is there.
+    /// Appends bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    /// The checksum of what follows the IP header, with the pseudo-header.
+    /// Returns the checksum of the bytes behind the IP header, with the pseudo-header.
     pub(crate) fn segment_checksum(&self) -> u16 {
         checksum::of_segment(self.ends, self.protocol, &self.out[self.header_len..])
     }
 
-    /// The checksum of what follows the IP header, without a pseudo-header.
+    /// Returns the checksum of the bytes behind the IP header, without a pseudo-header.
     pub(crate) fn plain_checksum(&self) -> u16 {
         checksum::of(&self.out[self.header_len..])
     }
 
-    /// Writes a checksum to a place counted from the end of the IP header.
+    /// Writes a checksum at an offset from the end of the IP header.
     pub(crate) fn set_checksum(&mut self, at: usize, checksum: u16) {
         let at = self.header_len + at;
         self.out[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
