@@ -80,8 +80,13 @@ impl Rules<Box<dyn Match>> {
         }
     }
 
-    /// Appends a rule: `verdict` on the packets that `of` matches. There is an example at
-    /// [`local`](Self::local).
+    /// Appends a rule: `verdict` on the packets that `of` matches.
+    ///
+    /// ```
+    /// # use brooklet_filter::{Rules, Verdict, destination_port};
+    /// let no_mail = Rules::local(Verdict::Pass).rule(destination_port(25), Verdict::Drop);
+    /// # let _ = no_mail;
+    /// ```
     #[must_use]
     pub fn rule(mut self, of: impl Match + 'static, verdict: Verdict) -> Self {
         self.rules.push((Box::new(of), verdict));

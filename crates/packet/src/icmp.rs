@@ -1,4 +1,11 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443): echo replies, and errors in both directions.
+//!
+//! ```
+//! use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
+//!
+//! let kind = IcmpErrorKind::Unreachable(Unreachable::Port);
+//! assert_eq!(kind.to_string(), "port unreachable");
+//! ```
 
 mod message;
 mod received;

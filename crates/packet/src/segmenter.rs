@@ -73,8 +73,16 @@ impl Segmenter {
         }
     }
 
-    /// Returns the length in bytes of the longest packet that is written, which is the first. There
-    /// is an example at [`new`](Self::new).
+    /// Returns the length in bytes of the longest packet that is written, which is the first.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, Segmenter, udp};
+    /// # let mut whole = Vec::new();
+    /// # udp::write(&mut whole, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"short")?;
+    /// let segmenter = Segmenter::new(&Headers::parse(&whole)?, 1448.try_into()?);
+    /// assert_eq!(segmenter.longest(), 20 + 8 + 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn longest(&self) -> usize {
         self.headers.payload_range().start + self.size
     }
@@ -83,12 +91,23 @@ impl Segmenter {
     /// the last packet.
     ///
     /// `packet` is the super-packet, the same at each call. The method allocates nothing and copies
-    /// each byte of the payload once. There is an example at [`Segmenter`].
+    /// each byte of the payload once.
     ///
     /// # Panics
     ///
     /// If `packet` is shorter than the headers say, or `out` is shorter than the packet to write;
     /// [`longest`](Self::longest) bytes are always enough.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, Segmenter, udp};
+    /// # let mut whole = Vec::new();
+    /// # udp::write(&mut whole, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"onetwo+")?;
+    /// let mut segmenter = Segmenter::new(&Headers::parse(&whole)?, 3.try_into()?);
+    /// let mut out = [0; 31];
+    /// assert_eq!(segmenter.next(&whole, &mut out), Some(31));
+    /// assert_eq!(&out[28..], b"one");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
         let part = self.next_part()?;
         let payload_start = self.headers.payload_range().start;

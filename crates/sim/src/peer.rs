@@ -281,8 +281,21 @@ impl<D: PacketIo> Peer<D> {
         Ok(syn_ack)
     }
 
-    /// Accepts the connection as the server: SYN, SYN-ACK, ACK. Returns the SYN. There is an example
-    /// at [`connect`](Self::connect).
+    /// Accepts the connection as the server: SYN, SYN-ACK, ACK. Returns the SYN.
+    ///
+    /// ```
+    /// use brooklet_sim::{Peer, Simulation, TcpFlags};
+    /// use futures_lite::future::try_zip;
+    ///
+    /// let sim = Simulation::new();
+    /// let (device, wire) = brooklet::pipe(64);
+    /// let (client, server) = ("10.0.0.2:40000".parse()?, "192.0.2.1:80".parse()?);
+    /// let mut a = Peer::new(device, sim.time(), client, server);
+    /// let mut b = Peer::new(wire, sim.time(), server, client);
+    /// let (syn, _) = sim.run(try_zip(b.accept(), a.connect()))??;
+    /// assert_eq!(syn.flags, TcpFlags::SYN);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn accept(&mut self) -> io::Result<Segment> {
         let syn = self.receive().await?;
         if syn.flags != TcpFlags::SYN {
