@@ -61,6 +61,8 @@
 //! - `async-io` (default): `Builder::build` with the timer of async-io. Without the feature, pass a
 //!   [`Timer`] to `build_with_timer`.
 //! - `futures`: packets, listener and datagrams as `Stream` and `Sink`.
+//! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
+//!   configuration may be partial, and an unknown field is an error.
 
 mod builder;
 mod common;

@@ -60,6 +60,11 @@
 //! assert!(link.stats().0.lost > 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! - `serde`: `Serialize` and `Deserialize` for [`LinkConfig`], [`LinkStats`] and [`LinkOutcome`]. A
+//!   configuration may be partial, and an unknown field is an error.
 
 mod channel;
 mod link;

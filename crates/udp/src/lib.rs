@@ -58,6 +58,7 @@
 //! - `sync` (default): the thread-safe flavor.
 //! - `local`: the single-threaded flavor.
 //! - `futures`: `Stream` for [`UdpReadHalf`] and `Sink` for [`UdpWriteHalf`].
+//! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`Stats`] and [`Datagram`].
 
 mod buffer_pool;
 mod config;
