@@ -74,10 +74,9 @@ mod random;
 mod segment;
 mod simulation;
 mod spawner;
+mod task;
 mod time;
 
-#[doc(no_inline)]
-pub use async_executor::Task;
 #[doc(no_inline)]
 pub use brooklet_packet::TcpFlags;
 pub use channel::{Channel, LinkOutcome, LinkStats};
@@ -87,4 +86,5 @@ pub use peer::Peer;
 pub use segment::Segment;
 pub use simulation::{SimError, Simulation};
 pub use spawner::Spawner;
+pub use task::Task;
 pub use time::{Sleep, VirtualTime, VirtualTimer};

@@ -1,7 +1,7 @@
 //! An executor in virtual time.
 
-use crate::{Spawner, VirtualTime};
-use async_executor::{Executor, LocalExecutor, Task};
+use crate::{Spawner, Task, VirtualTime};
+use async_executor::{Executor, LocalExecutor};
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
@@ -105,7 +105,7 @@ impl Simulation {
     /// # Ok::<(), brooklet_sim::SimError>(())
     /// ```
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.local.spawn(future)
+        Task::new(self.local.spawn(future))
     }
 
     /// Returns a handle that spawns tasks on this simulation: for programs that spawn tasks

@@ -1,6 +1,7 @@
 //! A handle that spawns tasks on a simulation.
 
-use async_executor::{Executor, Task};
+use crate::Task;
+use async_executor::Executor;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -88,11 +89,11 @@ impl Spawner {
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        match self.0.upgrade() {
+        Task::new(match self.0.upgrade() {
             Some(executor) => executor.spawn(future),
             // Dropping an executor cancels its tasks.
             None => Executor::new().spawn(future),
-        }
+        })
     }
 }
 
