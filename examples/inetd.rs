@@ -83,7 +83,7 @@ fn on_threads(options: &Options) -> io::Result<()> {
     // Leaked, as it lives for as long as the program does and its own tasks spawn on it.
     let executor: &'static Executor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
-    let spawn = |incoming| executor.spawn(serve(incoming)).detach();
+    let spawn = |request| executor.spawn(serve(request)).detach();
     executor.spawn(accept(parts.tcp, spawn)).detach();
     let drivers = parts.drivers.into_iter();
     let drivers = drivers.map(|driver| executor.spawn(driver)).collect();
@@ -102,7 +102,7 @@ fn on_one_thread(options: &Options) -> io::Result<()> {
         .build_queues(options.open()?)?;
     let executor: &'static LocalExecutor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
-    let spawn = |incoming| executor.spawn(serve(incoming)).detach();
+    let spawn = |request| executor.spawn(serve(request)).detach();
     executor.spawn(accept(parts.tcp, spawn)).detach();
     let drivers = parts.drivers.into_iter();
     let drivers = drivers.map(|driver| executor.spawn(driver)).collect();
@@ -163,33 +163,33 @@ fn print_counters<F: Flavor>(stack: &Stack<F>) {
     let _ = io::stderr().write_all(counters.as_bytes());
 }
 
-/// Hands every connection to `spawn`, which knows the executor: what may be spawned on it differs
+/// Hands every request to `spawn`, which knows the executor: what may be spawned on it differs
 /// between one thread and many.
 async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(TcpRequest<F>)) {
-    let mut incoming = pin::pin!(listener.requests());
+    let mut requests = listener.requests();
     // An error is the end of the stack, which the driver reports.
-    while let Some(Ok(connection)) = incoming.next().await {
-        spawn(connection);
+    while let Some(Ok(request)) = requests.next().await {
+        spawn(request);
     }
 }
 
-async fn serve<F: Flavor>(incoming: TcpRequest<F>) {
+async fn serve<F: Flavor>(request: TcpRequest<F>) {
     // How a connection ends is its peer's affair.
-    let _: io::Result<()> = match incoming.local_addr().port() {
-        7 => echo(incoming).await,
-        9 => discard(incoming).await,
-        11 => never_read(incoming).await,
-        19 => chargen(incoming).await,
-        80 => answer(incoming).await,
+    let _: io::Result<()> = match request.local_addr().port() {
+        7 => echo(request).await,
+        9 => discard(request).await,
+        11 => never_read(request).await,
+        19 => chargen(request).await,
+        80 => answer(request).await,
         _ => {
-            incoming.refuse();
+            request.refuse();
             Ok(())
         }
     };
 }
 
-async fn echo<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
-    let mut stream = incoming.accept().await?;
+async fn echo<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    let mut stream = request.accept().await?;
     let mut buffer = vec![0; SMALL_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
@@ -201,8 +201,8 @@ async fn echo<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     }
 }
 
-async fn discard<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
-    let mut stream = incoming.accept().await?;
+async fn discard<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    let mut stream = request.accept().await?;
     let mut buffer = vec![0; SMALL_BUFFER];
     loop {
         let n = stream.read(&mut buffer).await?;
@@ -221,8 +221,8 @@ fn grow_if_filled(buffer: &mut Vec<u8>, n: usize) {
 }
 
 /// Holds the connection; it is let go only when its peer goes without having sent anything.
-async fn never_read<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
-    let stream = incoming.accept().await?;
+async fn never_read<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    let stream = request.accept().await?;
     if stream.peek(&mut [0]).await? > 0 {
         future::pending::<()>().await;
     }
@@ -231,8 +231,8 @@ async fn never_read<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
 
 /// Writes the pattern of RFC 864 until the peer goes: lines of 72 printable characters, each
 /// starting one further than the one before.
-async fn chargen<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
-    let mut stream = incoming.accept().await?;
+async fn chargen<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    let mut stream = request.accept().await?;
     let printable: Vec<u8> = (b' '..=b'~').collect();
     let round = (0..printable.len()).flat_map(|first| {
         let line = printable.iter().cycle().skip(first).take(72);
@@ -246,8 +246,8 @@ async fn chargen<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
     }
 }
 
-async fn answer<F: Flavor>(incoming: TcpRequest<F>) -> io::Result<()> {
-    let mut stream: TcpStream<F> = incoming.accept().await?;
+async fn answer<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    let mut stream: TcpStream<F> = request.accept().await?;
     // On the heap: every connection has room for the largest of these futures.
     if stream.read(&mut vec![0; 4096]).await? > 0 {
         stream.write_all(ANSWER).await?;

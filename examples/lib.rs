@@ -9,6 +9,7 @@ pub mod shared {
     pub mod netlink;
     #[cfg(target_os = "linux")]
     pub mod run;
+    pub mod socks;
 }
 
 /// The README's examples, compiled and run as tests.

@@ -3,7 +3,7 @@
 mod tcp;
 mod udp;
 
-pub use tcp::{Streams, streams};
+pub use tcp::{Streams, decline, relay, reset, streams};
 pub use udp::datagrams;
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 use super::{Limits, Map};
 use async_io::Timer;
-use brooklet::{TcpListener, TcpRequest, Unreachable};
+use brooklet::{TcpListener, TcpRequest, TcpStream, Unreachable};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
 use nix::sys::socket::{setsockopt, sockopt};
 use smol::lock::Semaphore;
@@ -39,12 +39,12 @@ impl Streams {
 /// on in both directions.
 pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: Streams) {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let mut incoming = std::pin::pin!(listener.requests());
+    let mut requests = listener.requests();
     loop {
         // Until there is room, requests wait in the stack's backlog.
         let place = room.acquire_arc().await;
         // An error is the end of the stack, which the driver reports.
-        let Some(Ok(request)) = incoming.next().await else {
+        let Some(Ok(request)) = requests.next().await else {
             return;
         };
         let Some(to) = map.host(request.local_addr()) else {
@@ -71,21 +71,27 @@ async fn connection(request: TcpRequest, to: SocketAddr, limit: Duration, upload
     let Ok(client) = request.accept().await else {
         return reset(&host); // the client has gone meanwhile
     };
+    relay(&client, &host, || drop(upload)).await;
+}
+
+/// Copies both directions of a connection to their ends, and passes on the end of each direction
+/// and a reset. Calls `uploaded` when the client has sent its last byte.
+pub async fn relay(client: &TcpStream, host: &async_net::TcpStream, uploaded: impl FnOnce()) {
     let up = async {
-        let result = pipe(client.clone(), host.clone()).await;
-        drop(upload);
+        let result = pipe(client, host.clone()).await;
+        uploaded();
         result
     };
-    let down = pipe(host.clone(), client.clone());
+    let down = pipe(host.clone(), client);
     // Whichever direction fails first ends the other one too.
     if future::try_zip(up, down).await.is_err() {
         client.abort();
-        reset(&host);
+        reset(host);
     }
 }
 
 /// Tells the client why the remote host cannot be had.
-fn decline(request: TcpRequest, why: io::ErrorKind) {
+pub fn decline(request: TcpRequest, why: io::ErrorKind) {
     match why {
         io::ErrorKind::TimedOut => request.drop_silently(),
         io::ErrorKind::HostUnreachable => request.unreachable(Unreachable::Host),
@@ -119,7 +125,7 @@ async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
 }
 
 /// Makes the system send RST when the last handle is dropped, in the place of FIN.
-fn reset(host: &async_net::TcpStream) {
+pub fn reset(host: &async_net::TcpStream) {
     let now = nix::libc::linger {
         l_onoff: 1,
         l_linger: 0,
