@@ -10,6 +10,8 @@ pub mod shared {
     #[cfg(target_os = "linux")]
     pub mod run;
     pub mod socks;
+    #[cfg(unix)]
+    pub mod unix_datagram;
 }
 
 /// The README's examples, compiled and run as tests.
