@@ -18,3 +18,8 @@ pub mod shared {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The lines of the guide for programs that use netstack-smoltcp, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-netstack-smoltcp.md")]
+pub struct FromNetstackSmoltcp;
