@@ -7,6 +7,13 @@ use std::time::Instant;
 /// With the feature `async-io` there is [`AsyncIoTimer`], which [`Builder::build`] uses. Others
 /// are for other reactors, and for simulations.
 ///
+/// This one uses the time of a tokio runtime. `examples/tokio` in the repository is a program with
+/// the timer.
+///
+/// ```ignore
+#[doc = include_str!("timer/tokio.rs")]
+/// ```
+///
 /// [`Builder::build`]: crate::generic::Builder::build
 pub trait Timer {
     /// The clock that goes with the alarm.
