@@ -39,6 +39,7 @@ doc *args:
 fmt:
     cargo fmt --all
     cargo fmt --manifest-path fuzz/Cargo.toml
+    cargo fmt --manifest-path examples/programs/Cargo.toml
     cargo fmt --manifest-path examples/tokio/Cargo.toml
 
 # Licences, bans, advisories and sources of all dependencies (cargo-deny)

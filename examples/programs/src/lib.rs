@@ -1,0 +1,12 @@
+//! Programs on brooklet that bring protocols and executors of other crates.
+//!
+//! The tests of this package are the programs: HTTP/1.1 over TLS ([hyper] and [rustls]), WebSocket
+//! ([async-tungstenite]), and a server on [async-std]. [`wireguard`] is a device: the stack's
+//! packets travel through a WireGuard tunnel.
+//!
+//! [hyper]: https://docs.rs/hyper
+//! [rustls]: https://docs.rs/futures-rustls
+//! [async-tungstenite]: https://docs.rs/async-tungstenite
+//! [async-std]: https://docs.rs/async-std
+
+pub mod wireguard;
