@@ -3,13 +3,13 @@
 //!
 //! ```sh
 //! cargo run --release --example forward -- --tun tun0 &
-//! ip route add 192.0.2.0/24 dev tun0     # what is to be forwarded
+//! ip route add 192.0.2.0/24 dev tun0     # the destinations to forward
 //! ```
 //!
-//! The host's own sockets follow the host's routes: what they reach must not be routed into the
-//! same device, or it goes round in circles. The usual places are a container or a virtual
-//! machine whose network is the device, and routes that depend on the user (`ip rule`). The
-//! example `run` does it with a network namespace.
+//! The host's own sockets follow the host's routes. A destination that is routed into the device
+//! again makes a loop. Avoid the loop with a container or a virtual machine whose network is the
+//! device, or with routes that depend on the user (`ip rule`). The example `run` uses a network
+//! namespace.
 
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
@@ -75,7 +75,7 @@ fn forward(options: &Options) -> io::Result<()> {
     smol::spawn(forward::streams(tcp, map.clone(), limits, streams.clone())).detach();
     smol::spawn(forward::datagrams(udp, map, limits)).detach();
 
-    // The copying is done by smol's threads (SMOL_THREADS), the stack's part on this one.
+    // smol's threads (SMOL_THREADS) copy the data, and this thread runs the driver.
     let ended = async_io::block_on(future::or(driver, stopped()));
     eprint!("{}", stack.stats());
     eprintln!("connections open at the end: {}", streams.open());

@@ -4,9 +4,9 @@
 //! cargo run --release --example in_memory -- --mib 1024
 //! ```
 //!
-//! One stack connects, the other listens; a stream of bytes goes through both and is compared by
-//! its hash. The device is `Wire`, a [`PacketIo`] of a few lines: what it takes to put a stack
-//! on a tunnel or a link of one's own.
+//! One stack connects and sends a stream of bytes, the other listens and receives the stream, and
+//! the program compares the hashes of both sides. The device is `Wire`, a [`PacketIo`] of a few
+//! lines. A tunnel or any other link becomes the device of a stack in the same way.
 
 use brooklet::local::{Builder, TcpListener, TcpStream};
 use brooklet::{PacketBuf, PacketIo};
@@ -25,11 +25,11 @@ Usage: in_memory [--mib N]
   --mib N   mebibytes to transfer (default 256)
 ";
 
-/// Bytes per packet, at most.
+/// The longest packet, in bytes.
 const MTU: usize = 1500;
-/// Packets on their way in one direction, at most.
+/// The most packets in flight in one direction.
 const IN_FLIGHT: usize = 256;
-/// Bytes that are written, read and hashed at a time: a whole number of them is one MiB.
+/// The bytes to write, read and hash at a time. 1 MiB is a multiple of this length.
 const BLOCK: usize = 64 * 1024;
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ async fn transfer(executor: &smol::LocalExecutor<'_>, mib: u64) -> io::Result<()
         .mtu(MTU)
         .address([10, 0, 0, 2].into())
         .build(right)?;
-    // Nothing moves unless the drivers are polled; this is all there is to run.
+    // The drivers move the packets. Nothing else has to run.
     executor.spawn(client.driver).detach();
     executor.spawn(server.driver).detach();
 
@@ -89,7 +89,7 @@ async fn transfer(executor: &smol::LocalExecutor<'_>, mib: u64) -> io::Result<()
     Ok(())
 }
 
-/// Writes `blocks` blocks that are all different, and returns the hash of them.
+/// Writes `blocks` different blocks, and returns the hash of all of them.
 async fn send(mut stream: TcpStream, blocks: u64, start: Instant) -> io::Result<u64> {
     let mut random = Random(1);
     let mut hasher = DefaultHasher::new();
@@ -105,14 +105,14 @@ async fn send(mut stream: TcpStream, blocks: u64, start: Instant) -> io::Result<
     Ok(hasher.finish())
 }
 
-/// Reads to the end of one connection, and returns the hash and the number of the bytes.
+/// Reads one connection to its end, and returns the hash and the number of its bytes.
 async fn receive(listener: TcpListener) -> io::Result<(u64, u64)> {
     let (mut stream, _peer) = listener.accept().await?;
     let mut hasher = DefaultHasher::new();
     let mut bytes = 0;
     let mut block = vec![0; BLOCK];
     loop {
-        // Whole blocks, hashed as they were hashed on the other side.
+        // Hash whole blocks, as the sender does.
         let mut filled = 0;
         while filled < BLOCK {
             match stream.read(&mut block[filled..]).await? {
@@ -135,8 +135,8 @@ struct Wire {
     inbound: Receiver,
 }
 
-/// The buffers of one direction go round: empty ones to the sender, packets to the receiver.
-/// Their number is the bound, and with none empty the sender waits.
+/// One direction has a fixed number of buffers: full ones travel to the receiver, and empty ones
+/// back to the sender. A sender without an empty buffer waits.
 #[derive(Debug)]
 struct Sender {
     empty: Pin<Box<async_channel::Receiver<PacketBuf>>>,
@@ -150,7 +150,7 @@ struct Receiver {
 }
 
 impl Wire {
-    /// Both ends of a new link.
+    /// Makes both ends of a link.
     fn pair() -> (Self, Self) {
         let (to_right, from_left) = direction();
         let (to_left, from_right) = direction();
@@ -172,7 +172,7 @@ fn direction() -> (Sender, Receiver) {
     let (give_empty, take_empty) = async_channel::bounded(IN_FLIGHT);
     let (give_packet, take_packet) = async_channel::bounded(IN_FLIGHT);
     for _ in 0..IN_FLIGHT {
-        // There is room: as many buffers as places.
+        // The channel has room for as many buffers.
         let _ = give_empty.try_send(PacketBuf::with_capacity(MTU));
     }
     (
@@ -192,9 +192,9 @@ impl PacketIo for Wire {
         let Some(mut received) = ready!(self.inbound.packets.as_mut().poll_next(cx)) else {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         };
-        // The stack's own buffer goes back to the sender in the place of the one that came.
+        // Give the driver the packet's buffer, and the sender the driver's buffer.
         std::mem::swap(packet, &mut received);
-        // It fails only where the other end is gone, which needs no buffers any more.
+        // An error means that the other end is gone and needs no buffer.
         let _ = self.inbound.empty.try_send(received);
         Poll::Ready(Ok(()))
     }
@@ -212,7 +212,7 @@ impl PacketIo for Wire {
     }
 }
 
-/// Bytes that do not repeat, from Marsaglia's xorshift.
+/// A source of bytes that do not repeat: Marsaglia's xorshift.
 struct Random(u64);
 
 impl Random {
@@ -226,7 +226,7 @@ impl Random {
     }
 }
 
-/// A line on the terminal that is rewritten in place; nothing where there is no terminal.
+/// A line on the terminal that is rewritten in place. Without a terminal it prints nothing.
 struct Progress {
     start: Instant,
     shown: Instant,

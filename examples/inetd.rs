@@ -1,4 +1,4 @@
-//! The small services of old, on every address there is, behind a TUN device.
+//! The services of inetd (echo, discard, chargen) on every address behind a TUN device.
 //!
 //! ```sh
 //! cargo run --release --example inetd -- --tun tun7 &
@@ -40,12 +40,12 @@ Usage: inetd --tun NAME [--mtu N] [--queues N] [--workers N | --local] [--offloa
                 connections at a time at most (default 65536)
 ";
 
-/// What port 80 answers, 64 bytes in all.
+/// The answer of port 80, 64 bytes.
 const ANSWER: &[u8; 64] =
     b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nHello, from inetd.\n";
 
-/// The read buffer of an echo or discard connection, in bytes: small at first, for most
-/// connections are idle, and large once a read has filled the small one.
+/// The read buffer of an echo or discard connection, in bytes. Most connections are idle, so the
+/// buffer is small until a read fills it.
 const SMALL_BUFFER: usize = 2 * 1024;
 const BUFFER: usize = 64 * 1024;
 
@@ -80,7 +80,7 @@ fn on_threads(options: &Options) -> io::Result<()> {
         .mtu(options.mtu.into())
         .tcp_config(options.tcp())
         .build_queues(options.open()?)?;
-    // Leaked, as it lives for as long as the program does and its own tasks spawn on it.
+    // Leaked: the executor lives as long as the program, and its tasks spawn more tasks on it.
     let executor: &'static Executor<'static> = Box::leak(Box::default());
     executor.spawn(echo_datagrams(parts.udp)).detach();
     let spawn = |request| executor.spawn(serve(request)).detach();
@@ -109,7 +109,8 @@ fn on_one_thread(options: &Options) -> io::Result<()> {
     async_io::block_on(executor.run(until_stopped(options, parts.stack, first_end(drivers))))
 }
 
-/// Why the stack has ended: the end of one driver ends the others, which then say only that.
+/// Returns the error of the driver that ended first. The other drivers then end with
+/// `NetworkDown`, which does not say why.
 async fn first_end(mut drivers: Vec<Task<io::Result<()>>>) -> io::Result<()> {
     future::poll_fn(|cx| {
         let mut end = Poll::Pending;
@@ -121,7 +122,7 @@ async fn first_end(mut drivers: Vec<Task<io::Result<()>>>) -> io::Result<()> {
             }
             running
         });
-        // The one that says why may be a moment later.
+        // The driver that knows why may end a moment later.
         match is_down(&end) && !drivers.is_empty() {
             true => Poll::Pending,
             false => end,
@@ -157,14 +158,14 @@ async fn until_stopped<F: Flavor>(
     ended
 }
 
-/// In one piece, whoever else prints.
+/// Prints all counters by one write, so that no other output comes between.
 fn print_counters<F: Flavor>(stack: &Stack<F>) {
     let counters = format!("inetd: counters\n{}", stack.stats());
     let _ = io::stderr().write_all(counters.as_bytes());
 }
 
-/// Hands every request to `spawn`, which knows the executor: what may be spawned on it differs
-/// between one thread and many.
+/// Passes every request to `spawn`. The caller knows the executor: that of one thread takes
+/// futures that are not `Send`.
 async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(TcpRequest<F>)) {
     let mut requests = listener.requests();
     // An error is the end of the stack, which the driver reports.
@@ -174,7 +175,7 @@ async fn accept<F: Flavor>(listener: TcpListener<F>, spawn: impl Fn(TcpRequest<F
 }
 
 async fn serve<F: Flavor>(request: TcpRequest<F>) {
-    // How a connection ends is its peer's affair.
+    // An error is the end of this connection alone.
     let _: io::Result<()> = match request.local_addr().port() {
         7 => echo(request).await,
         9 => discard(request).await,
@@ -220,7 +221,7 @@ fn grow_if_filled(buffer: &mut Vec<u8>, n: usize) {
     }
 }
 
-/// Holds the connection; it is let go only when its peer goes without having sent anything.
+/// Holds the connection without reading, so that the peer fills the window.
 async fn never_read<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
     let stream = request.accept().await?;
     if stream.peek(&mut [0]).await? > 0 {
@@ -229,8 +230,8 @@ async fn never_read<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the pattern of RFC 864 until the peer goes: lines of 72 printable characters, each
-/// starting one further than the one before.
+/// Writes the pattern of RFC 864 until the peer closes: lines of 72 printable characters, each of
+/// which starts one character after the start of the line before.
 async fn chargen<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
     let mut stream = request.accept().await?;
     let printable: Vec<u8> = (b' '..=b'~').collect();
@@ -238,7 +239,7 @@ async fn chargen<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
         let line = printable.iter().cycle().skip(first).take(72);
         line.chain(b"\r\n").copied().collect::<Vec<u8>>()
     });
-    // Whole rounds, so that the pattern goes on from one write to the next.
+    // Whole rounds, so that the next write continues the pattern.
     let round: Vec<u8> = round.collect();
     let rounds = round.repeat(BUFFER / round.len());
     loop {
@@ -248,7 +249,7 @@ async fn chargen<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
 
 async fn answer<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
     let mut stream: TcpStream<F> = request.accept().await?;
-    // On the heap: every connection has room for the largest of these futures.
+    // On the heap, because the buffer would make the future of every connection larger.
     if stream.read(&mut vec![0; 4096]).await? > 0 {
         stream.write_all(ANSWER).await?;
     }
@@ -260,7 +261,7 @@ async fn echo_datagrams<F: Flavor>(socket: UdpSocket<F>) {
     // An error is the end of the stack, which the driver reports.
     while let Ok((n, from, to)) = socket.recv_from(&mut buffer).await {
         if to.port() == 7 {
-            // A datagram that cannot be sent is lost, as datagrams are.
+            // An error is the loss of this datagram alone.
             let _ = socket.send_to(&buffer[..n], to, from).await;
         }
     }

@@ -1,6 +1,6 @@
 //! Helpers shared by the examples.
 
-/// What more than one example uses.
+/// Code that more than one example uses.
 pub mod shared {
     pub mod forward;
     #[cfg(target_os = "linux")]

@@ -4,9 +4,9 @@
 //! cargo run --release --example run -- curl http://example.com/
 //! ```
 //!
-//! The command's packets end in a TUN device; its connections and datagrams leave through the
-//! host's own sockets. The gateway (10.77.0.1, fd77::1) is the host: a port there is the port of
-//! the host's loopback, and port 53 is the host's name server.
+//! The command sends its packets into a TUN device, and the stack forwards connections and
+//! datagrams through the host's own sockets. The gateway (10.77.0.1, fd77::1) is the host: its
+//! ports are those of the host's loopback, and its port 53 is the host's name server.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

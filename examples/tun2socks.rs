@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example tun2socks -- --tun tun0 --proxy 127.0.0.1:1080 &
-//! ip route add 192.0.2.0/24 dev tun0     # what is to be forwarded
+//! ip route add 192.0.2.0/24 dev tun0     # the destinations to forward
 //! ```
 //!
 //! The client waits, as for a distant host, until the SOCKS server has answered, and then sees

@@ -1,4 +1,5 @@
-//! A transparent forwarder: what arrives at the stack goes out through the host's own sockets.
+//! A transparent forwarder: the connections and datagrams of the stack go out through the host's
+//! own sockets.
 
 mod tcp;
 mod udp;
@@ -10,12 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the host reaches the destination that a client asked for; `None` is refused.
+/// Maps the destination that a client asks for to the address that the host connects to. A client
+/// whose destination maps to `None` is refused.
 #[derive(Clone)]
 pub struct Map(Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>);
 
 impl Map {
-    /// Makes a map of a function.
+    /// Makes a map from a function.
     ///
     /// ```
     /// use brooklet_examples::shared::forward::Map;
@@ -27,13 +29,13 @@ impl Map {
         Self(Arc::new(map))
     }
 
-    /// Every destination as it is, but for the host's loopback: a client behind a TUN has one of
-    /// its own, and no business with the host's.
+    /// Maps every destination to itself, except loopback addresses, which map to `None`: they would
+    /// reach services that the host keeps for itself.
     pub fn transparent() -> Self {
         Self::new(|to| (!to.ip().to_canonical().is_loopback()).then_some(to))
     }
 
-    /// Where the host reaches `to`.
+    /// Returns the address that the host connects to for the destination `to`.
     pub fn host(&self, to: SocketAddr) -> Option<SocketAddr> {
         (self.0)(to)
     }
@@ -45,21 +47,21 @@ impl std::fmt::Debug for Map {
     }
 }
 
-/// What the forwarder holds at most.
+/// The limits of the forwarder.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// TCP connections at a time, those being dialled included; requests beyond them wait in the
-    /// stack's backlog. Default 4,096.
+    /// The most TCP connections at a time, including those that are connecting. More requests wait
+    /// in the stack's backlog. Default 4,096.
     pub connections: usize,
-    /// How long to wait for the remote host to answer a connection. Default 15 s, which is as
-    /// long as the stack keeps the client's request.
+    /// How long to wait for the remote host to accept a connection. Default 15 s: the stack keeps
+    /// the client's request that long.
     pub dial: Duration,
-    /// UDP sessions, each with a socket of its own; the one that was silent longest makes room
-    /// for a new one. Default 1,024.
+    /// The most UDP sessions, each with a socket of its own. A new session replaces the one that
+    /// was idle longest. Default 1,024.
     pub sessions: usize,
-    /// A UDP session ends when nothing was sent for so long in either direction. Default 60 s.
+    /// How long a UDP session may be idle in both directions before it ends. Default 60 s.
     pub idle: Duration,
-    /// The same for questions to name servers (port 53). Default 10 s.
+    /// The same for queries to name servers (port 53). Default 10 s.
     pub idle_dns: Duration,
 }
 

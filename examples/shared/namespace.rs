@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const INSIDE6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 
-/// Where the programs inside send everything.
+/// The gateway of the programs inside.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The same for IPv6.
+/// The gateway for IPv6.
 pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -29,12 +29,12 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 ///
 /// # Errors
 ///
-/// Where the system does not let users do so. The process must have one thread only.
+/// If the system does not allow user namespaces, or the process has more than one thread.
 pub fn become_root() -> io::Result<()> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER)
         .map_err(io::Error::from)
-        // Without this, the kernel takes no gid_map from somebody who is not root (CVE-2014-8989).
+        // Without this, the kernel accepts no gid_map from an unprivileged user (CVE-2014-8989).
         .and_then(|()| fs::write("/proc/self/setgroups", "deny"))
         .and_then(|()| fs::write("/proc/self/uid_map", format!("0 {uid} 1")))
         .and_then(|()| fs::write("/proc/self/gid_map", format!("0 {gid} 1")))
@@ -46,14 +46,14 @@ pub fn become_root() -> io::Result<()> {
         })
 }
 
-/// Puts the calling thread into a network namespace of its own, with a TUN device that every
-/// packet goes to, with segmentation offload or without, and the gateway as its name server.
+/// Moves the calling thread into a network namespace of its own. A TUN device, with or without
+/// segmentation offload, is its only network, and the gateway is its name server.
 ///
-/// Processes that the thread starts are in there too; the rest of this process stays outside.
+/// Processes that the thread starts are inside, too. The other threads stay outside.
 ///
 /// # Errors
 ///
-/// One line that says what is missing.
+/// One line that names the missing right or device.
 pub fn enter(mtu: u16, offload: bool) -> io::Result<Tun> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|error| {
         let help = match error {
@@ -95,8 +95,8 @@ pub fn enter(mtu: u16, offload: bool) -> io::Result<Tun> {
     Ok(tun)
 }
 
-/// The kernel takes an IPv6 address into use a moment after it was set, in the background. A
-/// connection begun before that would come from `::1`, and hear no answer.
+/// Waits until the IPv6 address is usable, a moment after it was set. A connection that begins
+/// earlier has `::1` as its source and gets no answer.
 fn wait_for_inside6() {
     let end = Instant::now() + Duration::from_secs(3);
     while UdpSocket::bind((INSIDE6, 0)).is_err() && Instant::now() < end {
@@ -104,7 +104,7 @@ fn wait_for_inside6() {
     }
 }
 
-/// The first name server that the calling thread's `/etc/resolv.conf` names.
+/// Returns the first name server in the calling thread's `/etc/resolv.conf`.
 pub fn name_server() -> IpAddr {
     let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
     first_server(&text).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -117,7 +117,7 @@ fn first_server(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// The same file with the gateway as the only name server.
+/// Returns the file with the gateway as the only name server.
 fn with_gateway(text: &str) -> String {
     let kept = text
         .lines()
@@ -126,10 +126,10 @@ fn with_gateway(text: &str) -> String {
     format!("nameserver {GATEWAY}\n{kept}")
 }
 
-/// Mounts a file of ours over `/etc/resolv.conf`, in the calling thread's mount namespace.
+/// Mounts a new file over `/etc/resolv.conf`, in the calling thread's mount namespace.
 fn replace_resolv_conf() -> io::Result<()> {
     let none = None::<&str>;
-    // Otherwise the mount would show up outside as well.
+    // Without this, the mount is visible outside, too.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     if !Path::new(RESOLV_CONF).exists() {
         eprintln!("run: names will not resolve: there is no {RESOLV_CONF} to put a server into");
@@ -142,7 +142,7 @@ fn replace_resolv_conf() -> io::Result<()> {
         .write(true)
         .create_new(true)
         .open(&path)?;
-    // Readable for whoever the command becomes.
+    // The command may change its user, and every user reads the file.
     let written = file
         .set_permissions(Permissions::from_mode(0o644))
         .and_then(|()| file.write_all(text.as_bytes()))
@@ -155,7 +155,7 @@ fn replace_resolv_conf() -> io::Result<()> {
                 none,
             )?)
         });
-    // The mount keeps the file; its name is not needed any more.
+    // The mount keeps the file without its name.
     fs::remove_file(&path)?;
     written
 }

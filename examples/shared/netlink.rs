@@ -1,5 +1,5 @@
-//! As much of rtnetlink (RFC 3549) as a fresh network namespace needs: an interface is brought
-//! up, and default routes are set.
+//! The part of rtnetlink (RFC 3549) that a new network namespace needs: bring an interface up and
+//! set default routes.
 
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 
-/// Brings an interface of the calling thread's network namespace up.
+/// Brings up an interface of the calling thread's network namespace.
 ///
 /// # Errors
 ///
@@ -21,8 +21,8 @@ pub fn set_up(interface: &str) -> io::Result<()> {
     request(libc::RTM_NEWLINK, 0, &body)
 }
 
-/// Sends everything that has no better route to `gateway`, through an interface of the calling
-/// thread's network namespace.
+/// Sets the default route to `gateway`, through an interface of the calling thread's network
+/// namespace.
 ///
 /// # Errors
 ///
@@ -59,14 +59,15 @@ pub fn set_default_route(interface: &str, gateway: IpAddr) -> io::Result<()> {
     request(libc::RTM_NEWROUTE, libc::NLM_F_CREATE, &body)
 }
 
-/// Appends a `struct rtattr`. All of ours are multiples of four long, so that none needs padding.
+/// Appends a `struct rtattr`. The length of `value` is a multiple of four, so that no padding is
+/// needed.
 fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend((4 + value.len() as u16).to_ne_bytes());
     body.extend(kind.to_ne_bytes());
     body.extend(value);
 }
 
-/// Sends one request to the kernel and reads what it says.
+/// Sends one request to the kernel and reads the answer.
 fn request(kind: u16, flags: libc::c_int, body: &[u8]) -> io::Result<()> {
     let family = AddressFamily::Netlink;
     let protocol = SockProtocol::NetlinkRoute;

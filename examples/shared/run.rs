@@ -1,4 +1,4 @@
-//! A command in a network namespace of its own, whose network is the stack's.
+//! Runs a command in a network namespace of its own, whose network is the stack.
 
 use super::forward::{self, Limits, Map, Streams};
 use super::namespace::{self, GATEWAY, GATEWAY6};
@@ -39,10 +39,10 @@ const FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// How long what the command sent may take to reach the host's sockets once it has ended.
+/// How long the data of a command that has ended may take to reach the host's sockets.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The example `run`: what it does with its arguments, and its exit status.
+/// The `main` of the example `run`.
 pub fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os()) {
         Ok(Some(options)) => options,
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> io::Result<u8> {
-    // Before there is a second thread: the kernel refuses it afterwards.
+    // Before the second thread starts: the kernel refuses a process with two threads.
     if !nix::unistd::geteuid().is_root() {
         namespace::become_root()?;
     }
@@ -81,7 +81,7 @@ fn run(options: Options) -> io::Result<u8> {
     let (mtu, stats) = (options.mtu, options.stats);
     let name = options.command.to_string_lossy().into_owned();
 
-    // Only this thread goes into the namespace, and what it starts.
+    // This thread and the process that it starts enter the namespace. The others stay outside.
     let inside = thread::spawn(move || -> io::Result<(Tun, io::Result<Child>)> {
         let tun = namespace::enter(options.mtu, options.offload)?;
         Ok((
@@ -133,7 +133,7 @@ fn run(options: Options) -> io::Result<u8> {
     Ok(exit_status(status))
 }
 
-/// What a shell would report.
+/// Returns the exit status that a shell reports.
 fn exit_status(status: ExitStatus) -> u8 {
     let code = match (status.code(), status.signal()) {
         (Some(code), _) => code.try_into(),
@@ -143,7 +143,7 @@ fn exit_status(status: ExitStatus) -> u8 {
     code.unwrap_or(FAILED)
 }
 
-/// Where the host reaches what is asked for inside.
+/// Maps a destination inside the namespace to the address that the host connects to.
 fn host(to: SocketAddr, name_server: IpAddr) -> Option<SocketAddr> {
     let ip = match to.ip() {
         IpAddr::V4(GATEWAY) | IpAddr::V6(GATEWAY6) if to.port() == 53 => name_server,
@@ -160,13 +160,13 @@ async fn ended(mut child: Child, mut signals: Signals) -> io::Result<ExitStatus>
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        // Not yet waited for, so its number is still its own.
+        // The child was not waited for, so no other process has its number.
         let pid = Pid::from_raw(child.id().cast_signed());
         use nix::sys::signal::{Signal as Sig, kill};
         let pass = match signals.next().await.transpose()? {
             Some(Signal::Term) => Sig::SIGTERM,
             Some(Signal::Hup) => Sig::SIGHUP,
-            // A terminal has sent these to the command already, and twice is not once.
+            // The terminal has sent these to the command already.
             Some(Signal::Int) if !in_foreground() => Sig::SIGINT,
             Some(Signal::Quit) if !in_foreground() => Sig::SIGQUIT,
             _ => continue,
@@ -175,18 +175,18 @@ async fn ended(mut child: Child, mut signals: Signals) -> io::Result<ExitStatus>
     }
 }
 
-/// Whether what is typed at the terminal goes to this process and to the command alike.
+/// Returns whether the terminal sends its signals to this process and the command alike.
 fn in_foreground() -> bool {
     let terminal = File::open("/dev/tty").ok();
     let group = terminal.and_then(|terminal| nix::unistd::tcgetpgrp(terminal).ok());
     group == Some(nix::unistd::getpgrp())
 }
 
-/// Waits until what the command sent last is with the host, which goes on with it.
+/// Waits until the host's sockets have the last data that the command sent.
 async fn drained(streams: &Streams) {
     let start = Instant::now();
     loop {
-        // Also for the packets that wait in the device.
+        // Sleep first: packets may wait in the device.
         Timer::after(Duration::from_millis(10)).await;
         if streams.uploads() == 0 || start.elapsed() > LINGER {
             return;
@@ -194,11 +194,11 @@ async fn drained(streams: &Streams) {
     }
 }
 
-/// Each connection and UDP session takes one of the host's descriptors. The command has been
-/// started with the limit as it was.
+/// Raises the limit of open files: each connection and UDP session needs a descriptor. The command
+/// keeps the limit that it started with.
 fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Without more descriptors there are fewer connections, and nothing else.
+        // With the old limit the forwarder has fewer connections.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
@@ -224,7 +224,7 @@ impl Options {
                 Some(Long("offload")) => offload = true,
                 Some(Long("stats")) => stats = true,
                 Some(Short('h') | Long("help")) => return Ok(None),
-                // The first word is the command; flags after it are the command's own.
+                // The first word is the command, and the flags after it are the command's.
                 Some(Value(command)) => break command,
                 Some(other) => return Err(other.unexpected()),
                 None => return Err("no COMMAND: `run -- COMMAND ARGUMENT...`".into()),

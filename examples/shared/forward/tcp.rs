@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Bytes that each direction of a connection reads at a time.
+/// The buffer of each direction of a connection, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// The connections of a forwarder, as numbers.
+/// The numbers of a forwarder's connections.
 #[derive(Clone, Debug, Default)]
 pub struct Streams {
     open: Count,
@@ -21,12 +21,13 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Connections that are being dialled or are open.
+    /// Returns the number of connections that are connecting or open.
     pub fn open(&self) -> usize {
         self.open.get()
     }
 
-    /// Connections whose client may still send: what it sent is not all with the host yet.
+    /// Returns the number of connections whose client has not closed, or whose data has not all
+    /// reached the host's socket.
     pub fn uploads(&self) -> usize {
         self.uploads.get()
     }
@@ -34,14 +35,14 @@ impl Streams {
 
 /// Forwards every connection until the stack ends.
 ///
-/// The remote host is dialled first, and the client hears what came of it: accepted, refused,
-/// unreachable, or nothing when the remote host did not answer. The ends of both directions and resets are passed
-/// on in both directions.
+/// The forwarder first connects to the remote host, and then answers the client as the remote host
+/// did: accepted, refused, unreachable, or no answer. It passes on the end of each direction, and
+/// resets.
 pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: Streams) {
     let room = Arc::new(Semaphore::new(limits.connections));
     let mut requests = listener.requests();
     loop {
-        // Until there is room, requests wait in the stack's backlog.
+        // Requests beyond the limit wait in the stack's backlog.
         let place = room.acquire_arc().await;
         // An error is the end of the stack, which the driver reports.
         let Some(Ok(request)) = requests.next().await else {
@@ -64,7 +65,7 @@ pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: S
 async fn connection(request: TcpRequest, to: SocketAddr, limit: Duration, uploads: Count) {
     let host = match dial(to, limit).await {
         Ok(host) => host,
-        // As the client would have it without anything in between.
+        // The client sees the error that it would see without the forwarder.
         Err(error) => return decline(request, error.kind()),
     };
     let upload = uploads.enter();
@@ -74,8 +75,8 @@ async fn connection(request: TcpRequest, to: SocketAddr, limit: Duration, upload
     relay(&client, &host, || drop(upload)).await;
 }
 
-/// Copies both directions of a connection to their ends, and passes on the end of each direction
-/// and a reset. Calls `uploaded` when the client has sent its last byte.
+/// Copies both directions of a connection until each has ended, and passes on the end of each
+/// direction and a reset. Calls `uploaded` when the direction from the client has ended.
 pub async fn relay(client: &TcpStream, host: &async_net::TcpStream, uploaded: impl FnOnce()) {
     let up = async {
         let result = pipe(client, host.clone()).await;
@@ -83,14 +84,14 @@ pub async fn relay(client: &TcpStream, host: &async_net::TcpStream, uploaded: im
         result
     };
     let down = pipe(host.clone(), client);
-    // Whichever direction fails first ends the other one too.
+    // An error in one direction resets both sides.
     if future::try_zip(up, down).await.is_err() {
         client.abort();
         reset(host);
     }
 }
 
-/// Tells the client why the remote host cannot be had.
+/// Answers a request whose remote host cannot be reached, with the error that `why` is.
 pub fn decline(request: TcpRequest, why: io::ErrorKind) {
     match why {
         io::ErrorKind::TimedOut => request.drop_silently(),
@@ -107,12 +108,12 @@ async fn dial(to: SocketAddr, limit: Duration) -> io::Result<async_net::TcpStrea
         Err(io::ErrorKind::TimedOut.into())
     };
     let host = future::or(async_net::TcpStream::connect(to), late).await?;
-    // The client has collected small writes already, or wants them sent.
+    // The client's stack has delayed small writes already, if the client allows that.
     host.set_nodelay(true)?;
     Ok(host)
 }
 
-/// Copies to the end and passes the end on.
+/// Copies one direction, and passes its end on.
 async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -124,17 +125,17 @@ async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
     }
 }
 
-/// Makes the system send RST when the last handle is dropped, in the place of FIN.
+/// Makes the kernel send RST instead of FIN when the last handle is dropped.
 pub fn reset(host: &async_net::TcpStream) {
     let now = nix::libc::linger {
         l_onoff: 1,
         l_linger: 0,
     };
-    // It fails on a connection that has ended already, which is as well.
+    // An error means that the connection has ended already.
     let _ = setsockopt(host, sockopt::Linger, &now);
 }
 
-/// A number of things that exist; each one is counted for as long as its [`Entry`] lives.
+/// Counts the [`Entry`]s that live.
 #[derive(Clone, Debug, Default)]
 struct Count(Arc<AtomicUsize>);
 

@@ -18,7 +18,7 @@ type Sessions = Arc<Mutex<HashMap<Key, Entry>>>;
 
 struct Entry {
     session: Arc<Session>,
-    /// Passes the answers on; dropped, it stops.
+    /// The task that forwards the answers, which a drop cancels.
     _answers: smol::Task<()>,
 }
 
@@ -27,8 +27,8 @@ struct Session {
     used: Mutex<Instant>,
 }
 
-/// Forwards every datagram until the stack ends, and the answers in the name of whom they were
-/// sent to.
+/// Forwards every datagram until the stack ends. An answer goes to the client with the address that
+/// the client sent to as its source.
 pub async fn datagrams(socket: UdpSocket, map: Map, limits: Limits) {
     let sessions = Sessions::default();
     let mut buffer = vec![0; LARGEST];
@@ -38,7 +38,7 @@ pub async fn datagrams(socket: UdpSocket, map: Map, limits: Limits) {
         let known = lock(&sessions)
             .get(&key)
             .map(|entry| Arc::clone(&entry.session));
-        // A datagram that cannot be sent is lost, as datagrams are.
+        // Without a socket the datagram is lost.
         let session = match known {
             Some(session) => session,
             None => {
@@ -67,7 +67,7 @@ fn begin(
     } else {
         limits.idle
     };
-    // Held until the entry is in it: the task looks for the entry when it ends.
+    // Locked until the entry is in the table: the task looks for the entry when the task ends.
     let mut table = lock(sessions);
     let oldest = if table.len() >= limits.sessions {
         let oldest = table.iter().min_by_key(|(_, entry)| entry.session.used());
@@ -85,7 +85,7 @@ fn begin(
                 .get(&key)
                 .is_some_and(|entry| Arc::ptr_eq(&entry.session, &session));
             let ended = if ours { table.remove(&key) } else { None };
-            // Closing a socket, and this task itself, are none of the table's business.
+            // Drop the socket, and the handle of this task, without the lock.
             drop(table);
             drop(ended);
         })
@@ -103,7 +103,7 @@ fn begin(
 
 /// Sends answers to the client until the session has been idle for long enough.
 async fn answers(session: &Session, (client, to): Key, socket: &UdpSocket, idle: Duration) {
-    // Most of it is never touched, so it costs address space and not memory.
+    // Pages that no datagram reaches cost address space, and no memory.
     let mut buffer = vec![0; LARGEST];
     let mut timer = Timer::after(idle);
     loop {
@@ -115,10 +115,10 @@ async fn answers(session: &Session, (client, to): Key, socket: &UdpSocket, idle:
         match future::or(answer, late).await {
             Some(Ok(n)) => {
                 session.touch();
-                // Too large for the device: lost.
+                // An answer that is longer than the device's MTU is lost.
                 let _ = socket.send_to(&buffer[..n], to, client).await;
             }
-            // An ICMP error to what was sent. The next datagram may fare better.
+            // An ICMP error for an earlier datagram. The next datagram may arrive.
             Some(Err(error)) if unreachable(&error) => {}
             Some(Err(_)) => return,
             None => {
@@ -146,10 +146,10 @@ impl Session {
         })
     }
 
-    /// Sends at once or not at all: one full socket must not hold up all the others.
+    /// Sends without waiting: a full socket must not delay the other sessions.
     fn send(&self, payload: &[u8]) {
         self.touch();
-        // The first call may only report what became of an earlier datagram.
+        // The first call may return the ICMP error for an earlier datagram.
         if self
             .socket
             .get_ref()
@@ -177,7 +177,7 @@ fn unreachable(error: &io::Error) -> bool {
     )
 }
 
-/// What the locks here guard is whole even where a task has panicked.
+/// Ignores poisoning: no panic leaves the guarded values half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
