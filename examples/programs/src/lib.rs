@@ -2,7 +2,7 @@
 //!
 //! The tests of this package are the programs: HTTP/1.1 over TLS ([hyper] and [rustls]), WebSocket
 //! ([async-tungstenite]), and a server on [async-std]. [`wireguard`] is a device: the stack's
-//! packets travel through a WireGuard tunnel.
+//! packets travel through a WireGuard tunnel. The example `wireguard` fetches a page through one.
 //!
 //! [hyper]: https://docs.rs/hyper
 //! [rustls]: https://docs.rs/futures-rustls
