@@ -6,12 +6,13 @@ use std::time::Duration;
 /// What is known of a connection, like `TCP_INFO` of Linux.
 ///
 /// ```
-/// # fn print(stream: &brooklet_tcp::TcpStream<brooklet_cell::Threaded>) {
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+/// # example::run(async |stream, _peer| {
 /// let info = stream.info();
-/// println!("{:?}, a round trip takes {:?}", info.state, info.rtt);
-/// # }
+/// println!("{}, a round trip takes {:?}", info.state, info.rtt);
+/// # Ok(()) });
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TcpInfo {

@@ -1,6 +1,14 @@
 //! The state of a connection and its transitions (RFC 9293, 3.3.2, figure 5).
 
-/// The state of a connection (RFC 9293, 3.3.2).
+use std::fmt;
+
+/// The state of a connection (RFC 9293, 3.3.2). It is displayed by the name in the RFC.
+///
+/// ```
+/// use brooklet_tcp::TcpState;
+///
+/// assert_eq!(TcpState::FinWait1.to_string(), "FIN-WAIT-1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -99,9 +107,36 @@ impl TcpState {
     }
 }
 
+impl fmt::Display for TcpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SynSent => "SYN-SENT",
+            Self::SynReceived => "SYN-RECEIVED",
+            Self::Established => "ESTABLISHED",
+            Self::FinWait1 => "FIN-WAIT-1",
+            Self::FinWait2 => "FIN-WAIT-2",
+            Self::CloseWait => "CLOSE-WAIT",
+            Self::Closing => "CLOSING",
+            Self::LastAck => "LAST-ACK",
+            Self::TimeWait => "TIME-WAIT",
+            Self::Closed => "CLOSED",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::TcpState::{self, *};
+
+    #[test]
+    fn a_state_has_the_name_of_the_rfc_and_pads_it() {
+        let names = [SynReceived, FinWait2, TimeWait].map(|state| state.to_string());
+        assert_eq!(names, ["SYN-RECEIVED", "FIN-WAIT-2", "TIME-WAIT"]);
+        assert_eq!(
+            format!("{Closed:>8}|{LastAck:<10}|"),
+            "  CLOSED|LAST-ACK  |"
+        );
+    }
 
     type Event = (&'static str, fn(TcpState) -> TcpState);
 
