@@ -10,6 +10,13 @@ use std::time::Duration;
 impl<F: Flavor> TcpStream<F> {
     /// Whether small writes are sent at once (`TCP_NODELAY`). Default `true`.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert!(stream.nodelay()?);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Never. The signature follows async-net.
@@ -19,6 +26,14 @@ impl<F: Flavor> TcpStream<F> {
 
     /// Sets whether small writes are sent at once, or are delayed while data is in flight (Nagle's
     /// algorithm, RFC 9293, 3.7.4).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// stream.set_nodelay(false)?;
+    /// assert!(!stream.nodelay()?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -33,6 +48,13 @@ impl<F: Flavor> TcpStream<F> {
 
     /// The TTL or hop limit of the packets that are sent. Default 64.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.ttl()?, 64);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Never. The signature follows async-net.
@@ -41,6 +63,15 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     /// Sets the TTL or hop limit of the packets that are sent.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// stream.set_ttl(128)?;
+    /// assert_eq!(stream.ttl()?, 128);
+    /// assert!(stream.set_ttl(0).is_err());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -58,6 +89,13 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     /// The idle time after which a keepalive probe is sent; `None` sends none.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.keepalive(), None);
+    /// # Ok(()) });
+    /// ```
     pub fn keepalive(&self) -> Option<Duration> {
         duration(self.connection.with(|connection| connection.keepalive))
     }
@@ -65,6 +103,17 @@ impl<F: Flavor> TcpStream<F> {
     /// Sets the idle time after which a keepalive probe is sent (RFC 9293, 3.8.4), at least 1 s;
     /// `None` sends none. The connection times out if the peer answers no probe for the
     /// [user timeout](Self::set_user_timeout).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use std::time::Duration;
+    ///
+    /// let minute = Some(Duration::from_secs(60));
+    /// stream.set_keepalive(minute);
+    /// assert_eq!(stream.keepalive(), minute);
+    /// # Ok(()) });
+    /// ```
     pub fn set_keepalive(&self, interval: Option<Duration>) {
         self.enter(|connection, fx| {
             connection.keepalive = micros(interval.map(at_least_a_second));
@@ -73,12 +122,32 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     /// How long the peer may leave data or probes unacknowledged before the connection times out.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(stream.user_timeout(), Some(Duration::from_secs(300)));
+    /// # Ok(()) });
+    /// ```
     pub fn user_timeout(&self) -> Option<Duration> {
         duration(self.connection.with(|connection| connection.user_timeout))
     }
 
     /// Sets how long the peer may leave data or probes unacknowledged before the connection times
     /// out (RFC 9293, 3.8.3), at least 1 s; `None` never times out.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use std::time::Duration;
+    ///
+    /// let minute = Some(Duration::from_secs(60));
+    /// stream.set_user_timeout(minute);
+    /// assert_eq!(stream.user_timeout(), minute);
+    /// # Ok(()) });
+    /// ```
     pub fn set_user_timeout(&self, timeout: Option<Duration>) {
         self.enter(|connection, fx| {
             connection.user_timeout = micros(timeout.map(at_least_a_second));
@@ -86,13 +155,30 @@ impl<F: Flavor> TcpStream<F> {
         });
     }
 
-    /// What happens to undelivered data when the last handle is dropped.
+    /// What happens to undelivered data when the last handle is dropped (`SO_LINGER`). Default `None`.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.linger(), None);
+    /// # Ok(()) });
+    /// ```
     pub fn linger(&self) -> Option<Duration> {
         duration(self.connection.with(|connection| connection.linger))
     }
 
     /// Sets what happens to undelivered data when the last handle is dropped (`SO_LINGER`); see
     /// [`TcpOptions::linger`](crate::TcpOptions::linger).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use std::time::Duration;
+    ///
+    /// stream.set_linger(Some(Duration::ZERO));
+    /// drop(stream); // sends a RST
+    /// # Ok(()) });
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) {
         self.connection
             .with(|connection| connection.linger = micros(linger.map(usable_time)));
@@ -101,11 +187,27 @@ impl<F: Flavor> TcpStream<F> {
     /// The sizes of the receive buffer and the send buffer, in bytes, as
     /// [`TcpOptions`](crate::TcpOptions) chose them when the connection was made. While memory runs
     /// short the connection has smaller buffers ([`Config::memory`](crate::Config::memory)).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.buffer_sizes(), (128 * 1024, 128 * 1024));
+    /// # Ok(()) });
+    /// ```
     pub fn buffer_sizes(&self) -> (usize, usize) {
         self.connection.with(|connection| connection.buffer_sizes())
     }
 
     /// The state of the connection, its round-trip time, windows and queues, as in `TCP_INFO`.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use brooklet_tcp::TcpState;
+    ///
+    /// assert_eq!(stream.info().state, TcpState::Established);
+    /// # Ok(()) });
+    /// ```
     pub fn info(&self) -> TcpInfo {
         self.connection.with(|connection| connection.info())
     }
