@@ -54,8 +54,8 @@ pub(crate) struct Connection {
     fin_sent: bool,
     pub(crate) reader: WakerSlot,
     pub(crate) writer: WakerSlot,
-    /// Tasks that wait until everything is acknowledged.
-    pub(crate) flusher: WakerSlot,
+    /// In a box: few connections have one.
+    waiters: Option<Box<Waiters>>,
     /// Streams that lead here.
     pub(crate) handles: u32,
     /// Its listener answered it, and nobody has accepted it yet.
@@ -109,6 +109,15 @@ pub(crate) struct Connection {
     /// Since when, and how many bytes, the application has read: receive buffer auto-tuning.
     tuned_at: Micros,
     read_since: u32,
+}
+
+/// The tasks that wait for more than the next read or write.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    /// Until everything is acknowledged.
+    pub(crate) acknowledged: WakerSlot,
+    /// Until the connection is over.
+    pub(crate) closed: WakerSlot,
 }
 
 /// A control segment.
@@ -197,7 +206,7 @@ impl Connection {
             fin_sent: false,
             reader: WakerSlot::default(),
             writer: WakerSlot::default(),
-            flusher: WakerSlot::default(),
+            waiters: None,
             handles: 0,
             listened: false,
             handshake_done: false,
@@ -309,9 +318,28 @@ impl Connection {
         if self.writer.is_awaited() && (over || self.is_writable()) {
             self.writer.drain_into(wakes);
         }
-        if self.flusher.is_awaited() && (over || self.all_acknowledged) {
-            self.flusher.drain_into(wakes);
+        self.wake_waiters(wakes);
+    }
+
+    fn wake_waiters(&mut self, wakes: &mut Wakes) {
+        let (over, finished) = (self.end.is_some(), self.is_finished());
+        let Some(waiters) = &mut self.waiters else {
+            return;
+        };
+        if over || self.all_acknowledged {
+            waiters.acknowledged.drain_into(wakes);
         }
+        if over || finished {
+            waiters.closed.drain_into(wakes);
+        }
+        if !waiters.acknowledged.is_awaited() && !waiters.closed.is_awaited() {
+            self.waiters = None;
+        }
+    }
+
+    /// The tasks that wait for more than the next read or write.
+    pub(crate) fn waiters(&mut self) -> &mut Waiters {
+        self.waiters.get_or_insert_default()
     }
 
     /// Notes whether the peer has acknowledged everything: a connection that ends later with an
@@ -396,7 +424,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection>();
-        assert!(size <= 624, "{size} bytes");
+        assert!(size <= 608, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
         assert!(size <= 200, "{size} bytes of the sender");
     }

@@ -64,4 +64,4 @@ pub use options::{Congestion, TcpOptions};
 pub use request::TcpRequest;
 pub use stats::Stats;
 pub use stream::TcpStream;
-pub use stream::halves::{ReadHalf, WriteHalf};
+pub use stream::halves::{ReadHalf, ReuniteError, WriteHalf};

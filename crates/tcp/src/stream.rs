@@ -1,4 +1,5 @@
 pub(crate) mod halves;
+mod read_write;
 mod settings;
 
 use crate::connection::Connection;
@@ -8,17 +9,34 @@ use crate::stack::StackShared;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 /// A TCP connection.
 ///
-/// A stream is read and written through [`AsyncRead`] and [`AsyncWrite`], which are implemented for
-/// references too. Clones are handles of the same connection: one task may read and another write.
+/// A stream is read and written through [`AsyncRead`](futures_io::AsyncRead) and
+/// [`AsyncWrite`](futures_io::AsyncWrite), which are implemented for references too. Clones are
+/// handles of the same connection: one task may read and another write.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+/// # example::run(async |mut stream, mut peer| {
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// stream.write_all(b"ping").await?;
+/// stream.close().await?; // waits until the peer has acknowledged everything
+/// let mut received = Vec::new();
+/// peer.read_to_end(&mut received).await?;
+/// assert_eq!(received, b"ping");
+/// # Ok(()) });
+/// ```
+///
+/// `AsyncBufRead` is not implemented: the receive buffer belongs to a connection that handles and
+/// driver share, and a slice of the buffer cannot be lent out of the cell of the connection. To read
+/// lines, wrap the stream or its read half in `futures_lite::io::BufReader`, which has a buffer of
+/// its own.
 ///
 #[doc = include_str!("close.md")]
 pub struct TcpStream<F: Flavor> {
@@ -60,6 +78,13 @@ impl<F: Flavor> TcpStream<F> {
 
     /// The local address. For an accepted stream it is the address that the client connected to.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, peer| {
+    /// assert_eq!(stream.local_addr()?, peer.peer_addr()?);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Never. The signature follows async-net.
@@ -68,6 +93,13 @@ impl<F: Flavor> TcpStream<F> {
     }
 
     /// The address of the peer. For an accepted stream it is the address of the client.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.peer_addr()?, "192.0.2.1:80".parse().unwrap());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -88,53 +120,21 @@ impl<F: Flavor> TcpStream<F> {
         })
     }
 
-    fn poll_recv(
-        &self,
-        cx: &mut TaskContext<'_>,
-        buf: &mut [u8],
-        peek: bool,
-    ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.enter(|connection, fx| {
-            if connection.end == Some(End::Aborted) {
-                return Poll::Ready(Err(End::Aborted.into()));
-            }
-            match (connection.receive(buf, peek, fx), connection.end) {
-                (Some(n), _) => Poll::Ready(Ok(n)),
-                (None, Some(end)) => Poll::Ready(Err(end.into())),
-                (None, None) if connection.read_shut => Poll::Ready(Ok(0)),
-                (None, None) => {
-                    connection.reader.register(cx, &mut fx.wakes);
-                    Poll::Pending
-                }
-            }
-        })
-    }
-
-    fn poll_send(&self, cx: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.enter(|connection, fx| {
-            if let Some(end) = connection.end {
-                return Poll::Ready(Err(end.into()));
-            }
-            if connection.write_shut {
-                return Poll::Ready(Err(write_shut()));
-            }
-            match connection.write(buf, fx) {
-                0 => {
-                    connection.writer.register(cx, &mut fx.wakes);
-                    Poll::Pending
-                }
-                n => Poll::Ready(Ok(n)),
-            }
-        })
-    }
-
     /// Receives data without removing it from the receive buffer.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |mut stream, mut peer| {
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// peer.write_all(b"GET /").await?;
+    /// let mut buf = [0; 3];
+    /// stream.peek(&mut buf).await?;
+    /// assert_eq!(&buf, b"GET");
+    /// stream.read_exact(&mut buf).await?;
+    /// assert_eq!(&buf, b"GET");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -144,13 +144,31 @@ impl<F: Flavor> TcpStream<F> {
     ///
     /// Dropping the future loses nothing.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_recv(cx, buf, true)).await
+        poll_fn(|cx| self.poll_peek(cx, buf)).await
     }
 
     /// Shuts down one direction or both.
     ///
     /// `Write` sends the data that was written and then a FIN; the peer may still send. `Read`
-    /// makes reads return `Ok(0)`; data that the peer sends is acknowledged and discarded.
+    /// makes reads return `Ok(0)`, whatever becomes of the connection, except after
+    /// [`abort`](Self::abort); data that the peer sends is acknowledged and discarded.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |mut stream, mut peer| {
+    /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    /// use std::net::Shutdown;
+    ///
+    /// stream.write_all(b"the end").await?;
+    /// stream.shutdown(Shutdown::Write)?;
+    /// let mut received = String::new();
+    /// peer.read_to_string(&mut received).await?;
+    /// assert_eq!(received, "the end");
+    /// // The other direction goes on.
+    /// peer.write_all(b"ok").await?;
+    /// assert_eq!(stream.read(&mut [0; 8]).await?, 2);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -186,6 +204,17 @@ impl<F: Flavor> TcpStream<F> {
     /// `flush` does not wait for the acknowledgement: written data is sent without a flush. An
     /// acknowledgement says that the peer's host has the data, not that its program has read it.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |mut stream, _peer| {
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// stream.write_all(b"data").await?;
+    /// stream.wait_acked().await?;
+    /// assert_eq!(stream.info().send_queue, 0);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for writing, if the connection ends before.
@@ -205,25 +234,61 @@ impl<F: Flavor> TcpStream<F> {
             if let Some(end) = connection.end {
                 return Poll::Ready(Err(end.into()));
             }
-            connection.flusher.register(cx, &mut fx.wakes);
+            let waiters = connection.waiters();
+            waiters.acknowledged.register(cx, &mut fx.wakes);
             Poll::Pending
         })
     }
 
-    /// Closes the stream for writing, and waits until the peer has acknowledged the FIN.
-    fn poll_close_write(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        let ended_before = self.enter(|connection, fx| {
-            if !connection.write_shut && connection.end.is_none() {
-                connection.shut_write();
-                connection.flush(fx);
+    /// Waits until the connection is over, whatever waits to be read. `Ok` says that both ends have
+    /// sent a FIN, and both FINs are acknowledged.
+    ///
+    /// A task that only writes, or waits for something else, learns of a reset by this. The FIN of
+    /// the peer alone does not end the connection, because the peer may still read. The first
+    /// outcome stays: a later call returns the same.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, peer| {
+    /// use futures_lite::future;
+    /// use std::io::{self, ErrorKind};
+    ///
+    /// peer.abort();
+    /// let answer = future::or(
+    ///     async {
+    ///         stream.closed().await?;
+    ///         Err(io::Error::from(ErrorKind::UnexpectedEof))
+    ///     },
+    ///     future::pending::<io::Result<u32>>(), // a lookup that takes long
+    /// );
+    /// assert_eq!(answer.await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended before both FINs were acknowledged:
+    ///
+    /// - [`ConnectionReset`](io::ErrorKind::ConnectionReset): the peer has reset the connection.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer has stopped answering.
+    /// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): [`abort`](Self::abort) was called.
+    /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_closed(cx)).await
+    }
+
+    fn poll_closed(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.enter(|connection, fx| match connection.outcome() {
+            Some(outcome) => Poll::Ready(outcome.map_err(Into::into)),
+            None => {
+                connection.waiters().closed.register(cx, &mut fx.wakes);
+                Poll::Pending
             }
-            // All data may be acknowledged, but the FIN was never sent.
-            connection.end.filter(|_| !connection.write_shut)
-        });
-        if let Some(end) = ended_before {
-            return Poll::Ready(Err(end.into()));
-        }
-        self.poll_wait_acked(cx)
+        })
     }
 
     /// Ends the connection at once with a RST. Data that was not delivered or not read is lost.
@@ -231,16 +296,21 @@ impl<F: Flavor> TcpStream<F> {
     /// Every later read or write fails with
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted). If the connection was reset or
     /// timed out before, they go on to return that error.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, mut peer| {
+    /// use futures_lite::AsyncReadExt;
+    /// use std::io::ErrorKind;
+    ///
+    /// stream.abort();
+    /// let error = peer.read(&mut [0; 8]).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    /// # Ok(()) });
+    /// ```
     pub fn abort(&self) {
         self.enter(Connection::abort);
     }
-}
-
-fn write_shut() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::BrokenPipe,
-        "this end of the connection has been closed for writing",
-    )
 }
 
 impl<F: Flavor> Clone for TcpStream<F> {
@@ -253,96 +323,5 @@ impl<F: Flavor> Clone for TcpStream<F> {
 impl<F: Flavor> Drop for TcpStream<F> {
     fn drop(&mut self) {
         self.enter(Connection::drop_handle);
-    }
-}
-
-/// `Ok(0)` is the end of the stream: the peer has sent a FIN, or reading was
-/// [shut down](TcpStream::shutdown) here. A read into an empty buffer returns `Ok(0)` too.
-///
-/// # Errors
-///
-/// An error is returned after the data that was received before it, and again by each later read:
-///
-/// - [`ConnectionReset`](io::ErrorKind::ConnectionReset): the peer has reset the connection.
-/// - [`TimedOut`](io::ErrorKind::TimedOut): the peer has stopped answering.
-/// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): [`abort`](TcpStream::abort) was
-///   called. Data that was received before is lost.
-/// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
-///
-/// # Cancel safety
-///
-/// Dropping the future of a read loses nothing.
-impl<F: Flavor> AsyncRead for TcpStream<F> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_recv(cx, buf, false)
-    }
-}
-
-/// As for [`TcpStream`] itself.
-impl<F: Flavor> AsyncRead for &TcpStream<F> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_recv(cx, buf, false)
-    }
-}
-
-/// `poll_flush` is ready at once: written data is sent without a flush. `poll_close` sends a FIN,
-/// as [`shutdown`](TcpStream::shutdown) does, and is ready as soon as the peer has acknowledged the
-/// FIN; it does not wait for TIME-WAIT.
-///
-/// # Errors
-///
-/// - [`BrokenPipe`](io::ErrorKind::BrokenPipe): a write after `close` or
-///   [`shutdown`](TcpStream::shutdown) for writing, on a connection that did not fail.
-/// - [`ConnectionReset`](io::ErrorKind::ConnectionReset),
-///   [`TimedOut`](io::ErrorKind::TimedOut),
-///   [`ConnectionAborted`](io::ErrorKind::ConnectionAborted),
-///   [`NetworkDown`](io::ErrorKind::NetworkDown): as for reading, but at once. `close` returns them
-///   if the connection failed before the peer acknowledged everything.
-///
-/// # Cancel safety
-///
-/// Data that `poll_write` has taken is sent, and a close that `poll_close` has begun goes on.
-impl<F: Flavor> AsyncWrite for TcpStream<F> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        self.poll_close_write(cx)
-    }
-}
-
-/// As for [`TcpStream`] itself.
-impl<F: Flavor> AsyncWrite for &TcpStream<F> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        self.poll_close_write(cx)
     }
 }

@@ -56,6 +56,21 @@ fn finished() {
     assert!(pends((&stream).close()));
     assert_eq!(peer.drain(&mut host), (vec![], true));
     assert_eq!((connections(&host), read(&stream).unwrap()), (0, vec![]));
+
+    // All of it has arrived, so that a later reset or the end of the driver takes nothing back.
+    let ends: [fn(&mut Host, &Peer); 2] = [
+        |host, peer| host.tx(peer.seg(RST | ACK, &[])),
+        |host, _| host.engine.shutdown(),
+    ];
+    for end in ends {
+        let (mut host, mut peer, stream) = opened();
+        host.tx(peer.seg(FIN | ACK, b"last"));
+        peer.seq += 5;
+        end(&mut host, &peer);
+        assert_eq!(read(&stream).unwrap(), b"last");
+        assert_eq!(read(&stream).unwrap(), b"");
+        write(&stream, b"x").unwrap_err();
+    }
 }
 
 #[test]
@@ -103,7 +118,27 @@ fn aborted() {
     }
     host.pass(60 * SECOND);
     host.silent();
-    assert_eq!(connections(&host), 0);
+    let stats = host.engine.stats();
+    assert_eq!((stats.connections, stats.buffers), (0, 0));
+
+    // Also if the peer had sent a FIN, or if both ends had.
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"never read");
+    host.tx(peer.seg(FIN | ACK, &[]));
+    peer.seq += 1;
+    let clone = stream.clone();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    clone.abort();
+    host.silent();
+    assert_eq!(kind(read(&stream)), ErrorKind::ConnectionAborted);
+    assert_eq!(kind(write(&stream, b"x")), ErrorKind::ConnectionAborted);
+
+    // An earlier end of another kind stays.
+    let (mut host, peer, stream) = opened();
+    host.tx(peer.seg(RST | ACK, &[]));
+    stream.abort();
+    assert_eq!(kind(read(&stream)), ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -234,6 +269,89 @@ fn shut_for_reading() {
     assert_eq!(read(&stream).unwrap(), b"");
     write(&stream, b"out").unwrap();
     assert_eq!(peer.drain(&mut host), (b"out".to_vec(), false));
+    // Nothing is unread when the last handle is dropped.
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+
+    // Whatever becomes of the connection, except after `abort`.
+    type End = fn(&mut Host, &Peer, &Stream);
+    let ends: [End; 4] = [
+        |host, peer, _| host.tx(peer.seg(RST | ACK, &[])),
+        |host, _, _| host.pass(400 * SECOND),
+        |host, _, _| host.engine.shutdown(),
+        |_, _, stream| stream.abort(),
+    ];
+    for (n, end) in ends.into_iter().enumerate() {
+        let (mut host, mut peer, stream) = opened();
+        peer.send(&mut host, b"unread");
+        stream.shutdown(Shutdown::Read).unwrap();
+        write(&stream, b"out").unwrap();
+        host.all();
+        end(&mut host, &peer, &stream);
+        let after_abort = Some(ErrorKind::ConnectionAborted).filter(|_| n == 3);
+        for _ in 0..2 {
+            assert_eq!(read(&stream).err().map(|error| error.kind()), after_abort);
+            let peek = now(stream.peek(&mut [0; 8]));
+            assert_eq!(peek.err().map(|error| error.kind()), after_abort);
+            write(&stream, b"x").unwrap_err();
+        }
+    }
+}
+
+// Waiting for the end.
+
+#[test]
+fn closed_says_how_the_connection_ended() {
+    let (mut host, mut peer, stream) = opened();
+    peer.send(&mut host, b"unread");
+    write(&stream, b"out").unwrap();
+    let mut closed = Box::pin(stream.closed());
+    assert!(poll(&mut closed).is_pending());
+    host.tx(peer.seg(RST | ACK, &[]));
+    assert_eq!(kind(now(closed)), ErrorKind::ConnectionReset);
+    assert_eq!(read(&stream).unwrap(), b"unread");
+
+    let (mut host, mut peer, stream) = opened();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    host.tx(peer.seg(FIN | ACK, b"unread"));
+    now(stream.closed()).unwrap();
+    assert_eq!(read(&stream).unwrap(), b"unread");
+}
+
+#[test]
+fn one_fin_is_not_the_end() {
+    let (mut host, mut peer, stream) = opened();
+    host.tx(peer.seg(FIN | ACK, &[]));
+    peer.seq += 1;
+    assert!(pends(stream.closed()));
+    write(&stream, b"still").unwrap();
+    peer.drain(&mut host);
+    assert!(pends(stream.closed()));
+
+    let (mut host, mut peer, stream) = opened();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    assert!(pends(stream.closed()));
+    host.pass(3600 * SECOND);
+    assert!(pends(stream.closed()));
+}
+
+#[test]
+fn what_closed_said_stays_so() {
+    let (mut host, mut peer, stream) = opened();
+    assert!(pends((&stream).close()));
+    assert_eq!(peer.drain(&mut host), (vec![], true));
+    host.tx(peer.seg(FIN | ACK, &[]));
+    now(stream.closed()).unwrap();
+    host.engine.shutdown();
+    stream.abort();
+    now(stream.closed()).unwrap();
+
+    let (mut host, peer, stream) = opened();
+    host.tx(peer.seg(RST | ACK, &[]));
+    stream.abort();
+    assert_eq!(kind(now(stream.closed())), ErrorKind::ConnectionReset);
 }
 
 // Letting go.
@@ -261,6 +379,21 @@ fn a_dropped_write_half_finishes() {
     peer.send(&mut host, b"in");
     let mut buf = [0; 8];
     assert_eq!(now(reader.read(&mut buf)).unwrap(), 2);
+}
+
+#[test]
+fn reunited_halves_go_on() {
+    let (mut host, mut peer, stream) = opened();
+    let (reader, writer) = stream.split();
+    let stream = reader.reunite(writer).unwrap();
+    host.silent();
+    let (reader, writer) = stream.split();
+    let stream = writer.reunite(reader).unwrap();
+    host.silent();
+    write(&stream, b"whole").unwrap();
+    assert_eq!(peer.drain(&mut host), (b"whole".to_vec(), false));
+    drop(stream);
+    assert_eq!(peer.drain(&mut host), (vec![], true));
 }
 
 #[test]
@@ -449,5 +582,5 @@ fn each_promise_has_its_test() {
         assert!(include_str!("contract.rs").contains(&test), "{promise}");
         count += 1;
     }
-    assert_eq!(count, 24);
+    assert_eq!(count, 28);
 }

@@ -2,46 +2,63 @@
 
 use super::{Connection, Control, NEVER, TcpState};
 use crate::buffer::{Ring, Side};
+use crate::error::End;
 use crate::seq::Micros;
 use crate::shared::Effects;
 use brooklet_cell::Flavor;
+use std::io::{IoSlice, IoSliceMut};
 
 /// A buffer that the peer can fill or empty in less time does not limit the throughput: 4 Gbit/s.
 /// A round trip on one host is shorter, so that nothing grows there.
 const BYTES_PER_MICROSECOND: u64 = 500;
 
 impl Connection {
-    /// RECEIVE: reads into `buf`, which is not empty, or only looks at what is there. `Some(0)` is
-    /// the end of the stream, and `None` says that nothing is there.
+    /// RECEIVE: fills `bufs`, which are not all empty, one after the other. `Some(0)` is the end of
+    /// the stream, and `None` says that nothing is there.
     pub(crate) fn receive<F: Flavor>(
         &mut self,
-        buf: &mut [u8],
-        peek: bool,
+        bufs: &mut [IoSliceMut<'_>],
         fx: &mut Effects<'_, F>,
     ) -> Option<usize> {
         let read = match self.recv.ring() {
-            Some(ring) if peek => ring.peek(buf),
-            Some(ring) => ring.read(buf),
+            Some(ring) => bufs.iter_mut().map(|buf| ring.read(buf)).sum(),
             None => 0,
         };
         if read > 0 {
-            if !peek {
-                self.tune_receive_buffer(read, fx.now);
-                self.flush(fx); // the window may have opened
-            }
-            return Some(read);
+            self.tune_receive_buffer(read, fx.now);
+            self.flush(fx); // the window may have opened
         }
-        self.peer_closed.then_some(0)
+        self.received(read)
     }
 
-    /// SEND: writes `buf`, as far as there is room. Says how much was taken.
-    pub(crate) fn write<F: Flavor>(&mut self, buf: &[u8], fx: &mut Effects<'_, F>) -> usize {
+    /// Copies the first bytes that wait to be read into `buf`, which is not empty. Returns what
+    /// [`receive`](Self::receive) returns.
+    pub(crate) fn peek(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let read = self.recv.ring().map_or(0, |ring| ring.peek(buf));
+        self.received(read)
+    }
+
+    fn received(&self, read: usize) -> Option<usize> {
+        (read > 0 || self.peer_closed).then_some(read)
+    }
+
+    /// SEND: writes `bufs` one after the other, as far as there is room. Says how much was taken.
+    ///
+    /// Everything is in the send buffer before the first segment is made: short slices share one.
+    pub(crate) fn write<F: Flavor>(
+        &mut self,
+        bufs: &[IoSlice<'_>],
+        fx: &mut Effects<'_, F>,
+    ) -> usize {
         self.attach_send_buffer();
-        self.tune_send_buffer(buf.len());
+        self.tune_send_buffer(
+            bufs.iter()
+                .fold(0, |sum, buf| sum.saturating_add(buf.len())),
+        );
         let Some(ring) = &mut self.send_ring else {
             return 0;
         };
-        let written = ring.append(buf);
+        let written = bufs.iter().map(|buf| ring.append(buf)).sum();
         if written > 0 {
             self.flush(fx);
         }
@@ -154,6 +171,22 @@ impl Connection {
     /// Whether the peer has acknowledged everything, and the FIN if there is one.
     pub(crate) fn all_acknowledged(&self) -> bool {
         self.all_acknowledged
+    }
+
+    /// How the connection is over: with a FIN of both ends, both acknowledged, or with the error
+    /// that ended it before. `None` while it lasts.
+    pub(crate) fn outcome(&self) -> Option<Result<(), End>> {
+        match self.end {
+            // An abort after this changes nothing for the peer.
+            _ if self.is_finished() => Some(Ok(())),
+            Some(end) => Some(Err(end)),
+            None => None,
+        }
+    }
+
+    /// Whether both ends have sent a FIN, and both FINs are acknowledged.
+    pub(super) fn is_finished(&self) -> bool {
+        self.peer_closed && self.write_shut && self.all_acknowledged
     }
 }
 

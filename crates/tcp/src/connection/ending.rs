@@ -44,9 +44,12 @@ impl Connection {
         }
     }
 
-    /// ABORT: ends the connection with a RST.
+    /// ABORT: ends the connection with a RST. Data that was not read is lost.
     pub(crate) fn abort<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
         self.end_with(End::Aborted);
+        if self.end == Some(End::Aborted) {
+            self.discard();
+        }
         self.flush(fx);
     }
 
