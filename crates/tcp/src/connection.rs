@@ -29,7 +29,7 @@ use brooklet_cell::Flavor;
 use brooklet_packet::FlowKey;
 
 /// The only owner of everything that is known of a connection.
-pub(crate) struct Connection {
+pub(crate) struct Connection<F: Flavor> {
     /// The addresses and ports of the peer's packets.
     key: FlowKey,
     /// The device queue through which the connection sends.
@@ -37,13 +37,13 @@ pub(crate) struct Connection {
     state: TcpState,
     /// Our initial send sequence number.
     iss: u32,
-    recv: Receiver,
+    recv: Receiver<F>,
     send: Sender,
     /// The shift count of the peer's windows, Snd.Wind.Shift, if the peer scales them.
     snd_wscale: Option<u8>,
     /// What was written and is not acknowledged.
-    send_ring: Option<Box<Ring>>,
-    claim: Claim,
+    send_ring: Option<Box<Ring<F>>>,
+    claim: Claim<F>,
     /// Long packets are handed out, and segmented outside.
     offload: bool,
     /// A control segment that is to be sent next.
@@ -141,7 +141,7 @@ struct Orphan {
     has_late_data: bool,
 }
 
-impl std::fmt::Debug for Connection {
+impl<F: Flavor> std::fmt::Debug for Connection<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
             .field("key", &self.key)
@@ -150,14 +150,14 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Makes a connection in SYN-RECEIVED: the SYN-ACK is sent at the first
     /// [`flush`](Self::flush).
     pub(crate) fn passive(
         (key, queue): (FlowKey, u8),
         syn: &Syn,
         options: &TcpOptions,
-        stack: &StackConfig,
+        stack: &StackConfig<F>,
         now: Micros,
     ) -> Self {
         let mut connection = Self::new((key, queue), options, stack, now);
@@ -171,7 +171,7 @@ impl Connection {
     pub(crate) fn active(
         (key, queue): (FlowKey, u8),
         options: &TcpOptions,
-        stack: &StackConfig,
+        stack: &StackConfig<F>,
         now: Micros,
     ) -> Self {
         Self::new((key, queue), options, stack, now)
@@ -180,7 +180,7 @@ impl Connection {
     fn new(
         (key, queue): (FlowKey, u8),
         options: &TcpOptions,
-        stack: &StackConfig,
+        stack: &StackConfig<F>,
         now: Micros,
     ) -> Self {
         let (recv, send) = (options.recv_buffer, options.send_buffer);
@@ -262,7 +262,7 @@ impl Connection {
 
     /// Sends what is due, wakes the tasks that can go on, and arms the next deadline. Every piece
     /// of work on a connection ends with this.
-    pub(crate) fn flush<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(crate) fn flush(&mut self, fx: &mut Effects<'_, F>) {
         if self
             .orphan
             .as_ref()
@@ -293,7 +293,7 @@ impl Connection {
     }
 
     /// There is room in the outbound queue again.
-    pub(crate) fn on_room<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(crate) fn on_room(&mut self, fx: &mut Effects<'_, F>) {
         self.waiting = false;
         fx.turn = true;
         self.flush(fx);
@@ -379,7 +379,7 @@ impl Connection {
 
     /// Releases the buffers of a connection in which nothing has happened for a while, at once if
     /// memory is short.
-    fn release_idle_buffers<F: Flavor>(&mut self, fx: &Effects<'_, F>) {
+    fn release_idle_buffers(&mut self, fx: &Effects<'_, F>) {
         if self.send_ring.is_none() && !self.recv.has_buffer() {
             self.idle_deadline = NEVER;
             return;
@@ -418,12 +418,14 @@ impl Connection {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sync")]
 mod tests {
     use super::Connection;
+    use brooklet_cell::Threaded;
 
     #[test]
     fn an_idle_connection_is_small() {
-        let size = size_of::<Connection>();
+        let size = size_of::<Connection<Threaded>>();
         assert!(size <= 608, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
         assert!(size <= 200, "{size} bytes of the sender");

@@ -50,12 +50,12 @@ pub struct Engine<F: Flavor> {
     queue: u8,
     queue_shared: Shared<F, QueueShared>,
     /// Connections that the current batch touched.
-    touched: Vec<Shared<F, Connection>>,
+    touched: Vec<Shared<F, Connection<F>>>,
     /// Connections that delay an ACK so that data of the application can carry the ACK.
-    ack_deferred: Vec<Shared<F, Connection>>,
+    ack_deferred: Vec<Shared<F, Connection<F>>>,
     /// The connection of the batch's last segment: the next segment is most often for the same
     /// one, and then takes no look into the table.
-    last: Option<(FlowKey, Shared<F, Connection>)>,
+    last: Option<(FlowKey, Shared<F, Connection<F>>)>,
     /// The last moment that was converted to the stack's time.
     moment: (Instant, Micros),
     /// A SYN without its IP options and data.

@@ -251,10 +251,10 @@ impl<F: Flavor> TcpListener<F> {
 
 /// The next step of `accept`.
 enum Next<F: Flavor> {
-    Accepted(Shared<F, Connection>),
+    Accepted(Shared<F, Connection<F>>),
     Syn(FlowKey, SynId),
     /// A half-open connection that gives its place to a SYN.
-    Stale(Shared<F, Connection>),
+    Stale(Shared<F, Connection<F>>),
 }
 
 /// How long a client may take to acknowledge the SYN-ACK while SYNs wait for its place. On a TUN

@@ -11,11 +11,12 @@ use self::window::Window;
 use crate::buffer::{Claim, Ring, Side, window_scale};
 use crate::seq::{Micros, after, earlier};
 use crate::syn::Syn;
+use brooklet_cell::Flavor;
 
 /// The receive sequence variables of RFC 9293, 3.3.1, the receive buffer and the out-of-order
 /// queue.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub(crate) struct Receiver<F: Flavor> {
     /// IRS, once the peer's SYN has arrived.
     irs: Option<u32>,
     /// RCV.NXT: behind a FIN it is the number after the FIN.
@@ -26,7 +27,7 @@ pub(crate) struct Receiver {
     pub(crate) sack_permitted: bool,
     /// What arrived twice and has not been reported (RFC 2883).
     dsack: Option<(u32, u32)>,
-    ring: Option<Box<Ring>>,
+    ring: Option<Box<Ring<F>>>,
     out_of_order: Option<Box<OutOfOrder>>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) enum Text {
     Full,
 }
 
-impl Receiver {
+impl<F: Flavor> Receiver<F> {
     /// For a connection with a receive buffer of `buffer` bytes at first, and `largest` at most.
     /// `offset` is added to TSval.
     pub(crate) fn new(buffer: usize, largest: usize, offset: u32) -> Self {
@@ -92,7 +93,7 @@ impl Receiver {
         self.ring.as_ref().map_or(0, |ring| ring.len())
     }
 
-    pub(crate) fn ring(&mut self) -> Option<&mut Ring> {
+    pub(crate) fn ring(&mut self) -> Option<&mut Ring<F>> {
         self.ring.as_deref_mut()
     }
 
@@ -135,7 +136,7 @@ impl Receiver {
         queue.map_or(0, |queue| size_of::<OutOfOrder>() + queue.heap_size())
     }
 
-    fn attach(&mut self, claim: &Claim) {
+    fn attach(&mut self, claim: &Claim<F>) {
         let start = self.rcv_nxt;
         let ring = self.ring.get_or_insert_with(|| {
             let ring = Ring::new(claim.attach(Side::Receive), start);
@@ -180,7 +181,13 @@ impl Receiver {
     }
 
     /// Takes in the text and the FIN of an acceptable segment that has one of them.
-    pub(crate) fn segment_text(&mut self, seq: u32, data: &[u8], fin: bool, claim: &Claim) -> Text {
+    pub(crate) fn segment_text(
+        &mut self,
+        seq: u32,
+        data: &[u8],
+        fin: bool,
+        claim: &Claim<F>,
+    ) -> Text {
         let next = self.rcv_nxt;
         let end = seq.wrapping_add(data.len() as u32 + u32::from(fin));
         if !after(end, next) {
@@ -315,7 +322,7 @@ impl Receiver {
     }
 
     /// Replaces the receive buffer by a larger one, if the budget has it.
-    pub(crate) fn grow(&mut self, wanted: usize, claim: &Claim) {
+    pub(crate) fn grow(&mut self, wanted: usize, claim: &Claim<F>) {
         let Some(ring) = &mut self.ring else { return };
         if let Some(buffer) = claim.grow(Side::Receive, ring.capacity(), wanted) {
             ring.grow(buffer);

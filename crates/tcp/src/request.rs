@@ -200,7 +200,7 @@ impl<F: Flavor> StackShared<F> {
         id: SynId,
         options: &TcpOptions,
         listened: bool,
-    ) -> io::Result<Shared<F, Connection>> {
+    ) -> io::Result<Shared<F, Connection<F>>> {
         let now = self.now();
         let moment = self.config.micros(now);
         let (queue, syn) = self.table.with(|table| {

@@ -7,24 +7,23 @@ use crate::time_wait::TimeWait;
 use crate::wake::Wakes;
 use crate::{Clock, Config, Interface};
 use brooklet_cell::{Flavor, Shared};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What never changes while the stack runs.
 #[derive(Debug)]
-pub(crate) struct StackConfig {
+pub(crate) struct StackConfig<F: Flavor> {
     pub(crate) config: Config,
     pub(crate) interface: Interface,
     pub(crate) clock: Clock,
     /// Where the stack's time begins.
     pub(crate) epoch: Instant,
-    /// The budget of the connections' buffers. Its lock is the last to be taken.
-    pub(crate) memory: Arc<Memory>,
+    /// The budget of the connections' buffers. Its cell is the last to be taken.
+    pub(crate) memory: Memory<F>,
     /// The key of the hash that initial sequence numbers come from.
     pub(crate) secret: [u64; 2],
 }
 
-impl StackConfig {
+impl<F: Flavor> StackConfig<F> {
     pub(crate) fn new(
         interface: Interface,
         config: Config,
@@ -68,7 +67,7 @@ impl StackConfig {
 /// What a piece of work on one connection needs, and what it leaves to be done once the cell of
 /// the connection is free.
 pub(crate) struct Effects<'a, F: Flavor> {
-    pub(crate) stack: &'a StackConfig,
+    pub(crate) stack: &'a StackConfig<F>,
     /// The device queue of the connection.
     pub(crate) queue: &'a Shared<F, QueueShared>,
     pub(crate) now: Micros,
@@ -85,7 +84,7 @@ pub(crate) struct Effects<'a, F: Flavor> {
 
 impl<'a, F: Flavor> Effects<'a, F> {
     pub(crate) fn new(
-        stack: &'a StackConfig,
+        stack: &'a StackConfig<F>,
         queue: &'a Shared<F, QueueShared>,
         now: Micros,
     ) -> Self {

@@ -17,14 +17,14 @@ pub(crate) struct StackShared<F: Flavor>(Arc<Stack<F>>);
 /// The state of one stack.
 ///
 /// Cells are taken in one order: a connection's, then that of its queue. The table's cell is held
-/// alone; the lock of the buffers' memory is the last anywhere.
+/// alone; that of the buffers' memory is the last anywhere.
 pub(crate) struct Stack<F: Flavor> {
     pub(crate) table: Shared<F, Table<F>>,
     /// What the drivers read of the table without its cell.
     pub(crate) summary: Arc<TableSummary>,
     /// One for each queue of the device, and at least one.
     queues: Box<[Shared<F, QueueShared>]>,
-    pub(crate) config: Arc<StackConfig>,
+    pub(crate) config: Arc<StackConfig<F>>,
 }
 
 impl<F: Flavor> Clone for StackShared<F> {
@@ -42,7 +42,7 @@ impl<F: Flavor> Deref for StackShared<F> {
 }
 
 impl<F: Flavor> StackShared<F> {
-    pub(crate) fn new(queues: NonZeroU8, config: StackConfig) -> Self {
+    pub(crate) fn new(queues: NonZeroU8, config: StackConfig<F>) -> Self {
         let config = Arc::new(config);
         let (packets, mtu) = (config.config.outbound_packets, config.interface.mtu);
         let summary = Arc::new(TableSummary::default());
@@ -79,9 +79,9 @@ impl<F: Flavor> Stack<F> {
     /// Works on a connection under its cell, then lets the [effects](Effects) take place.
     pub(crate) fn enter<R>(
         &self,
-        connection: &Shared<F, Connection>,
+        connection: &Shared<F, Connection<F>>,
         now: Micros,
-        f: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> R,
+        f: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> R,
     ) -> R {
         let mut fx = Effects::new(&self.config, self.queue(0), now);
         let (result, key) = connection.with(|connection| {
@@ -126,5 +126,35 @@ impl<F: Flavor> Stack<F> {
         stats.buffers = held.lent as u64;
         stats.spare_buffers = held.spare as u64;
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::TcpStream;
+    use crate::buffer::Memory;
+    use crate::connection::Connection;
+
+    /// A mutex would make the buffers' memory `Send`.
+    #[cfg(feature = "local")]
+    mod local {
+        use super::*;
+        use brooklet_cell::SingleThread;
+        use static_assertions::assert_not_impl_any;
+
+        assert_not_impl_any!(Memory<SingleThread>: Send, Sync);
+        assert_not_impl_any!(Connection<SingleThread>: Send, Sync);
+        assert_not_impl_any!(TcpStream<SingleThread>: Send, Sync);
+    }
+
+    #[cfg(feature = "sync")]
+    mod sync {
+        use super::*;
+        use brooklet_cell::Threaded;
+        use static_assertions::assert_impl_all;
+
+        assert_impl_all!(Memory<Threaded>: Send, Sync);
+        assert_impl_all!(Connection<Threaded>: Send);
+        assert_impl_all!(TcpStream<Threaded>: Send, Sync);
     }
 }

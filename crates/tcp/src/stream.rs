@@ -41,7 +41,7 @@ use std::task::{Context as TaskContext, Poll};
 #[doc = include_str!("close.md")]
 pub struct TcpStream<F: Flavor> {
     stack: StackShared<F>,
-    connection: Shared<F, Connection>,
+    connection: Shared<F, Connection<F>>,
     key: FlowKey,
 }
 
@@ -58,7 +58,7 @@ impl<F: Flavor> TcpStream<F> {
     /// Makes a handle, which `connection` counts already.
     pub(crate) fn new(
         stack: StackShared<F>,
-        connection: Shared<F, Connection>,
+        connection: Shared<F, Connection<F>>,
         key: FlowKey,
     ) -> Self {
         Self {
@@ -68,11 +68,11 @@ impl<F: Flavor> TcpStream<F> {
         }
     }
 
-    pub(crate) fn connection(&self) -> &Shared<F, Connection> {
+    pub(crate) fn connection(&self) -> &Shared<F, Connection<F>> {
         &self.connection
     }
 
-    fn enter<R>(&self, f: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> R) -> R {
+    fn enter<R>(&self, f: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> R) -> R {
         self.stack.enter(&self.connection, self.stack.moment(), f)
     }
 

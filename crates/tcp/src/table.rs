@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) struct Table<F: Flavor> {
-    config: Arc<StackConfig>,
+    config: Arc<StackConfig<F>>,
     /// A 4-tuple is here or in the SYN queue, never in both.
     entries: HashMap<FlowKey, Entry<F>, RandomState>,
     syn_queue: SynQueue,
@@ -40,7 +40,7 @@ pub(crate) struct Table<F: Flavor> {
 
 enum Entry<F: Flavor> {
     Connection {
-        connection: Shared<F, Connection>,
+        connection: Shared<F, Connection<F>>,
         origin: Origin,
     },
     /// In a box: it is larger than the entry of a connection, of which there are more.
@@ -64,14 +64,14 @@ pub(crate) struct Unlistened<F: Flavor> {
     /// SYNs that it was not given.
     pub(crate) syns: Vec<SynEntry>,
     /// Connections that its `accept` answered, including those that were accepted.
-    pub(crate) connections: Vec<Shared<F, Connection>>,
+    pub(crate) connections: Vec<Shared<F, Connection<F>>>,
     /// To be dropped while no cell is held.
     _listening: Listening,
 }
 
 /// Where a segment goes.
 pub(crate) enum Route<F: Flavor> {
-    Connection(Shared<F, Connection>),
+    Connection(Shared<F, Connection<F>>),
     /// To the SYN queue: keep the SYN with [`Table::enqueue_syn`].
     SynQueue,
     /// TIME-WAIT acknowledges it.
@@ -96,7 +96,7 @@ pub(crate) fn are_valid(flags: TcpFlags) -> bool {
 }
 
 impl<F: Flavor> Table<F> {
-    pub(crate) fn new(config: Arc<StackConfig>, summary: Arc<TableSummary>) -> Self {
+    pub(crate) fn new(config: Arc<StackConfig<F>>, summary: Arc<TableSummary>) -> Self {
         let mut listeners = Listeners::new();
         listeners.add(None);
         Self {
@@ -112,7 +112,7 @@ impl<F: Flavor> Table<F> {
         }
     }
 
-    pub(crate) fn connection(&self, key: FlowKey) -> Option<Shared<F, Connection>> {
+    pub(crate) fn connection(&self, key: FlowKey) -> Option<Shared<F, Connection<F>>> {
         match self.entries.get(&key) {
             Some(Entry::Connection { connection, .. }) => Some(connection.clone()),
             _ => None,
@@ -196,7 +196,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn connect(
         &mut self,
         key: FlowKey,
-        connection: &Shared<F, Connection>,
+        connection: &Shared<F, Connection<F>>,
     ) -> io::Result<bool> {
         if self.gone {
             return Err(StackClosed.into());
@@ -289,7 +289,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn leave(
         &mut self,
         key: FlowKey,
-        connection: &Shared<F, Connection>,
+        connection: &Shared<F, Connection<F>>,
         leaves: Leaves,
         now: Instant,
     ) -> bool {
@@ -342,7 +342,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Every connection.
-    pub(crate) fn connections(&self) -> Vec<Shared<F, Connection>> {
+    pub(crate) fn connections(&self) -> Vec<Shared<F, Connection<F>>> {
         self.entries
             .values()
             .filter_map(|entry| match entry {

@@ -92,7 +92,7 @@ impl Chunk {
         self.rest.len() >= size
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sync"))]
     pub(super) fn resident(&self) -> usize {
         self.split_off
     }

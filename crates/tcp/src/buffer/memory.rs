@@ -2,8 +2,8 @@
 
 use super::block::Block;
 use super::pool::{CLASSES, Pool, class_size};
+use brooklet_cell::{Flavor, Shared};
 use hashbrown::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The size of each buffer that every connection is promised, in bytes.
 const MIN_BUFFER: usize = 4096;
@@ -30,15 +30,14 @@ const MAX_VACANT: usize = 1024;
 /// fraction of the bytes that are free, so that buffers become smaller step by step as memory runs
 /// short.
 ///
-/// The lock of the budget is the last one that any thread takes.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    limit: usize,
-    store: Mutex<Store>,
-}
+/// A clone is a handle to the same budget. Its cell is the last one that anything takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory<F: Flavor>(Shared<F, Store>);
 
 #[derive(Debug, Default)]
 struct Store {
+    /// The most bytes, buffers and their overhead.
+    limit: usize,
     /// Bytes promised to all claims.
     promised: usize,
     /// Bytes lent beyond the promises.
@@ -75,55 +74,52 @@ pub(crate) enum Side {
     Send,
 }
 
-impl Memory {
+impl<F: Flavor> Memory<F> {
     /// A budget of `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Shared::new(Store {
             limit,
-            store: Mutex::default(),
-        })
+            ..Store::default()
+        }))
     }
 
     pub(crate) fn held(&self) -> Held {
-        let store = self.store();
-        Held {
+        self.0.with(|store| Held {
             lent: store.lent,
             spare: store.pool.bytes(),
             users: store.users.len(),
             overhead: store.overhead,
-        }
+        })
     }
 
     /// Whether the budget has room for the promises to `more` connections of these sizes.
     pub(crate) fn has_room(&self, more: usize, recv: usize, send: usize, recv_max: usize) -> bool {
         let wanted = more.saturating_mul(promised(recv, send, recv_max));
-        let store = self.store();
-        store.promised + store.beyond + store.overhead + wanted <= self.limit
+        self.0
+            .with(|store| store.claimed().saturating_add(wanted) <= store.limit)
     }
 
     /// The claim of a connection to buffers of the initial sizes `recv` and `send`, which may grow
     /// to `recv_max` and `send_max`. Each size is at most 1 GiB.
     pub(crate) fn claim(
-        self: &Arc<Self>,
+        &self,
         recv: usize,
         send: usize,
         recv_max: usize,
         send_max: usize,
-    ) -> Claim {
-        let mut store = self.store();
-        store.promised += promised(recv, send, recv_max);
-        store.last_claim += 1;
+    ) -> Claim<F> {
+        let id = self.0.with(|store| {
+            store.promised += promised(recv, send, recv_max);
+            store.last_claim += 1;
+            store.last_claim
+        });
         Claim {
             memory: self.clone(),
-            id: store.last_claim,
+            id,
             initial: [recv, send].map(|size| size as u32),
             max: [recv_max.max(recv), send_max.max(send)].map(|size| size as u32),
             accounted: 0,
         }
-    }
-
-    fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,8 +149,8 @@ fn minimum(recv: usize, send: usize, recv_max: usize) -> [usize; 2] {
 
 /// The right of one connection to buffers.
 #[derive(Debug)]
-pub(crate) struct Claim {
-    memory: Arc<Memory>,
+pub(crate) struct Claim<F: Flavor> {
+    memory: Memory<F>,
     id: u64,
     /// The initial sizes of the receive buffer and the send buffer, in bytes.
     initial: [u32; 2],
@@ -164,7 +160,7 @@ pub(crate) struct Claim {
     accounted: u32,
 }
 
-impl Claim {
+impl<F: Flavor> Claim<F> {
     /// The initial sizes of the receive buffer and the send buffer, in bytes.
     pub(crate) fn sizes(&self) -> (usize, usize) {
         (self.initial[0] as usize, self.initial[1] as usize)
@@ -176,16 +172,18 @@ impl Claim {
     }
 
     /// Takes a buffer of the initial size, or a smaller one when memory runs short.
-    pub(crate) fn attach(&self, side: Side) -> Buffer {
+    pub(crate) fn attach(&self, side: Side) -> Buffer<F> {
         let initial = self.initial[side as usize] as usize;
         let minimum = self.minimum(side);
-        let store = self.memory.store();
-        let share = store.free(self.memory.limit, 2) / BUFFER_SHARE;
-        let len = (0..CLASSES / 2)
-            .map(|step| (initial >> (2 * step)).max(minimum))
-            .find(|len| class_size(*len).saturating_sub(class_size(minimum)) <= share)
-            .unwrap_or(minimum);
-        self.lend(store, side, len)
+        let (len, lent) = self.memory.0.with(|store| {
+            let share = store.free(2) / BUFFER_SHARE;
+            let len = (0..CLASSES / 2)
+                .map(|step| (initial >> (2 * step)).max(minimum))
+                .find(|len| class_size(*len).saturating_sub(class_size(minimum)) <= share)
+                .unwrap_or(minimum);
+            (len, self.lend(store, side, len))
+        });
+        self.buffer(side, len, lent)
     }
 
     /// Takes a buffer that is larger than `current` bytes: the next power of two from `wanted`, the
@@ -194,19 +192,21 @@ impl Claim {
     ///
     /// Growth uses at most half of what is lent beyond the promises. The other half is left for
     /// the initial sizes of other connections.
-    pub(crate) fn grow(&self, side: Side, current: usize, wanted: usize) -> Option<Buffer> {
+    pub(crate) fn grow(&self, side: Side, current: usize, wanted: usize) -> Option<Buffer<F>> {
         let maximum = self.maximum(side);
         let wanted = wanted.min(maximum).next_power_of_two();
         if wanted.min(maximum) <= current {
             return None;
         }
-        let store = self.memory.store();
-        let share = store.free(self.memory.limit, 4) / BUFFER_SHARE;
-        let size = (0..CLASSES)
-            .map(|step| wanted >> step)
-            .find(|size| class_size(*size) <= share)?;
-        let len = size.min(maximum);
-        (len > current).then(|| self.lend(store, side, len))
+        let (len, lent) = self.memory.0.with(|store| {
+            let share = store.free(4) / BUFFER_SHARE;
+            let size = (0..CLASSES)
+                .map(|step| wanted >> step)
+                .find(|size| class_size(*size) <= share)?;
+            let len = size.min(maximum);
+            (len > current).then(|| (len, self.lend(store, side, len)))
+        })?;
+        Some(self.buffer(side, len, lent))
     }
 
     /// Sets the heap bytes that the connection holds beside its buffers: out-of-order list,
@@ -223,9 +223,10 @@ impl Claim {
             return true;
         }
         self.accounted = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let mut store = self.memory.store();
-        store.overhead = store.overhead - known + self.accounted as usize;
-        store.promised + store.beyond + store.overhead <= self.memory.limit
+        self.memory.0.with(|store| {
+            store.overhead = store.overhead - known + self.accounted as usize;
+            store.claimed() <= store.limit
+        })
     }
 
     fn minimum(&self, side: Side) -> usize {
@@ -233,47 +234,68 @@ impl Claim {
         minimum(recv, send, self.maximum(Side::Receive))[side as usize]
     }
 
-    fn lend(&self, mut store: MutexGuard<'_, Store>, side: Side, len: usize) -> Buffer {
+    /// Lends `len` bytes.
+    fn lend(&self, store: &mut Store, side: Side, len: usize) -> Lent {
         let size = class_size(len);
         let promised = class_size(self.minimum(side));
         store.lent += size;
         store.change_user(self.id, side, promised, |bytes| bytes + size);
         let block = store.pool.take(size);
         let mut evicted = Vec::new();
-        while store.lent + store.pool.bytes() + store.overhead > self.memory.limit
+        while store.lent + store.pool.bytes() + store.overhead > store.limit
             && let Some(block) = store.pool.pop_largest()
         {
             evicted.push(block);
         }
-        drop(store);
-        // System calls for memory stay outside the lock.
+        Lent { block, evicted }
+    }
+
+    /// Makes a buffer of what was lent, while the cell of the budget is free: here are the system
+    /// calls for memory.
+    fn buffer(&self, side: Side, len: usize, lent: Lent) -> Buffer<F> {
+        let Lent { block, evicted } = lent;
         drop(evicted);
         Buffer {
             memory: self.memory.clone(),
             claim: self.id,
-            block: block.unwrap_or_else(|| Block::mapped(size)),
+            block: block.unwrap_or_else(|| Block::mapped(class_size(len))),
             len: len as u32,
-            promised: promised as u32,
+            promised: class_size(self.minimum(side)) as u32,
             side,
             scarce: len < self.initial[side as usize] as usize,
         }
     }
 }
 
-impl Drop for Claim {
+/// What the budget gives for a buffer.
+struct Lent {
+    /// A block of the pool, if the pool had one.
+    block: Option<Block>,
+    /// Blocks that the pool gives up in exchange.
+    evicted: Vec<Block>,
+}
+
+impl<F: Flavor> Drop for Claim<F> {
     fn drop(&mut self) {
         let (recv, send) = self.sizes();
         let promised = promised(recv, send, self.maximum(Side::Receive));
-        let mut store = self.memory.store();
-        store.promised -= promised;
-        store.overhead -= self.accounted as usize;
+        self.memory.0.with(|store| {
+            store.promised -= promised;
+            store.overhead -= self.accounted as usize;
+        });
     }
 }
 
 impl Store {
-    /// The bytes that may still be lent beyond the promises, where at most 1 / `part` of `limit`
+    /// Bytes promised, lent beyond the promises, or held beside the buffers.
+    fn claimed(&self) -> usize {
+        self.promised + self.beyond + self.overhead
+    }
+
+    /// The bytes that may still be lent beyond the promises, where at most 1 / `part` of the limit
     /// may be lent so.
-    fn free(&self, limit: usize, part: usize) -> usize {
+    fn free(&self, part: usize) -> usize {
+        let limit = self.limit;
         let free = limit.saturating_sub(self.promised).min(limit / part);
         free.saturating_sub(self.beyond + self.overhead)
     }
@@ -303,8 +325,8 @@ impl Store {
 /// A buffer of one direction of a connection. Dropping a buffer recycles its memory, content
 /// included; a new buffer therefore holds arbitrary bytes.
 #[derive(Debug)]
-pub(crate) struct Buffer {
-    memory: Arc<Memory>,
+pub(crate) struct Buffer<F: Flavor> {
+    memory: Memory<F>,
     /// The identifier of the claim.
     claim: u64,
     block: Block,
@@ -315,7 +337,7 @@ pub(crate) struct Buffer {
     scarce: bool,
 }
 
-impl Buffer {
+impl<F: Flavor> Buffer<F> {
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -334,20 +356,21 @@ impl Buffer {
     }
 }
 
-impl Drop for Buffer {
+impl<F: Flavor> Drop for Buffer<F> {
     fn drop(&mut self) {
         let block = std::mem::take(&mut self.block);
         let size = block.len();
-        let mut store = self.memory.store();
-        store.lent -= size;
         let promised = self.promised as usize;
-        store.change_user(self.claim, self.side, promised, |bytes| bytes - size);
-        let returned = store.pool.put(block, self.memory.limit / SPARE_SHARE);
-        drop(store);
-        // System calls for memory stay outside the lock.
+        let returned = self.memory.0.with(|store| {
+            store.lent -= size;
+            store.change_user(self.claim, self.side, promised, |bytes| bytes - size);
+            store.pool.put(block, store.limit / SPARE_SHARE)
+        });
+        // System calls for memory stay outside the cell.
         drop(returned);
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "sync")]
 mod tests;

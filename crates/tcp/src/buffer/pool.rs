@@ -32,7 +32,7 @@ impl Pool {
         self.bytes
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sync"))]
     pub(super) fn resident_small(&self) -> usize {
         self.chunk.resident()
     }

@@ -1,6 +1,7 @@
 //! A ring of bytes that is indexed by sequence number.
 
 use super::memory::Buffer;
+use brooklet_cell::Flavor;
 
 /// The bytes of one direction of a connection, indexed by sequence number.
 ///
@@ -12,8 +13,8 @@ use super::memory::Buffer;
 ///
 /// Sequence numbers wrap at 2^32. The capacity need not be a power of two.
 #[derive(Debug)]
-pub(crate) struct Ring {
-    buffer: Buffer,
+pub(crate) struct Ring<F: Flavor> {
+    buffer: Buffer<F>,
     /// The index of `start` in the buffer, below the capacity unless the capacity is 0.
     head: u32,
     start: u32,
@@ -23,9 +24,9 @@ pub(crate) struct Ring {
     ahead: u32,
 }
 
-impl Ring {
+impl<F: Flavor> Ring<F> {
     /// An empty ring whose first byte will have the sequence number `start`.
-    pub(crate) fn new(buffer: Buffer, start: u32) -> Self {
+    pub(crate) fn new(buffer: Buffer<F>, start: u32) -> Self {
         Self {
             buffer,
             head: 0,
@@ -50,7 +51,7 @@ impl Ring {
         self.len as usize
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sync"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -148,7 +149,7 @@ impl Ring {
 
     /// Moves the content, out-of-order bytes included, into `buffer` and drops the old buffer. A
     /// buffer that is too small for the content is dropped instead.
-    pub(crate) fn grow(&mut self, mut buffer: Buffer) {
+    pub(crate) fn grow(&mut self, mut buffer: Buffer<F>) {
         let content = (self.len + self.ahead) as usize;
         debug_assert!(content <= buffer.len());
         if content > buffer.len() {
@@ -196,4 +197,5 @@ impl Ring {
 }
 
 #[cfg(test)]
+#[cfg(feature = "sync")]
 mod tests;

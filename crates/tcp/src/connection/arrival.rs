@@ -89,10 +89,10 @@ enum Limited {
 /// As in Linux (`tcp_invalid_ratelimit`).
 const CHALLENGE_ACK_INTERVAL: Micros = 500_000;
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Takes in a segment of the peer. The caller [flushes](Self::flush) the connection when the
     /// batch ends, or at once if the connection [is over](Self::is_over).
-    pub(crate) fn segment_arrives<F: Flavor>(
+    pub(crate) fn segment_arrives(
         &mut self,
         packet: &[u8],
         headers: &Headers,
@@ -164,11 +164,7 @@ impl Connection {
     ///
     /// The order is that of the RFC, except that a RST and a SYN come first: RFC 5961 judges them
     /// by rules of their own, which take the place of the check of the sequence number.
-    fn arrives_in_other_states<F: Flavor>(
-        &mut self,
-        segment: &mut Arrival<'_>,
-        fx: &mut Effects<'_, F>,
-    ) {
+    fn arrives_in_other_states(&mut self, segment: &mut Arrival<'_>, fx: &mut Effects<'_, F>) {
         if segment.flags.rst() {
             return self.check_rst(segment, fx);
         }
@@ -203,7 +199,7 @@ impl Connection {
 
     /// Second, check the RST bit (RFC 5961, 3.2): SEG.SEQ alone decides, whatever else the segment
     /// carries and however small the window is.
-    fn check_rst<F: Flavor>(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
+    fn check_rst(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         let next = self.recv.rcv_nxt();
         let edge = self.recv.window.right_edge();
         if segment.seq == next {
@@ -221,11 +217,7 @@ impl Connection {
     }
 
     /// PAWS (RFC 7323, 5.3, R1), which comes before the check of the sequence number.
-    fn check_timestamp<F: Flavor>(
-        &mut self,
-        segment: &Arrival<'_>,
-        fx: &mut Effects<'_, F>,
-    ) -> bool {
+    fn check_timestamp(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
         let timestamps = &self.recv.timestamps;
         let tsval = segment.options.timestamp.map(|(tsval, _)| tsval);
         let is_old = tsval.is_some_and(|tsval| timestamps.is_old(fx.now, tsval));
@@ -236,11 +228,7 @@ impl Connection {
     }
 
     /// First, check the sequence number (RFC 9293, 3.4).
-    fn check_sequence<F: Flavor>(
-        &mut self,
-        segment: &Arrival<'_>,
-        fx: &mut Effects<'_, F>,
-    ) -> bool {
+    fn check_sequence(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
         let (first, last) = self.recv.acceptable();
         if after(first, segment.seq) || after(segment.seq, last) {
             match segment.len() {
@@ -253,7 +241,7 @@ impl Connection {
     }
 
     /// Fifth, check the ACK field (RFC 5961, 5.2).
-    fn check_ack<F: Flavor>(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
+    fn check_ack(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
         let oldest = self.send.una().wrapping_sub(self.send.largest_window());
         if after(segment.ack, self.send.nxt()) || after(oldest, segment.ack) {
             self.send_limited_ack(Limited::Challenge, fx);
@@ -263,7 +251,7 @@ impl Connection {
     }
 
     /// Takes in what an acceptable segment acknowledges, and its window.
-    fn process_ack<F: Flavor>(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
+    fn process_ack(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         let now = fx.now;
         // A segment outside of the window must not set TS.Recent (RFC 7323, 5.3, R2 and R3): the
         // originals of a spurious retransmission would look old.
@@ -305,7 +293,7 @@ impl Connection {
     }
 
     /// The peer has acknowledged something new.
-    fn on_progress<F: Flavor>(&mut self, fx: &Effects<'_, F>) {
+    fn on_progress(&mut self, fx: &Effects<'_, F>) {
         let now = fx.now;
         self.unanswered_since = match self.send.flight() {
             0 => NEVER,
@@ -337,7 +325,7 @@ impl Connection {
     }
 
     /// Seventh, process the segment text, and eighth, check the FIN bit.
-    fn process_text<F: Flavor>(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
+    fn process_text(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         let fin = segment.flags.fin();
         let end = segment.seq.wrapping_add(segment.len());
         if self.state.has_fin() && after(end, self.recv.rcv_nxt()) {
@@ -373,7 +361,7 @@ impl Connection {
 
     /// Sends an ACK at once, whatever the outbound queue holds: the peer counts these. Where there
     /// is no room, what is owed stays owed.
-    pub(super) fn send_ack<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(super) fn send_ack(&mut self, fx: &mut Effects<'_, F>) {
         let told = self.recv.window;
         let window = self.recv.repeat_window();
         let ack = self.bare_ack(fx.now, window);
@@ -382,7 +370,7 @@ impl Connection {
         }
     }
 
-    fn send_limited_ack<F: Flavor>(&mut self, kind: Limited, fx: &mut Effects<'_, F>) {
+    fn send_limited_ack(&mut self, kind: Limited, fx: &mut Effects<'_, F>) {
         let last = &mut self.limited_ack_at[kind as usize];
         if *last == NEVER || fx.now >= *last + CHALLENGE_ACK_INTERVAL {
             *last = fx.now;

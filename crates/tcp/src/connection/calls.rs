@@ -12,10 +12,10 @@ use std::io::{IoSlice, IoSliceMut};
 /// A round trip on one host is shorter, so that nothing grows there.
 const BYTES_PER_MICROSECOND: u64 = 500;
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// RECEIVE: fills `bufs`, which are not all empty, one after the other. `Some(0)` is the end of
     /// the stream, and `None` says that nothing is there.
-    pub(crate) fn receive<F: Flavor>(
+    pub(crate) fn receive(
         &mut self,
         bufs: &mut [IoSliceMut<'_>],
         fx: &mut Effects<'_, F>,
@@ -45,11 +45,7 @@ impl Connection {
     /// SEND: writes `bufs` one after the other, as far as there is room. Says how much was taken.
     ///
     /// Everything is in the send buffer before the first segment is made: short slices share one.
-    pub(crate) fn write<F: Flavor>(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        fx: &mut Effects<'_, F>,
-    ) -> usize {
+    pub(crate) fn write(&mut self, bufs: &[IoSlice<'_>], fx: &mut Effects<'_, F>) -> usize {
         self.attach_send_buffer();
         self.tune_send_buffer(
             bufs.iter()

@@ -8,10 +8,10 @@ use crate::time_wait::TimeWait;
 use crate::wake::Wakes;
 use brooklet_cell::Flavor;
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// The application drops a handle. After the last handle the connection still delivers the
     /// data in the send buffer.
-    pub(crate) fn drop_handle<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(crate) fn drop_handle(&mut self, fx: &mut Effects<'_, F>) {
         self.handles -= 1;
         if self.handles > 0 || self.detached {
             return;
@@ -45,7 +45,7 @@ impl Connection {
     }
 
     /// ABORT: ends the connection with a RST. Data that was not read is lost.
-    pub(crate) fn abort<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(crate) fn abort(&mut self, fx: &mut Effects<'_, F>) {
         self.end_with(End::Aborted);
         if self.end == Some(End::Aborted) {
             self.discard();
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// A connection that is over leaves the table, as soon as it has nothing left to send.
-    pub(super) fn leave_when_over<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(super) fn leave_when_over(&mut self, fx: &mut Effects<'_, F>) {
         if self.detached {
             return;
         }

@@ -11,7 +11,7 @@ use crate::syn::Syn;
 use brooklet_cell::Flavor;
 use smoltcp::wire::TcpControl;
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Takes in the facts of the peer's SYN or SYN-ACK.
     pub(super) fn on_syn(&mut self, now: Micros, syn: &Syn) {
         self.recv.negotiate(now, syn);
@@ -33,11 +33,7 @@ impl Connection {
     }
 
     /// SEGMENT ARRIVES in SYN-SENT (RFC 9293, 3.10.7.3).
-    pub(super) fn arrives_in_syn_sent<F: Flavor>(
-        &mut self,
-        segment: &Arrival<'_>,
-        fx: &mut Effects<'_, F>,
-    ) {
+    pub(super) fn arrives_in_syn_sent(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         // First, check the ACK bit. Before the SYN has been sent nothing can acknowledge it.
         let acceptable = segment.flags.ack() && self.syn_sent && segment.ack == self.send.nxt();
         if segment.flags.ack() && !acceptable {
@@ -98,7 +94,7 @@ impl Connection {
 
     /// Checks a segment that arrives in SYN-RECEIVED and is no RST (RFC 9293, 3.10.7.4, and 3.5 for
     /// the simultaneous open). Says whether it goes on to the checks of the synchronized states.
-    pub(super) fn arrives_in_syn_received<F: Flavor>(
+    pub(super) fn arrives_in_syn_received(
         &mut self,
         segment: &mut Arrival<'_>,
         fx: &mut Effects<'_, F>,
@@ -127,7 +123,7 @@ impl Connection {
     }
 
     /// Answers a segment that cannot belong to this connection with a RST (RFC 9293, 3.10.7.1).
-    fn refuse_segment<F: Flavor>(&self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
+    fn refuse_segment(&self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         let mut reply = Vec::new();
         if brooklet_packet::tcp::reset(&mut reply, &segment.packet()) {
             let driver = fx.queue.with(|queue| queue.push(reply.into()));

@@ -7,15 +7,10 @@ use crate::shared::Effects;
 use brooklet_cell::Flavor;
 use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Takes in an ICMP error about the segment with the number `seq`. The error counts only while
     /// that segment is in flight (RFC 5927, 4.1).
-    pub(crate) fn on_icmp_error<F: Flavor>(
-        &mut self,
-        kind: IcmpErrorKind,
-        seq: u32,
-        fx: &mut Effects<'_, F>,
-    ) {
+    pub(crate) fn on_icmp_error(&mut self, kind: IcmpErrorKind, seq: u32, fx: &mut Effects<'_, F>) {
         let in_flight = !after(self.send.una(), seq) && after(self.send.nxt(), seq);
         let IcmpErrorKind::Unreachable(why) = kind else {
             return;

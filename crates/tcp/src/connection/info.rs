@@ -1,6 +1,7 @@
 //! What is known of a connection.
 
 use super::{Connection, TcpState};
+use brooklet_cell::Flavor;
 use std::time::Duration;
 
 /// What is known of a connection, like `TCP_INFO` of Linux.
@@ -42,7 +43,7 @@ pub struct TcpInfo {
     pub retransmits: u64,
 }
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     pub(crate) fn info(&self) -> TcpInfo {
         let rtt = self.send.rtt();
         let (cwnd, ssthresh) = self.send.window();

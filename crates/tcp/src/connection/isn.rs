@@ -2,11 +2,12 @@
 
 use crate::seq::Micros;
 use crate::shared::StackConfig;
+use brooklet_cell::Flavor;
 use brooklet_packet::FlowKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// F of RFC 6528, 3: a hash of the 4-tuple and a secret.
-pub(super) fn keyed_hash(key: FlowKey, stack: &StackConfig) -> u64 {
+pub(super) fn keyed_hash<F: Flavor>(key: FlowKey, stack: &StackConfig<F>) -> u64 {
     let mut hasher = DefaultHasher::new();
     stack.secret.hash(&mut hasher);
     key.hash(&mut hasher);
@@ -15,6 +16,6 @@ pub(super) fn keyed_hash(key: FlowKey, stack: &StackConfig) -> u64 {
 
 /// The initial sequence number of a connection that begins now. For one 4-tuple it grows by one
 /// every 4 us, and that of one 4-tuple reveals nothing about that of another.
-pub(super) fn initial(key: FlowKey, stack: &StackConfig, now: Micros) -> u32 {
+pub(super) fn initial<F: Flavor>(key: FlowKey, stack: &StackConfig<F>, now: Micros) -> u32 {
     (keyed_hash(key, stack) as u32).wrapping_add((now / 4) as u32)
 }

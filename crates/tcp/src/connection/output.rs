@@ -33,10 +33,10 @@ struct DataPacket {
     segment_size: u32,
 }
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Sends until there is nothing left to send, the outbound queue is full or others should
     /// have their turn.
-    pub(super) fn output<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(super) fn output(&mut self, fx: &mut Effects<'_, F>) {
         if self.detached {
             return;
         }
@@ -63,7 +63,7 @@ impl Connection {
         }
     }
 
-    fn output_to<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) {
+    fn output_to(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) {
         if !self.send_pending_control(tx, now) {
             return;
         }
@@ -100,7 +100,7 @@ impl Connection {
     }
 
     /// Says `false` if there was no room for the control segment.
-    fn send_pending_control<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
+    fn send_pending_control(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
         let Some(control) = self.pending_control else {
             return true;
         };
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Retransmits lost segments, as far as the congestion window permits. Returns `false` if the
     /// outbound queue had no room for all of them.
-    fn send_retransmissions<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
+    fn send_retransmissions(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
         let most = self.max_text();
         let mut header = None;
         while self.send.has_retransmission() {
@@ -144,7 +144,7 @@ impl Connection {
     }
 
     /// Sends new data and the FIN behind it. Returns `false` if there was no room for all of it.
-    fn send_new_data<F: Flavor>(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
+    fn send_new_data(&mut self, tx: &mut TxHandle<'_, F>, now: Micros) -> bool {
         let most = self.max_text();
         let unsent = self.unsent();
         // Silly window avoidance decides once for all that is sent now: what the window leaves
@@ -223,7 +223,7 @@ impl Connection {
 
     /// Reserves a place for a packet with `len` bytes of data. Says `false` if there is none, or if
     /// others have their turn.
-    fn may_send<F: Flavor>(&self, tx: &mut TxHandle<'_, F>, len: usize) -> bool {
+    fn may_send(&self, tx: &mut TxHandle<'_, F>, len: usize) -> bool {
         if tx.packets >= QUOTA || tx.bytes >= QUOTA_BYTES {
             tx.wait();
             return false;
@@ -232,7 +232,7 @@ impl Connection {
     }
 
     /// Sends a packet with data or a FIN, in the place reserved for it.
-    fn send_text<F: Flavor>(
+    fn send_text(
         &mut self,
         text: DataPacket,
         header: &mut Option<Segment>,
@@ -316,11 +316,7 @@ impl Connection {
 
     /// Sends a segment without data at once if there is room; otherwise it is dropped and counted.
     /// Says whether it was sent.
-    pub(super) fn send_control<F: Flavor>(
-        &mut self,
-        segment: &Segment,
-        fx: &mut Effects<'_, F>,
-    ) -> bool {
+    pub(super) fn send_control(&mut self, segment: &Segment, fx: &mut Effects<'_, F>) -> bool {
         let key = self.key.reversed();
         let (sent, driver) = fx.queue.with(|queue| {
             let has_room = queue.tx.has_room();

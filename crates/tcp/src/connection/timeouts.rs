@@ -6,10 +6,10 @@ use crate::seq::{Micros, NEVER};
 use crate::shared::Effects;
 use brooklet_cell::Flavor;
 
-impl Connection {
+impl<F: Flavor> Connection<F> {
     /// Finds the next deadline, and puts it among the timers if none stands there that is as
     /// early.
-    pub(super) fn arm<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    pub(super) fn arm(&mut self, fx: &mut Effects<'_, F>) {
         self.deadline = self.next_deadline(fx);
         if self.deadline < self.armed {
             self.armed = self.deadline;
@@ -19,7 +19,7 @@ impl Connection {
         }
     }
 
-    fn next_deadline<F: Flavor>(&mut self, fx: &Effects<'_, F>) -> Micros {
+    fn next_deadline(&mut self, fx: &Effects<'_, F>) -> Micros {
         // A connection that is over only waits for room for its RST, and is called for that.
         if self.is_over() {
             return NEVER;
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// The deadline `at` has come.
-    pub(crate) fn on_deadline<F: Flavor>(&mut self, at: Micros, fx: &mut Effects<'_, F>) {
+    pub(crate) fn on_deadline(&mut self, at: Micros, fx: &mut Effects<'_, F>) {
         if self.armed != at || self.detached {
             return; // an earlier one has taken its place
         }
@@ -97,7 +97,7 @@ impl Connection {
         );
     }
 
-    fn check_timers<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    fn check_timers(&mut self, fx: &mut Effects<'_, F>) {
         let now = fx.now;
         // What our own device has not taken yet cannot have been answered.
         let last_packet = self.last_packet;
@@ -126,7 +126,7 @@ impl Connection {
     }
 
     /// The retransmission timer, the probe timer or the reordering timer has expired.
-    fn on_retransmission_deadline<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    fn on_retransmission_deadline(&mut self, fx: &mut Effects<'_, F>) {
         let unsent = self.unsent();
         if self.send.on_deadline(fx.now, unsent) {
             self.send_probe(fx);
@@ -144,7 +144,7 @@ impl Connection {
     }
 
     /// Asks the peer for its ACK and its window.
-    fn send_probe<F: Flavor>(&mut self, fx: &mut Effects<'_, F>) {
+    fn send_probe(&mut self, fx: &mut Effects<'_, F>) {
         if self.unanswered_since == NEVER {
             self.unanswered_since = fx.now;
         }

@@ -59,7 +59,7 @@ impl<F: Flavor> Engine<F> {
     fn deliver(
         &mut self,
         now: Micros,
-        connection: Shared<F, Connection>,
+        connection: Shared<F, Connection<F>>,
         (packet, headers): (&[u8], &Headers),
     ) -> bool {
         let (delivered, stays, first) = self.stack.enter(&connection, now, |connection, fx| {

@@ -16,7 +16,7 @@ impl<F: Flavor> TcpStream<F> {
     fn poll_receive(
         &self,
         cx: &mut TaskContext<'_>,
-        receive: impl FnOnce(&mut Connection, &mut Effects<'_, F>) -> Option<usize>,
+        receive: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> Option<usize>,
     ) -> Poll<io::Result<usize>> {
         self.enter(|connection, fx| {
             if connection.end == Some(End::Aborted) {

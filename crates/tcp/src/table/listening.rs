@@ -18,7 +18,7 @@ fn half_open<F: Flavor>(
     entries: &HashMap<FlowKey, Entry<F>, RandomState>,
     key: FlowKey,
     listener: u32,
-) -> Option<Shared<F, Connection>> {
+) -> Option<Shared<F, Connection<F>>> {
     match entries.get(&key)? {
         Entry::Connection {
             connection,
@@ -101,7 +101,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn accept(
         &mut self,
         id: SynId,
-        connection: Shared<F, Connection>,
+        connection: Shared<F, Connection<F>>,
         listened: bool,
         now: Instant,
     ) -> io::Result<()> {
@@ -130,7 +130,7 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn handshake_over(
         &mut self,
         key: FlowKey,
-        connection: &Shared<F, Connection>,
+        connection: &Shared<F, Connection<F>>,
         completed: bool,
         wakes: &mut Wakes,
     ) {
@@ -169,7 +169,7 @@ impl<F: Flavor> Table<F> {
         listener: u32,
         now: Instant,
         grace: Duration,
-    ) -> Option<Shared<F, Connection>> {
+    ) -> Option<Shared<F, Connection<F>>> {
         if !self.syn_queue.has_pending(listener) {
             return None;
         }
@@ -202,7 +202,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Takes the oldest connection out of the listener's accept queue.
-    pub(crate) fn next_accepted(&mut self, listener: u32) -> Option<Shared<F, Connection>> {
+    pub(crate) fn next_accepted(&mut self, listener: u32) -> Option<Shared<F, Connection<F>>> {
         while let Some(key) = self.listeners.get_mut(listener)?.accept_queue.pop_front() {
             if let Some(connection) = self.connection(key) {
                 return Some(connection);

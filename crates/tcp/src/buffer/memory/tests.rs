@@ -1,5 +1,10 @@
 use super::*;
+use brooklet_cell::Threaded;
 use proptest::prelude::*;
+
+type Memory = super::Memory<Threaded>;
+type Claim = super::Claim<Threaded>;
+type Buffer = super::Buffer<Threaded>;
 
 const KIB: usize = 1024;
 
@@ -7,7 +12,7 @@ fn both(claim: &Claim) -> [Buffer; 2] {
     [claim.attach(Side::Receive), claim.attach(Side::Send)]
 }
 
-fn fixed(memory: &Arc<Memory>, recv: usize, send: usize) -> Claim {
+fn fixed(memory: &Memory, recv: usize, send: usize) -> Claim {
     memory.claim(recv, send, recv, send)
 }
 
@@ -48,7 +53,7 @@ fn the_two_buffers_of_a_connection_are_claimed_apart() {
     drop(claim);
     drop(send);
     assert_eq!((memory.held().lent, memory.held().users), (0, 0));
-    assert_eq!(memory.store().beyond, 0);
+    assert_eq!(memory.0.with(|store| store.beyond), 0);
 }
 
 #[test]
@@ -76,9 +81,10 @@ fn every_connection_gets_its_minimum_within_the_limit() {
     assert_eq!((held.lent, held.users), (0, 0));
     assert!(held.spare <= limit / SPARE_SHARE);
     drop(claims);
-    let store = memory.store();
-    assert_eq!((store.promised, store.beyond), (0, 0));
-    assert!(store.users.capacity() <= 2 * MAX_VACANT);
+    memory.0.with(|store| {
+        assert_eq!((store.promised, store.beyond), (0, 0));
+        assert!(store.users.capacity() <= 2 * MAX_VACANT);
+    });
 }
 
 #[test]
@@ -97,13 +103,13 @@ fn nothing_stays_resident_after_a_burst_of_small_buffers() {
     );
     drop(last);
     assert_eq!(memory.held(), Held::default());
-    assert_eq!(memory.store().pool.resident_small(), 0);
+    assert_eq!(memory.0.with(|store| store.pool.resident_small()), 0);
     // A few stay.
     for _ in 0..100 {
         drop(both(&claims[0]));
     }
     assert_eq!(memory.held().spare, 10 * KIB);
-    assert_eq!(memory.store().pool.resident_small(), 10 * KIB);
+    assert_eq!(memory.0.with(|store| store.pool.resident_small()), 10 * KIB);
 }
 
 #[test]
@@ -151,9 +157,9 @@ fn a_buffer_grows_in_powers_of_two_up_to_its_maximum() {
     drop(old);
     let held = memory.held();
     assert_eq!((held.lent, held.users), (256 * KIB, 1));
-    assert_eq!(memory.store().beyond, 252 * KIB);
+    assert_eq!(memory.0.with(|store| store.beyond), 252 * KIB);
     drop(new);
-    assert_eq!(memory.store().beyond, 0);
+    assert_eq!(memory.0.with(|store| store.beyond), 0);
 }
 
 #[test]
@@ -251,12 +257,11 @@ proptest! {
             let held = memory.held();
             prop_assert_eq!((held.lent, held.users), (lent, users));
             prop_assert!(held.lent + held.spare <= limit);
-            let store = memory.store();
-            prop_assert!(held.lent <= store.promised + store.beyond);
-            prop_assert!(store.promised + store.beyond <= limit);
+            let covered = memory.0.with(|store| store.promised + store.beyond);
+            prop_assert!(held.lent <= covered && covered <= limit);
         }
         drop(connections);
-        let store = memory.store();
-        prop_assert_eq!((store.promised, store.beyond, store.lent), (0, 0, 0));
+        let left = memory.0.with(|store| (store.promised, store.beyond, store.lent));
+        prop_assert_eq!(left, (0, 0, 0));
     }
 }

@@ -1,24 +1,29 @@
 use super::super::memory::{Claim, Memory, Side};
 use super::*;
+use brooklet_cell::Threaded;
 use proptest::prelude::*;
 
 /// A claim whose receive buffer has `capacity` bytes and may grow.
-fn claim(capacity: usize) -> Claim {
+fn claim(capacity: usize) -> Claim<Threaded> {
     Memory::new(64 << 20).claim(capacity, 1, 1 << 20, 1)
 }
 
-fn ring(capacity: usize, start: u32) -> Ring {
+fn ring(capacity: usize, start: u32) -> Ring<Threaded> {
     Ring::new(claim(capacity).attach(Side::Receive), start)
 }
 
-fn content(ring: &Ring) -> Vec<u8> {
+fn content(ring: &Ring<Threaded>) -> Vec<u8> {
     let (first, second) = ring.slices(ring.start(), ring.len());
     [first, second].concat()
 }
 
 #[test]
 fn a_ring_of_a_connection_is_smaller_than_128_bytes() {
-    assert!(size_of::<Ring>() <= 128, "{}", size_of::<Ring>());
+    assert!(
+        size_of::<Ring<Threaded>>() <= 128,
+        "{}",
+        size_of::<Ring<Threaded>>()
+    );
 }
 
 #[test]
