@@ -113,7 +113,8 @@ pub mod generic {
     pub use crate::pipe::Pipe;
     pub use crate::stack::Stack;
     pub use brooklet_tcp::{
-        ReadHalf, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream, WriteHalf,
+        ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
+        WriteHalf,
     };
     pub use brooklet_udp::{UdpReadHalf, UdpSocket, UdpWriteHalf};
 }
@@ -152,6 +153,9 @@ macro_rules! names {
         pub type ReadHalf = crate::generic::ReadHalf<$flavor>;
         /// Half of a TCP connection. See [`generic::WriteHalf`](crate::generic::WriteHalf).
         pub type WriteHalf = crate::generic::WriteHalf<$flavor>;
+        /// Two halves that make no stream. See
+        /// [`generic::ReuniteError`](crate::generic::ReuniteError).
+        pub type ReuniteError = crate::generic::ReuniteError<$flavor>;
         /// Takes and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
         pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
         /// Half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
