@@ -17,7 +17,7 @@ use std::time::Duration;
 /// let options = TcpOptions::new().recv_buffer(256 * 1024).ttl(128);
 /// assert!(options.nodelay);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -67,7 +67,7 @@ pub struct TcpOptions {
 /// With either choice a connection begins with 10 segments (RFC 6928) and slow start (RFC 5681),
 /// and lost segments are found and retransmitted by selective acknowledgements and RACK-TLP
 /// (RFC 2018, RFC 8985).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
