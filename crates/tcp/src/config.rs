@@ -41,14 +41,26 @@ pub struct Config {
     /// How long an idle connection, without data in flight or data to read, keeps its buffers.
     /// Default 1 s.
     pub idle_buffer_timeout: Duration,
-    /// The most connection requests that wait for an answer, of all listeners together. One more
-    /// request removes the oldest, which is counted
-    /// ([`backlog_full`](crate::Stats::backlog_full)). Default 4,096, of at most 256 bytes each.
+    /// The most connection requests that wait for an answer, of all listeners together. Default
+    /// 4,096, of at most 256 bytes each.
+    ///
+    /// If the backlog is full, a request that the program works on keeps its place. A new SYN
+    /// replaces a request that the program has [left
+    /// unanswered](crate::TcpRequest::drop_silently), else the oldest request that no listener has
+    /// returned yet. If the program works on all of them, the new SYN is dropped, and the client
+    /// repeats it. The dropped SYN, old or new, is counted
+    /// ([`backlog_full`](crate::Stats::backlog_full)).
+    ///
+    /// A program that takes every request at once and is slow to answer is therefore full after
+    /// this many, also if they come from a flood with spoofed sources. The requests of such a flood
+    /// expire [`handshake_timeout`](Self::handshake_timeout) after their SYN, which nobody repeats.
+    /// A program on a network with such floods limits the requests that it works on at a time, and
+    /// leaves the rest to the backlog.
     pub backlog: usize,
-    /// The most connection requests of one source, an IPv4 address or an IPv6 /64. One more request
-    /// removes the oldest of that source, which is counted
-    /// ([`source_full`](crate::Stats::source_full)), so that one client cannot crowd out others.
-    /// Default 256.
+    /// The most connection requests of one source, an IPv4 address or an IPv6 /64, so that one
+    /// client cannot use up the [`backlog`](Self::backlog). One more SYN is dropped and counted
+    /// ([`source_full`](crate::Stats::source_full)); the client repeats it. Default no limit beside
+    /// the backlog, because on a TUN all clients usually are of one source.
     pub backlog_per_source: usize,
     /// The most half-open connections of each listener: connections that
     /// [`TcpListener::accept`](crate::TcpListener::accept) has answered and whose handshake is not
@@ -56,9 +68,17 @@ pub struct Config {
     /// ([`half_open_full`](crate::Stats::half_open_full)), so that clients that never complete
     /// the handshake exclude no other; until then the request waits in the backlog. Default 1,024.
     pub max_half_open: usize,
-    /// How long a connection request may wait for an answer, and an answered one for the end of
-    /// its handshake. Default 15 s.
+    /// How long a connection request waits for an answer after the client's last SYN, and an
+    /// answered request for the end of its handshake. Default 15 s.
+    ///
+    /// Clients double the time between their SYNs: Linux sends them 0, 1, 3, 7, 15, 31 and 63 s
+    /// after the `connect`. A request therefore waits longer than this once the client repeats its
+    /// SYN in longer intervals: for three times the last interval. A request whose client stays
+    /// silent is over after this time. Requests expire at whole seconds, up to 1 s later.
     pub handshake_timeout: Duration,
+    /// How long a connection request waits for an answer in any case, from the first SYN on, though
+    /// its client goes on repeating the SYN. Default 120 s.
+    pub request_timeout: Duration,
     /// How long a connection without a handle may make no progress, in FIN-WAIT-2 or with a peer
     /// that does not read. Default 60 s.
     pub orphan_timeout: Duration,
@@ -83,9 +103,10 @@ impl Default for Config {
             memory: 1 << 30,
             idle_buffer_timeout: Duration::from_secs(1),
             backlog: 4096,
-            backlog_per_source: 256,
+            backlog_per_source: usize::MAX,
             max_half_open: 1024,
             handshake_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(120),
             orphan_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(30),
             max_time_wait: 65_536,
@@ -111,6 +132,7 @@ impl Config {
         backlog_per_source: usize,
         max_half_open: usize,
         handshake_timeout: Duration,
+        request_timeout: Duration,
         orphan_timeout: Duration,
         time_wait: Duration,
         max_time_wait: usize,
@@ -137,6 +159,7 @@ impl Config {
             backlog_per_source: self.backlog_per_source.max(1),
             max_half_open: self.max_half_open.max(1),
             handshake_timeout: usable_time(self.handshake_timeout),
+            request_timeout: usable_time(self.request_timeout),
             orphan_timeout: usable_time(self.orphan_timeout),
             time_wait: usable_time(self.time_wait),
             ..self

@@ -276,8 +276,7 @@ impl<F: Flavor> Engine<F> {
         let mut wakes = std::mem::take(&mut self.wakes);
         let connections = self.stack.table.with(|table| {
             let connections = table.connections();
-            table.listeners.wake_all(&mut wakes);
-            table.shut_down();
+            table.shut_down(&mut wakes);
             connections
         });
         for connection in connections {

@@ -51,7 +51,7 @@ impl From<End> for io::Error {
 pub(crate) fn request_gone() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionAborted,
-        "the request is gone: the client withdrew it, it waited too long or the backlog was full",
+        "the request is gone: the client withdrew it or it expired",
     )
 }
 

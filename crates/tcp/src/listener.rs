@@ -8,7 +8,6 @@ use crate::table::Table;
 use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
-use brooklet_packet::FlowKey;
 use futures_core::Stream;
 use std::future::poll_fn;
 use std::io;
@@ -113,8 +112,7 @@ impl<F: Flavor> TcpListener<F> {
                         .then(|| table.stale_half_open(id, now, HANDSHAKE_GRACE))?
                         .map(Next::Stale);
                 }
-                let (syn, entry) = table.next_syn(id)?;
-                Some(Next::Syn(entry.key, syn))
+                Some(Next::Syn(table.next_syn(id)?.0))
             });
             match std::task::ready!(next)? {
                 Next::Accepted(connection) => {
@@ -143,9 +141,9 @@ impl<F: Flavor> TcpListener<F> {
                     );
                 }
                 // A SYN that is gone meanwhile is no error of the listener.
-                Next::Syn(key, syn) => {
+                Next::Syn(syn) => {
                     aborted = false;
-                    drop(self.stack.answer(key, syn, options, true));
+                    drop(self.stack.answer(syn, options, true));
                 }
             }
         }
@@ -238,7 +236,7 @@ impl<F: Flavor> TcpListener<F> {
     ) -> Poll<io::Result<TcpRequest<F>>> {
         let next = self.wait(cx, place, |table, id| {
             let (syn, entry) = table.next_syn(id)?;
-            Some((entry.key, syn, entry.parse()?))
+            Some((syn, entry.parse()?))
         });
         next.map_ok(|syn| TcpRequest::new(self.stack.clone(), syn))
     }
@@ -252,7 +250,7 @@ impl<F: Flavor> TcpListener<F> {
 /// The next step of `accept`.
 enum Next<F: Flavor> {
     Accepted(Shared<F, Connection<F>>),
-    Syn(FlowKey, SynId),
+    Syn(SynId),
     /// A half-open connection that gives its place to a SYN.
     Stale(Shared<F, Connection<F>>),
 }
@@ -272,7 +270,13 @@ impl<F: Flavor> Clone for TcpListener<F> {
 
 impl<F: Flavor> Drop for TcpListener<F> {
     fn drop(&mut self) {
-        let last = self.stack.table.with(|table| table.unlisten(self.id));
+        let mut wakes = Wakes::default();
+        let wakes = &mut wakes;
+        let last = self
+            .stack
+            .table
+            .with(|table| table.unlisten(self.id, wakes));
+        wakes.wake();
         let Some(left) = last else { return };
         self.stack.refuse(&left.syns);
         let now = self.stack.moment();

@@ -2,24 +2,30 @@ use crate::connection::Connection;
 use crate::error::request_gone;
 use crate::options::TcpOptions;
 use crate::stack::StackShared;
+use crate::stats::Stats;
 use crate::stream::TcpStream;
 use crate::syn::Syn;
 use crate::syn_queue::{SynEntry, SynId};
+use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
+use brooklet_packet::Packet;
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{FlowKey, Packet};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context as TaskContext, Poll};
 
 /// A client's connection request that was not answered yet: a SYN in the SYN queue.
 ///
 /// The client waits, as for a distant host, until the program calls one of the methods. A proxy
 /// can so connect to its upstream first, and then accept the request or answer as the upstream
-/// did. A client gives up after a time, and a request expires after
-/// [`handshake_timeout`](crate::Config::handshake_timeout), or earlier if the backlog is full;
-/// `accept` then fails.
+/// did.
+///
+/// The request waits as long as the client repeats its SYN, for at most
+/// [`request_timeout`](crate::Config::request_timeout). Then, or when the client withdraws it with
+/// a RST, it is gone: [`withdrawn`](Self::withdrawn) is ready and `accept` fails. A new SYN never
+/// takes the place of a request that the program holds.
 ///
 /// | the program calls | the client's `connect` returns |
 /// |---|---|
@@ -48,7 +54,6 @@ use std::net::SocketAddr;
 #[must_use = "a request that is dropped is ignored: the client waits until it gives up"]
 pub struct TcpRequest<F: Flavor> {
     stack: StackShared<F>,
-    key: FlowKey,
     id: SynId,
     syn: Syn,
     answered: bool,
@@ -64,10 +69,9 @@ impl<F: Flavor> std::fmt::Debug for TcpRequest<F> {
 }
 
 impl<F: Flavor> TcpRequest<F> {
-    pub(crate) fn new(stack: StackShared<F>, (key, id, syn): (FlowKey, SynId, Syn)) -> Self {
+    pub(crate) fn new(stack: StackShared<F>, (id, syn): (SynId, Syn)) -> Self {
         Self {
             stack,
-            key,
             id,
             syn,
             answered: false,
@@ -76,12 +80,12 @@ impl<F: Flavor> TcpRequest<F> {
 
     /// The address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.key.source()
+        self.id.key.source()
     }
 
     /// The address that the client asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        self.key.destination()
+        self.id.key.destination()
     }
 
     /// The MSS option of the client's SYN, in bytes; `None` if the SYN has none (RFC 9293, 3.7.1).
@@ -105,7 +109,7 @@ impl<F: Flavor> TcpRequest<F> {
     /// # Errors
     ///
     /// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): the request is gone, because the
-    ///   client withdrew it, it expired, or a newer one took its place in a full backlog.
+    ///   client withdrew it or it expired.
     /// - [`ConnectionReset`](io::ErrorKind::ConnectionReset),
     ///   [`TimedOut`](io::ErrorKind::TimedOut): the client went away during the handshake.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
@@ -140,8 +144,8 @@ impl<F: Flavor> TcpRequest<F> {
     pub async fn accept_with(mut self, options: TcpOptions) -> io::Result<TcpStream<F>> {
         self.answered = true;
         let options = options.usable();
-        let connection = self.stack.answer(self.key, self.id, &options, false)?;
-        let stream = TcpStream::new(self.stack.clone(), connection, self.key);
+        let connection = self.stack.answer(self.id, &options, false)?;
+        let stream = TcpStream::new(self.stack.clone(), connection, self.id.key);
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
@@ -149,11 +153,7 @@ impl<F: Flavor> TcpRequest<F> {
     /// Refuses the request with a RST: the client's `connect` fails with "connection refused".
     pub fn refuse(mut self) {
         self.answered = true;
-        let syn = self.stack.table.with(|table| {
-            let syn = table.take_syn(self.id)?;
-            table.stats.refused += 1;
-            Some(syn)
-        });
+        let syn = self.take(|stats| &mut stats.refused);
         self.stack.refuse(syn.as_slice());
     }
 
@@ -165,19 +165,101 @@ impl<F: Flavor> TcpRequest<F> {
     /// makes a new request.
     pub fn unreachable(mut self, why: Unreachable) {
         self.answered = true;
-        let syn = self.stack.table.with(|table| {
-            let syn = table.take_syn(self.id)?;
-            table.stats.unreachable += 1;
-            Some(syn)
-        });
+        let syn = self.take(|stats| &mut stats.unreachable);
         self.stack.reply(syn.as_slice(), |out, packet| {
             icmp::unreachable(out, packet, why)
         });
     }
 
-    /// Does not answer. Retransmissions of the SYN are dropped until the request expires; a later
-    /// one makes a new request.
+    /// Does not answer, as if the request was dropped. Retransmissions of the SYN are dropped until
+    /// the request expires; a later one makes a new request. A full backlog gives up such requests
+    /// first.
     pub fn drop_silently(self) {}
+
+    /// Waits until the request is gone: the client gave up with a RST, the client has stopped
+    /// repeating its SYN and the request [expired](crate::Config::handshake_timeout), or the
+    /// stack's driver has ended. An answer is of no use then.
+    ///
+    /// A proxy races this future with its own `connect`, so that it does not go on for a client
+    /// that is gone. A client that starts anew with another SYN from the same port keeps its
+    /// request.
+    ///
+    /// ```no_run
+    /// # use brooklet_cell::Flavor;
+    /// # use brooklet_tcp::TcpRequest;
+    /// # use std::{io, net::SocketAddr};
+    /// # struct Upstream;
+    /// # impl Upstream { async fn connect(to: SocketAddr) -> io::Result<Self> { Ok(Self) } }
+    /// # async fn example<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    /// use futures_lite::future;
+    ///
+    /// let dial = async { Some(Upstream::connect(request.local_addr()).await) };
+    /// let gone = async {
+    ///     request.withdrawn().await;
+    ///     None
+    /// };
+    /// match future::or(dial, gone).await {
+    ///     Some(Ok(upstream)) => drop(request.accept().await?),
+    ///     Some(Err(_)) => request.refuse(),
+    ///     None => println!("{} gave up", request.peer_addr()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Any number of tasks on any thread may wait. Each of these futures takes memory of its own in
+    /// the stack, and returns it when it is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the request.
+    pub async fn withdrawn(&self) {
+        let mut waiter = Withdrawal {
+            request: self,
+            place: Place::default(),
+        };
+        poll_fn(|cx| waiter.poll(cx)).await;
+    }
+
+    /// Takes the SYN out of the queue, to be answered otherwise than by a connection, and counts
+    /// it.
+    fn take(&self, counter: impl FnOnce(&mut Stats) -> &mut u64) -> Option<SynEntry> {
+        let mut wakes = Wakes::default();
+        let syn = self.stack.table.with(|table| {
+            let syn = table.take_syn(self.id, &mut wakes)?;
+            *counter(&mut table.stats) += 1;
+            Some(syn)
+        });
+        wakes.wake();
+        syn
+    }
+}
+
+/// A task that waits until a request is gone. Dropping it removes its waker.
+struct Withdrawal<'a, F: Flavor> {
+    request: &'a TcpRequest<F>,
+    place: Place,
+}
+
+impl<F: Flavor> Withdrawal<'_, F> {
+    fn poll(&mut self, cx: &TaskContext<'_>) -> Poll<()> {
+        let TcpRequest { stack, id, .. } = self.request;
+        let place = &mut self.place;
+        let (poll, _old) = stack
+            .table
+            .with(|table| table.poll_withdrawn(*id, cx, place));
+        poll
+    }
+}
+
+impl<F: Flavor> Drop for Withdrawal<'_, F> {
+    fn drop(&mut self) {
+        let TcpRequest { stack, id, .. } = self.request;
+        let place = &mut self.place;
+        let _waker = stack
+            .table
+            .with(|table| table.unregister_withdrawn(*id, place));
+    }
 }
 
 impl<F: Flavor> Drop for TcpRequest<F> {
@@ -185,7 +267,7 @@ impl<F: Flavor> Drop for TcpRequest<F> {
         if !self.answered {
             self.stack
                 .table
-                .with(|table| table.stats.dropped_silently += 1);
+                .with(|table| table.leave_unanswered(self.id));
         }
     }
 }
@@ -196,7 +278,6 @@ impl<F: Flavor> StackShared<F> {
     /// With `listened` the connection belongs to the listener until its `accept` returns it.
     pub(crate) fn answer(
         &self,
-        key: FlowKey,
         id: SynId,
         options: &TcpOptions,
         listened: bool,
@@ -212,7 +293,7 @@ impl<F: Flavor> StackShared<F> {
             syn.ok_or_else(request_gone)
         })?;
         let mut connection = Connection::passive(
-            (key, queue),
+            (id.key, queue),
             &syn,
             options,
             &self.config,
@@ -221,8 +302,12 @@ impl<F: Flavor> StackShared<F> {
         connection.listened = listened;
         connection.handles = u32::from(!listened);
         let connection = Shared::new(connection);
-        self.table
-            .with(|table| table.accept(id, connection.clone(), listened, now))?;
+        let mut wakes = Wakes::default();
+        let accepted = self
+            .table
+            .with(|table| table.accept(id, connection.clone(), listened, now, &mut wakes));
+        wakes.wake();
+        accepted?;
         self.enter(&connection, moment, Connection::flush);
         Ok(connection)
     }

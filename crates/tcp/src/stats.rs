@@ -38,13 +38,20 @@ pub struct Stats {
     /// Connection requests dropped because an address is not unicast, a port is 0, or both ends
     /// are the same.
     pub bad_address: u64,
-    /// TcpRequests that expired before an answer.
+    /// Requests that expired before an answer: the client stopped repeating its SYN, or
+    /// [`request_timeout`](crate::Config::request_timeout) passed.
     pub expired: u64,
-    /// TcpRequests removed from a full backlog to make room for newer ones.
+    /// SYNs dropped because the [`backlog`](crate::Config::backlog) was full: requests that the
+    /// program did not work on and that gave way to newer ones, and new SYNs if there was none.
     pub backlog_full: u64,
-    /// TcpRequests removed to make room for newer ones of the same source, which had its share of the
-    /// backlog.
+    /// SYNs dropped because their source had
+    /// [`backlog_per_source`](crate::Config::backlog_per_source) requests already.
     pub source_full: u64,
+    /// SYNs dropped because they repeat one that waits for an answer. They keep the request alive.
+    pub repeated_syns: u64,
+    /// RSTs dropped because their sequence number is not the one that is expected next, for a
+    /// request that waits for an answer.
+    pub bad_rst: u64,
     /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
     /// for newer ones, because their clients did not complete the handshake.
     pub half_open_full: u64,

@@ -1,42 +1,56 @@
 //! The SYN queue: SYNs that wait for the program's answer.
 //!
 //! The queue is bounded and its entries are small, because every host can fill it. An entry is a
-//! slot of a slab and the bytes of its SYN, found through an index of slot numbers. Three linked
-//! lists run through the slots, each in order of age: all entries, the entries of each source, and
-//! the entries that a listener was not given yet. So every operation takes constant time.
+//! slot of a slab and the bytes of its SYN, found through an index of slot numbers. Linked lists
+//! run through the slots, so that every operation takes constant time.
+//!
+//! # Which SYN gives way when the queue is full
+//!
+//! A program that was given a request works on it, and may have connected elsewhere on its behalf:
+//! such an entry never gives way. An entry that the program has left unanswered gives way first,
+//! and then the oldest entry that no listener was given, so that a flood which the program does not
+//! keep up with cannot keep newer clients out. If the program was given every entry, the new SYN is
+//! dropped; its client repeats it. [`lifetime`] says how long an entry can hold its place.
 
+mod keep;
+mod lifetime;
 mod list;
+mod source;
 
-use self::list::{Link, Linked, List, ListKind, NONE, push, unlink};
+pub(crate) use self::keep::syn_to_keep;
+pub(crate) use self::lifetime::Lifetimes;
+
+use self::lifetime::Lifetime;
+use self::list::{KINDS, Link, Linked, List, ListKind, push, push_front, unlink};
+use self::source::Sources;
 use crate::syn::Syn;
-use brooklet_packet::{FlowKey, Headers, Packet};
+use crate::wake::{Place, WakerList, Wakes};
+use brooklet_packet::{FlowKey, Packet};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
-use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, Ipv6Packet};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
-
-/// The longest SYN that is kept as it arrived, in bytes: an IPv6 header and the longest TCP header.
-/// A longer SYN has data, IP options or extension headers, and is kept without them.
-const MAX_SYN: usize = 100;
+use std::task::{Context, Waker};
+use std::time::Instant;
 
 pub(crate) struct SynQueue {
     slots: Slab<SynEntry>,
     index: HashTable<u32>,
-    /// The entries of each source. The first entry tells which source it is.
-    sources: HashTable<List>,
-    /// The entries that each listener was not given yet.
-    pending: HashMap<u32, List, RandomState>,
-    /// All entries, the oldest first, which is the order in which they expire.
-    all: List,
     hasher: RandomState,
-    /// `arrived_at` counts from here.
-    epoch: Option<Instant>,
-    next_id: u64,
-    /// The most entries; the caller removes the oldest before it inserts one more.
+    sources: Sources,
+    /// The entries that each listener was not given yet, the oldest first.
+    pending: HashMap<u32, List, RandomState>,
+    /// The entries that may give way to a newer SYN, in that order.
+    replaceable: List,
+    /// The entries that expire in each second.
+    expiries: BTreeMap<u32, List>,
+    /// The tasks that wait for the removal of an entry, by its slot. Few programs wait for it, so
+    /// an entry has no place for them.
+    waiting: HashMap<u32, WakerList, RandomState>,
+    lifetimes: Lifetimes,
+    next_serial: u32,
+    /// The most entries. The caller makes room before it inserts one more.
     limit: usize,
 }
 
@@ -44,18 +58,28 @@ pub(crate) struct SynQueue {
 #[derive(Debug)]
 pub(crate) struct SynEntry {
     pub(crate) key: FlowKey,
-    pub(crate) listener: u32,
-    pub(crate) isn: u32,
     /// The queue of the device on which the SYN arrived.
     pub(crate) queue: u8,
+    stage: Stage,
+    pub(crate) listener: u32,
+    pub(crate) isn: u32,
     /// The whole packet, without data.
     pub(crate) syn: Box<[u8]>,
-    /// Distinguishes the entry from earlier ones in the same slot.
-    id: u64,
-    /// In microseconds since the queue's epoch.
-    arrived_at: u64,
-    links: [Link; 3],
-    given: bool,
+    /// Distinguishes the entry from earlier ones of the same 4-tuple.
+    serial: u32,
+    lifetime: Lifetime,
+    links: [Link; KINDS],
+}
+
+/// What the program has done about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No listener was given it: it is in the lists of pending and of replaceable entries.
+    Pending,
+    /// The program works on it.
+    Given,
+    /// The program leaves it unanswered: it is in the list of replaceable entries.
+    Unanswered,
 }
 
 impl Linked for SynEntry {
@@ -75,22 +99,24 @@ impl SynEntry {
 /// Identifies an entry, also after the entry is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SynId {
-    slot: u32,
-    id: u64,
+    pub(crate) key: FlowKey,
+    serial: u32,
 }
 
 impl SynQueue {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, lifetimes: Lifetimes) -> Self {
         Self {
-            limit,
             slots: Slab::new(),
             index: HashTable::new(),
-            sources: HashTable::new(),
-            pending: HashMap::default(),
-            all: List::EMPTY,
             hasher: RandomState::default(),
-            epoch: None,
-            next_id: 0,
+            sources: Sources::default(),
+            pending: HashMap::default(),
+            replaceable: List::EMPTY,
+            expiries: BTreeMap::new(),
+            waiting: HashMap::default(),
+            lifetimes,
+            next_serial: 0,
+            limit,
         }
     }
 
@@ -101,6 +127,11 @@ impl SynQueue {
     /// The sequence number of the SYN of `key`, if there is one.
     pub(crate) fn isn(&self, key: FlowKey) -> Option<u32> {
         self.find(key).map(|slot| self.slots[slot as usize].isn)
+    }
+
+    /// The number of entries of the source of `key`.
+    pub(crate) fn of_source(&self, key: FlowKey) -> usize {
+        self.sources.count(key)
     }
 
     /// Adds a SYN for `listener`. There is none of `key` yet.
@@ -116,129 +147,142 @@ impl SynQueue {
             let most = self.limit.saturating_sub(self.slots.len());
             self.slots.reserve_exact(more.min(most));
         }
-        let epoch = *self.epoch.get_or_insert(now);
-        let arrived_at = now.saturating_duration_since(epoch).as_micros();
         let slot = self.slots.insert(SynEntry {
             key,
+            queue,
+            stage: Stage::Pending,
             listener,
             isn,
-            queue,
             syn: syn.into(),
-            id: self.next_id,
-            arrived_at: u64::try_from(arrived_at).unwrap_or(u64::MAX),
-            links: [Link {
-                before: NONE,
-                after: NONE,
-            }; 3],
-            given: false,
+            serial: self.next_serial,
+            lifetime: Lifetime::new(now, &self.lifetimes),
+            links: [Link::NOWHERE; KINDS],
         }) as u32; // the backlog is bounded far below that
-        self.next_id += 1;
+        self.next_serial = self.next_serial.wrapping_add(1);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index
             .insert_unique(hasher.hash_one(key), slot, |&slot| {
                 hasher.hash_one(slots[slot as usize].key)
             });
-        push(&mut self.slots, &mut self.all, ListKind::All, slot);
+        self.sources.add(key);
         let pending = self.pending.entry(listener).or_insert(List::EMPTY);
         push(&mut self.slots, pending, ListKind::Pending, slot);
-        let source = source(key);
-        let slots = &mut self.slots;
-        match self.sources.find_mut(hasher.hash_one(source), |list| {
-            self::source(slots[list.first as usize].key) == source
-        }) {
-            Some(list) => push(slots, list, ListKind::Source, slot),
-            None => {
-                let mut list = List::EMPTY;
-                push(slots, &mut list, ListKind::Source, slot);
-                self.sources
-                    .insert_unique(hasher.hash_one(source), list, |list| {
-                        hasher.hash_one(self::source(slots[list.first as usize].key))
-                    });
-            }
+        push(
+            &mut self.slots,
+            &mut self.replaceable,
+            ListKind::Replaceable,
+            slot,
+        );
+        self.link_expiry(slot);
+    }
+
+    /// Notes that the client of `key` has repeated its SYN: the entry expires later.
+    pub(crate) fn extend(&mut self, key: FlowKey, now: Instant) {
+        if let Some(slot) = self.find(key) {
+            let mut lifetime = self.slots[slot as usize].lifetime;
+            lifetime.extend(now, &self.lifetimes);
+            self.set_lifetime(slot, lifetime);
         }
     }
 
     /// Replaces the SYN of `key`: the client has started anew, and the answer goes to the new SYN.
-    pub(crate) fn replace(&mut self, key: FlowKey, isn: u32, syn: &[u8]) {
+    pub(crate) fn restart(&mut self, key: FlowKey, isn: u32, syn: &[u8], now: Instant) {
         if let Some(slot) = self.find(key) {
             let entry = &mut self.slots[slot as usize];
             entry.isn = isn;
             entry.syn = syn.into();
+            self.set_lifetime(slot, Lifetime::new(now, &self.lifetimes));
         }
     }
 
-    /// The number of entries of the source of `key`.
-    pub(crate) fn of_source(&self, key: FlowKey) -> usize {
-        self.source_of(key).map_or(0, |list| list.len as usize)
-    }
-
-    /// Removes the oldest entry. Returns whether there was one.
-    pub(crate) fn remove_oldest(&mut self) -> bool {
-        self.remove_slot(self.all.first).is_some()
-    }
-
-    /// Removes the oldest entry of the source of `key`. Returns whether there was one.
-    pub(crate) fn remove_oldest_of_source(&mut self, key: FlowKey) -> bool {
-        let first = self.source_of(key).map_or(NONE, |list| list.first);
-        self.remove_slot(first).is_some()
+    /// Removes the entry that is to give way to a newer SYN. Returns `false` if none may.
+    pub(crate) fn make_room(&mut self, wakes: &mut Wakes) -> bool {
+        self.remove_slot(self.replaceable.first, wakes).is_some()
     }
 
     /// Removes the entry of `key`.
-    pub(crate) fn remove(&mut self, key: FlowKey) -> Option<SynEntry> {
-        self.remove_slot(self.find(key)?)
+    pub(crate) fn remove(&mut self, key: FlowKey, wakes: &mut Wakes) -> Option<SynEntry> {
+        self.remove_slot(self.find(key)?, wakes)
     }
 
     /// Gives `listener` the oldest entry that it was not given yet.
     pub(crate) fn next_pending(&mut self, listener: u32) -> Option<(SynId, &SynEntry)> {
-        let pending = self.pending.get_mut(&listener)?;
-        let slot = pending.first;
-        if slot == NONE {
-            return None;
-        }
-        unlink(&mut self.slots, pending, ListKind::Pending, slot);
-        let entry = &mut self.slots[slot as usize];
-        entry.given = true;
-        let id = entry.id;
-        Some((SynId { slot, id }, entry))
+        let slot = self.pending.get(&listener)?.first;
+        self.slots.get(slot as usize)?;
+        self.set_stage(slot, Stage::Given);
+        let entry = &self.slots[slot as usize];
+        let (key, serial) = (entry.key, entry.serial);
+        Some((SynId { key, serial }, entry))
     }
 
     /// Whether there is an entry that `listener` was not given yet.
     pub(crate) fn has_pending(&self, listener: u32) -> bool {
-        self.pending.get(&listener).is_some_and(|list| list.len > 0)
+        self.pending
+            .get(&listener)
+            .is_some_and(|list| !list.is_empty())
     }
 
     /// Removes all entries that `listener`, which is being closed, was not given.
-    pub(crate) fn take_pending(&mut self, listener: u32) -> Vec<SynEntry> {
+    pub(crate) fn take_pending(&mut self, listener: u32, wakes: &mut Wakes) -> Vec<SynEntry> {
         let mut taken = Vec::new();
-        while let Some((id, _)) = self.next_pending(listener) {
-            taken.extend(self.take(id));
+        while let Some(slot) = self.pending.get(&listener).map(|list| list.first)
+            && let Some(entry) = self.remove_slot(slot, wakes)
+        {
+            taken.push(entry);
         }
         self.pending.remove(&listener);
         taken
     }
 
     pub(crate) fn get(&self, id: SynId) -> Option<&SynEntry> {
-        self.slots
-            .get(id.slot as usize)
-            .filter(|entry| entry.id == id.id)
+        self.slot_of(id).map(|slot| &self.slots[slot as usize])
     }
 
     /// Removes the entry, which the caller answers.
-    pub(crate) fn take(&mut self, id: SynId) -> Option<SynEntry> {
-        self.get(id)?;
-        self.remove_slot(id.slot)
+    pub(crate) fn take(&mut self, id: SynId, wakes: &mut Wakes) -> Option<SynEntry> {
+        self.remove_slot(self.slot_of(id)?, wakes)
     }
 
-    /// When the oldest entry expires, if each waits for `timeout`.
-    pub(crate) fn next_expiry(&self, timeout: Duration) -> Option<Instant> {
-        let oldest = self.slots.get(self.all.first as usize)?;
-        Some(self.epoch? + Duration::from_micros(oldest.arrived_at) + timeout)
+    /// Notes that the program leaves the entry unanswered. It stays, so that the repetitions of its
+    /// SYN make no new request, and is the first to give way.
+    pub(crate) fn leave_unanswered(&mut self, id: SynId) {
+        if let Some(slot) = self.slot_of(id) {
+            self.set_stage(slot, Stage::Unanswered);
+        }
     }
 
-    /// Removes the entries that have waited for `timeout`. Returns how many.
-    pub(crate) fn expire(&mut self, now: Instant, timeout: Duration) -> u64 {
+    /// Registers the task of `cx` to be woken when the entry is removed. Returns `None` if the
+    /// entry is gone, and otherwise a waker that the caller drops once no cell is held.
+    pub(crate) fn register(
+        &mut self,
+        id: SynId,
+        cx: &Context<'_>,
+        place: &mut Place,
+    ) -> Option<Option<Waker>> {
+        let slot = self.slot_of(id)?;
+        Some(self.waiting.entry(slot).or_default().register(cx, place))
+    }
+
+    /// Gives a place up that [`register`](Self::register) has taken. Returns the waker, which the
+    /// caller drops once no cell is held.
+    pub(crate) fn unregister(&mut self, id: SynId, place: &mut Place) -> Option<Waker> {
+        let slot = self.slot_of(id)?;
+        self.waiting.get_mut(&slot)?.leave(place)
+    }
+
+    /// When the next entry expires.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let (&second, _) = self.expiries.first_key_value()?;
+        Some(self.lifetimes.instant(second))
+    }
+
+    /// Removes the entries that have expired. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Wakes) -> u64 {
         let mut expired = 0;
-        while self.next_expiry(timeout).is_some_and(|at| at <= now) && self.remove_oldest() {
+        while let Some((&second, list)) = self.expiries.first_key_value()
+            && self.lifetimes.instant(second) <= now
+            && self.remove_slot(list.first, wakes).is_some()
+        {
             expired += 1;
         }
         if self.slots.is_empty() {
@@ -252,13 +296,18 @@ impl SynQueue {
         self.slots.shrink_to_fit();
         let nothing = |_: &u32| 0; // the table is empty
         self.index.shrink_to_fit(nothing);
-        self.sources.shrink_to_fit(|_| 0);
+        self.sources.give_back();
+        self.waiting.shrink_to_fit();
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Removes everything: the stack has ended.
+    pub(crate) fn clear(&mut self, wakes: &mut Wakes) {
+        for list in self.waiting.values_mut() {
+            list.drain_into(wakes);
+        }
         *self = Self {
-            next_id: self.next_id,
-            ..Self::new(self.limit)
+            next_serial: self.next_serial,
+            ..Self::new(self.limit, self.lifetimes)
         };
     }
 
@@ -271,37 +320,73 @@ impl SynQueue {
         self.index.find(hash, same).copied()
     }
 
-    fn source_of(&self, key: FlowKey) -> Option<&List> {
-        let source = source(key);
-        self.sources.find(self.hasher.hash_one(source), |list| {
-            self::source(self.slots[list.first as usize].key) == source
-        })
+    fn slot_of(&self, id: SynId) -> Option<u32> {
+        self.find(id.key)
+            .filter(|&slot| self.slots[slot as usize].serial == id.serial)
     }
 
-    fn remove_slot(&mut self, slot: u32) -> Option<SynEntry> {
-        let entry = self.slots.get(slot as usize)?;
-        let (key, listener, given) = (entry.key, entry.listener, entry.given);
-        if let Ok(entry) = self
-            .index
-            .find_entry(self.hasher.hash_one(key), |&other| other == slot)
+    fn set_stage(&mut self, slot: u32, stage: Stage) {
+        let before = std::mem::replace(&mut self.slots[slot as usize].stage, stage);
+        if before != Stage::Given {
+            self.unlink_stage(slot, before);
+        }
+        if stage == Stage::Unanswered {
+            push_front(
+                &mut self.slots,
+                &mut self.replaceable,
+                ListKind::Replaceable,
+                slot,
+            );
+        }
+    }
+
+    /// Removes a slot from the lists of its stage.
+    fn unlink_stage(&mut self, slot: u32, stage: Stage) {
+        let slots = &mut self.slots;
+        if stage != Stage::Given {
+            unlink(slots, &mut self.replaceable, ListKind::Replaceable, slot);
+        }
+        if stage == Stage::Pending
+            && let Some(pending) = self.pending.get_mut(&slots[slot as usize].listener)
         {
+            unlink(slots, pending, ListKind::Pending, slot);
+        }
+    }
+
+    fn set_lifetime(&mut self, slot: u32, lifetime: Lifetime) {
+        self.unlink_expiry(slot);
+        self.slots[slot as usize].lifetime = lifetime;
+        self.link_expiry(slot);
+    }
+
+    fn link_expiry(&mut self, slot: u32) {
+        let second = self.slots[slot as usize].lifetime.expiry();
+        let list = self.expiries.entry(second).or_insert(List::EMPTY);
+        push(&mut self.slots, list, ListKind::Expiry, slot);
+    }
+
+    fn unlink_expiry(&mut self, slot: u32) {
+        let second = self.slots[slot as usize].lifetime.expiry();
+        if let Some(list) = self.expiries.get_mut(&second) {
+            unlink(&mut self.slots, list, ListKind::Expiry, slot);
+            if list.is_empty() {
+                self.expiries.remove(&second);
+            }
+        }
+    }
+
+    fn remove_slot(&mut self, slot: u32, wakes: &mut Wakes) -> Option<SynEntry> {
+        let entry = self.slots.get(slot as usize)?;
+        let (key, stage) = (entry.key, entry.stage);
+        let hash = self.hasher.hash_one(key);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        unlink(&mut self.slots, &mut self.all, ListKind::All, slot);
-        if !given && let Some(pending) = self.pending.get_mut(&listener) {
-            unlink(&mut self.slots, pending, ListKind::Pending, slot);
-        }
-        let (slots, source) = (&mut self.slots, source(key));
-        if let Ok(mut entry) = self
-            .sources
-            .find_entry(self.hasher.hash_one(source), |list| {
-                self::source(slots[list.first as usize].key) == source
-            })
-        {
-            unlink(slots, entry.get_mut(), ListKind::Source, slot);
-            if entry.get().len == 0 {
-                entry.remove();
-            }
+        self.sources.subtract(key);
+        self.unlink_stage(slot, stage);
+        self.unlink_expiry(slot);
+        if let Some(mut waiting) = self.waiting.remove(&slot) {
+            waiting.drain_into(wakes);
         }
         self.slots.try_remove(slot as usize)
     }
@@ -319,52 +404,6 @@ impl SynQueue {
             + self.index.allocation_size()
             + self.sources.allocation_size()
     }
-}
-
-/// The source that `backlog_per_source` counts: an IPv4 address, or the /64 from which a host
-/// chooses its IPv6 addresses (RFC 4291, 2.5.1).
-fn source(key: FlowKey) -> (bool, u64) {
-    match key.source().ip() {
-        IpAddr::V4(address) => (false, address.to_bits().into()),
-        IpAddr::V6(address) => (true, (address.to_bits() >> 64) as u64),
-    }
-}
-
-/// The SYN of a packet in the form that the queue keeps: without data, and without IP options and
-/// extension headers if it is long. `scratch` holds the shortened packet.
-///
-/// Data in a SYN is not taken (RFC 9293, 3.10.7.2 allows it to be dropped), so it is not kept. The
-/// TCP checksum, which was verified on arrival, is not updated.
-pub(crate) fn syn_to_keep<'a>(
-    scratch: &'a mut Vec<u8>,
-    packet: &'a [u8],
-    headers: &Headers,
-) -> Option<&'a [u8]> {
-    if packet.len() <= MAX_SYN {
-        return Some(packet);
-    }
-    let mut headers = *headers;
-    if headers.has_options() {
-        if !brooklet_packet::strip_options(scratch, &Packet::new(packet, headers)) {
-            return None;
-        }
-        headers = Headers::parse(scratch).ok()?;
-    } else {
-        scratch.clear();
-        scratch.extend_from_slice(&packet[..headers.payload_range().start]);
-    }
-    let len = headers.payload_range().start;
-    scratch.truncate(len);
-    // No header is longer than its length field can say.
-    if headers.key().is_ipv6() {
-        let mut ip = Ipv6Packet::new_unchecked(&mut scratch[..]);
-        ip.set_payload_len((len - IPV6_HEADER_LEN) as u16);
-    } else {
-        let mut ip = Ipv4Packet::new_unchecked(&mut scratch[..]);
-        ip.set_total_len(len as u16);
-        ip.fill_checksum();
-    }
-    Some(scratch)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::listeners::{Listeners, Listening};
 use crate::ports::Ports;
 use crate::shared::{Leaves, StackConfig};
 use crate::stats::Stats;
-use crate::syn_queue::{SynEntry, SynQueue};
+use crate::syn_queue::{Lifetimes, SynEntry, SynQueue};
 use crate::time_wait::{Arrival, TimeWait};
+use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader, is_unicast};
@@ -99,9 +100,14 @@ impl<F: Flavor> Table<F> {
     pub(crate) fn new(config: Arc<StackConfig<F>>, summary: Arc<TableSummary>) -> Self {
         let mut listeners = Listeners::new();
         listeners.add(None);
+        let lifetimes = Lifetimes {
+            epoch: config.epoch,
+            handshake_timeout: config.config.handshake_timeout,
+            request_timeout: config.config.request_timeout,
+        };
         Self {
             entries: HashMap::default(),
-            syn_queue: SynQueue::new(config.config.backlog),
+            syn_queue: SynQueue::new(config.config.backlog, lifetimes),
             listeners,
             ports: Ports::new(),
             time_waits: VecDeque::new(),
@@ -133,6 +139,7 @@ impl<F: Flavor> Table<F> {
         packet: &[u8],
         headers: &Headers,
         tcp: TcpHeader,
+        wakes: &mut Wakes,
     ) -> Route<F> {
         if self.gone {
             return Route::Drop; // another engine has ended the stack
@@ -145,7 +152,7 @@ impl<F: Flavor> Table<F> {
                 self.arrives_in_time_wait(now, key, Arrival::new(packet, headers, tcp))
             }
             None => match self.syn_queue.isn(key) {
-                Some(isn) => self.arrives_for_queued_syn(key, isn, tcp, opens),
+                Some(isn) => self.arrives_for_queued_syn(now, (key, isn), tcp, wakes),
                 None if opens => self.listen(key),
                 None => Route::Reset,
             },
@@ -155,22 +162,30 @@ impl<F: Flavor> Table<F> {
     /// Decides on a segment of a client whose SYN with the number `isn` waits for an answer.
     fn arrives_for_queued_syn(
         &mut self,
-        key: FlowKey,
-        isn: u32,
+        now: Instant,
+        (key, isn): (FlowKey, u32),
         tcp: TcpHeader,
-        opens: bool,
+        wakes: &mut Wakes,
     ) -> Route<F> {
         if tcp.flags.rst() {
+            // No window was advertised yet: only a RST at exactly RCV.NXT counts (RFC 9293,
+            // 3.10.7.4; RFC 5961, 3.2).
             if tcp.seq == isn.wrapping_add(1) {
-                self.syn_queue.remove(key);
+                self.syn_queue.remove(key, wakes);
                 self.publish();
+            } else {
+                self.stats.bad_rst += 1;
             }
-            return Route::Drop;
-        }
-        match opens {
-            true if tcp.seq == isn => Route::Drop, // a retransmission
-            true => Route::SynQueue,               // the client has started anew
-            false => Route::Reset,                 // it acknowledges nothing that was sent
+            Route::Drop
+        } else if !tcp.flags.syn() || tcp.flags.ack() {
+            Route::Reset // it acknowledges nothing that was sent
+        } else if tcp.seq == isn {
+            self.stats.repeated_syns += 1;
+            self.syn_queue.extend(key, now);
+            self.publish();
+            Route::Drop
+        } else {
+            Route::SynQueue // the client has started anew
         }
     }
 
@@ -310,9 +325,8 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Removes the SYNs and TIME-WAIT entries whose time has come.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        let timeout = self.config.config.handshake_timeout;
-        self.stats.expired += self.syn_queue.expire(now, timeout);
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.stats.expired += self.syn_queue.expire(now, wakes);
         self.expire_time_waits(now);
         self.shrink();
         self.publish();
@@ -321,8 +335,7 @@ impl<F: Flavor> Table<F> {
     /// Publishes when [`expire`](Self::expire) is to be called next, and the number of
     /// connections. Returns whether the expiry has become earlier.
     fn publish(&mut self) -> bool {
-        let timeout = self.config.config.handshake_timeout;
-        let syns = self.syn_queue.next_expiry(timeout);
+        let syns = self.syn_queue.next_expiry();
         let time_waits = self.next_time_wait_end();
         let next = syns.into_iter().chain(time_waits).min();
         let since_epoch = next.map(|at| at.saturating_duration_since(self.config.epoch));
@@ -353,10 +366,11 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Removes everything: the stack has ended.
-    pub(crate) fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self, wakes: &mut Wakes) {
         self.gone = true;
+        self.listeners.wake_all(wakes);
         self.entries.clear();
-        self.syn_queue.clear();
+        self.syn_queue.clear(wakes);
         self.time_waits.clear();
         self.publish();
     }

@@ -154,22 +154,53 @@ fn one_source_has_its_share_and_no_more() {
     let ports: Vec<u16> = (0..8).map(|_| request(&host).peer_addr().port()).collect();
     assert_eq!(
         ports,
-        [1, 3, 4, 5, 3, 4, 5, 9],
-        "the oldest of the source goes"
+        [1, 1, 2, 3, 1, 2, 3, 9],
+        "the newest of the source waits"
     );
     assert!(pends(host.listener().requests().next()));
 }
 
 #[test]
-fn a_request_that_gave_way_cannot_be_accepted() {
-    let mut host = Host::new(Config::new().backlog(1));
-    host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
-    let first = request(&host);
-    host.tx(Peer::new("10.0.0.3:1", SERVER).syn());
-    let error = now(first.accept()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
-    host.silent();
-    assert_eq!(request(&host).peer_addr(), addr("10.0.0.3:1"));
+fn a_request_that_the_program_works_on_never_gives_way() {
+    let mut host = Host::new(Config::new().backlog(2));
+    let [a, b, c] = [1, 2, 3].map(|port| Peer::new(&format!("10.0.0.2:{port}"), SERVER));
+    host.tx(a.syn());
+    host.tx(b.syn());
+    let (first, second) = (request(&host), request(&host));
+    host.tx(c.syn());
+    let stats = host.listener().stats();
+    assert_eq!((stats.requests, stats.backlog_full), (2, 1));
+    assert!(pends(host.listener().requests().next()));
+    let mut accept = Box::pin(first.accept());
+    assert!(poll(&mut accept).is_pending());
+    assert!(host.rx().unwrap().flags.syn());
+    // There is room now, and the client repeats its SYN.
+    host.tx(c.syn());
+    assert_eq!(request(&host).peer_addr(), c.from);
+    second.refuse();
+    assert!(host.rx().unwrap().flags.rst());
+}
+
+#[test]
+fn a_request_left_unanswered_gives_way_first_and_then_the_oldest_that_nobody_was_given() {
+    let mut host = Host::new(Config::new().backlog(3));
+    let peers: Vec<Peer> = (1..=6)
+        .map(|port| Peer::new(&format!("10.0.0.2:{port}"), SERVER))
+        .collect();
+    host.tx(peers[0].syn());
+    let held = request(&host);
+    host.tx(peers[1].syn());
+    host.tx(peers[2].syn());
+    let unanswered = request(&host);
+    assert_eq!(unanswered.peer_addr(), peers[1].from);
+    unanswered.drop_silently();
+    host.tx(peers[3].syn());
+    host.tx(peers[4].syn());
+    // The requests are the first, which is held, and the newest two.
+    let ports = [request(&host), request(&host)].map(|request| request.peer_addr().port());
+    assert_eq!(ports, [4, 5]);
+    assert_eq!(host.listener().stats().backlog_full, 2);
+    assert!(pends(held.accept()));
 }
 
 #[test]

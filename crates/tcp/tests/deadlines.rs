@@ -106,7 +106,7 @@ fn a_request_that_was_answered_leaves_no_deadline() {
     let expiry = host.engine.poll_timeout(host.now()).unwrap();
     let timeout = Config::default().handshake_timeout;
     let late = expiry - (host.now() + timeout);
-    assert!(!late.is_zero() && late <= SECOND, "{late:?} late");
+    assert!(late < SECOND, "{late:?} late");
     let request = {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match host.listener().poll_request(&mut cx) {

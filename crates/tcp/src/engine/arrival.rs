@@ -36,10 +36,11 @@ impl<F: Flavor> Engine<F> {
         {
             return;
         }
+        let wakes = &mut self.wakes;
         let route = self
             .stack
             .table
-            .with(|table| table.route(now, packet, headers, tcp));
+            .with(|table| table.route(now, packet, headers, tcp, wakes));
         match route {
             Route::Connection(connection) => {
                 self.deliver(moment, connection, (packet, headers));

@@ -88,7 +88,9 @@ impl<F: Flavor> Engine<F> {
     pub fn handle_timeout(&mut self, now: Instant) {
         let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
         if expiry.is_some_and(|at| at <= now) {
-            self.stack.table.with(|table| table.expire(now));
+            let wakes = &mut self.wakes;
+            self.stack.table.with(|table| table.expire(now, wakes));
+            self.wakes.wake();
         }
         let mut due = std::mem::take(&mut self.due);
         let moment = self.moment(now);

@@ -5,37 +5,51 @@ use slab::Slab;
 /// Which of the lists through the slots.
 #[derive(Clone, Copy)]
 pub(super) enum ListKind {
-    All,
-    Source,
+    /// The entries that expire in the same second.
+    Expiry,
+    /// The entries that may give way to a newer SYN.
+    Replaceable,
     /// The entries that the listener was not given yet.
     Pending,
 }
 
+/// How many kinds there are.
+pub(super) const KINDS: usize = 3;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
-    pub(super) before: u32,
-    pub(super) after: u32,
+    before: u32,
+    after: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct List {
     pub(super) first: u32,
-    pub(super) last: u32,
-    pub(super) len: u32,
+    last: u32,
 }
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
+impl Link {
+    pub(super) const NOWHERE: Self = Self {
+        before: NONE,
+        after: NONE,
+    };
+}
+
 impl List {
     pub(super) const EMPTY: Self = Self {
         first: NONE,
         last: NONE,
-        len: 0,
     };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
 }
 
-/// A slot that is in a list of each kind.
+/// A slot with a link for each kind of list.
 pub(super) trait Linked {
     fn link(&mut self, kind: ListKind) -> &mut Link;
 }
@@ -52,7 +66,25 @@ pub(super) fn push<T: Linked>(slots: &mut Slab<T>, list: &mut List, kind: ListKi
         None => list.first = slot,
     }
     list.last = slot;
-    list.len += 1;
+}
+
+/// Adds a slot at the start of a list.
+pub(super) fn push_front<T: Linked>(
+    slots: &mut Slab<T>,
+    list: &mut List,
+    kind: ListKind,
+    slot: u32,
+) {
+    let first = list.first;
+    *slots[slot as usize].link(kind) = Link {
+        before: NONE,
+        after: first,
+    };
+    match slots.get_mut(first as usize) {
+        Some(entry) => entry.link(kind).before = slot,
+        None => list.last = slot,
+    }
+    list.first = slot;
 }
 
 /// Removes a slot from a list.
@@ -66,5 +98,4 @@ pub(super) fn unlink<T: Linked>(slots: &mut Slab<T>, list: &mut List, kind: List
         Some(entry) => entry.link(kind).before = before,
         None => list.last = before,
     }
-    list.len -= 1;
 }

@@ -1,5 +1,6 @@
 use super::*;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 fn key(source: &str, port: u16) -> FlowKey {
     let destination = if source.contains(':') {
@@ -16,111 +17,242 @@ fn now() -> Instant {
     Instant::now()
 }
 
+const HANDSHAKE: Duration = Duration::from_secs(15);
+const REQUEST: Duration = Duration::from_secs(120);
+
+fn queue(limit: usize, epoch: Instant) -> SynQueue {
+    let lifetimes = Lifetimes {
+        epoch,
+        handshake_timeout: HANDSHAKE,
+        request_timeout: REQUEST,
+    };
+    SynQueue::new(limit, lifetimes)
+}
+
 /// A queue of `syns` entries that take the most memory: the longest SYN, each from another source.
-fn crowd(syns: u16) -> SynQueue {
-    let mut queue = SynQueue::new(syns.into());
+fn crowd(syns: u16, epoch: Instant) -> SynQueue {
+    let mut queue = queue(syns.into(), epoch);
     for n in 0..syns {
         let key = key(&format!("2001:db8:0:{n:x}::2"), 1000);
-        queue.insert((key, 0, 0), n.into(), &[0; MAX_SYN], now());
+        queue.insert((key, 0, 0), n.into(), &[0; keep::MAX_SYN], epoch);
     }
     queue
 }
 
 #[test]
 fn an_entry_of_the_default_backlog_takes_256_bytes_at_most() {
-    let queue = crowd(4096);
+    let queue = crowd(4096, now());
     let each = queue.memory() / queue.len();
     assert!(each <= 256, "{each} bytes each");
     // Hash queues grow in powers of two: other backlogs take a few bytes more at worst.
-    let queue = crowd(449);
+    let queue = crowd(449, now());
     let each = queue.memory() / queue.len();
     assert!(each <= 260, "{each} bytes each");
 }
 
 #[test]
 fn the_memory_of_a_flood_is_given_back() {
-    let mut queue = crowd(4096);
-    let end = now() + Duration::from_secs(60);
-    assert_eq!(queue.expire(end, Duration::from_secs(15)), 4096);
+    let epoch = now();
+    let mut queue = crowd(4096, epoch);
+    let mut wakes = Wakes::default();
+    assert_eq!(queue.expire(epoch + HANDSHAKE, &mut wakes), 4096);
     assert!(queue.memory() < 1024, "{} bytes", queue.memory());
-    assert_eq!(queue.next_expiry(Duration::from_secs(15)), None);
+    assert_eq!(queue.next_expiry(), None);
 }
 
-/// Every query of the queue, compared with a plain list.
+/// When a request expires whose client sends its SYNs at these seconds, and which nobody answers.
+fn expiry(syns: &[u64]) -> u64 {
+    let epoch = now();
+    let mut queue = queue(1, epoch);
+    let key = key("10.0.0.1", 1);
+    for (n, at) in syns.iter().enumerate() {
+        let at = epoch + Duration::from_secs(*at);
+        assert_eq!(
+            queue.expire(at, &mut Wakes::default()),
+            0,
+            "expired at {at:?}"
+        );
+        match n {
+            0 => queue.insert((key, 0, 0), 0, &[], at),
+            _ => queue.extend(key, at),
+        }
+    }
+    (queue.next_expiry().unwrap() - epoch).as_secs()
+}
+
+#[test]
+fn a_request_waits_for_three_times_the_last_interval_between_two_syns() {
+    assert_eq!(expiry(&[0]), 15, "never repeated");
+    assert_eq!(expiry(&[0, 1]), 16);
+    assert_eq!(expiry(&[0, 1, 3, 7]), 22);
+    assert_eq!(expiry(&[0, 1, 3, 7, 15]), 15 + 3 * 8);
+    assert_eq!(expiry(&[0, 1, 3, 7, 15, 31]), 31 + 3 * 16);
+    assert_eq!(expiry(&[0, 1, 3, 7, 15, 31, 63]), 120, "the limit");
+    assert_eq!(expiry(&[40, 41, 43, 47, 55, 71, 103]), 160, "the limit");
+    let each_second: Vec<u64> = (0..120).collect();
+    assert_eq!(expiry(&each_second), 120, "the limit");
+    // The network has doubled the last SYN.
+    assert_eq!(expiry(&[0, 1, 3, 7, 15, 31, 31]), 31 + 3 * 16);
+}
+
+/// An entry of the plain list.
+#[derive(Clone)]
+struct Plain {
+    key: FlowKey,
+    listener: u32,
+    stage: Stage,
+    id: Option<SynId>,
+    last_syn: Duration,
+    expiry: Duration,
+    latest: Duration,
+}
+
+fn same_source(a: FlowKey, b: FlowKey) -> bool {
+    use std::net::IpAddr::{V4, V6};
+    match (a.source().ip(), b.source().ip()) {
+        (V4(a), V4(b)) => a == b,
+        (V6(a), V6(b)) => a.octets()[..8] == b.octets()[..8],
+        _ => false,
+    }
+}
+
+/// Every operation of the queue, compared with a plain list, which is in the order of age, and the
+/// order in which its entries give way.
 #[test]
 fn lists_and_index_agree_with_a_plain_list() {
     let sources = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2", "fd01::1"];
-    let mut queue = SynQueue::new(100);
-    let mut plain: Vec<(FlowKey, u32, Option<SynId>)> = Vec::new();
+    let epoch = now();
+    let mut queue = queue(100, epoch);
+    let mut plain: Vec<Plain> = Vec::new();
+    let mut giving_way: Vec<FlowKey> = Vec::new();
     let mut random = 1_u64;
-    // An id that was used; its slot is used again.
-    let mut gone = SynId {
-        slot: 0,
-        id: u64::MAX,
-    };
+    let mut time = Duration::ZERO;
+    let mut wakes = Wakes::default();
+    // An id that was used; its 4-tuple is used again.
+    let mut gone: Option<SynId> = None;
+    let whole = |at: Duration| Duration::from_secs(at.as_secs() + u64::from(at.subsec_nanos() > 0));
     for step in 0..50_000_u32 {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let pick = (random >> 33) as usize;
+        time += Duration::from_millis((pick % 700) as u64);
         let key = key(sources[pick % 5], 1 + (pick / 5 % 8) as u16);
         let listener = pick as u32 / 64 % 2;
-        let at = plain.iter().position(|(other, ..)| *other == key);
-        let same = |other: &FlowKey| source(*other) == source(key);
-        match pick / 128 % 6 {
-            0..=2 if at.is_none() => {
-                queue.insert((key, listener, 0), step, &[], now());
-                plain.push((key, listener, None));
+        let at = plain.iter().position(|entry| entry.key == key);
+        let any = plain.get(pick % plain.len().max(1)).cloned();
+        match (pick / 128 % 10, at) {
+            (0..=3, None) => {
+                queue.insert((key, listener, 0), step, &[], epoch + time);
+                giving_way.push(key);
+                plain.push(Plain {
+                    key,
+                    listener,
+                    stage: Stage::Pending,
+                    id: None,
+                    last_syn: time,
+                    expiry: whole(time + HANDSHAKE),
+                    latest: whole(time + REQUEST),
+                });
             }
-            0 => assert_eq!(queue.remove(key).map(|entry| entry.key), Some(key)),
-            1..=2 => continue,
-            3 => {
+            (0, Some(at)) => {
+                let removed = queue.remove(key, &mut wakes);
+                assert_eq!(removed.map(|entry| entry.key), Some(key));
+                plain.remove(at);
+                giving_way.retain(|other| *other != key);
+            }
+            (1..=2, Some(at)) => {
+                queue.extend(key, epoch + time);
+                let entry = &mut plain[at];
+                let gap =
+                    Duration::from_millis((time.as_millis() - entry.last_syn.as_millis()) as u64);
+                let expiry = whole(time + (3 * gap).max(HANDSHAKE));
+                entry.expiry = expiry.max(entry.expiry).min(entry.latest);
+                entry.last_syn = time;
+            }
+            (3, Some(at)) => {
+                queue.restart(key, step, &[], epoch + time);
+                let entry = &mut plain[at];
+                entry.last_syn = time;
+                entry.expiry = whole(time + HANDSHAKE);
+                entry.latest = whole(time + REQUEST);
+            }
+            (4..=5, _) => {
                 let next = plain
                     .iter_mut()
-                    .find(|(_, of, id)| *of == listener && id.is_none());
-                let offer = queue.next_pending(listener);
-                let offer = offer.map(|(id, entry)| (id, entry.key));
-                assert_eq!(offer.map(|offer| offer.1), next.as_ref().map(|next| next.0));
-                if let (Some(next), Some((id, _))) = (next, offer) {
-                    next.2 = Some(id);
+                    .find(|entry| entry.listener == listener && entry.stage == Stage::Pending);
+                let given = queue.next_pending(listener);
+                let given = given.map(|(id, entry)| (id, entry.key));
+                assert_eq!(
+                    given.map(|given| given.1),
+                    next.as_ref().map(|next| next.key)
+                );
+                if let (Some(next), Some((id, key))) = (next, given) {
+                    next.id = Some(id);
+                    next.stage = Stage::Given;
+                    giving_way.retain(|other| *other != key);
                 }
-                continue;
             }
-            4 => {
-                let oldest = plain.iter().position(|(other, ..)| same(other));
-                assert_eq!(queue.remove_oldest_of_source(key), oldest.is_some());
-                if let Some(at) = oldest {
-                    plain.remove(at);
+            (6, _) => {
+                let first = (!giving_way.is_empty()).then(|| giving_way.remove(0));
+                assert_eq!(queue.make_room(&mut wakes), first.is_some());
+                plain.retain(|entry| Some(entry.key) != first);
+            }
+            (7, _) => {
+                if let Some(Plain {
+                    key,
+                    id: Some(id),
+                    stage: Stage::Given,
+                    ..
+                }) = any
+                {
+                    queue.leave_unanswered(id);
+                    giving_way.insert(0, key);
+                    let entry = plain.iter_mut().find(|entry| entry.key == key).unwrap();
+                    entry.stage = Stage::Unanswered;
+                }
+            }
+            (8, _) => {
+                if let Some(Plain {
+                    key, id: Some(id), ..
+                }) = any
+                {
+                    assert_eq!(queue.get(id).map(|entry| entry.key), Some(key));
+                    let taken = queue.take(id, &mut wakes);
+                    assert_eq!(taken.map(|entry| entry.key), Some(key));
+                    assert!(queue.take(id, &mut wakes).is_none(), "answered twice");
+                    plain.retain(|entry| entry.key != key);
+                    giving_way.retain(|other| *other != key);
+                    gone = Some(id);
                 }
             }
             _ => {
-                let Some((key, _, Some(id))) = plain.get(pick % plain.len().max(1)) else {
-                    continue;
-                };
-                let (key, id) = (*key, *id);
-                assert_eq!(queue.get(id).map(|entry| entry.key), Some(key));
-                assert_eq!(queue.take(id).map(|entry| entry.key), Some(key));
-                assert!(queue.take(id).is_none(), "answered twice");
-                plain.retain(|(other, ..)| *other != key);
-                gone = id;
+                let expired = plain.iter().filter(|entry| entry.expiry <= time).count();
+                assert_eq!(queue.expire(epoch + time, &mut wakes), expired as u64);
+                plain.retain(|entry| entry.expiry > time);
+                giving_way.retain(|key| plain.iter().any(|entry| entry.key == *key));
             }
         }
-        if let (0, Some(at)) = (pick / 128 % 6, at) {
-            plain.remove(at);
-        }
-        assert!(queue.get(gone).is_none(), "another has its slot");
+        assert!(
+            gone.is_none_or(|id| queue.get(id).is_none()),
+            "another has its 4-tuple"
+        );
         assert_eq!(queue.len(), plain.len());
-        let of_source = plain.iter().filter(|(other, ..)| same(other)).count();
+        let of_source = plain
+            .iter()
+            .filter(|entry| same_source(entry.key, key))
+            .count();
         assert_eq!(queue.of_source(key), of_source);
-        let there = plain.iter().any(|(other, ..)| *other == key);
+        let there = plain.iter().any(|entry| entry.key == key);
         assert_eq!(queue.isn(key).is_some(), there);
+        let next = plain.iter().map(|entry| epoch + entry.expiry).min();
+        assert_eq!(queue.next_expiry(), next);
+        let pending = |entry: &Plain| entry.listener == listener && entry.stage == Stage::Pending;
+        assert_eq!(queue.has_pending(listener), plain.iter().any(pending));
     }
-    let ages: Vec<FlowKey> = plain.iter().map(|(key, ..)| *key).collect();
-    let mut removed = Vec::new();
-    while let Some(oldest) = queue.slots.get(queue.all.first as usize) {
-        removed.push(oldest.key);
-        assert!(queue.remove_oldest());
+    for entry in &plain {
+        assert!(queue.remove(entry.key, &mut wakes).is_some());
     }
-    assert_eq!(removed, ages, "not in the order of age");
     assert!(queue.sources.is_empty() && queue.index.is_empty());
+    assert!(queue.expiries.is_empty() && queue.replaceable.is_empty());
 }

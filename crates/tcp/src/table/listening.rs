@@ -4,13 +4,14 @@ use super::{Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
 use crate::error::request_gone;
 use crate::syn_queue::{SynEntry, SynId};
-use crate::wake::Wakes;
+use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::io;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The connection of `key` if it is half-open and `listener` counts it.
@@ -43,7 +44,8 @@ impl<F: Flavor> Table<F> {
             return true;
         }
         if self.syn_queue.isn(key).is_some() {
-            self.syn_queue.replace(key, isn, syn);
+            self.syn_queue.restart(key, isn, syn, now);
+            self.publish();
             return true;
         }
         // A task may have connected from here since the SYN was routed.
@@ -62,14 +64,16 @@ impl<F: Flavor> Table<F> {
             self.stats.table_full += 1;
             return true;
         }
-        let held = self.syn_queue.len() + self.stats.connections as usize;
         if self.syn_queue.of_source(key) >= config.backlog_per_source {
-            self.syn_queue.remove_oldest_of_source(key);
             self.stats.source_full += 1;
-        } else if (self.syn_queue.len() >= config.backlog || held >= config.max_connections)
-            && self.syn_queue.remove_oldest()
-        {
+            return true;
+        }
+        let held = self.syn_queue.len() + self.stats.connections as usize;
+        if self.syn_queue.len() >= config.backlog || held >= config.max_connections {
             self.stats.backlog_full += 1;
+            if !self.syn_queue.make_room(wakes) {
+                return true;
+            }
         }
         self.stats.requested += 1;
         self.syn_queue.insert((key, listener, queue), isn, syn, now);
@@ -89,11 +93,36 @@ impl<F: Flavor> Table<F> {
         self.syn_queue.get(id)
     }
 
-    /// Removes a SYN that the program refuses.
-    pub(crate) fn take_syn(&mut self, id: SynId) -> Option<SynEntry> {
-        let entry = self.syn_queue.take(id);
+    /// Removes a SYN that the program answers otherwise than by a connection.
+    pub(crate) fn take_syn(&mut self, id: SynId, wakes: &mut Wakes) -> Option<SynEntry> {
+        let entry = self.syn_queue.take(id, wakes);
         self.publish();
         entry
+    }
+
+    /// Notes that the program leaves a SYN unanswered.
+    pub(crate) fn leave_unanswered(&mut self, id: SynId) {
+        self.stats.dropped_silently += 1;
+        self.syn_queue.leave_unanswered(id);
+    }
+
+    /// Waits until the SYN is gone: returns `Ready` then, or registers the task of `cx`. The caller
+    /// drops the waker once no cell is held.
+    pub(crate) fn poll_withdrawn(
+        &mut self,
+        id: SynId,
+        cx: &TaskContext<'_>,
+        place: &mut Place,
+    ) -> (Poll<()>, Option<Waker>) {
+        match self.syn_queue.register(id, cx, place) {
+            Some(old) => (Poll::Pending, old),
+            None => (Poll::Ready(()), None),
+        }
+    }
+
+    /// Ends the wait of [`poll_withdrawn`](Self::poll_withdrawn).
+    pub(crate) fn unregister_withdrawn(&mut self, id: SynId, place: &mut Place) -> Option<Waker> {
+        self.syn_queue.unregister(id, place)
     }
 
     /// Puts a connection in the place of a SYN. With `listened` the connection belongs to the
@@ -104,11 +133,13 @@ impl<F: Flavor> Table<F> {
         connection: Shared<F, Connection<F>>,
         listened: bool,
         now: Instant,
+        wakes: &mut Wakes,
     ) -> io::Result<()> {
         if self.gone {
             return Err(StackClosed.into());
         }
-        let SynEntry { key, listener, .. } = self.syn_queue.take(id).ok_or_else(request_gone)?;
+        let entry = self.syn_queue.take(id, wakes).ok_or_else(request_gone)?;
+        let SynEntry { key, listener, .. } = entry;
         let listener = listened.then_some(listener);
         if let Some(listening) = listener.and_then(|id| self.listeners.get_mut(id)) {
             listening.half_open += 1;
@@ -212,7 +243,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Drops a handle of a listener. Returns what the listener leaves if it was the last.
-    pub(crate) fn unlisten(&mut self, id: u32) -> Option<Unlistened<F>> {
+    pub(crate) fn unlisten(&mut self, id: u32, wakes: &mut Wakes) -> Option<Unlistened<F>> {
         let listening = self.listeners.leave(id)?;
         let connections = self.entries.values().filter_map(|entry| match entry {
             Entry::Connection {
@@ -222,7 +253,7 @@ impl<F: Flavor> Table<F> {
             _ => None,
         });
         let connections = connections.collect();
-        let syns = self.syn_queue.take_pending(id);
+        let syns = self.syn_queue.take_pending(id, wakes);
         self.publish();
         Some(Unlistened {
             syns,

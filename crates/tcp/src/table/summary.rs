@@ -33,7 +33,8 @@ impl TableSummary {
     /// in batches.
     pub(super) fn publish(&self, next_expiry: Option<Duration>, connections: usize) -> bool {
         let next = next_expiry.map_or(NEVER, |at| {
-            u32::try_from(at.as_secs() + 1).unwrap_or(NEVER - 1)
+            let seconds = at.as_secs() + u64::from(at.subsec_nanos() > 0);
+            u32::try_from(seconds).unwrap_or(NEVER - 1)
         });
         self.connections.store(connections, Ordering::Relaxed);
         next < self.next_expiry.swap(next, Ordering::Relaxed)
