@@ -3,6 +3,7 @@
 use crate::buffer::Memory;
 use crate::queue::QueueShared;
 use crate::seq::Micros;
+use crate::stats::Dropped;
 use crate::time_wait::TimeWait;
 use crate::wake::Wakes;
 use crate::{Clock, Config, Interface};
@@ -78,8 +79,10 @@ pub(crate) struct Effects<'a, F: Flavor> {
     pub(crate) leaves: Option<Leaves>,
     /// The handshake of a connection that a listener answered is over: done, or failed.
     pub(crate) handshake_over: Option<bool>,
-    /// Segments that arrived out of order and found no place.
-    pub(crate) out_of_order_dropped: u64,
+    /// The segment that arrived was dropped.
+    pub(crate) dropped: Option<Dropped>,
+    /// An ACK was not sent because of its rate limit.
+    pub(crate) limited_ack: bool,
 }
 
 impl<'a, F: Flavor> Effects<'a, F> {
@@ -96,7 +99,8 @@ impl<'a, F: Flavor> Effects<'a, F> {
             turn: false,
             leaves: None,
             handshake_over: None,
-            out_of_order_dropped: 0,
+            dropped: None,
+            limited_ack: false,
         }
     }
 }

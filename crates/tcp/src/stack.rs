@@ -94,12 +94,16 @@ impl<F: Flavor> Stack<F> {
             mut wakes,
             leaves,
             handshake_over,
-            out_of_order_dropped,
+            dropped,
+            limited_ack,
             ..
         } = fx;
-        if handshake_over.is_some() || leaves.is_some() || out_of_order_dropped > 0 {
+        if handshake_over.is_some() || leaves.is_some() || dropped.is_some() || limited_ack {
             let expires_earlier = self.table.with(|table| {
-                table.stats.early_full += out_of_order_dropped;
+                if let Some(dropped) = dropped {
+                    table.stats.count(dropped);
+                }
+                table.stats.limited_acks += u64::from(limited_ack);
                 if let Some(done) = handshake_over {
                     table.handshake_over(key, connection, done, &mut wakes);
                 }
@@ -122,9 +126,9 @@ impl<F: Flavor> Stack<F> {
             stats.outbound_full += queue.with(|queue| queue.tx.refused());
         }
         let held = self.config.memory.held();
-        stats.awake = held.users as u64;
+        stats.buffered = held.users as u64;
         stats.buffers = held.lent as u64;
-        stats.spare_buffers = held.spare as u64;
+        stats.pooled_buffers = held.spare as u64;
         stats
     }
 }

@@ -1,4 +1,20 @@
 /// The counters and gauges of the stack's TCP side.
+///
+/// Every packet that is dropped is counted once, under the first reason that applies. A segment
+/// that is dropped may have been answered, with an ACK or a RST.
+///
+/// ```
+/// use brooklet_cell::Threaded;
+/// use brooklet_tcp::{Clock, Config, Engine, Interface};
+///
+/// let clock = Clock::new(std::time::Instant::now);
+/// let (engine, listener, connector) =
+///     Engine::<Threaded>::new(Interface::default(), Config::default(), clock, [1, 2]);
+/// let stats = connector.stats();
+/// assert_eq!((stats.connections, stats.requests), (0, 0));
+/// assert_eq!(stats, engine.stats());
+/// # drop(listener);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -14,52 +30,137 @@ pub struct Stats {
     /// Gauge: connections in TIME-WAIT.
     pub time_wait: u64,
     /// Gauge: connections that hold buffers, because there is data in them or was a moment ago.
-    pub awake: u64,
+    pub buffered: u64,
     /// Gauge: the bytes of those buffers.
     pub buffers: u64,
     /// Gauge: the bytes of pooled buffers that no connection holds.
-    pub spare_buffers: u64,
+    pub pooled_buffers: u64,
+
     /// Connection requests received.
     pub requested: u64,
-    /// TcpRequests accepted.
+    /// Requests accepted.
     pub accepted: u64,
-    /// TcpRequests refused with a RST.
+    /// Requests refused with a RST.
     pub refused: u64,
-    /// TcpRequests answered with an ICMP error.
+    /// Requests answered with an ICMP error.
     pub unreachable: u64,
-    /// TcpRequests left without an answer, by `drop_silently` or by dropping them.
+    /// Requests left without an answer, by
+    /// [`drop_silently`](crate::TcpRequest::drop_silently) or by dropping them.
     pub dropped_silently: u64,
+    /// Requests that their client withdrew with a RST.
+    pub withdrawn: u64,
+    /// Requests that expired before an answer: the client stopped repeating its SYN, or
+    /// [`request_timeout`](crate::Config::request_timeout) passed.
+    pub expired: u64,
     /// Connections opened from here.
     pub connects: u64,
     /// RSTs sent in answer to segments that belong to no connection.
     pub resets: u64,
+    /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
+    /// for newer ones, because their clients did not complete the handshake.
+    pub half_open_full: u64,
+    /// ACKs not sent because another one of their kind was sent less than 500 ms before: challenge
+    /// ACKs (RFC 5961, 7) and answers to what may be the peer's own answer.
+    pub limited_acks: u64,
+
+    /// Packets dropped because they are no TCP segments.
+    pub malformed: u64,
     /// Segments dropped because their control bits contradict each other.
     pub bad_flags: u64,
-    /// Connection requests dropped because an address is not unicast, a port is 0, or both ends
-    /// are the same.
+    /// Segments without a connection dropped because an address is not unicast, is loopback or
+    /// IPv4-mapped, a port is 0, or both ends are the same (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
     pub bad_address: u64,
-    /// Requests that expired before an answer: the client stopped repeating its SYN, or
-    /// [`request_timeout`](crate::Config::request_timeout) passed.
-    pub expired: u64,
     /// SYNs dropped because the [`backlog`](crate::Config::backlog) was full: requests that the
     /// program did not work on and that gave way to newer ones, and new SYNs if there was none.
     pub backlog_full: u64,
     /// SYNs dropped because their source had
     /// [`backlog_per_source`](crate::Config::backlog_per_source) requests already.
     pub source_full: u64,
-    /// SYNs dropped because they repeat one that waits for an answer. They keep the request alive.
-    pub repeated_syns: u64,
-    /// RSTs dropped because their sequence number is not the one that is expected next, for a
-    /// request that waits for an answer.
-    pub bad_rst: u64,
-    /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
-    /// for newer ones, because their clients did not complete the handshake.
-    pub half_open_full: u64,
-    /// TcpRequests dropped because there were `max_connections`, or the memory for buffers was used
-    /// up.
+    /// SYNs dropped because there were
+    /// [`max_connections`](crate::Config::max_connections), or the
+    /// [`memory`](crate::Config::memory) for buffers was used up.
     pub table_full: u64,
+    /// SYNs dropped because they repeat one that waits for an answer, or was answered with a
+    /// SYN-ACK that is sent again. They keep the request alive.
+    pub repeated_syns: u64,
+    /// Segments dropped because they arrived in TIME-WAIT and need no answer.
+    pub late: u64,
+    /// Segments dropped because their connection ended while they were on their way to it.
+    pub closed: u64,
+    /// RSTs dropped because they belong to no connection, because their sequence number, or before
+    /// the handshake their acknowledgment number, is not the one that is expected (RFC 5961, 3.2),
+    /// or because of [`rfc1337`](crate::Config::rfc1337).
+    pub bad_rst: u64,
+    /// SYNs dropped because their connection is established already (RFC 5961, 4.2).
+    pub unexpected_syn: u64,
+    /// Segments dropped because they acknowledge what was never sent, or lie too far back
+    /// (RFC 9293, 3.10.7.3; RFC 5961, 5.2).
+    pub bad_ack: u64,
+    /// Segments dropped because they acknowledge nothing, or before the handshake because they are
+    /// neither a SYN nor a RST (RFC 9293, 3.10.7.3 and 3.10.7.4).
+    pub no_ack: u64,
+    /// Segments dropped because their timestamp is old: PAWS (RFC 7323, 5).
+    pub old_timestamp: u64,
+    /// Segments dropped because they lie outside of the receive window or behind the peer's FIN
+    /// (RFC 9293, 3.4). Window probes are among them.
+    pub outside_window: u64,
+    /// Segments dropped because all of their data had arrived before.
+    pub duplicates: u64,
     /// Out-of-order segments dropped because the out-of-order queue was full.
-    pub early_full: u64,
+    pub out_of_order_full: u64,
+    /// ICMP errors dropped because they quote no segment in flight, or one that timeouts deal with
+    /// (RFC 5927, 4.1 and 6.1).
+    pub icmp_ignored: u64,
     /// Answers without a connection dropped because the outbound queue was full.
     pub outbound_full: u64,
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    Malformed,
+    BadFlags,
+    BadAddress,
+    BacklogFull,
+    SourceFull,
+    TableFull,
+    RepeatedSyn,
+    Late,
+    Closed,
+    BadRst,
+    UnexpectedSyn,
+    BadAck,
+    NoAck,
+    OldTimestamp,
+    OutsideWindow,
+    Duplicate,
+    OutOfOrderFull,
+    IcmpIgnored,
+}
+
+impl Stats {
+    /// Counts a packet that was dropped.
+    pub(crate) fn count(&mut self, dropped: Dropped) {
+        let counter = match dropped {
+            Dropped::Malformed => &mut self.malformed,
+            Dropped::BadFlags => &mut self.bad_flags,
+            Dropped::BadAddress => &mut self.bad_address,
+            Dropped::BacklogFull => &mut self.backlog_full,
+            Dropped::SourceFull => &mut self.source_full,
+            Dropped::TableFull => &mut self.table_full,
+            Dropped::RepeatedSyn => &mut self.repeated_syns,
+            Dropped::Late => &mut self.late,
+            Dropped::Closed => &mut self.closed,
+            Dropped::BadRst => &mut self.bad_rst,
+            Dropped::UnexpectedSyn => &mut self.unexpected_syn,
+            Dropped::BadAck => &mut self.bad_ack,
+            Dropped::NoAck => &mut self.no_ack,
+            Dropped::OldTimestamp => &mut self.old_timestamp,
+            Dropped::OutsideWindow => &mut self.outside_window,
+            Dropped::Duplicate => &mut self.duplicates,
+            Dropped::OutOfOrderFull => &mut self.out_of_order_full,
+            Dropped::IcmpIgnored => &mut self.icmp_ignored,
+        };
+        *counter += 1;
+    }
 }

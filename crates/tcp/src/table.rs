@@ -6,17 +6,18 @@ mod time_waits;
 
 pub(crate) use self::summary::TableSummary;
 
+use crate::address::is_endpoint;
 use crate::connection::Connection;
 use crate::listeners::{Listeners, Listening};
 use crate::ports::Ports;
 use crate::shared::{Leaves, StackConfig};
-use crate::stats::Stats;
+use crate::stats::{Dropped, Stats};
 use crate::syn_queue::{Lifetimes, SynEntry, SynQueue};
 use crate::time_wait::{Arrival, TimeWait};
 use crate::wake::Wakes;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
-use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader, is_unicast};
+use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -96,6 +97,13 @@ pub(crate) fn are_valid(flags: TcpFlags) -> bool {
     !contradicts && (flags.syn() || flags.ack() || flags.rst())
 }
 
+/// Whether a connection can have these two ends. A segment of others is not even answered with a
+/// RST (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
+fn is_link_key(key: FlowKey) -> bool {
+    let (peer, local) = (key.source(), key.destination());
+    is_endpoint(peer) && is_endpoint(local) && peer != local
+}
+
 impl<F: Flavor> Table<F> {
     pub(crate) fn new(config: Arc<StackConfig<F>>, summary: Arc<TableSummary>) -> Self {
         let mut listeners = Listeners::new();
@@ -142,7 +150,8 @@ impl<F: Flavor> Table<F> {
         wakes: &mut Wakes,
     ) -> Route<F> {
         if self.gone {
-            return Route::Drop; // another engine has ended the stack
+            self.stats.count(Dropped::Closed); // another engine has ended the stack
+            return Route::Drop;
         }
         let key = headers.key();
         let opens = tcp.flags.syn() && !tcp.flags.ack();
@@ -153,6 +162,10 @@ impl<F: Flavor> Table<F> {
             }
             None => match self.syn_queue.isn(key) {
                 Some(isn) => self.arrives_for_queued_syn(now, (key, isn), tcp, wakes),
+                None if !is_link_key(key) => {
+                    self.stats.count(Dropped::BadAddress);
+                    Route::Drop
+                }
                 None if opens => self.listen(key),
                 None => Route::Reset,
             },
@@ -172,15 +185,16 @@ impl<F: Flavor> Table<F> {
             // 3.10.7.4; RFC 5961, 3.2).
             if tcp.seq == isn.wrapping_add(1) {
                 self.syn_queue.remove(key, wakes);
+                self.stats.withdrawn += 1;
                 self.publish();
             } else {
-                self.stats.bad_rst += 1;
+                self.stats.count(Dropped::BadRst);
             }
             Route::Drop
         } else if !tcp.flags.syn() || tcp.flags.ack() {
             Route::Reset // it acknowledges nothing that was sent
         } else if tcp.seq == isn {
-            self.stats.repeated_syns += 1;
+            self.stats.count(Dropped::RepeatedSyn);
             self.syn_queue.extend(key, now);
             self.publish();
             Route::Drop
@@ -191,15 +205,9 @@ impl<F: Flavor> Table<F> {
 
     /// Decides on a SYN to a 4-tuple without an entry: the LISTEN state (RFC 9293, 3.10.7.2).
     fn listen(&mut self, key: FlowKey) -> Route<F> {
-        let (peer, local) = (key.source(), key.destination());
-        let is_addressable = |a: SocketAddr| is_unicast(a.ip()) && a.port() != 0;
-        if !is_addressable(peer) || !is_addressable(local) || peer == local {
-            self.stats.bad_address += 1;
-            Route::Drop
-        } else if self.listeners.of(local).is_none() {
-            Route::Reset
-        } else {
-            Route::SynQueue
+        match self.listeners.of(key.destination()) {
+            Some(_) => Route::SynQueue,
+            None => Route::Reset,
         }
     }
 

@@ -23,7 +23,7 @@ fn opened() -> (Host, Peer, Stream) {
 /// Bytes in buffers, and connections that have some.
 fn held(host: &Host) -> (usize, u64) {
     let stats = host.engine.stats();
-    (stats.buffers as usize, stats.awake)
+    (stats.buffers as usize, stats.buffered)
 }
 
 /// Lets more time pass than a connection keeps buffers without need.

@@ -596,7 +596,7 @@ fn run(seed: u64) {
     for side in &link.sides {
         let stats = side.host.connector.stats();
         assert_eq!(stats.connections, 0, "{what}");
-        assert_eq!((stats.buffers, stats.awake), (0, 0), "{what}");
+        assert_eq!((stats.buffers, stats.buffered), (0, 0), "{what}");
     }
 }
 

@@ -53,7 +53,7 @@ fn an_idle_connection_takes_4_kib_at_most() {
         host.all();
         streams.push((peer, stream));
     }
-    assert_eq!(host.engine.stats().awake, FLOWS as u64);
+    assert_eq!(host.engine.stats().buffered, FLOWS as u64);
     let full = resident();
     for (_, stream) in &streams {
         stream.abort();

@@ -13,7 +13,7 @@ use support::*;
 /// Lets the connections of `host` fall asleep.
 fn lull(host: &mut Host) {
     host.pass(2 * SECOND);
-    assert_eq!(host.engine.stats().awake, 0, "somebody is awake");
+    assert_eq!(host.engine.stats().buffered, 0, "somebody is awake");
 }
 
 fn write(mut stream: &Stream, data: &[u8]) {
@@ -21,7 +21,7 @@ fn write(mut stream: &Stream, data: &[u8]) {
 }
 
 fn awake(host: &Host) -> u64 {
-    host.engine.stats().awake
+    host.engine.stats().buffered
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn buffers_are_there_only_while_there_is_something_in_them() {
     assert_eq!(awake(&host), 1, "more may come");
     host.pass(Duration::from_millis(200));
     let stats = host.engine.stats();
-    assert_eq!((stats.awake, stats.buffers), (0, 0));
-    assert_eq!(stats.spare_buffers, 256 * 1024);
+    assert_eq!((stats.buffered, stats.buffers), (0, 0));
+    assert_eq!(stats.pooled_buffers, 256 * 1024);
     assert_eq!(stream.info().state, TcpState::Established);
     assert_eq!(host.engine.poll_timeout(host.now()), None, "it must sleep");
 }
@@ -204,7 +204,7 @@ fn the_next_connection_finds_nothing_of_the_last_one() {
     stream.abort();
     drop(stream);
     host.all();
-    assert_eq!(host.engine.stats().spare_buffers, 256 * 1024);
+    assert_eq!(host.engine.stats().pooled_buffers, 256 * 1024);
 
     let mut peer = Peer::new("10.0.0.3:1", SERVER);
     let stream = peer.open(&mut host);
@@ -213,7 +213,7 @@ fn the_next_connection_finds_nothing_of_the_last_one() {
     assert!(pends((&stream).read(&mut [0; 9])));
     host.tx(peer.seg(ACK, &[1; 500]));
     let stats = host.engine.stats();
-    assert_eq!(stats.spare_buffers, 128 * 1024, "another one is used");
+    assert_eq!(stats.pooled_buffers, 128 * 1024, "another one is used");
     let expected = [vec![1; 500], vec![2; 2500], vec![3; 1000]].concat();
     assert_eq!(read(&stream).unwrap(), expected);
     peer.seq += 4000;
@@ -221,7 +221,7 @@ fn the_next_connection_finds_nothing_of_the_last_one() {
     // Lost, so that it is sent again.
     write(&stream, &[4; 5000]);
     let stats = host.engine.stats();
-    assert_eq!(stats.spare_buffers, 0, "others are used");
+    assert_eq!(stats.pooled_buffers, 0, "others are used");
     host.all();
     host.pass(3 * SECOND);
     let (data, _) = peer.drain(&mut host);
@@ -242,10 +242,10 @@ fn nobody_holds_more_than_there_is() {
         open.push((peer, stream));
         let stats = host.engine.stats();
         assert!(
-            stats.buffers + stats.spare_buffers <= memory as u64,
+            stats.buffers + stats.pooled_buffers <= memory as u64,
             "{stats:?}"
         );
-        assert_eq!(stats.awake, n + 1);
+        assert_eq!(stats.buffered, n + 1);
     }
     // Who comes when there is nothing left finds a full table.
     for n in 0..256 {

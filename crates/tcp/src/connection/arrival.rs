@@ -7,6 +7,7 @@ use crate::segment::Options;
 use crate::send::Ack;
 use crate::seq::{Micros, NEVER, after};
 use crate::shared::Effects;
+use crate::stats::Dropped;
 use crate::syn::Syn;
 use brooklet_cell::Flavor;
 use brooklet_packet::{Headers, Packet, TcpFlags, TcpHeader};
@@ -100,6 +101,7 @@ impl<F: Flavor> Connection<F> {
     ) {
         let Some(tcp) = headers.tcp() else { return };
         if self.detached || self.is_over() {
+            fx.dropped = Some(Dropped::Closed);
             return;
         }
         let mut segment = Arrival::new(packet, headers, tcp, self.snd_wscale.unwrap_or(0));
@@ -172,10 +174,14 @@ impl<F: Flavor> Connection<F> {
             return;
         }
         if segment.flags.syn() {
+            fx.dropped = Some(Dropped::UnexpectedSyn);
             return self.send_limited_ack(Limited::Challenge, fx); // RFC 5961, 4.2
         }
-        if !segment.flags.ack()
-            || !self.check_timestamp(segment, fx)
+        if !segment.flags.ack() {
+            fx.dropped = Some(Dropped::NoAck);
+            return;
+        }
+        if !self.check_timestamp(segment, fx)
             || !self.check_sequence(segment, fx)
             || !self.check_ack(segment, fx)
         {
@@ -203,8 +209,10 @@ impl<F: Flavor> Connection<F> {
         let next = self.recv.rcv_nxt();
         let edge = self.recv.window.right_edge();
         if segment.seq == next {
-            self.on_rst(End::Reset);
-        } else if after(segment.seq, next) && after(edge, segment.seq) {
+            return self.on_rst(End::Reset);
+        }
+        fx.dropped = Some(Dropped::BadRst);
+        if after(segment.seq, next) && after(edge, segment.seq) {
             self.send_limited_ack(Limited::Challenge, fx);
         }
     }
@@ -222,6 +230,7 @@ impl<F: Flavor> Connection<F> {
         let tsval = segment.options.timestamp.map(|(tsval, _)| tsval);
         let is_old = tsval.is_some_and(|tsval| timestamps.is_old(fx.now, tsval));
         if is_old {
+            fx.dropped = Some(Dropped::OldTimestamp);
             self.send_limited_ack(Limited::Challenge, fx);
         }
         !is_old
@@ -231,6 +240,7 @@ impl<F: Flavor> Connection<F> {
     fn check_sequence(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
         let (first, last) = self.recv.acceptable();
         if after(first, segment.seq) || after(segment.seq, last) {
+            fx.dropped = Some(Dropped::OutsideWindow);
             match segment.len() {
                 0 => self.send_limited_ack(Limited::Challenge, fx),
                 _ => self.send_ack(fx),
@@ -244,6 +254,7 @@ impl<F: Flavor> Connection<F> {
     fn check_ack(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) -> bool {
         let oldest = self.send.una().wrapping_sub(self.send.largest_window());
         if after(segment.ack, self.send.nxt()) || after(oldest, segment.ack) {
+            fx.dropped = Some(Dropped::BadAck);
             self.send_limited_ack(Limited::Challenge, fx);
             return false;
         }
@@ -330,6 +341,7 @@ impl<F: Flavor> Connection<F> {
         let end = segment.seq.wrapping_add(segment.len());
         if self.state.has_fin() && after(end, self.recv.rcv_nxt()) {
             // Behind the peer's FIN there is nothing.
+            fx.dropped = Some(Dropped::OutsideWindow);
             return self.send_limited_ack(Limited::Duplicate, fx);
         }
         let had_gap = !self.recv.has_no_gap();
@@ -347,10 +359,13 @@ impl<F: Flavor> Connection<F> {
                     self.ack_deferred = false;
                 }
             }
-            Text::Cut => self.send_ack(fx),
-            Text::Duplicate | Text::Outside | Text::OutOfOrder => self.send_ack(fx),
-            Text::Full => {
-                fx.out_of_order_dropped += 1;
+            Text::Cut | Text::OutOfOrder => self.send_ack(fx),
+            Text::Duplicate | Text::Outside | Text::Full => {
+                fx.dropped = Some(match text {
+                    Text::Duplicate => Dropped::Duplicate,
+                    Text::Outside => Dropped::OutsideWindow,
+                    _ => Dropped::OutOfOrderFull,
+                });
                 self.send_ack(fx);
             }
         }
@@ -375,6 +390,8 @@ impl<F: Flavor> Connection<F> {
         if *last == NEVER || fx.now >= *last + CHALLENGE_ACK_INTERVAL {
             *last = fx.now;
             self.send_ack(fx);
+        } else {
+            fx.limited_ack = true;
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::segment::Segment;
 use crate::send::{Ack, NegotiatedOptions};
 use crate::seq::{Micros, NEVER};
 use crate::shared::Effects;
+use crate::stats::Dropped;
 use crate::syn::Syn;
 use brooklet_cell::Flavor;
 use smoltcp::wire::TcpControl;
@@ -38,8 +39,10 @@ impl<F: Flavor> Connection<F> {
         let acceptable = segment.flags.ack() && self.syn_sent && segment.ack == self.send.nxt();
         if segment.flags.ack() && !acceptable {
             if segment.flags.rst() {
+                fx.dropped = Some(Dropped::BadRst);
                 return;
             }
+            fx.dropped = Some(Dropped::BadAck);
             self.refuse_segment(segment, fx);
             if self.syn_sent && self.send.retransmits() == 0 {
                 // A challenge ACK (RFC 5961) of a connection that the peer still has. The reset
@@ -51,13 +54,15 @@ impl<F: Flavor> Connection<F> {
         }
         // Second, check the RST bit.
         if segment.flags.rst() {
-            if acceptable {
-                self.on_rst(End::Refused);
+            match acceptable {
+                true => self.on_rst(End::Refused),
+                false => fx.dropped = Some(Dropped::BadRst),
             }
             return;
         }
         // Fourth, check the SYN bit.
         if !segment.flags.syn() {
+            fx.dropped = Some(Dropped::NoAck);
             return;
         }
         self.last_heard = fx.now;
@@ -103,6 +108,7 @@ impl<F: Flavor> Connection<F> {
         if segment.flags.syn() && self.recv.is_irs(segment.seq) {
             if !acceptable {
                 // The peer repeats its SYN: our SYN-ACK was lost.
+                fx.dropped = Some(Dropped::RepeatedSyn);
                 self.pending_control = Some(Control::Syn);
                 return false;
             }
@@ -115,7 +121,10 @@ impl<F: Flavor> Connection<F> {
         }
         if !acceptable {
             if segment.flags.ack() {
+                fx.dropped = Some(Dropped::BadAck);
                 self.refuse_segment(segment, fx);
+            } else {
+                fx.dropped = Some(Dropped::NoAck);
             }
             return false;
         }

@@ -4,6 +4,7 @@ use super::{Connection, TcpState};
 use crate::error::End;
 use crate::seq::after;
 use crate::shared::Effects;
+use crate::stats::Dropped;
 use brooklet_cell::Flavor;
 use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
 
@@ -12,12 +13,14 @@ impl<F: Flavor> Connection<F> {
     /// that segment is in flight (RFC 5927, 4.1).
     pub(crate) fn on_icmp_error(&mut self, kind: IcmpErrorKind, seq: u32, fx: &mut Effects<'_, F>) {
         let in_flight = !after(self.send.una(), seq) && after(self.send.nxt(), seq);
-        let IcmpErrorKind::Unreachable(why) = kind else {
-            return;
+        let ends = self.detached || self.end.is_some();
+        let why = match kind {
+            IcmpErrorKind::Unreachable(why) if in_flight && !ends => why,
+            _ => {
+                fx.dropped = Some(Dropped::IcmpIgnored);
+                return;
+            }
         };
-        if self.detached || self.end.is_some() || !in_flight {
-            return;
-        }
         match why {
             Unreachable::PacketTooBig { mtu } => {
                 if self
@@ -29,7 +32,10 @@ impl<F: Flavor> Connection<F> {
                 }
             }
             // In a synchronized state such an error is a soft one (RFC 5927, 6.1).
-            _ if self.state != TcpState::SynSent => return,
+            _ if self.state != TcpState::SynSent => {
+                fx.dropped = Some(Dropped::IcmpIgnored);
+                return;
+            }
             Unreachable::Network => self.end_with(End::NetworkUnreachable),
             Unreachable::Host | Unreachable::Prohibited => self.end_with(End::HostUnreachable),
             _ => self.end_with(End::Refused),

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::connection::Connection;
 use crate::seq::Micros;
+use crate::stats::Dropped;
 use crate::syn_queue::syn_to_keep;
 use crate::table::{self, Route};
 use brooklet_cell::{Flavor, Shared};
@@ -17,9 +18,12 @@ impl<F: Flavor> Engine<F> {
     /// of a batch: connections send and tasks are woken only then.
     pub fn handle_packet(&mut self, now: Instant, packet: &[u8], headers: &Headers) {
         let packet = &packet[..headers.total_len()];
-        let Some(tcp) = headers.tcp() else { return };
+        let Some(tcp) = headers.tcp() else {
+            self.count(Dropped::Malformed);
+            return;
+        };
         if !table::are_valid(tcp.flags) {
-            self.stack.table.with(|table| table.stats.bad_flags += 1);
+            self.count(Dropped::BadFlags);
             return;
         }
         let key = headers.key();
@@ -43,7 +47,9 @@ impl<F: Flavor> Engine<F> {
             .with(|table| table.route(now, packet, headers, tcp, wakes));
         match route {
             Route::Connection(connection) => {
-                self.deliver(moment, connection, (packet, headers));
+                if !self.deliver(moment, connection, (packet, headers)) {
+                    self.count(Dropped::Closed);
+                }
             }
             Route::SynQueue => self.enqueue_syn(now, packet, headers, tcp),
             Route::Acknowledge(wait) => {
@@ -102,6 +108,8 @@ impl<F: Flavor> Engine<F> {
             if !kept {
                 self.reset(packet, headers);
             }
+        } else {
+            self.count(Dropped::Malformed);
         }
         self.scratch = scratch;
     }
@@ -112,7 +120,14 @@ impl<F: Flavor> Engine<F> {
         if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
             self.stack.table.with(|table| table.stats.resets += 1);
             self.reply(reply);
+        } else {
+            // A RST is not answered with a RST.
+            self.count(Dropped::BadRst);
         }
+    }
+
+    fn count(&self, dropped: Dropped) {
+        self.stack.table.with(|table| table.stats.count(dropped));
     }
 
     fn reply(&mut self, packet: Vec<u8>) {
@@ -126,10 +141,16 @@ impl<F: Flavor> Engine<F> {
     /// big reduces the path MTU (RFC 1191, RFC 8201); an error about a SYN fails the `connect`
     /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
     pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
-        let Some(seq) = error.seq else { return };
         let moment = self.moment(now);
         let key = error.key.reversed();
-        if let Some(connection) = self.stack.table.with(|table| table.connection(key)) {
+        let found = self.stack.table.with(|table| {
+            let found = error.seq.zip(table.connection(key));
+            if found.is_none() {
+                table.stats.count(Dropped::IcmpIgnored);
+            }
+            found
+        });
+        if let Some((seq, connection)) = found {
             self.stack.enter(&connection, moment, |connection, fx| {
                 connection.on_icmp_error(error.kind, seq, fx);
             });

@@ -3,6 +3,7 @@
 use super::{Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
 use crate::error::request_gone;
+use crate::stats::Dropped;
 use crate::syn_queue::{SynEntry, SynId};
 use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
@@ -41,6 +42,7 @@ impl<F: Flavor> Table<F> {
         wakes: &mut Wakes,
     ) -> bool {
         if self.gone {
+            self.stats.count(Dropped::Closed);
             return true;
         }
         if self.syn_queue.isn(key).is_some() {
@@ -50,6 +52,7 @@ impl<F: Flavor> Table<F> {
         }
         // A task may have connected from here since the SYN was routed.
         if self.entries.contains_key(&key) {
+            self.stats.count(Dropped::UnexpectedSyn);
             return true;
         }
         let Some(listener) = self.listeners.of(key.destination()) else {
@@ -61,16 +64,16 @@ impl<F: Flavor> Table<F> {
         if self.stats.connections as usize >= config.max_connections
             || !self.has_memory(self.syn_queue.len() + 1)
         {
-            self.stats.table_full += 1;
+            self.stats.count(Dropped::TableFull);
             return true;
         }
         if self.syn_queue.of_source(key) >= config.backlog_per_source {
-            self.stats.source_full += 1;
+            self.stats.count(Dropped::SourceFull);
             return true;
         }
         let held = self.syn_queue.len() + self.stats.connections as usize;
         if self.syn_queue.len() >= config.backlog || held >= config.max_connections {
-            self.stats.backlog_full += 1;
+            self.stats.count(Dropped::BacklogFull);
             if !self.syn_queue.make_room(wakes) {
                 return true;
             }

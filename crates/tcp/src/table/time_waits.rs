@@ -1,6 +1,7 @@
 //! The entries in TIME-WAIT (RFC 9293, 3.6.1).
 
 use super::{Entry, Route, Table};
+use crate::stats::Dropped;
 use crate::time_wait::{Arrival, TimeWait, Verdict};
 use brooklet_cell::Flavor;
 use brooklet_packet::FlowKey;
@@ -22,7 +23,13 @@ impl<F: Flavor> Table<F> {
         let config = &self.config.config;
         let (wait, until) = &mut **entry;
         match wait.segment_arrives(arrival, config.rfc1337) {
-            Verdict::Drop => Route::Drop,
+            Verdict::Drop => {
+                self.stats.count(match arrival.tcp.flags.rst() {
+                    true => Dropped::BadRst,
+                    false => Dropped::Late,
+                });
+                Route::Drop
+            }
             Verdict::Acknowledge => Route::Acknowledge(*wait),
             Verdict::Restart => {
                 let wait = *wait;
