@@ -1,7 +1,7 @@
 use crate::common::Common;
 use crate::stats::Stats;
 use brooklet_cell::Flavor;
-use brooklet_tcp::{Connector, TcpListener, TcpStream};
+use brooklet_tcp::{Connector, TcpListener, TcpOptions, TcpStream};
 use std::io;
 use std::net::SocketAddr;
 
@@ -68,6 +68,44 @@ impl<F: Flavor> Stack<F> {
         self.connector.connect_from(from, to).await
     }
 
+    /// Connects from `from` to `to`, as [`connect_from`](Self::connect_from) does, with options for
+    /// this connection in place of those of the
+    /// [configuration](crate::generic::Builder::tcp_config).
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))]
+    /// # async fn example(stack: brooklet::Stack) -> std::io::Result<()> {
+    /// use brooklet::TcpOptions;
+    /// use std::net::{Ipv4Addr, SocketAddr};
+    /// use std::time::Duration;
+    ///
+    /// // From the stack's own address.
+    /// let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    /// let options = TcpOptions::new().user_timeout(Some(Duration::from_secs(20)));
+    /// let stream = stack
+    ///     .connect_with(from, "192.0.2.1:7".parse().unwrap(), options)
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect_from`](Self::connect_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the future gives the connection up.
+    pub async fn connect_with(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        options: TcpOptions,
+    ) -> io::Result<TcpStream<F>> {
+        self.check_family(to)?;
+        self.connector.connect_with(from, to, options).await
+    }
+
     /// Takes the connections to `address`, which
     /// [`Parts::tcp`](crate::generic::Parts::tcp) then does not get. `0.0.0.0` and `::` stand
     /// for every address of their family, and port 0 for a free one.
@@ -90,6 +128,34 @@ impl<F: Flavor> Stack<F> {
     pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
         self.check_family(address)?;
         self.connector.bind(address)
+    }
+
+    /// Takes the connections to `address`, as [`bind`](Self::bind) does, with options for the
+    /// connections that are accepted.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::TcpOptions;
+    ///
+    /// # let (device, _) = brooklet::pipe(64);
+    /// let parts = brooklet::Builder::new().build(device)?;
+    /// let options = TcpOptions::new().nodelay(false);
+    /// let web = parts.stack.bind_with("0.0.0.0:80".parse().unwrap(), options)?;
+    /// assert!(!web.options().nodelay);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind).
+    pub fn bind_with(
+        &self,
+        address: SocketAddr,
+        options: TcpOptions,
+    ) -> io::Result<TcpListener<F>> {
+        self.check_family(address)?;
+        self.connector.bind_with(address, options)
     }
 
     fn check_family(&self, address: SocketAddr) -> io::Result<()> {

@@ -3,18 +3,34 @@ use crate::connection::Connection;
 use crate::error::unaddressable;
 use crate::listener::TcpListener;
 use crate::listeners::unspecified;
+use crate::options::TcpOptions;
 use crate::stack::{Stack, StackShared};
 use crate::stats::Stats;
 use crate::stream::TcpStream;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_packet::{FlowKey, is_unicast};
+use brooklet_packet::FlowKey;
 use foldhash::quality::FixedState;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Opens connections from this side and binds listeners. Clones share the stack.
+///
+/// ```
+/// use brooklet_cell::Threaded;
+/// use brooklet_tcp::{Clock, Config, Engine, Interface};
+///
+/// let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+/// let clock = Clock::new(std::time::Instant::now);
+/// let (mut engine, _, connector) =
+///     Engine::<Threaded>::new(interface, Config::default(), clock, [1, 2]);
+/// let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+/// assert!(futures_lite::future::block_on(futures_lite::future::poll_once(&mut connect)).is_none());
+/// let syn = engine.poll_transmit().expect("the SYN is to be sent");
+/// assert_eq!(syn[12..20], [10, 0, 0, 2, 192, 0, 2, 1]);
+/// ```
 pub struct Connector<F: Flavor> {
     stack: StackShared<F>,
 }
@@ -39,8 +55,20 @@ impl<F: Flavor> Connector<F> {
     }
 
     /// Connects to `to`, from the stack's own address
-    /// ([`Interface::ipv4`](crate::Interface::ipv4),
-    /// [`Interface::ipv6`](crate::Interface::ipv6)) and an ephemeral port.
+    /// ([`Interface::ipv4`](crate::Interface::ipv4), [`Interface::ipv6`](crate::Interface::ipv6))
+    /// and an ephemeral port.
+    ///
+    /// ```no_run
+    /// # use brooklet_cell::Flavor;
+    /// # use brooklet_tcp::Connector;
+    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// let mut stream = connector.connect("192.0.2.1:7".parse().unwrap()).await?;
+    /// stream.write_all(b"hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -59,6 +87,17 @@ impl<F: Flavor> Connector<F> {
     /// The unspecified address stands for the stack's own, as in [`connect`](Self::connect). Port
     /// 0 stands for an ephemeral port, from 49152 to 65535, that no connection between the same
     /// addresses has used lately and that is hard to guess (RFC 6056, 3.3.4).
+    ///
+    /// ```no_run
+    /// # use brooklet_cell::Flavor;
+    /// # use brooklet_tcp::Connector;
+    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
+    /// let (from, to) = ("10.0.0.7:0".parse().unwrap(), "192.0.2.1:7".parse().unwrap());
+    /// let stream = connector.connect_from(from, to).await?;
+    /// assert_eq!(stream.local_addr()?.ip(), from.ip());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -82,7 +121,49 @@ impl<F: Flavor> Connector<F> {
     ///
     /// Dropping the future before it completes aborts the connection.
     pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        let stream = self.open(from, to)?;
+        self.complete(self.open(from, to, &self.stack.config.config.options)?)
+            .await
+    }
+
+    /// Connects from `from` to `to`, as [`connect_from`](Self::connect_from) does, with options for
+    /// this connection in place of [`Config::options`](crate::Config::options).
+    ///
+    /// ```no_run
+    /// # use brooklet_cell::Flavor;
+    /// # use brooklet_tcp::Connector;
+    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
+    /// use brooklet_tcp::TcpOptions;
+    /// use std::net::{Ipv4Addr, SocketAddr};
+    /// use std::time::Duration;
+    ///
+    /// // From the stack's own address.
+    /// let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    /// let options = TcpOptions::new().user_timeout(Some(Duration::from_secs(20)));
+    /// let stream = connector
+    ///     .connect_with(from, "192.0.2.1:7".parse().unwrap(), options)
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect_from`](Self::connect_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it completes aborts the connection.
+    pub async fn connect_with(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        options: TcpOptions,
+    ) -> io::Result<TcpStream<F>> {
+        self.complete(self.open(from, to, &options.usable())?).await
+    }
+
+    /// Waits for the end of the handshake.
+    async fn complete(&self, stream: TcpStream<F>) -> io::Result<TcpStream<F>> {
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
@@ -111,24 +192,62 @@ impl<F: Flavor> Connector<F> {
     /// # Errors
     ///
     /// - [`AddrInUse`](io::ErrorKind::AddrInUse): another listener is bound to `address`.
-    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): `address` is multicast or
-    ///   broadcast.
+    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): `address` is multicast, broadcast,
+    ///   loopback or IPv4-mapped.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
+        self.bind_with(address, self.stack.config.config.options.clone())
+    }
+
+    /// Binds a listener to `address`, as [`bind`](Self::bind) does, with options for the
+    /// connections that it accepts in place of [`Config::options`](crate::Config::options).
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # let (interface, config) = (Interface::default(), Config::default());
+    /// # let clock = Clock::new(std::time::Instant::now);
+    /// use brooklet_tcp::TcpOptions;
+    ///
+    /// # let (engine, rest, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// let options = TcpOptions::new().nodelay(false);
+    /// let listener = connector.bind_with("0.0.0.0:80".parse().unwrap(), options)?;
+    /// assert!(!listener.options().nodelay);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind).
+    pub fn bind_with(
+        &self,
+        address: SocketAddr,
+        options: TcpOptions,
+    ) -> io::Result<TcpListener<F>> {
         // Packets carry no scope, and the flow label does not identify a listener.
         let address = SocketAddr::new(address.ip(), address.port());
-        if !is_unicast(address.ip()) && !address.ip().is_unspecified() {
+        if !is_host(address.ip()) && !address.ip().is_unspecified() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
-                format!("{address} is not the address of a single host"),
+                format!("{address} is not an address that a host can have on a link"),
             ));
         }
-        let id = self.stack.table.with(|table| table.bind(address))?;
+        let options = Arc::new(options.usable());
+        let id = self
+            .stack
+            .table
+            .with(|table| table.bind(address, options))?;
         Ok(TcpListener::new(self.stack.clone(), id))
     }
 
     /// Adds the connection to the table and sends its SYN.
-    fn open(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
+    fn open(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        options: &TcpOptions,
+    ) -> io::Result<TcpStream<F>> {
         let Stack { table, config, .. } = &*self.stack;
         let now = self.stack.moment();
         let from = self.source(from)?;
@@ -152,7 +271,6 @@ impl<F: Flavor> Connector<F> {
             }
             let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
             let queue = queue_of(key, self.stack.queues().len());
-            let options = &config.config.options;
             let mut connection = Connection::active((key, queue), options, config, now);
             connection.handles = 1;
             let connection = Shared::new(connection);

@@ -1,4 +1,9 @@
+mod streams;
+
+pub use self::streams::{TcpIncoming, TcpRequests};
+
 use crate::connection::Connection;
+use crate::options::TcpOptions;
 use crate::request::TcpRequest;
 use crate::stack::StackShared;
 use crate::stats::Stats;
@@ -8,11 +13,10 @@ use crate::table::Table;
 use crate::wake::{Place, Wakes};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
-use futures_core::Stream;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -22,13 +26,35 @@ use std::time::Duration;
 /// was [bound](crate::Connector::bind) accepts the connections to its own address, and the first
 /// listener accepts the rest.
 ///
-/// Use one of two ways. [`accept`](Self::accept) returns connected streams, as any listener does.
-/// [`incoming`](Self::requests) returns connection requests, so that a program can decide how to
-/// answer each client.
+/// Use one of two ways. [`accept`](Self::accept) and [`incoming`](Self::incoming) return connected
+/// streams, as any listener does. [`requests`](Self::requests) returns connection requests, so that
+/// a program can decide how to answer each client.
 ///
 /// Clones share the connections: each connection goes to one of them. When the last clone is
 /// dropped, the clients that wait are refused, as on a host without a listener, and the address is
 /// free again.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+/// # example::run(async |connector, listener| {
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+///
+/// let server = async {
+///     let (mut stream, peer) = listener.accept().await?;
+///     assert_eq!(peer, stream.peer_addr()?);
+///     stream.write_all(b"hello").await?;
+///     stream.close().await
+/// };
+/// let client = async {
+///     let mut stream = connector.connect("192.0.2.1:80".parse().unwrap()).await?;
+///     let mut text = String::new();
+///     stream.read_to_string(&mut text).await?;
+///     assert_eq!(text, "hello");
+///     Ok(())
+/// };
+/// future::try_zip(server, client).await?;
+/// # Ok(()) });
+/// ```
 pub struct TcpListener<F: Flavor> {
     stack: StackShared<F>,
     id: u32,
@@ -49,6 +75,15 @@ impl<F: Flavor> TcpListener<F> {
     /// The address that the listener is bound to; `[::]:0` for the listener that accepts
     /// connections to every address.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// assert_eq!(listener.local_addr()?, "[::]:0".parse().unwrap());
+    /// let web = connector.bind("0.0.0.0:80".parse().unwrap())?;
+    /// assert_eq!(web.local_addr()?, "0.0.0.0:80".parse().unwrap());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Never. The signature follows async-net.
@@ -60,11 +95,62 @@ impl<F: Flavor> TcpListener<F> {
         Ok(address.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into()))
     }
 
+    /// The options of the connections that the listener accepts.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// assert_eq!(listener.options().ttl, 64);
+    /// # Ok(()) });
+    /// ```
+    pub fn options(&self) -> TcpOptions {
+        let options = self.stack.table.with(|table| {
+            let listening = table.listeners.get(self.id);
+            listening.map(|listening| listening.options.clone())
+        });
+        options.map_or_else(TcpOptions::default, |options| (*options).clone())
+    }
+
+    /// Sets the options of the connections that the listener and its clones accept from now on.
+    /// Connections, and [requests](Self::requests) that were returned already, keep theirs.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use brooklet_tcp::TcpOptions;
+    /// use futures_lite::future;
+    ///
+    /// listener.set_options(TcpOptions::new().ttl(128));
+    /// let connect = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// let (_, (stream, _)) = future::try_zip(connect, listener.accept()).await?;
+    /// assert_eq!(stream.ttl()?, 128);
+    /// # Ok(()) });
+    /// ```
+    pub fn set_options(&self, options: TcpOptions) {
+        let options = Arc::new(options.usable());
+        let _old = self.stack.table.with(|table| {
+            let listening = table.listeners.get_mut(self.id);
+            listening.map(|listening| std::mem::replace(&mut listening.options, options))
+        });
+    }
+
     /// Waits for the next connection and its client's address.
     ///
-    /// TcpRequests are answered while this method waits; a client that does not complete the
+    /// Requests are answered while this method waits; a client that does not complete the
     /// handshake delays no other. The address that the client connected to is the stream's
     /// [`local_addr`](TcpStream::local_addr).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use futures_lite::future;
+    ///
+    /// let connect = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// let (_, (stream, peer)) = future::try_zip(connect, listener.accept()).await?;
+    /// assert_eq!(stream.local_addr()?, "192.0.2.1:80".parse().unwrap());
+    /// assert_eq!(stream.peer_addr()?, peer);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -82,6 +168,18 @@ impl<F: Flavor> TcpListener<F> {
     /// Polls for the next connection, as [`accept`](Self::accept) does. A bounded number of tasks
     /// may wait by this method; one more wakes those that wait.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use futures_lite::future;
+    ///
+    /// let accept = future::poll_fn(|cx| listener.poll_accept(cx));
+    /// let connect = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// let (_, (stream, peer)) = future::try_zip(connect, accept).await?;
+    /// assert_eq!(stream.peer_addr()?, peer);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`accept`](Self::accept).
@@ -97,7 +195,6 @@ impl<F: Flavor> TcpListener<F> {
         cx: &mut TaskContext<'_>,
         mut place: Option<&mut Place>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        let options = &self.stack.config.config.options;
         let mut aborted = false;
         loop {
             let now = self.stack.now();
@@ -112,7 +209,8 @@ impl<F: Flavor> TcpListener<F> {
                         .then(|| table.stale_half_open(id, now, HANDSHAKE_GRACE))?
                         .map(Next::Stale);
                 }
-                Some(Next::Syn(table.next_syn(id)?.0))
+                let (syn, _, options) = table.next_syn(id)?;
+                Some(Next::Syn(syn, options))
             });
             match std::task::ready!(next)? {
                 Next::Accepted(connection) => {
@@ -141,9 +239,9 @@ impl<F: Flavor> TcpListener<F> {
                     );
                 }
                 // A SYN that is gone meanwhile is no error of the listener.
-                Next::Syn(syn) => {
+                Next::Syn(syn, options) => {
                     aborted = false;
-                    drop(self.stack.answer(syn, options, true));
+                    drop(self.stack.answer(syn, &options, true));
                 }
             }
         }
@@ -181,15 +279,24 @@ impl<F: Flavor> TcpListener<F> {
     /// The connections, as a stream that ends with the stack. Each item is what
     /// [`accept`](Self::accept) returns, without the peer's address.
     ///
-    /// ```no_run
-    /// use futures_lite::StreamExt;
-    /// # async fn example<F: brooklet_cell::Flavor>(listener: brooklet_tcp::TcpListener<F>) -> std::io::Result<()> {
-    /// let mut incoming = listener.incoming();
-    /// while let Some(stream) = incoming.next().await {
-    ///     println!("connected to {}", stream?.peer_addr()?);
-    /// }
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use futures_lite::{StreamExt, future};
+    ///
+    /// let server = async {
+    ///     let mut incoming = listener.incoming();
+    ///     while let Some(stream) = incoming.next().await {
+    ///         println!("connected to {}", stream?.peer_addr()?);
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let client = async {
+    ///     connector.connect("192.0.2.1:80".parse().unwrap()).await?;
+    ///     Ok(())
+    /// };
+    /// future::or(server, client).await
+    /// # });
     /// ```
     pub fn incoming(&self) -> TcpIncoming<'_, F> {
         TcpIncoming {
@@ -200,17 +307,27 @@ impl<F: Flavor> TcpListener<F> {
 
     /// The connection requests, as a stream that ends with the stack.
     ///
-    /// ```no_run
-    /// use futures_lite::StreamExt;
-    /// # async fn example<F: brooklet_cell::Flavor>(listener: brooklet_tcp::TcpListener<F>) -> std::io::Result<()> {
-    /// let mut requests = listener.requests();
-    /// while let Some(request) = requests.next().await {
-    ///     let request = request?;
-    ///     println!("{} asks for {}", request.peer_addr(), request.local_addr());
-    ///     request.refuse();
-    /// }
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use futures_lite::{StreamExt, future};
+    ///
+    /// let server = async {
+    ///     let mut requests = listener.requests();
+    ///     while let Some(request) = requests.next().await {
+    ///         let request = request?;
+    ///         println!("{} asks for {}", request.peer_addr(), request.local_addr());
+    ///         request.refuse();
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let client = async {
+    ///     let refused = connector.connect("192.0.2.1:80".parse().unwrap()).await;
+    ///     assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    ///     Ok(())
+    /// };
+    /// future::or(server, client).await
+    /// # });
     /// ```
     pub fn requests(&self) -> TcpRequests<'_, F> {
         TcpRequests {
@@ -221,6 +338,21 @@ impl<F: Flavor> TcpListener<F> {
 
     /// Polls for the next request. A bounded number of tasks may wait by this method; one more
     /// wakes those that wait.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use futures_lite::future;
+    ///
+    /// let server = async {
+    ///     let request = future::poll_fn(|cx| listener.poll_request(cx)).await?;
+    ///     request.accept().await
+    /// };
+    /// let connect = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// let (near, far) = future::try_zip(connect, server).await?;
+    /// assert_eq!(near.local_addr()?, far.peer_addr()?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -235,13 +367,20 @@ impl<F: Flavor> TcpListener<F> {
         place: Option<&mut Place>,
     ) -> Poll<io::Result<TcpRequest<F>>> {
         let next = self.wait(cx, place, |table, id| {
-            let (syn, entry) = table.next_syn(id)?;
-            Some((syn, entry.parse()?))
+            let (syn, entry, options) = table.next_syn(id)?;
+            Some((syn, entry.parse()?, options))
         });
         next.map_ok(|syn| TcpRequest::new(self.stack.clone(), syn))
     }
 
     /// The counters and gauges of the stack's TCP side.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// assert_eq!(listener.stats().connections, 0);
+    /// # Ok(()) });
+    /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
     }
@@ -250,7 +389,7 @@ impl<F: Flavor> TcpListener<F> {
 /// The next step of `accept`.
 enum Next<F: Flavor> {
     Accepted(Shared<F, Connection<F>>),
-    Syn(SynId),
+    Syn(SynId, Arc<TcpOptions>),
     /// A half-open connection that gives its place to a SYN.
     Stale(Shared<F, Connection<F>>),
 }
@@ -324,67 +463,5 @@ impl<F: Flavor> Drop for Waiter<'_, F> {
             let listening = table.listeners.get_mut(*id)?;
             listening.acceptors.leave(&mut self.place)
         });
-    }
-}
-
-/// The connection requests to a listener: a [`Stream`] of [`TcpRequest`].
-///
-/// When the stack's driver ends, the stream returns that error once and then ends.
-#[derive(Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct TcpRequests<'a, F: Flavor> {
-    waiter: Waiter<'a, F>,
-    ended: bool,
-}
-
-impl<F: Flavor> Stream for TcpRequests<'_, F> {
-    type Item = io::Result<TcpRequest<F>>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let next = self.waiter.poll_request(cx);
-        self.ended = matches!(next, Poll::Ready(Err(_)));
-        next.map(Some)
-    }
-}
-
-/// Connected streams, each with the client's address and the address that the client connected to.
-/// The stream ends when the stack's driver does.
-/// The connections of a [`TcpListener`], as a stream.
-///
-/// Dropping the stream drops no connection: those that it has not returned stay with the listener.
-#[derive(Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct TcpIncoming<'a, F: Flavor> {
-    waiter: Waiter<'a, F>,
-    ended: bool,
-}
-
-/// The stream ends after an error, which says that the driver has ended.
-impl<F: Flavor> Stream for TcpIncoming<'_, F> {
-    type Item = io::Result<TcpStream<F>>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let next = self.waiter.poll_accept(cx).map_ok(|(stream, _)| stream);
-        self.ended = matches!(next, Poll::Ready(Err(_)));
-        next.map(Some)
-    }
-}
-
-#[cfg(feature = "futures")]
-impl<F: Flavor> Stream for TcpListener<F> {
-    type Item = (TcpStream<F>, SocketAddr, SocketAddr);
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(cx).map(|accepted| {
-            let (stream, peer) = accepted.ok()?;
-            let local = stream.local_addr().ok()?;
-            Some((stream, peer, local))
-        })
     }
 }

@@ -1,10 +1,12 @@
 //! The listeners of a stack and the addresses that they are bound to.
 
+use crate::options::TcpOptions;
 use crate::wake::{WakerList, Wakes};
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The number of the listener that takes the connections to which no other listener is bound.
@@ -22,6 +24,8 @@ pub(crate) struct Listeners {
 pub(crate) struct Listening {
     /// The address that the listener is bound to; `None` for the catch-all.
     pub(crate) address: Option<SocketAddr>,
+    /// The options of the connections that it accepts.
+    pub(crate) options: Arc<TcpOptions>,
     handles: usize,
     /// Connections whose handshake is done and that `accept` has not returned. Some may be gone.
     pub(crate) accept_queue: VecDeque<FlowKey>,
@@ -43,7 +47,7 @@ impl Listeners {
     }
 
     /// Adds a listener with one handle; the first of all is the catch-all.
-    pub(crate) fn add(&mut self, address: Option<SocketAddr>) -> u32 {
+    pub(crate) fn add(&mut self, address: Option<SocketAddr>, options: Arc<TcpOptions>) -> u32 {
         while self.all.contains_key(&self.next) || (address.is_some() && self.next == CATCH_ALL) {
             self.next = self.next.wrapping_add(1);
         }
@@ -52,6 +56,7 @@ impl Listeners {
         self.bound.extend(address.map(|address| (address, id)));
         let listening = Listening {
             address,
+            options,
             handles: 1,
             ..Listening::default()
         };

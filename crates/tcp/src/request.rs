@@ -14,6 +14,7 @@ use brooklet_packet::icmp::{self, Unreachable};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 /// A client's connection request that was not answered yet: a SYN in the SYN queue.
@@ -56,6 +57,8 @@ pub struct TcpRequest<F: Flavor> {
     stack: StackShared<F>,
     id: SynId,
     syn: Syn,
+    /// The options of the listener.
+    options: Arc<TcpOptions>,
     answered: bool,
 }
 
@@ -69,11 +72,15 @@ impl<F: Flavor> std::fmt::Debug for TcpRequest<F> {
 }
 
 impl<F: Flavor> TcpRequest<F> {
-    pub(crate) fn new(stack: StackShared<F>, (id, syn): (SynId, Syn)) -> Self {
+    pub(crate) fn new(
+        stack: StackShared<F>,
+        (id, syn, options): (SynId, Syn, Arc<TcpOptions>),
+    ) -> Self {
         Self {
             stack,
             id,
             syn,
+            options,
             answered: false,
         }
     }
@@ -104,7 +111,9 @@ impl<F: Flavor> TcpRequest<F> {
         self.syn.ttl
     }
 
-    /// Accepts the request and waits for the end of the handshake.
+    /// Accepts the request and waits for the end of the handshake. The connection has the
+    /// [options](crate::TcpListener::set_options) that the listener had when it returned the
+    /// request.
     ///
     /// # Errors
     ///
@@ -118,8 +127,8 @@ impl<F: Flavor> TcpRequest<F> {
     ///
     /// Dropping the future before it completes resets the connection.
     pub async fn accept(self) -> io::Result<TcpStream<F>> {
-        let options = self.stack.config.config.options.clone();
-        self.accept_with(options).await
+        let options = self.options.clone();
+        self.accept_usable(&options).await
     }
 
     /// Accepts the request, as [`accept`](Self::accept) does, with options for this connection.
@@ -141,10 +150,13 @@ impl<F: Flavor> TcpRequest<F> {
     /// # Cancel safety
     ///
     /// As for [`accept`](Self::accept).
-    pub async fn accept_with(mut self, options: TcpOptions) -> io::Result<TcpStream<F>> {
+    pub async fn accept_with(self, options: TcpOptions) -> io::Result<TcpStream<F>> {
+        self.accept_usable(&options.usable()).await
+    }
+
+    async fn accept_usable(mut self, options: &TcpOptions) -> io::Result<TcpStream<F>> {
         self.answered = true;
-        let options = options.usable();
-        let connection = self.stack.answer(self.id, &options, false)?;
+        let connection = self.stack.answer(self.id, options, false)?;
         let stream = TcpStream::new(self.stack.clone(), connection, self.id.key);
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)

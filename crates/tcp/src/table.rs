@@ -9,6 +9,7 @@ pub(crate) use self::summary::TableSummary;
 use crate::address::is_endpoint;
 use crate::connection::Connection;
 use crate::listeners::{Listeners, Listening};
+use crate::options::TcpOptions;
 use crate::ports::Ports;
 use crate::shared::{Leaves, StackConfig};
 use crate::stats::{Dropped, Stats};
@@ -107,7 +108,7 @@ fn is_link_key(key: FlowKey) -> bool {
 impl<F: Flavor> Table<F> {
     pub(crate) fn new(config: Arc<StackConfig<F>>, summary: Arc<TableSummary>) -> Self {
         let mut listeners = Listeners::new();
-        listeners.add(None);
+        listeners.add(None, Arc::new(config.config.options.clone()));
         let lifetimes = Lifetimes {
             epoch: config.epoch,
             handshake_timeout: config.config.handshake_timeout,
@@ -283,7 +284,11 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Adds a listener that is bound to `address`; port 0 is replaced by a free one.
-    pub(crate) fn bind(&mut self, address: SocketAddr) -> io::Result<u32> {
+    pub(crate) fn bind(
+        &mut self,
+        address: SocketAddr,
+        options: Arc<TcpOptions>,
+    ) -> io::Result<u32> {
         if self.gone {
             return Err(StackClosed.into());
         }
@@ -305,7 +310,7 @@ impl<F: Flavor> Table<F> {
                 format!("another listener is bound to {address}"),
             ));
         }
-        Ok(self.listeners.add(Some(bound)))
+        Ok(self.listeners.add(Some(bound), options))
     }
 
     /// Removes a connection that has ended. Returns whether the next expiry has become earlier.

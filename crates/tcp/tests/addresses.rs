@@ -3,6 +3,7 @@
 mod support;
 
 use brooklet_tcp::{Config, Interface, TcpListener};
+use futures_lite::StreamExt;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use support::*;
@@ -238,4 +239,58 @@ fn all_ephemeral_ports_are_used_and_then_none_is_left() {
     drop(connects.pop());
     assert!(pends(connector.connect(to)));
     drop(taken);
+}
+
+#[test]
+fn a_connection_has_the_options_that_it_was_opened_with() {
+    let mut host = stack();
+    let connector = host.connector.clone();
+    for (from, to) in [("0.0.0.0:0", SERVER), ("[::]:0", "[fd00::1]:80")] {
+        let connect = connector.connect_with(addr(from), addr(to), small().ttl(9));
+        let mut connect = Box::pin(connect);
+        assert!(poll(&mut connect).is_pending());
+        assert_eq!(host.rx().unwrap().ttl, 9);
+    }
+    // A value that cannot work is mended.
+    let (from, to) = (addr("10.0.0.2:7"), addr(SERVER));
+    let mut connect = Box::pin(connector.connect_with(from, to, small().ttl(0)));
+    host.all();
+    assert!(poll(&mut connect).is_pending());
+    assert_eq!(host.rx().unwrap().ttl, 1);
+}
+
+#[test]
+fn a_listener_accepts_with_its_own_options() {
+    let mut host = stack();
+    let address = addr(SERVER);
+    let web = host.connector.bind_with(address, small().ttl(9)).unwrap();
+    let rest = host.listener().clone();
+    let open = |host: &mut Host, port: u16, to: &str, ttl: u8| {
+        let mut peer = Peer::new(&format!("10.0.0.9:{port}"), to);
+        host.tx(peer.syn());
+        assert!(pends(web.accept()) && pends(rest.accept()));
+        assert_eq!(peer.establish(host).ttl, ttl);
+        let accepted = [&web, &rest].map(|listener| !pends(listener.accept()));
+        assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1);
+        host.all();
+    };
+    open(&mut host, 1, SERVER, 9);
+    open(&mut host, 2, "192.0.2.2:80", 64);
+    // A clone shares the options.
+    web.clone().set_options(small().ttl(7));
+    assert_eq!((web.options().ttl, rest.options().ttl), (7, 64));
+    open(&mut host, 3, SERVER, 7);
+    // A request has those of the moment at which it was returned.
+    let peer = Peer::new("10.0.0.9:4", SERVER);
+    host.tx(peer.syn());
+    let request = now(web.requests().next()).unwrap().unwrap();
+    web.set_options(small().ttl(5));
+    drop(web);
+    let mut accept = Box::pin(request.accept());
+    assert!(poll(&mut accept).is_pending());
+    let syn_ack = host
+        .all()
+        .into_iter()
+        .find(|seg| seg.flags.syn() && seg.key.destination() == peer.from);
+    assert_eq!(syn_ack.unwrap().ttl, 7);
 }

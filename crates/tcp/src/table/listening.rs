@@ -3,6 +3,7 @@
 use super::{Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
 use crate::error::request_gone;
+use crate::options::TcpOptions;
 use crate::stats::Dropped;
 use crate::syn_queue::{SynEntry, SynId};
 use crate::wake::{Place, Wakes};
@@ -12,6 +13,7 @@ use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -87,9 +89,14 @@ impl<F: Flavor> Table<F> {
         true
     }
 
-    /// The oldest SYN that `listener` has not been given.
-    pub(crate) fn next_syn(&mut self, listener: u32) -> Option<(SynId, &SynEntry)> {
-        self.syn_queue.next_pending(listener)
+    /// The oldest SYN that `listener` has not been given, and the options to accept it with.
+    pub(crate) fn next_syn(
+        &mut self,
+        listener: u32,
+    ) -> Option<(SynId, &SynEntry, Arc<TcpOptions>)> {
+        let options = self.listeners.get(listener)?.options.clone();
+        let (id, entry) = self.syn_queue.next_pending(listener)?;
+        Some((id, entry, options))
     }
 
     pub(crate) fn syn(&self, id: SynId) -> Option<&SynEntry> {
