@@ -58,16 +58,18 @@ impl<F: Flavor> Connector<F> {
     /// ([`Interface::ipv4`](crate::Interface::ipv4), [`Interface::ipv6`](crate::Interface::ipv6))
     /// and an ephemeral port.
     ///
-    /// ```no_run
-    /// # use brooklet_cell::Flavor;
-    /// # use brooklet_tcp::Connector;
-    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
     /// use futures_lite::AsyncWriteExt;
     ///
+    /// # let client = async {
     /// let mut stream = connector.connect("192.0.2.1:7".parse().unwrap()).await?;
     /// stream.write_all(b"hello").await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # futures_lite::future::try_zip(client, listener.accept()).await?;
+    /// # drop(listener);
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -88,15 +90,20 @@ impl<F: Flavor> Connector<F> {
     /// 0 stands for an ephemeral port, from 49152 to 65535, that no connection between the same
     /// addresses has used lately and that is hard to guess (RFC 6056, 3.3.4).
     ///
-    /// ```no_run
-    /// # use brooklet_cell::Flavor;
-    /// # use brooklet_tcp::Connector;
-    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
-    /// let (from, to) = ("10.0.0.7:0".parse().unwrap(), "192.0.2.1:7".parse().unwrap());
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use std::net::SocketAddr;
+    ///
+    /// let from: SocketAddr = "10.0.0.7:0".parse().unwrap();
+    /// let to = "192.0.2.1:7".parse().unwrap();
+    /// # let client = async {
     /// let stream = connector.connect_from(from, to).await?;
     /// assert_eq!(stream.local_addr()?.ip(), from.ip());
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # futures_lite::future::try_zip(client, listener.accept()).await?;
+    /// # drop(listener);
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -128,10 +135,9 @@ impl<F: Flavor> Connector<F> {
     /// Connects from `from` to `to`, as [`connect_from`](Self::connect_from) does, with options for
     /// this connection in place of [`Config::options`](crate::Config::options).
     ///
-    /// ```no_run
-    /// # use brooklet_cell::Flavor;
-    /// # use brooklet_tcp::Connector;
-    /// # async fn example<F: Flavor>(connector: Connector<F>) -> std::io::Result<()> {
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
     /// use brooklet_tcp::TcpOptions;
     /// use std::net::{Ipv4Addr, SocketAddr};
     /// use std::time::Duration;
@@ -139,11 +145,14 @@ impl<F: Flavor> Connector<F> {
     /// // From the stack's own address.
     /// let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     /// let options = TcpOptions::new().user_timeout(Some(Duration::from_secs(20)));
+    /// # let client = async {
     /// let stream = connector
     ///     .connect_with(from, "192.0.2.1:7".parse().unwrap(), options)
     ///     .await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # futures_lite::future::try_zip(client, listener.accept()).await?;
+    /// # drop(listener);
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -313,6 +322,13 @@ impl<F: Flavor> Connector<F> {
     }
 
     /// The counters and gauges of the stack's TCP side.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// assert_eq!(connector.stats().connects, 0);
+    /// # Ok(()) });
+    /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
     }

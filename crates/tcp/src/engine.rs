@@ -42,6 +42,27 @@ use std::time::Instant;
 ///     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
 /// assert!(engine.poll_transmit().is_none());
 /// assert!(engine.poll_timeout(Instant::now()).is_none());
+///
+/// /// One turn of a driver, with the packets that it has received.
+/// fn turn(engine: &mut Engine<Threaded>, received: &[Vec<u8>], mut send: impl FnMut(&[u8])) {
+///     let now = Instant::now();
+///     for packet in received {
+///         if let Ok(headers) = brooklet_packet::Headers::parse(packet)
+///             && headers.verify_checksum(packet)
+///         {
+///             engine.handle_packet(now, packet, &headers);
+///         }
+///     }
+///     engine.handle_timeout(now);
+///     engine.settle(now);
+///     while let Some(packet) = engine.poll_transmit() {
+///         send(&packet);
+///         engine.recycle(packet);
+///     }
+///     // Connections that found no room in the outbound queue.
+///     engine.settle(now);
+/// }
+/// turn(&mut engine, &[], |packet| panic!("{packet:?} was sent by nobody"));
 /// # drop((listener, connector));
 /// ```
 pub struct Engine<F: Flavor> {
@@ -82,6 +103,20 @@ impl<F: Flavor> Engine<F> {
     ///
     /// `secret` is the key of the hash that initial sequence numbers are derived from (RFC 6528).
     /// It must be random in a program and may be fixed in a simulation.
+    ///
+    /// ```
+    /// use brooklet_cell::Threaded;
+    /// use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// use std::hash::{BuildHasher, RandomState};
+    ///
+    /// // The keys of the standard library's hashers come from the system.
+    /// let secret = [0, 1].map(|n| RandomState::new().hash_one(n));
+    /// let interface = Interface::new().mtu(9000).ipv4(Some([10, 0, 0, 2].into()));
+    /// let clock = Clock::new(std::time::Instant::now);
+    /// let (engine, listener, connector) =
+    ///     Engine::<Threaded>::new(interface, Config::default(), clock, secret);
+    /// # drop((engine, listener, connector));
+    /// ```
     pub fn new(
         interface: Interface,
         config: Config,
@@ -154,6 +189,20 @@ impl<F: Flavor> Engine<F> {
 
     /// Ends a batch: every connection that the batch touched sends what it has to send, and tasks
     /// are woken.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// let now = Instant::now();
+    /// engine.handle_timeout(now);
+    /// engine.settle(now);
+    /// # drop((listener, connector));
+    /// ```
     pub fn settle(&mut self, now: Instant) {
         let now = self.moment(now);
         self.last = None;
@@ -174,6 +223,22 @@ impl<F: Flavor> Engine<F> {
     ///
     /// Returns whether there is such a connection. If so, let the woken tasks run and then call
     /// [`settle`](Self::settle).
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// let now = Instant::now();
+    /// if engine.defer(now) {
+    ///     std::thread::yield_now();
+    ///     engine.settle(now);
+    /// }
+    /// # drop((listener, connector));
+    /// ```
     pub fn defer(&mut self, now: Instant) -> bool {
         let now = self.moment(now);
         self.last = None;
@@ -223,6 +288,25 @@ impl<F: Flavor> Engine<F> {
     }
 
     /// The next packet to send. Give its buffer back with [`recycle`](Self::recycle).
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// while let Some(packet) = engine.poll_transmit() {
+    ///     println!("a packet of {} bytes", packet.len());
+    ///     engine.recycle(packet);
+    /// }
+    /// # assert_eq!(engine.stats().connects, 1);
+    /// # drop(listener);
+    /// ```
     pub fn poll_transmit(&mut self) -> Option<PacketBuf> {
         let recycled = self.recycled.take();
         let (packet, has_room) = self.queue_shared.with(|queue| queue.pop(recycled));
@@ -230,7 +314,23 @@ impl<F: Flavor> Engine<F> {
         packet
     }
 
-    /// Takes back the buffer of a packet that was sent.
+    /// Takes back the buffer of a packet that was sent, for one of the next packets.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// let packet = engine.poll_transmit().expect("a SYN");
+    /// engine.recycle(packet);
+    /// # drop(listener);
+    /// ```
     pub fn recycle(&mut self, buffer: PacketBuf) {
         self.recycled = Some(buffer); // the next `poll_transmit` takes the queue's cell anyway
     }
@@ -241,6 +341,28 @@ impl<F: Flavor> Engine<F> {
     ///
     /// With `blocked` the packets that wait to be sent are no work: the device takes none now and
     /// wakes the driver itself once it does.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// use std::task::Waker;
+    ///
+    /// assert!(!engine.sleep(Waker::noop(), None, false), "a SYN is to be sent");
+    /// while engine.poll_transmit().is_some() {}
+    /// let until = engine.poll_timeout(Instant::now());
+    /// assert!(until.is_some(), "the SYN may have to be sent again");
+    /// assert!(engine.sleep(Waker::noop(), until, false));
+    /// assert!(engine.awake());
+    /// # drop(listener);
+    /// ```
     pub fn sleep(&mut self, waker: &Waker, until: Option<Instant>, blocked: bool) -> bool {
         let until = until.map_or(NEVER, |at| self.stack.config.micros(at));
         let (sleeps, _old) = self
@@ -251,7 +373,8 @@ impl<F: Flavor> Engine<F> {
     }
 
     /// Notes that the driver is awake, so that no handle wakes it needlessly. Returns `false` if
-    /// the stack has ended because another of its engines was shut down.
+    /// the stack has ended because another of its engines was shut down. An example is at
+    /// [`sleep`](Self::sleep).
     pub fn awake(&mut self) -> bool {
         let (_old, has_room, gone) = self.queue_shared.with(|queue| {
             let old = queue.awake();
@@ -262,6 +385,21 @@ impl<F: Flavor> Engine<F> {
     }
 
     /// The counters and gauges of the stack's TCP side.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// assert_eq!(engine.stats().connections, 1);
+    /// # drop(listener);
+    /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
     }
@@ -269,6 +407,20 @@ impl<F: Flavor> Engine<F> {
     /// Ends every pending and later call on every handle with an error, and ends every other
     /// engine of the stack: their drivers are woken, and [`awake`](Self::awake) returns `false`.
     /// Dropping the engine does the same.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// engine.shutdown();
+    /// let error = futures_lite::future::block_on(listener.accept()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NetworkDown);
+    /// # drop(connector);
+    /// ```
     pub fn shutdown(&mut self) {
         self.touched.clear();
         self.ack_deferred.clear();

@@ -1,7 +1,9 @@
 mod streams;
+mod waiter;
 
 pub use self::streams::{TcpIncoming, TcpRequests};
 
+use self::waiter::Waiter;
 use crate::connection::Connection;
 use crate::options::TcpOptions;
 use crate::request::TcpRequest;
@@ -426,42 +428,5 @@ impl<F: Flavor> Drop for TcpListener<F> {
                 }
             });
         }
-    }
-}
-
-/// A task that waits on a listener. Dropping it removes its waker from the listener.
-#[derive(Debug)]
-struct Waiter<'a, F: Flavor> {
-    listener: &'a TcpListener<F>,
-    place: Place,
-}
-
-impl<'a, F: Flavor> Waiter<'a, F> {
-    fn new(listener: &'a TcpListener<F>) -> Self {
-        Self {
-            listener,
-            place: Place::default(),
-        }
-    }
-
-    fn poll_accept(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        self.listener.poll_accept_with(cx, Some(&mut self.place))
-    }
-
-    fn poll_request(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<TcpRequest<F>>> {
-        self.listener.poll_request_with(cx, Some(&mut self.place))
-    }
-}
-
-impl<F: Flavor> Drop for Waiter<'_, F> {
-    fn drop(&mut self) {
-        let TcpListener { stack, id } = self.listener;
-        let _waker = stack.table.with(|table| {
-            let listening = table.listeners.get_mut(*id)?;
-            listening.acceptors.leave(&mut self.place)
-        });
     }
 }

@@ -1,21 +1,20 @@
-use crate::connection::Connection;
-use crate::error::request_gone;
+mod answer;
+mod withdrawal;
+
+use self::withdrawal::Withdrawal;
 use crate::options::TcpOptions;
 use crate::stack::StackShared;
 use crate::stats::Stats;
 use crate::stream::TcpStream;
 use crate::syn::Syn;
 use crate::syn_queue::{SynEntry, SynId};
-use crate::wake::{Place, Wakes};
-use brooklet_cell::{Flavor, Shared};
-use brooklet_io::StackClosed;
-use brooklet_packet::Packet;
+use crate::wake::Wakes;
+use brooklet_cell::Flavor;
 use brooklet_packet::icmp::{self, Unreachable};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
 /// A client's connection request that was not answered yet: a SYN in the SYN queue.
 ///
@@ -37,20 +36,33 @@ use std::task::{Context as TaskContext, Poll};
 ///
 /// A request that is dropped is ignored.
 ///
-/// ```no_run
-/// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::TcpRequest<F>) -> std::io::Result<()> {
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+/// # example::run(async |connector, listener| {
+/// # use futures_lite::{StreamExt, future};
 /// use brooklet_tcp::Unreachable;
 ///
-/// match request.local_addr().port() {
-///     443 => {
-///         let stream = request.accept().await?;
-///         println!("{} asked for {}", stream.peer_addr()?, stream.local_addr()?);
+/// # let server = async {
+/// let mut requests = listener.requests();
+/// while let Some(request) = requests.next().await {
+///     let request = request?;
+///     match request.local_addr().port() {
+///         443 => {
+///             let stream = request.accept().await?;
+///             println!("{} asked for {}", stream.peer_addr()?, stream.local_addr()?);
+///         }
+///         80 => request.refuse(),
+///         _ => request.unreachable(Unreachable::Host),
 ///     }
-///     80 => request.refuse(),
-///     _ => request.unreachable(Unreachable::Host),
 /// }
-/// # Ok(())
-/// # }
+/// # Ok(()) };
+/// # let client = async {
+/// # let refused = connector.connect("192.0.2.1:80".parse().unwrap()).await.unwrap_err();
+/// # assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+/// # connector.connect("192.0.2.1:443".parse().unwrap()).await?;
+/// # Ok(()) };
+/// # future::or(server, client).await
+/// # });
 /// ```
 #[must_use = "a request that is dropped is ignored: the client waits until it gives up"]
 pub struct TcpRequest<F: Flavor> {
@@ -86,27 +98,97 @@ impl<F: Flavor> TcpRequest<F> {
     }
 
     /// The address of the client.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.peer_addr().ip(), std::net::Ipv4Addr::new(10, 0, 0, 2));
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     pub fn peer_addr(&self) -> SocketAddr {
         self.id.key.source()
     }
 
     /// The address that the client asked for.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.local_addr(), "192.0.2.1:80".parse().unwrap());
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.id.key.destination()
     }
 
     /// The MSS option of the client's SYN, in bytes; `None` if the SYN has none (RFC 9293, 3.7.1).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.mss(), Some(1460));
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     pub fn mss(&self) -> Option<u16> {
         self.syn.mss
     }
 
     /// The window in the client's SYN, in bytes. The window of a SYN is never scaled (RFC 7323,
     /// 2.2).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.window(), 65_535);
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     pub fn window(&self) -> u16 {
         self.syn.window
     }
 
     /// The TTL or hop limit with which the client's SYN arrived.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.ttl(), 64);
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     pub fn ttl(&self) -> u8 {
         self.syn.ttl
     }
@@ -114,6 +196,20 @@ impl<F: Flavor> TcpRequest<F> {
     /// Accepts the request and waits for the end of the handshake. The connection has the
     /// [options](crate::TcpListener::set_options) that the listener had when it returned the
     /// request.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// let stream = request.accept().await?;
+    /// assert_eq!(stream.local_addr()?.port(), 80);
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,14 +229,20 @@ impl<F: Flavor> TcpRequest<F> {
 
     /// Accepts the request, as [`accept`](Self::accept) does, with options for this connection.
     ///
-    /// ```no_run
-    /// # async fn example<F: brooklet_cell::Flavor>(request: brooklet_tcp::TcpRequest<F>) -> std::io::Result<()> {
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
     /// use brooklet_tcp::TcpOptions;
     ///
     /// let small = TcpOptions::new().recv_buffer(8192).send_buffer(8192);
     /// let stream = request.accept_with(small).await?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -163,6 +265,20 @@ impl<F: Flavor> TcpRequest<F> {
     }
 
     /// Refuses the request with a RST: the client's `connect` fails with "connection refused".
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// let refused = future::zip(client, server).await.0.unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    /// # Ok(()) });
+    /// ```
     pub fn refuse(mut self) {
         self.answered = true;
         let syn = self.take(|stats| &mut stats.refused);
@@ -175,6 +291,22 @@ impl<F: Flavor> TcpRequest<F> {
     ///
     /// The network may filter or drop the ICMP error. The client then retransmits its SYN, which
     /// makes a new request.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// use brooklet_tcp::Unreachable;
+    ///
+    /// request.unreachable(Unreachable::Host);
+    /// # assert_eq!(listener.stats().unreachable, 1);
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::or(server, async { client.await.map(drop) }).await?;
+    /// # Ok(()) });
+    /// ```
     pub fn unreachable(mut self, why: Unreachable) {
         self.answered = true;
         let syn = self.take(|stats| &mut stats.unreachable);
@@ -186,6 +318,20 @@ impl<F: Flavor> TcpRequest<F> {
     /// Does not answer, as if the request was dropped. Retransmissions of the SYN are dropped until
     /// the request expires; a later one makes a new request. A full backlog gives up such requests
     /// first.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// request.drop_silently();
+    /// assert_eq!(listener.stats().dropped_silently, 1);
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::or(server, async { client.await.map(drop) }).await?;
+    /// # Ok(()) });
+    /// ```
     pub fn drop_silently(self) {}
 
     /// Waits until the request is gone: the client gave up with a RST, the client has stopped
@@ -196,13 +342,17 @@ impl<F: Flavor> TcpRequest<F> {
     /// that is gone. A client that starts anew with another SYN from the same port keeps its
     /// request.
     ///
-    /// ```no_run
-    /// # use brooklet_cell::Flavor;
-    /// # use brooklet_tcp::TcpRequest;
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::StreamExt;
     /// # use std::{io, net::SocketAddr};
     /// # struct Upstream;
-    /// # impl Upstream { async fn connect(to: SocketAddr) -> io::Result<Self> { Ok(Self) } }
-    /// # async fn example<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
+    /// # impl Upstream { async fn connect(to: SocketAddr) -> io::Result<Self> { std::future::pending().await } }
+    /// # let mut client = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # futures_lite::future::poll_once(&mut client).await;
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// # drop(client);
     /// use futures_lite::future;
     ///
     /// let dial = async { Some(Upstream::connect(request.local_addr()).await) };
@@ -215,8 +365,7 @@ impl<F: Flavor> TcpRequest<F> {
     ///     Some(Err(_)) => request.refuse(),
     ///     None => println!("{} gave up", request.peer_addr()),
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) });
     /// ```
     ///
     /// Any number of tasks on any thread may wait. Each of these futures takes memory of its own in
@@ -226,11 +375,8 @@ impl<F: Flavor> TcpRequest<F> {
     ///
     /// Dropping the future has no effect on the request.
     pub async fn withdrawn(&self) {
-        let mut waiter = Withdrawal {
-            request: self,
-            place: Place::default(),
-        };
-        poll_fn(|cx| waiter.poll(cx)).await;
+        let mut withdrawal = Withdrawal::new(self);
+        poll_fn(|cx| withdrawal.poll(cx)).await;
     }
 
     /// Takes the SYN out of the queue, to be answered otherwise than by a connection, and counts
@@ -247,99 +393,12 @@ impl<F: Flavor> TcpRequest<F> {
     }
 }
 
-/// A task that waits until a request is gone. Dropping it removes its waker.
-struct Withdrawal<'a, F: Flavor> {
-    request: &'a TcpRequest<F>,
-    place: Place,
-}
-
-impl<F: Flavor> Withdrawal<'_, F> {
-    fn poll(&mut self, cx: &TaskContext<'_>) -> Poll<()> {
-        let TcpRequest { stack, id, .. } = self.request;
-        let place = &mut self.place;
-        let (poll, _old) = stack
-            .table
-            .with(|table| table.poll_withdrawn(*id, cx, place));
-        poll
-    }
-}
-
-impl<F: Flavor> Drop for Withdrawal<'_, F> {
-    fn drop(&mut self) {
-        let TcpRequest { stack, id, .. } = self.request;
-        let place = &mut self.place;
-        let _waker = stack
-            .table
-            .with(|table| table.unregister_withdrawn(*id, place));
-    }
-}
-
 impl<F: Flavor> Drop for TcpRequest<F> {
     fn drop(&mut self) {
         if !self.answered {
             self.stack
                 .table
                 .with(|table| table.leave_unanswered(self.id));
-        }
-    }
-}
-
-impl<F: Flavor> StackShared<F> {
-    /// Puts a connection in the place of a queued SYN, and sends the SYN-ACK.
-    ///
-    /// With `listened` the connection belongs to the listener until its `accept` returns it.
-    pub(crate) fn answer(
-        &self,
-        id: SynId,
-        options: &TcpOptions,
-        listened: bool,
-    ) -> io::Result<Shared<F, Connection<F>>> {
-        let now = self.now();
-        let moment = self.config.micros(now);
-        let (queue, syn) = self.table.with(|table| {
-            if table.gone {
-                return Err(StackClosed.into());
-            }
-            let entry = table.syn(id);
-            let syn = entry.and_then(|entry| Some((entry.queue, entry.parse()?)));
-            syn.ok_or_else(request_gone)
-        })?;
-        let mut connection = Connection::passive(
-            (id.key, queue),
-            &syn,
-            options,
-            &self.config,
-            self.config.micros(now),
-        );
-        connection.listened = listened;
-        connection.handles = u32::from(!listened);
-        let connection = Shared::new(connection);
-        let mut wakes = Wakes::default();
-        let accepted = self
-            .table
-            .with(|table| table.accept(id, connection.clone(), listened, now, &mut wakes));
-        wakes.wake();
-        accepted?;
-        self.enter(&connection, moment, Connection::flush);
-        Ok(connection)
-    }
-
-    /// Answers SYNs with a RST.
-    pub(crate) fn refuse(&self, syns: &[SynEntry]) {
-        self.reply(syns, brooklet_packet::tcp::reset);
-    }
-
-    /// Answers SYNs with the packet that `write` makes of them.
-    fn reply(&self, syns: &[SynEntry], write: impl Fn(&mut Vec<u8>, &Packet<'_>) -> bool) {
-        for entry in syns {
-            let mut reply = Vec::new();
-            if Packet::parse(&entry.syn).is_ok_and(|syn| write(&mut reply, &syn))
-                && let Some(driver) = self
-                    .queue(entry.queue)
-                    .with(|queue| queue.push(reply.into()))
-            {
-                driver.wake();
-            }
         }
     }
 }

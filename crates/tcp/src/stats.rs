@@ -71,7 +71,7 @@ pub struct Stats {
     /// IPv4-mapped, a port is 0, or both ends are the same (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
     pub bad_address: u64,
     /// SYNs dropped because the [`backlog`](crate::Config::backlog) was full: requests that the
-    /// program did not work on and that gave way to newer ones, and new SYNs if there was none.
+    /// program did not work on and that newer ones evicted, and new SYNs if there was none.
     pub backlog_full: u64,
     /// SYNs dropped because their source had
     /// [`backlog_per_source`](crate::Config::backlog_per_source) requests already.

@@ -4,10 +4,10 @@
 //! slot of a slab and the bytes of its SYN, found through an index of slot numbers. Linked lists
 //! run through the slots, so that every operation takes constant time.
 //!
-//! # Which SYN gives way when the queue is full
+//! # Which SYN is evicted when the queue is full
 //!
 //! A program that was given a request works on it, and may have connected elsewhere on its behalf:
-//! such an entry never gives way. An entry that the program has left unanswered gives way first,
+//! such an entry is never evicted. An entry that the program has left unanswered is evicted first,
 //! and then the oldest entry that no listener was given, so that a flood which the program does not
 //! keep up with cannot keep newer clients out. If the program was given every entry, the new SYN is
 //! dropped; its client repeats it. [`lifetime`] says how long an entry can hold its place.
@@ -41,8 +41,8 @@ pub(crate) struct SynQueue {
     sources: Sources,
     /// The entries that each listener was not given yet, the oldest first.
     pending: HashMap<u32, List, RandomState>,
-    /// The entries that may give way to a newer SYN, in that order.
-    replaceable: List,
+    /// The entries that a newer SYN may evict, in that order.
+    evictable: List,
     /// The entries that expire in each second.
     expiries: BTreeMap<u32, List>,
     /// The tasks that wait for the removal of an entry, by its slot. Few programs wait for it, so
@@ -74,11 +74,11 @@ pub(crate) struct SynEntry {
 /// What the program has done about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// No listener was given it: it is in the lists of pending and of replaceable entries.
+    /// No listener was given it: it is in the lists of pending and of evictable entries.
     Pending,
     /// The program works on it.
     Given,
-    /// The program leaves it unanswered: it is in the list of replaceable entries.
+    /// The program leaves it unanswered: it is in the list of evictable entries.
     Unanswered,
 }
 
@@ -111,7 +111,7 @@ impl SynQueue {
             hasher: RandomState::default(),
             sources: Sources::default(),
             pending: HashMap::default(),
-            replaceable: List::EMPTY,
+            evictable: List::EMPTY,
             expiries: BTreeMap::new(),
             waiting: HashMap::default(),
             lifetimes,
@@ -169,8 +169,8 @@ impl SynQueue {
         push(&mut self.slots, pending, ListKind::Pending, slot);
         push(
             &mut self.slots,
-            &mut self.replaceable,
-            ListKind::Replaceable,
+            &mut self.evictable,
+            ListKind::Evictable,
             slot,
         );
         self.link_expiry(slot);
@@ -195,9 +195,9 @@ impl SynQueue {
         }
     }
 
-    /// Removes the entry that is to give way to a newer SYN. Returns `false` if none may.
-    pub(crate) fn make_room(&mut self, wakes: &mut Wakes) -> bool {
-        self.remove_slot(self.replaceable.first, wakes).is_some()
+    /// Makes room for a newer SYN. Returns `false` if no entry may be evicted.
+    pub(crate) fn evict(&mut self, wakes: &mut Wakes) -> bool {
+        self.remove_slot(self.evictable.first, wakes).is_some()
     }
 
     /// Removes the entry of `key`.
@@ -244,7 +244,7 @@ impl SynQueue {
     }
 
     /// Notes that the program leaves the entry unanswered. It stays, so that the repetitions of its
-    /// SYN make no new request, and is the first to give way.
+    /// SYN make no new request, and is evicted first.
     pub(crate) fn leave_unanswered(&mut self, id: SynId) {
         if let Some(slot) = self.slot_of(id) {
             self.set_stage(slot, Stage::Unanswered);
@@ -333,8 +333,8 @@ impl SynQueue {
         if stage == Stage::Unanswered {
             push_front(
                 &mut self.slots,
-                &mut self.replaceable,
-                ListKind::Replaceable,
+                &mut self.evictable,
+                ListKind::Evictable,
                 slot,
             );
         }
@@ -344,7 +344,7 @@ impl SynQueue {
     fn unlink_stage(&mut self, slot: u32, stage: Stage) {
         let slots = &mut self.slots;
         if stage != Stage::Given {
-            unlink(slots, &mut self.replaceable, ListKind::Replaceable, slot);
+            unlink(slots, &mut self.evictable, ListKind::Evictable, slot);
         }
         if stage == Stage::Pending
             && let Some(pending) = self.pending.get_mut(&slots[slot as usize].listener)

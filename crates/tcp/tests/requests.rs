@@ -164,7 +164,7 @@ fn a_request_that_the_client_withdrew_cannot_be_accepted() {
 }
 
 #[test]
-fn requests_that_nobody_took_give_way_oldest_first_and_expire() {
+fn requests_that_nobody_took_are_evicted_oldest_first_and_expire() {
     let mut host = Host::new(Config::new().backlog(2));
     let listener = host.listener.take().unwrap();
     for n in 1..=3 {

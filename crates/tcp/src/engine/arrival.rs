@@ -16,6 +16,34 @@ impl<F: Flavor> Engine<F> {
     ///
     /// `headers` are the headers of `packet`. Call [`settle`](Self::settle) after the last packet
     /// of a batch: connections send and tasks are woken only then.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// use brooklet_packet::Headers;
+    ///
+    /// # let (mut client, mut engine) = (engine, {
+    /// #     let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// #     Engine::<Threaded>::new(Interface::default(), config, clock, [3, 4]).0
+    /// # });
+    /// # let packet = client.poll_transmit().expect("a SYN");
+    /// let headers = Headers::parse(&packet)?;
+    /// if headers.verify_checksum(&packet) {
+    ///     engine.handle_packet(Instant::now(), &packet, &headers);
+    /// }
+    /// # engine.settle(Instant::now());
+    /// # assert!(engine.poll_transmit().is_some(), "a RST: the listener was dropped");
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_packet(&mut self, now: Instant, packet: &[u8], headers: &Headers) {
         let packet = &packet[..headers.total_len()];
         let Some(tcp) = headers.tcp() else {
@@ -140,6 +168,34 @@ impl<F: Flavor> Engine<F> {
     /// The error counts only if it quotes a segment that is in flight (RFC 5927, 4.1). Packet too
     /// big reduces the path MTU (RFC 1191, RFC 8201); an error about a SYN fails the `connect`
     /// that sent it; other errors are left to timeouts (RFC 5927, 6.1).
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// use brooklet_packet::Packet;
+    /// use brooklet_packet::icmp::{self, Unreachable};
+    ///
+    /// let syn = engine.poll_transmit().expect("a SYN");
+    /// # let mut received = Vec::new();
+    /// # let syn_packet = Packet::parse(&syn)?;
+    /// # assert!(icmp::unreachable(&mut received, &syn_packet, Unreachable::Host));
+    /// // A router answers the SYN.
+    /// if let Some(error) = icmp::parse_error(&Packet::parse(&received)?) {
+    ///     engine.handle_icmp_error(Instant::now(), &error);
+    /// }
+    /// let error = futures_lite::future::block_on(connect).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::HostUnreachable);
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
         let moment = self.moment(now);
         let key = error.key.reversed();

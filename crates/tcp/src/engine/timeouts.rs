@@ -16,6 +16,19 @@ impl<F: Flavor> Engine<F> {
     ///
     /// A moment within the next second may have become needless since; a later one is needed, so
     /// that an idle stack sleeps. Call it once before the driver sleeps.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// let now = Instant::now();
+    /// assert!(engine.poll_timeout(now).is_none(), "nothing to wait for");
+    /// # drop((listener, connector));
+    /// ```
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let limit = 2 * self.stack.summary.connections() + 1024;
         let soon = self.stack.config.micros(now + TIMER_SLACK);
@@ -85,6 +98,27 @@ impl<F: Flavor> Engine<F> {
     ///
     /// One call handles each deadline at most once that was due when it began. It is cheap if
     /// nothing is due.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// # while engine.poll_transmit().is_some() {}
+    /// let now = Instant::now();
+    /// if let Some(at) = engine.poll_timeout(now) {
+    ///     // The driver sleeps until then.
+    ///     engine.handle_timeout(at);
+    ///     engine.settle(at);
+    /// }
+    /// # drop(listener);
+    /// ```
     pub fn handle_timeout(&mut self, now: Instant) {
         let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
         if expiry.is_some_and(|at| at <= now) {

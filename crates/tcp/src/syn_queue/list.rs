@@ -7,8 +7,8 @@ use slab::Slab;
 pub(super) enum ListKind {
     /// The entries that expire in the same second.
     Expiry,
-    /// The entries that may give way to a newer SYN.
-    Replaceable,
+    /// The entries that a newer SYN may evict.
+    Evictable,
     /// The entries that the listener was not given yet.
     Pending,
 }

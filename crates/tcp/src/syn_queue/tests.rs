@@ -117,14 +117,14 @@ fn same_source(a: FlowKey, b: FlowKey) -> bool {
 }
 
 /// Every operation of the queue, compared with a plain list, which is in the order of age, and the
-/// order in which its entries give way.
+/// order in which its entries are evicted.
 #[test]
 fn lists_and_index_agree_with_a_plain_list() {
     let sources = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2", "fd01::1"];
     let epoch = now();
     let mut queue = queue(100, epoch);
     let mut plain: Vec<Plain> = Vec::new();
-    let mut giving_way: Vec<FlowKey> = Vec::new();
+    let mut evictable: Vec<FlowKey> = Vec::new();
     let mut random = 1_u64;
     let mut time = Duration::ZERO;
     let mut wakes = Wakes::default();
@@ -144,7 +144,7 @@ fn lists_and_index_agree_with_a_plain_list() {
         match (pick / 128 % 10, at) {
             (0..=3, None) => {
                 queue.insert((key, listener, 0), step, &[], epoch + time);
-                giving_way.push(key);
+                evictable.push(key);
                 plain.push(Plain {
                     key,
                     listener,
@@ -159,7 +159,7 @@ fn lists_and_index_agree_with_a_plain_list() {
                 let removed = queue.remove(key, &mut wakes);
                 assert_eq!(removed.map(|entry| entry.key), Some(key));
                 plain.remove(at);
-                giving_way.retain(|other| *other != key);
+                evictable.retain(|other| *other != key);
             }
             (1..=2, Some(at)) => {
                 queue.extend(key, epoch + time);
@@ -190,12 +190,12 @@ fn lists_and_index_agree_with_a_plain_list() {
                 if let (Some(next), Some((id, key))) = (next, given) {
                     next.id = Some(id);
                     next.stage = Stage::Given;
-                    giving_way.retain(|other| *other != key);
+                    evictable.retain(|other| *other != key);
                 }
             }
             (6, _) => {
-                let first = (!giving_way.is_empty()).then(|| giving_way.remove(0));
-                assert_eq!(queue.make_room(&mut wakes), first.is_some());
+                let first = (!evictable.is_empty()).then(|| evictable.remove(0));
+                assert_eq!(queue.evict(&mut wakes), first.is_some());
                 plain.retain(|entry| Some(entry.key) != first);
             }
             (7, _) => {
@@ -207,7 +207,7 @@ fn lists_and_index_agree_with_a_plain_list() {
                 }) = any
                 {
                     queue.leave_unanswered(id);
-                    giving_way.insert(0, key);
+                    evictable.insert(0, key);
                     let entry = plain.iter_mut().find(|entry| entry.key == key).unwrap();
                     entry.stage = Stage::Unanswered;
                 }
@@ -222,7 +222,7 @@ fn lists_and_index_agree_with_a_plain_list() {
                     assert_eq!(taken.map(|entry| entry.key), Some(key));
                     assert!(queue.take(id, &mut wakes).is_none(), "answered twice");
                     plain.retain(|entry| entry.key != key);
-                    giving_way.retain(|other| *other != key);
+                    evictable.retain(|other| *other != key);
                     gone = Some(id);
                 }
             }
@@ -230,7 +230,7 @@ fn lists_and_index_agree_with_a_plain_list() {
                 let expired = plain.iter().filter(|entry| entry.expiry <= time).count();
                 assert_eq!(queue.expire(epoch + time, &mut wakes), expired as u64);
                 plain.retain(|entry| entry.expiry > time);
-                giving_way.retain(|key| plain.iter().any(|entry| entry.key == *key));
+                evictable.retain(|key| plain.iter().any(|entry| entry.key == *key));
             }
         }
         assert!(
@@ -254,5 +254,5 @@ fn lists_and_index_agree_with_a_plain_list() {
         assert!(queue.remove(entry.key, &mut wakes).is_some());
     }
     assert!(queue.sources.is_empty() && queue.index.is_empty());
-    assert!(queue.expiries.is_empty() && queue.replaceable.is_empty());
+    assert!(queue.expiries.is_empty() && queue.evictable.is_empty());
 }

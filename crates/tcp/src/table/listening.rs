@@ -76,7 +76,7 @@ impl<F: Flavor> Table<F> {
         let held = self.syn_queue.len() + self.stats.connections as usize;
         if self.syn_queue.len() >= config.backlog || held >= config.max_connections {
             self.stats.count(Dropped::BacklogFull);
-            if !self.syn_queue.make_room(wakes) {
+            if !self.syn_queue.evict(wakes) {
                 return true;
             }
         }
