@@ -67,7 +67,7 @@ impl Rig {
     pub fn request(&mut self, syn: &mut [u8]) {
         let now = self.clock.now();
         self.handle(now, syn);
-        self.engine.settle(now);
+        self.engine.flush(now);
         assert!(poll(self.listener.accept()).is_pending());
         let syn_ack = self.engine.poll_transmit().expect("a SYN-ACK");
         self.syn_ack.clear();
@@ -88,7 +88,7 @@ impl Rig {
     pub fn established(&mut self, ack: &mut [u8]) -> TcpStream<Threaded> {
         let now = self.clock.now();
         self.handle(now, ack);
-        self.engine.settle(now);
+        self.engine.flush(now);
         let Poll::Ready(Ok((stream, _))) = poll(self.listener.accept()) else {
             panic!("no connection after the handshake");
         };
@@ -106,15 +106,15 @@ impl Rig {
     }
 
     /// Lets the connections answer that waited for their readers.
-    pub fn settle(&mut self) {
-        self.engine.settle(self.clock.now());
+    pub fn flush(&mut self) {
+        self.engine.flush(self.clock.now());
     }
 
     /// Takes in one packet that is a batch of its own.
     pub fn take_in_one(&mut self, packet: &mut [u8], headers: &Headers) {
         let now = self.clock.now();
         self.engine.handle_packet(now, packet, headers);
-        self.engine.settle(now);
+        self.engine.flush(now);
     }
 
     fn handle(&mut self, now: Instant, packet: &mut [u8]) {

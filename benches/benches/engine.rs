@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A packet of 1,460 bytes, in sequence, goes the whole way: parsed, its checksum verified, given
-//! to the engine, settled, read by the application, and its acknowledgement taken and its buffer
+//! to the engine, flushed, read by the application, and its acknowledgement taken and its buffer
 //! given back. All connections have been through a handshake and have carried a packet.
 //!
 //! `batch` is how the driver works: 64 packets are taken in, then the application reads, and then
@@ -117,7 +117,7 @@ fn batch(c: &mut Criterion) {
         rig.take_in(packets);
         let read: usize = (0..flows).map(|n| rig.read(n)).sum();
         assert_eq!(read, packets.len() * MSS);
-        rig.settle();
+        rig.flush();
         assert!(rig.transmit().0 >= flows);
     }
 }
@@ -138,7 +138,7 @@ fn send(c: &mut Criterion) {
                 }
                 rig.clients.acknowledge(0, sent * MSS, &mut acks[0]);
                 rig.take_in(&mut acks[..1]);
-                rig.settle();
+                rig.flush();
             }
         }
         b.iter_custom(|iterations| {
@@ -151,7 +151,7 @@ fn send(c: &mut Criterion) {
                 assert_eq!(rig.write(0), BLOCK);
                 assert_eq!(rig.transmit().0, BATCH);
                 rig.take_in(&mut acks);
-                rig.settle();
+                rig.flush();
                 assert_eq!(rig.transmit().0, 0);
                 time += start.elapsed();
             }

@@ -110,14 +110,14 @@ impl Stack {
         let headers = Headers::parse(&packet).expect("a packet of ours");
         let now = self.now();
         self.engine.handle_packet(now, &packet, &headers);
-        self.engine.settle(now);
+        self.engine.flush(now);
     }
 
     /// Throws away what the stack sends.
     fn give(&mut self) {
         while let Some(packet) = self.engine.poll_transmit() {
             self.engine.recycle(packet);
-            self.engine.settle(self.now());
+            self.engine.flush(self.now());
         }
     }
 
@@ -191,7 +191,7 @@ impl Stack {
             let now = at.max(self.now());
             *self.time.lock().expect("nobody panics with it") = now;
             self.engine.handle_timeout(now);
-            self.engine.settle(now);
+            self.engine.flush(now);
             self.give();
         }
         *self.time.lock().expect("nobody panics with it") = end;

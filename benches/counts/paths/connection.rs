@@ -73,7 +73,7 @@ impl Path for Connection {
             Next::End | Next::LastAck => {
                 self.rig.take_in(std::slice::from_mut(&mut self.packet));
                 self.stream = None;
-                self.rig.settle();
+                self.rig.flush();
                 self.rig.transmit();
             }
             Next::Over => {}

@@ -82,7 +82,7 @@ impl Bench {
                 let mut ack = Vec::new();
                 bench.rig.clients.acknowledge(0, sent * MSS, &mut ack);
                 bench.rig.take_in(&mut [ack]);
-                bench.rig.settle();
+                bench.rig.flush();
             }
         }
         bench
@@ -113,7 +113,7 @@ impl Bench {
         self.rig.take_in(&mut self.packets);
         let read: usize = (0..flows).map(|n| self.rig.read(n)).sum();
         assert_eq!(read, self.packets.len() * MSS);
-        self.rig.settle();
+        self.rig.flush();
         assert!(self.rig.transmit().0 >= flows);
     }
 
@@ -131,7 +131,7 @@ impl Bench {
 
     fn hear(&mut self) {
         self.rig.take_in(&mut self.packets);
-        self.rig.settle();
+        self.rig.flush();
         self.rig.transmit();
     }
 }

@@ -151,7 +151,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         for _ in 0..BATCHES {
             let now = clock.now();
             // What was put off for the sake of the tasks that were woken the last time.
-            self.tcp.settle(now);
+            self.tcp.flush(now);
             self.transmit(cx)?;
             let more = self.receive(cx, now)?;
             // Deadlines that become earlier from here on keep the driver from its sleep.

@@ -25,7 +25,7 @@ use std::time::Instant;
 ///
 /// The engine is the driver's side of the stack. The driver passes each received packet to
 /// [`handle_packet`](Self::handle_packet) and ends a batch of packets with
-/// [`settle`](Self::settle). It sends the packets that [`poll_transmit`](Self::poll_transmit)
+/// [`flush`](Self::flush). It sends the packets that [`poll_transmit`](Self::poll_transmit)
 /// returns, and calls [`handle_timeout`](Self::handle_timeout) at the time that
 /// [`poll_timeout`](Self::poll_timeout) returns. When there is nothing left to do, the driver calls
 /// [`sleep`](Self::sleep), which registers its waker: a handle that makes a packet or a deadline
@@ -54,13 +54,13 @@ use std::time::Instant;
 ///         }
 ///     }
 ///     engine.handle_timeout(now);
-///     engine.settle(now);
+///     engine.flush(now);
 ///     while let Some(packet) = engine.poll_transmit() {
 ///         send(&packet);
 ///         engine.recycle(packet);
 ///     }
 ///     // Connections that found no room in the outbound queue.
-///     engine.settle(now);
+///     engine.flush(now);
 /// }
 /// turn(&mut engine, &[], |packet| panic!("{packet:?} was sent by nobody"));
 /// # drop((listener, connector));
@@ -200,10 +200,10 @@ impl<F: Flavor> Engine<F> {
     /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
     /// let now = Instant::now();
     /// engine.handle_timeout(now);
-    /// engine.settle(now);
+    /// engine.flush(now);
     /// # drop((listener, connector));
     /// ```
-    pub fn settle(&mut self, now: Instant) {
+    pub fn flush(&mut self, now: Instant) {
         let now = self.moment(now);
         self.last = None;
         for connection in self.touched.drain(..).chain(self.ack_deferred.drain(..)) {
@@ -217,12 +217,12 @@ impl<F: Flavor> Engine<F> {
         self.wakes.wake();
     }
 
-    /// Ends a batch as [`settle`](Self::settle) does, except that a connection whose data wakes a
+    /// Ends a batch as [`flush`](Self::flush) does, except that a connection whose data wakes a
     /// reader defers its ACK: what the application writes carries the acknowledgement, and what it
     /// reads opens the window further (RFC 9293, 3.8.6.3).
     ///
     /// Returns whether there is such a connection. If so, let the woken tasks run and then call
-    /// [`settle`](Self::settle).
+    /// [`flush`](Self::flush).
     ///
     /// ```
     /// # use brooklet_cell::Threaded;
@@ -235,7 +235,7 @@ impl<F: Flavor> Engine<F> {
     /// let now = Instant::now();
     /// if engine.defer(now) {
     ///     std::thread::yield_now();
-    ///     engine.settle(now);
+    ///     engine.flush(now);
     /// }
     /// # drop((listener, connector));
     /// ```

@@ -56,7 +56,7 @@ where
         elapsed.store((next.max(now) - start).as_micros() as u64, Relaxed);
         for engine in [&mut near, &mut far] {
             engine.handle_timeout(next.max(now));
-            engine.settle(next.max(now));
+            engine.flush(next.max(now));
         }
     }
     panic!("the example does not end");
@@ -71,7 +71,7 @@ fn carry(from: &mut Engine<Threaded>, to: &mut Engine<Threaded>, now: Instant) -
         from.recycle(packet);
         carried = true;
     }
-    from.settle(now);
-    to.settle(now);
+    from.flush(now);
+    to.flush(now);
     carried
 }

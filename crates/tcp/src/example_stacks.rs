@@ -45,7 +45,7 @@ where
         elapsed.store((now - start).as_micros() as u64 + 1, Relaxed);
         for engine in [&mut client, &mut server] {
             engine.handle_timeout(now);
-            engine.settle(now);
+            engine.flush(now);
         }
     }
     panic!("the example does not end");
@@ -60,7 +60,7 @@ fn carry(from: &mut Engine<Threaded>, to: &mut Engine<Threaded>, now: Instant) -
         from.recycle(packet);
         carried = true;
     }
-    from.settle(now);
-    to.settle(now);
+    from.flush(now);
+    to.flush(now);
     carried
 }

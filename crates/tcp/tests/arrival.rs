@@ -103,7 +103,7 @@ fn each_early_segment_of_a_batch_is_answered_where_the_peer_counts_answers() {
     for n in 1..=4 {
         host.take_in(peer.at(peer.seq + 536 * n, ACK, &[n as u8; 536]));
     }
-    host.engine.settle(host.now());
+    host.engine.flush(host.now());
     let said = host.all();
     assert_eq!(said.len(), 4, "{said:?}");
     assert!(

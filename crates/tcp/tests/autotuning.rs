@@ -82,7 +82,7 @@ impl Path {
                 self.peer.seq = self.peer.seq.wrapping_add(len as u32);
                 left -= len;
             }
-            self.host.engine.settle(self.host.now());
+            self.host.engine.flush(self.host.now());
             if reads {
                 read(&self.stream).unwrap();
             }

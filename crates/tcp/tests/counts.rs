@@ -119,7 +119,7 @@ fn a_batch_of_segments_gets_one_ack() {
                 assert_eq!(read(&stream).unwrap().len(), 1000 * segments);
                 assert_eq!(counter.since(&mut host), NONE);
             }
-            host.engine.settle(host.now());
+            host.engine.flush(host.now());
             assert_eq!(counter.since(&mut host), ONE_ACK, "{segments} {deferred}");
         }
     }
@@ -161,7 +161,7 @@ fn bulk(recv_buffer: usize, batch: usize, reads: Reads) -> (usize, usize, Counts
             assert!(host.engine.defer(host.now()));
             assert_eq!(read(&stream).unwrap().len(), taken);
         }
-        host.engine.settle(host.now());
+        host.engine.flush(host.now());
         if reads == Reads::Late {
             assert_eq!(read(&stream).unwrap().len(), taken);
         }
@@ -268,7 +268,7 @@ fn an_answer_takes_one_packet_and_nothing_else() {
         assert!(host.engine.defer(host.now()));
         assert_eq!(read(&stream).unwrap().len(), 64);
         write(&stream, &[2; 64]);
-        host.engine.settle(host.now());
+        host.engine.flush(host.now());
         let sent = counter.take(&mut host);
         assert_eq!(
             std::mem::take(&mut counter.counts),

@@ -122,7 +122,7 @@ impl Bench {
     /// The way to the server is fast.
     fn serve(&mut self) {
         let at = self.client.now();
-        self.client.engine.settle(at);
+        self.client.engine.flush(at);
         while let Some(packets) = self.client.transmit() {
             for packet in packets {
                 let parsed = Packet::parse(&packet).unwrap();
@@ -133,7 +133,7 @@ impl Bench {
                 self.server.take_in(packet);
             }
         }
-        self.server.engine.settle(at);
+        self.server.engine.flush(at);
     }
 
     /// The device takes what it can.
@@ -159,8 +159,8 @@ impl Bench {
             self.client.take_in(packet);
         }
         let at = self.server.now();
-        self.client.engine.settle(at);
-        self.server.engine.settle(at);
+        self.client.engine.flush(at);
+        self.server.engine.flush(at);
     }
 
     /// Lets every application do what it can: the busy one first.

@@ -63,7 +63,7 @@ impl Flood {
                 let headers = Headers::parse(&packet).unwrap();
                 self.host.engine.handle_packet(now, &packet, &headers);
             }
-            self.host.engine.settle(now);
+            self.host.engine.flush(now);
             self.spent += start.elapsed();
             self.host.pass(Duration::from_millis(1));
         }

@@ -105,7 +105,7 @@ fn a_doubled_syn_in_the_batch_of_its_ack_makes_no_wrong_syn_ack() {
             host.take_in(peer.seg(ACK, b"data"));
             peer.seq += 4;
         }
-        host.engine.settle(host.now());
+        host.engine.flush(host.now());
         for seg in host.all() {
             assert!(!seg.flags.rst());
             // Either the SYN-ACK as it was, or none.

@@ -404,7 +404,7 @@ impl Storm {
     fn answer(&mut self) {
         loop {
             let now = self.host.now();
-            self.host.engine.settle(now);
+            self.host.engine.flush(now);
             let Some(bytes) = self.host.engine.poll_transmit() else {
                 return;
             };

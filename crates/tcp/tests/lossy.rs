@@ -79,7 +79,7 @@ impl Link {
                 if packets.is_empty() {
                     packets.extend(host.transmit().into_iter().flatten());
                     let now = host.now();
-                    host.engine.settle(now); // room for those who wait
+                    host.engine.flush(now); // room for those who wait
                 }
                 let Some(bytes) = packets.pop_front() else {
                     break;

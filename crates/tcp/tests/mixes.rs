@@ -257,9 +257,9 @@ impl Link {
                 let host = &mut self.sides[n].host;
                 let now = host.now();
                 if packets.is_empty() {
-                    host.engine.settle(now);
+                    host.engine.flush(now);
                     packets.extend(host.transmit().into_iter().flatten());
-                    host.engine.settle(now);
+                    host.engine.flush(now);
                 }
                 let Some(mut bytes) = packets.pop_front() else {
                     if self.sleep(n, false) {
@@ -278,7 +278,7 @@ impl Link {
                     if self.rng.chance(self.harm.icmp) && unreachable(&mut error, &parsed, why) {
                         let error = parse_error(&Packet::parse(&error).unwrap()).unwrap();
                         host.engine.handle_icmp_error(now, &error);
-                        host.engine.settle(now);
+                        host.engine.flush(now);
                     }
                     continue;
                 }
@@ -330,13 +330,13 @@ impl Link {
                     return true;
                 }
                 if !blocked {
-                    host.engine.settle(now);
+                    host.engine.flush(now);
                     return false;
                 }
             }
             host.engine.awake();
             host.engine.handle_timeout(now);
-            host.engine.settle(now);
+            host.engine.flush(now);
         }
         panic!("the driver finds no sleep");
     }
@@ -378,7 +378,7 @@ impl Link {
             host.take_in(packet);
             let now = host.now();
             match self.rng.chance(500) {
-                true => host.engine.settle(now),
+                true => host.engine.flush(now),
                 false => drop(host.engine.defer(now)),
             }
         }

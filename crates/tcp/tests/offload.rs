@@ -135,7 +135,7 @@ fn an_answer_carries_the_acknowledgement_that_was_put_off() {
             assert_eq!((&answer.data[..], answer.ack), (&b"answer"[..], peer.seq));
             peer.ack += 6;
         }
-        host.engine.settle(host.now());
+        host.engine.flush(host.now());
         match answers {
             true => host.silent(),
             false => assert_eq!(host.one().ack, peer.seq),

@@ -161,7 +161,7 @@ fn a_window_update_counts_after_gigabytes_of_data_from_the_peer() {
         packet[24..28].copy_from_slice(&peer.seq.to_be_bytes());
         let headers = Headers::parse(&packet).unwrap();
         host.engine.handle_packet(now, &packet, &headers);
-        host.engine.settle(now);
+        host.engine.flush(now);
         while host.engine.poll_transmit().is_some() {}
         peer.seq = peer.seq.wrapping_add(60_000);
     }

@@ -58,7 +58,7 @@ impl Many {
                 self.engines[queue].handle_packet(at, &packet, &headers);
             }
         }
-        self.engines[queue].settle(at);
+        self.engines[queue].flush(at);
     }
 
     /// Gives the client what was sent. Returns how many packets each queue had.
@@ -164,7 +164,7 @@ fn time_wait_ends_whichever_queue_the_last_packet_came_on() {
         server
             .engines
             .iter_mut()
-            .for_each(|engine| engine.settle(at));
+            .for_each(|engine| engine.flush(at));
     }
     server.receive(&mut client, 0);
     assert_eq!(server.listener.stats().time_wait, 1);
@@ -220,7 +220,7 @@ fn the_end_of_one_engine_wakes_the_drivers_of_all_and_silences_them() {
             server
                 .engines
                 .iter_mut()
-                .for_each(|engine| engine.settle(at));
+                .for_each(|engine| engine.flush(at));
         }
         drop(server.engines.pop());
         assert_eq!(server.woken(), [0, 1], "blocked: {blocked}");
@@ -266,7 +266,7 @@ fn engines_that_take_turns_with_one_flow_lose_nothing() {
             .engines
             .iter_mut()
             .rev()
-            .for_each(|engine| engine.settle(at));
+            .for_each(|engine| engine.flush(at));
         let mut buf = [0; 4096];
         while let Poll::Ready(n) = poll(&mut far.read(&mut buf)) {
             got.extend(&buf[..n.unwrap()]);

@@ -470,7 +470,7 @@ fn a_client_may_begin_anew_right_behind_its_reset() {
         let headers = brooklet_packet::Headers::parse(&packet).unwrap();
         host.engine.handle_packet(now, &packet, &headers);
     }
-    host.engine.settle(now);
+    host.engine.flush(now);
     host.silent();
     assert_eq!(
         read(&stream).unwrap_err().kind(),

@@ -42,7 +42,7 @@ fn acknowledge(host: &mut Host, peer: &mut Peer, seg: &Seg) {
 fn take_in_at(host: &mut Host, batch: Instant, packet: Vec<u8>) {
     let headers = Headers::parse(&packet).unwrap();
     host.engine.handle_packet(batch, &packet, &headers);
-    host.engine.settle(batch);
+    host.engine.flush(batch);
 }
 
 #[test]

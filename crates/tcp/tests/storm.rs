@@ -369,7 +369,7 @@ impl Storm {
             assert!(headers.verify_checksum(&packet));
             self.host.engine.handle_packet(now, &packet, &headers);
         }
-        self.host.engine.settle(now);
+        self.host.engine.flush(now);
     }
 
     /// Takes what the stack sends, looks at it and lets the clients answer.
@@ -400,7 +400,7 @@ impl Storm {
             }
             self.host.engine.recycle(bytes);
             let now = self.host.now();
-            self.host.engine.settle(now);
+            self.host.engine.flush(now);
         }
     }
 

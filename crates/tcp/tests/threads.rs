@@ -52,8 +52,8 @@ fn drive(engines: &mut [Engine<Threaded>; 2], stop: &AtomicBool) {
             if a.poll_timeout(now).is_some_and(|at| at <= now) {
                 a.handle_timeout(now);
             }
-            a.settle(now);
-            b.settle(now);
+            a.flush(now);
+            b.flush(now);
             std::mem::swap(a, b);
         }
         let until = engines.each_mut().map(|engine| engine.poll_timeout(now));

@@ -161,7 +161,7 @@ fn a_syn_in_the_batch_of_the_fin_that_begins_time_wait_opens_anew() {
         ..peer.clone()
     };
     host.take_in(next.seg(SYN, &[]));
-    host.engine.settle(host.now());
+    host.engine.flush(host.now());
     let stats = host.engine.stats();
     assert_eq!(
         (stats.connections, stats.time_wait, stats.requests),
@@ -191,7 +191,7 @@ fn a_syn_in_the_batch_of_the_ack_that_ends_last_ack_opens_anew() {
         ..peer
     };
     host.take_in(next.syn());
-    host.engine.settle(host.now());
+    host.engine.flush(host.now());
     assert!(host.one().flags.rst());
     assert_eq!(host.engine.stats().requests, 1);
     assert!(pends(host.listener().accept()));

@@ -14,7 +14,7 @@ use std::time::Instant;
 impl<F: Flavor> Engine<F> {
     /// Processes one TCP packet whose checksums were verified and which is not a fragment.
     ///
-    /// `headers` are the headers of `packet`. Call [`settle`](Self::settle) after the last packet
+    /// `headers` are the headers of `packet`. Call [`flush`](Self::flush) after the last packet
     /// of a batch: connections send and tasks are woken only then.
     ///
     /// ```
@@ -39,7 +39,7 @@ impl<F: Flavor> Engine<F> {
     /// if headers.verify_checksum(&packet) {
     ///     engine.handle_packet(Instant::now(), &packet, &headers);
     /// }
-    /// # engine.settle(Instant::now());
+    /// # engine.flush(Instant::now());
     /// # assert!(engine.poll_transmit().is_some(), "a RST: the listener was dropped");
     /// # drop(listener);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -24,7 +24,7 @@ fn connections_that_have_ended_leave_no_deadlines() {
         engine.poll_timeout(now);
     }
     while engine.poll_transmit().is_some() {}
-    engine.settle(now);
+    engine.flush(now);
     assert_eq!(engine.stats().connections, 1);
     let deadlines = engine.queue_shared.with(|queue| queue.timers.len());
     assert!(deadlines < 1100, "{deadlines} deadlines of one connection");
@@ -65,7 +65,7 @@ fn a_connection_waits_for_room_in_one_place_of_the_queue() {
             let headers = Headers::parse(&packet).unwrap();
             engine.handle_packet(now, &packet, &headers);
         }
-        engine.settle(now);
+        engine.flush(now);
     }
     let waiting = engine.queue_shared.with(|queue| {
         while queue.tx.pop().is_some() {}

@@ -115,7 +115,7 @@ impl<F: Flavor> Engine<F> {
     /// if let Some(at) = engine.poll_timeout(now) {
     ///     // The driver sleeps until then.
     ///     engine.handle_timeout(at);
-    ///     engine.settle(at);
+    ///     engine.flush(at);
     /// }
     /// # drop(listener);
     /// ```

@@ -187,7 +187,7 @@ impl Host {
                     let now = at.max(self.now());
                     *self.time.lock().unwrap() = now;
                     self.engine.handle_timeout(now);
-                    self.engine.settle(now);
+                    self.engine.flush(now);
                 }
                 _ => {
                     *self.time.lock().unwrap() = end;
@@ -200,7 +200,7 @@ impl Host {
 
     pub fn tx(&mut self, packet: Vec<u8>) {
         self.take_in(packet);
-        self.engine.settle(self.now());
+        self.engine.flush(self.now());
     }
 
     /// Gives the stack a packet that does not end the batch.
@@ -251,7 +251,7 @@ impl Host {
             ttl: packet.hop_limit(),
             bytes,
         };
-        self.engine.settle(now); // room for those who wait
+        self.engine.flush(now); // room for those who wait
         Some(seg)
     }
 
@@ -274,7 +274,7 @@ impl Host {
         let error = icmp::parse_error(&Packet::parse(&answer).unwrap()).unwrap();
         let now = self.now();
         self.engine.handle_icmp_error(now, &error);
-        self.engine.settle(now);
+        self.engine.flush(now);
     }
 
     pub fn silent(&mut self) {
