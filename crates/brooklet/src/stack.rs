@@ -72,21 +72,30 @@ impl<F: Flavor> Stack<F> {
     /// this connection in place of those of the
     /// [configuration](crate::generic::Builder::tcp_config).
     ///
-    /// ```no_run
-    /// # #[cfg(all(feature = "sync", feature = "async-io"))]
-    /// # async fn example(stack: brooklet::Stack) -> std::io::Result<()> {
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
+    /// # use brooklet::{Builder, Parts};
+    /// # use futures_lite::future::{block_on, or, zip};
     /// use brooklet::TcpOptions;
     /// use std::net::{Ipv4Addr, SocketAddr};
     /// use std::time::Duration;
     ///
+    /// # let (here, there) = brooklet::pipe(64);
+    /// # let Parts { stack, driver: client, .. } =
+    /// #     Builder::new().address([10, 0, 0, 2].into()).build(here)?;
+    /// # let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
+    /// # let talk = async {
     /// // From the stack's own address.
     /// let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     /// let options = TcpOptions::new().user_timeout(Some(Duration::from_secs(20)));
-    /// let stream = stack
-    ///     .connect_with(from, "192.0.2.1:7".parse().unwrap(), options)
-    ///     .await?;
+    /// let connect = stack.connect_with(from, "192.0.2.1:7".parse().unwrap(), options);
+    /// # let stream = zip(connect, tcp.accept()).await.0?;
+    /// # assert_eq!(stream.user_timeout(), Some(Duration::from_secs(20)));
     /// # Ok(())
+    /// # };
+    /// # block_on(or(talk, or(client, server)))
     /// # }
+    /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
     /// ```
     ///
     /// # Errors

@@ -4,7 +4,10 @@ use crate::setters::setters;
 use std::time::Duration;
 
 /// The options of a connection. [`Config::options`](crate::Config::options) are the defaults;
-/// [`TcpRequest::accept_with`](crate::TcpRequest::accept_with) takes others for one connection.
+/// [`Connector::connect_with`](crate::Connector::connect_with) and
+/// [`TcpRequest::accept_with`](crate::TcpRequest::accept_with) take others for one connection,
+/// [`Connector::bind_with`](crate::Connector::bind_with) and
+/// [`TcpListener::set_options`](crate::TcpListener::set_options) for those that a listener accepts.
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
@@ -67,6 +70,14 @@ pub struct TcpOptions {
 /// With either choice a connection begins with 10 segments (RFC 6928) and slow start (RFC 5681),
 /// and lost segments are found and retransmitted by selective acknowledgements and RACK-TLP
 /// (RFC 2018, RFC 8985).
+///
+/// ```
+/// use brooklet_tcp::{Congestion, TcpOptions};
+///
+/// assert_eq!(TcpOptions::new().congestion, Congestion::Cubic);
+/// let radio = TcpOptions::new().congestion(Congestion::None);
+/// # assert_ne!(radio, TcpOptions::new());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
