@@ -59,9 +59,9 @@ pub struct Config {
     pub backlog: usize,
     /// The most connection requests of one source, an IPv4 address or an IPv6 /64, so that one
     /// client cannot use up the [`backlog`](Self::backlog). One more SYN is dropped and counted
-    /// ([`source_full`](crate::Stats::source_full)); the client repeats it. Default no limit beside
-    /// the backlog, because on a TUN all clients usually are of one source.
-    pub backlog_per_source: usize,
+    /// ([`source_full`](crate::Stats::source_full)); the client repeats it. Default `None`, no limit
+    /// beside the backlog, because on a TUN all clients usually are of one source.
+    pub backlog_per_source: Option<usize>,
     /// The most half-open connections of each listener: connections that
     /// [`TcpListener::accept`](crate::TcpListener::accept) has answered and whose handshake is not
     /// done. One more request resets the oldest of them if it is older than 5 ms, and counts it
@@ -103,7 +103,7 @@ impl Default for Config {
             memory: 1 << 30,
             idle_buffer_timeout: Duration::from_secs(1),
             backlog: 4096,
-            backlog_per_source: usize::MAX,
+            backlog_per_source: None,
             max_half_open: 1024,
             handshake_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(120),
@@ -129,7 +129,7 @@ impl Config {
         memory: usize,
         idle_buffer_timeout: Duration,
         backlog: usize,
-        backlog_per_source: usize,
+        backlog_per_source: Option<usize>,
         max_half_open: usize,
         handshake_timeout: Duration,
         request_timeout: Duration,
@@ -156,7 +156,7 @@ impl Config {
             idle_buffer_timeout: usable_time(self.idle_buffer_timeout),
             // The SYN queue numbers its slots with 32 bits.
             backlog: self.backlog.clamp(1, 1 << 24),
-            backlog_per_source: self.backlog_per_source.max(1),
+            backlog_per_source: self.backlog_per_source.map(|most| most.max(1)),
             max_half_open: self.max_half_open.max(1),
             handshake_timeout: usable_time(self.handshake_timeout),
             request_timeout: usable_time(self.request_timeout),

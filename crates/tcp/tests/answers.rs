@@ -136,7 +136,7 @@ fn a_connection_is_accepted_with_options_of_its_own() {
 
 #[test]
 fn one_source_has_its_share_and_no_more() {
-    let mut host = Host::new(Config::new().backlog(10).backlog_per_source(3));
+    let mut host = Host::new(Config::new().backlog(10).backlog_per_source(Some(3)));
     host.tx(Peer::new("10.0.0.9:1", SERVER).syn());
     for port in 1..=5 {
         host.tx(Peer::new(&format!("10.0.0.2:{port}"), SERVER).syn());

@@ -154,7 +154,7 @@ fn a_syn_that_finds_no_room() {
         .collect();
     for (config, reason) in [
         (Config::new().backlog(1), "backlog_full"),
-        (Config::new().backlog_per_source(1), "source_full"),
+        (Config::new().backlog_per_source(Some(1)), "source_full"),
         (Config::new().max_connections(1), "backlog_full"),
     ] {
         let mut host = Host::new(config);

@@ -87,7 +87,7 @@ impl Bench {
                 Config::new()
                     .options(options(buffer))
                     .outbound_packets(QUEUE)
-                    .backlog_per_source(2 * FLOWS),
+                    .backlog_per_source(Some(2 * FLOWS)),
             )
         };
         Self {

@@ -228,7 +228,7 @@ impl Storm {
             )
             .max_connections(300)
             .backlog(40)
-            .backlog_per_source(25)
+            .backlog_per_source(Some(25))
             .max_half_open(20)
             .handshake_timeout(5 * SECOND)
             .orphan_timeout(10 * SECOND)

@@ -69,7 +69,11 @@ impl<F: Flavor> Table<F> {
             self.stats.count(Dropped::TableFull);
             return true;
         }
-        if self.syn_queue.of_source(key) >= config.backlog_per_source {
+        let of_source = || self.syn_queue.of_source(key);
+        if config
+            .backlog_per_source
+            .is_some_and(|most| of_source() >= most)
+        {
             self.stats.count(Dropped::SourceFull);
             return true;
         }
