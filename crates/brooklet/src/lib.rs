@@ -64,6 +64,8 @@
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod common;
 mod driver;
@@ -184,3 +186,7 @@ names!(Threaded);
 pub mod local {
     names!(brooklet_cell::SingleThread);
 }
+
+#[cfg(all(doctest, feature = "sync", feature = "async-io"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

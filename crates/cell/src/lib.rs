@@ -31,6 +31,7 @@
 //! - `local`: implements [`Flavor`] for [`SingleThread`].
 //! - `shuttle`: replaces the mutex by that of shuttle, for the repository's tests of thread
 //!   interleavings. The feature has no effect without `--cfg shuttle`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use std::fmt;
 
@@ -281,3 +282,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(doctest, feature = "sync"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,7 +11,12 @@
 //! program.
 //!
 //! This is the only crate of brooklet that shows smoltcp's types.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod device;
 
 pub use device::{PacketDevice, RxToken, TxToken};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,6 +63,8 @@
 //!
 //! - `serde`: [`CidrSet`] is a list of strings; [`Direction`] and [`Verdict`] are strings.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod cidr;
 mod criteria;
 mod filter;
@@ -85,3 +87,7 @@ pub use verdict::{Direction, ParseDirectionError, ParseVerdictError, Verdict};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

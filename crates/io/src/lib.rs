@@ -10,6 +10,7 @@
 //!   sender that finds the queue full registers itself and is called once there is room.
 //!
 //! The crate depends on the standard library only.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buf;
 mod closed;
@@ -22,3 +23,7 @@ pub use closed::StackClosed;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};
 pub use queue::{QueueFull, TxQueue};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,6 +46,8 @@
 //! - `serde`: `Serialize` and `Deserialize` for plain data. [`FlowKey`], [`Protocol`] and [`TcpFlags`]
 //!   are the texts that they print.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod addr;
 mod checksum;
 mod coalescer;
@@ -86,3 +88,7 @@ pub use transport::{Fragment, TcpHeader};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

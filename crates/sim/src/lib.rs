@@ -66,6 +66,8 @@
 //! - `serde`: `Serialize` and `Deserialize` for [`LinkConfig`], [`LinkStats`] and [`LinkOutcome`]. A
 //!   configuration may be partial, and an unknown field is an error.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod channel;
 mod link;
 mod link_config;
@@ -88,3 +90,7 @@ pub use simulation::{SimError, Simulation};
 pub use spawner::Spawner;
 pub use task::Task;
 pub use time::{Sleep, VirtualTime, VirtualTimer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

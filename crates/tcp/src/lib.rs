@@ -18,6 +18,7 @@
 //! The types are generic over a [`Flavor`](brooklet_cell::Flavor): the features `sync` (default)
 //! and `local` choose which flavors exist. The facade crate `brooklet` has names without the
 //! parameter.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 mod buffer;
@@ -65,3 +66,7 @@ pub use request::TcpRequest;
 pub use stats::Stats;
 pub use stream::TcpStream;
 pub use stream::halves::{ReadHalf, ReuniteError, WriteHalf};
+
+#[cfg(all(doctest, feature = "sync"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -101,6 +101,7 @@
 //! `cargo tree -e features -i tun-rs` where a device panics about a missing reactor.
 //!
 //! This crate has no feature of its own.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(any(
     windows,
@@ -155,3 +156,7 @@ pub use tun::Tun;
 
 #[doc(no_inline)]
 pub use brooklet_io::PacketIo;
+
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

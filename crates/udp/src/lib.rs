@@ -60,6 +60,8 @@
 //! - `futures`: `Stream` for [`UdpReadHalf`] and `Sink` for [`UdpWriteHalf`].
 //! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`Stats`] and [`Datagram`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod buffer_pool;
 mod config;
 mod engine;
@@ -87,3 +89,7 @@ pub use halves::{UdpReadHalf, UdpWriteHalf};
 pub use interface::Interface;
 pub use socket::{Datagram, UdpSocket};
 pub use stats::{Counters, Stats};
+
+#[cfg(all(doctest, feature = "sync"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
