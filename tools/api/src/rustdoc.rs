@@ -1,5 +1,6 @@
 //! Rustdoc's JSON for the published crates.
 
+use crate::names::Names;
 use rustdoc_types::{Crate, FORMAT_VERSION, Id, Item, ItemKind, ItemSummary};
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -130,9 +131,20 @@ impl Docs {
         self.crates.get(name)
     }
 
-    /// The public items of a crate, a line each.
+    /// The public items of a crate, a line each, with the public paths of our types. Rustdoc has
+    /// the path of the definition for a type of another crate, through private modules.
     pub(crate) fn listing(&self, name: &str) -> Result<String, Box<dyn Error>> {
-        crate::snapshot::listing(&self.json[name])
+        let mut listing = crate::snapshot::listing(&self.json[name])?;
+        for doc in self.crates.values() {
+            let names = Names::of(self, doc);
+            let public: HashMap<String, &str> = names
+                .definitions()
+                .map(|(definition, name)| (definition.to_string(), name))
+                .filter(|(definition, name)| definition != name)
+                .collect();
+            listing = crate::snapshot::rename(&listing, |path| public.get(path).copied());
+        }
+        Ok(listing)
     }
 
     /// The item of a definition, with the crate that has it. `None` for a crate that is not ours.

@@ -30,6 +30,21 @@ pub(crate) fn listing(json: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
+/// Replaces paths by the names that `name` has for them.
+pub(crate) fn rename<'a>(listing: &str, name: impl Fn(&str) -> Option<&'a str>) -> String {
+    let in_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut text = String::with_capacity(listing.len());
+    let mut rest = listing;
+    while let Some(start) = rest.find(in_path) {
+        let (before, from) = rest.split_at(start);
+        let (path, after) = from.split_at(from.find(|c| !in_path(c)).unwrap_or(from.len()));
+        text += before;
+        text += name(path).unwrap_or(path);
+        rest = after;
+    }
+    text + rest
+}
+
 /// Writes the snapshot of a crate.
 pub(crate) fn write(krate: &str, listing: &str) -> Result<(), Box<dyn Error>> {
     Ok(std::fs::write(file(krate), listing)?)

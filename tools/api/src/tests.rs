@@ -311,6 +311,16 @@ fn the_difference_of_two_listings_is_their_lines() {
 }
 
 #[test]
+fn the_listing_names_a_type_of_another_crate_by_its_public_path() {
+    let part = "mod inner { pub struct Shown; } pub use inner::Shown;";
+    let user = "pub fn make() -> Option<part::Shown> { None }";
+    if let Some((docs, _dir)) = documented(&[("part", part), ("user", user)]) {
+        let expected = "pub mod user\npub fn user::make() -> core::option::Option<part::Shown>\n";
+        assert_eq!(docs.listing("user").unwrap(), expected);
+    }
+}
+
+#[test]
 fn items_without_an_example_are_listed() {
     let source = "
         /// ```
