@@ -14,7 +14,7 @@
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
 use brooklet_examples::shared::forward::{self, Limits, Map};
-use brooklet_tun::TunBuilder;
+use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use std::ffi::OsString;
 use std::io;
@@ -52,12 +52,22 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(not(any(target_os = "android", target_os = "ios")))]
+fn open(options: &Options) -> io::Result<Tun> {
+    brooklet_tun::TunBuilder::new(&options.tun)
+        .mtu(options.mtu)
+        .offload(options.offload)
+        .open()
+}
+
+#[cfg(any(target_os = "android", target_os = "ios"))]
+fn open(_: &Options) -> io::Result<Tun> {
+    Err(brooklet_examples::shared::no_tun_by_name())
+}
+
 fn forward(options: &Options) -> io::Result<()> {
     let mtu = options.mtu;
-    let tun = TunBuilder::new(&options.tun)
-        .mtu(mtu)
-        .offload(options.offload)
-        .open()?;
+    let tun = open(options)?;
     println!(
         "forward: forwarding from {}, mtu {mtu}",
         tun.name().unwrap_or("?")
@@ -91,6 +101,10 @@ async fn stopped() -> io::Result<()> {
         .map_or(Ok(()), |signal| signal.map(drop))
 }
 
+#[cfg_attr(
+    any(target_os = "android", target_os = "ios"),
+    expect(dead_code, reason = "this system opens no TUN device by its name")
+)]
 struct Options {
     tun: String,
     mtu: u16,

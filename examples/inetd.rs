@@ -16,7 +16,7 @@ use async_executor::{Executor, LocalExecutor, Task};
 use async_signal::{Signal, Signals};
 use brooklet::generic::{Stack, TcpListener, TcpRequest, TcpStream, UdpSocket};
 use brooklet::{Flavor, TcpConfig};
-use brooklet_tun::{Tun, TunBuilder};
+use brooklet_tun::Tun;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -267,6 +267,10 @@ async fn echo_datagrams<F: Flavor>(socket: UdpSocket<F>) {
     }
 }
 
+#[cfg_attr(
+    any(target_os = "android", target_os = "ios"),
+    expect(dead_code, reason = "this system opens no TUN device by its name")
+)]
 struct Options {
     tun: String,
     mtu: u16,
@@ -330,8 +334,14 @@ impl Options {
         config
     }
 
+    #[cfg(any(target_os = "android", target_os = "ios"))]
     fn open(&self) -> io::Result<Vec<Tun>> {
-        let queues = TunBuilder::new(&self.tun)
+        Err(brooklet_examples::shared::no_tun_by_name())
+    }
+
+    #[cfg(not(any(target_os = "android", target_os = "ios")))]
+    fn open(&self) -> io::Result<Vec<Tun>> {
+        let queues = brooklet_tun::TunBuilder::new(&self.tun)
             .mtu(self.mtu)
             .offload(self.offload)
             .queues(self.queues)

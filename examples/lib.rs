@@ -12,6 +12,15 @@ pub mod shared {
     pub mod socks;
     #[cfg(unix)]
     pub mod unix_datagram;
+
+    /// The error of an example that needs a TUN device by its name, on a system whose VPN service
+    /// opens the device and hands over a file descriptor.
+    pub fn no_tun_by_name() -> std::io::Error {
+        std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "programs cannot open a TUN device on this system: see Tun::from_fd",
+        )
+    }
 }
 
 /// The README's examples, compiled and run as tests.

@@ -14,7 +14,7 @@
 use brooklet::PacketIo;
 use brooklet::local::{Builder, Parts, TcpListener};
 use brooklet_device::PacketDevice;
-use brooklet_tun::TunBuilder;
+use brooklet_tun::Tun;
 use futures_lite::{AsyncWriteExt, FutureExt, StreamExt};
 use smol::LocalExecutor;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -86,11 +86,7 @@ async fn run(executor: &LocalExecutor<'_>, options: &Options) -> io::Result<()> 
             talk(here, options.kib).await
         }
         Some(name) => {
-            let tun = TunBuilder::new(name)
-                .mtu(MTU as u16)
-                .ipv4(PEER, 24)
-                .offload(options.offload)
-                .open()?;
+            let tun = open(name, options.offload)?;
             // The kernel answers echo requests itself; its echo services are these two.
             let listener = async_net::TcpListener::bind((PEER, ECHO)).await?;
             let socket = async_net::UdpSocket::bind((PEER, ECHO)).await?;
@@ -99,6 +95,20 @@ async fn run(executor: &LocalExecutor<'_>, options: &Options) -> io::Result<()> 
             talk(tun, options.kib).await
         }
     }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "ios")))]
+fn open(name: &str, offload: bool) -> io::Result<Tun> {
+    brooklet_tun::TunBuilder::new(name)
+        .mtu(MTU as u16)
+        .ipv4(PEER, 24)
+        .offload(offload)
+        .open()
+}
+
+#[cfg(any(target_os = "android", target_os = "ios"))]
+fn open(_: &str, _: bool) -> io::Result<Tun> {
+    Err(brooklet_examples::shared::no_tun_by_name())
 }
 
 /// Uses each kind of smoltcp's sockets over `device`.

@@ -2,8 +2,8 @@ use super::{Limits, Map};
 use async_io::Timer;
 use brooklet::{TcpListener, TcpRequest, TcpStream, Unreachable};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
-use nix::sys::socket::{setsockopt, sockopt};
 use smol::lock::Semaphore;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -127,12 +127,8 @@ async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
 
 /// Makes the kernel send RST instead of FIN when the last handle is dropped.
 pub fn reset(host: &async_net::TcpStream) {
-    let now = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
     // An error means that the connection has ended already.
-    let _ = setsockopt(host, sockopt::Linger, &now);
+    let _ = SockRef::from(host).set_linger(Some(Duration::ZERO));
 }
 
 /// Counts the [`Entry`]s that live.

@@ -5,7 +5,7 @@ use async_io::Timer;
 use brooklet::{Builder, Stack, UdpSocket};
 use futures_lite::future::{block_on, or, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
@@ -150,11 +150,9 @@ fn resets_are_passed_on_in_both_directions() {
             .await
             .unwrap();
         let (far, _) = listener.accept().await.unwrap();
-        let now = nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        setsockopt(&far, sockopt::Linger, &now).unwrap();
+        SockRef::from(&far)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
         drop(far);
         let error = near.read(&mut [0; 10]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -3,6 +3,8 @@
 //!
 //! Those that cannot run say `skipped:` and why, and with `CI=true` they fail instead.
 
+#![cfg(target_os = "linux")]
+
 mod answers;
 mod hostile;
 mod load;
