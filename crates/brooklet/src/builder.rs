@@ -16,8 +16,8 @@ use std::num::NonZeroU8;
 
 /// Builds a stack over a device, or over the queues of one.
 ///
-/// Nothing is spawned: [`build`](Self::build) gives handles and a [`Driver`], which is a future
-/// to be run like any other.
+/// Nothing is spawned: [`build_with_timer`](Self::build_with_timer) gives handles and a
+/// [`Driver`], which is a future to be run like any other.
 pub struct Builder<F: Flavor, P = UnicastOnly> {
     mtu: usize,
     ipv6: bool,
@@ -309,9 +309,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self.build_queues_with_timers(queues.into_iter().map(timer))
     }
 
-    /// Builds the stack over several queues of one device, as
-    /// [`build_queues`](Self::build_queues) does, with a timer of your own for each. Their clocks
-    /// are the same.
+    /// Builds the stack over several queues of one device, as `build_queues` does, with a timer of
+    /// your own for each. Their clocks are the same.
     ///
     /// # Errors
     ///

@@ -42,8 +42,8 @@ const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
 /// every pending and later call on the stack's handles gives
 /// [`NetworkDown`](io::ErrorKind::NetworkDown).
 ///
-/// A stack over [several queues](crate::generic::Builder::build_queues) has a driver for each, to
-/// be run on as many threads. The end of one is the end of the stack: the others are woken, and
+/// A stack over [several queues](crate::generic::Builder::build_queues_with_timers) has a driver
+/// for each, to be run on as many threads. The end of one is the end of the stack: the others are woken, and
 /// end with [`NetworkDown`](io::ErrorKind::NetworkDown).
 ///
 /// It is `Send` when the flavor, the device, the timer and the filter are.

@@ -48,7 +48,7 @@
 //! # Two flavors
 //!
 //! With the feature `sync` (default) the names at the root are handles that can be sent between
-//! threads. With the feature `local` the same names in [`local`] stay on one thread and take no
+//! threads. With the feature `local` the same names in `local` stay on one thread and take no
 //! lock. A program can enable and use both. Code for either is generic over [`Flavor`] and uses the
 //! types in [`generic`]. The driver is `Send` exactly when flavor, device, timer and filter are;
 //! there is no `unsafe impl`.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// A clock and one alarm: what a driver needs of an executor or reactor.
 ///
-/// With the feature `async-io` there is [`AsyncIoTimer`], which [`Builder::build`] uses. Others
+/// With the feature `async-io` there is `AsyncIoTimer`, which `Builder::build` uses. Others
 /// are for other reactors, and for simulations.
 ///
 /// This one uses the time of a tokio runtime. `examples/tokio` in the repository is a program with
@@ -13,8 +13,6 @@ use std::time::Instant;
 /// ```ignore
 #[doc = include_str!("timer/tokio.rs")]
 /// ```
-///
-/// [`Builder::build`]: crate::generic::Builder::build
 pub trait Timer {
     /// The clock that goes with the alarm.
     fn clock(&self) -> Clock;
