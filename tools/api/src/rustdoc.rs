@@ -198,9 +198,6 @@ fn cargo(toolchain: &[String], args: &[&str]) -> Result<Vec<u8>, Box<dyn Error>>
         .args(toolchain)
         .args(args)
         .current_dir(root())
-        // Set for this program by the cargo that runs it, perhaps for another toolchain.
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("RUSTC")
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json")
         .stderr(std::process::Stdio::inherit())
