@@ -11,6 +11,8 @@
 //! cargo run -p brooklet-api -- --examples  # lists the items without an example
 //! ```
 //!
+//! The API of `brooklet-tun` depends on the system: the snapshot is that of Linux.
+//!
 //! The API is read from rustdoc's JSON, the format of which changes with the compiler: see
 //! [`rustdoc::RUSTC`]. With another compiler the check is skipped.
 
