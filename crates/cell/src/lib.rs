@@ -35,6 +35,8 @@
 
 use std::fmt;
 
+pub mod wakers;
+
 /// The flavor for state that is shared between threads, in an `Arc<Mutex<T>>`. Requires the feature
 /// `sync`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,8 +24,8 @@ use crate::send::Sender;
 use crate::seq::{Micros, NEVER};
 use crate::shared::{Effects, StackConfig};
 use crate::syn::Syn;
-use crate::wake::{WakerSlot, Wakes};
 use brooklet_cell::Flavor;
+use brooklet_cell::wakers::{PollWakers, WakeList};
 use brooklet_packet::FlowKey;
 
 /// The only owner of everything that is known of a connection.
@@ -52,8 +52,8 @@ pub(crate) struct Connection<F: Flavor> {
     syn_sent: bool,
     /// Our FIN has been sent.
     fin_sent: bool,
-    pub(crate) reader: WakerSlot,
-    pub(crate) writer: WakerSlot,
+    pub(crate) reader: PollWakers,
+    pub(crate) writer: PollWakers,
     /// In a box: few connections have one.
     waiters: Option<Box<Waiters>>,
     /// Streams that lead here.
@@ -115,9 +115,9 @@ pub(crate) struct Connection<F: Flavor> {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     /// Until everything is acknowledged.
-    pub(crate) acknowledged: WakerSlot,
+    pub(crate) acknowledged: PollWakers,
     /// Until the connection is over.
-    pub(crate) closed: WakerSlot,
+    pub(crate) closed: PollWakers,
 }
 
 /// A control segment.
@@ -204,8 +204,8 @@ impl<F: Flavor> Connection<F> {
             pending_control: Some(Control::Syn),
             syn_sent: false,
             fin_sent: false,
-            reader: WakerSlot::default(),
-            writer: WakerSlot::default(),
+            reader: PollWakers::default(),
+            writer: PollWakers::default(),
             waiters: None,
             handles: 0,
             listened: false,
@@ -301,10 +301,10 @@ impl<F: Flavor> Connection<F> {
 
     /// Whether a task waits to read.
     pub(crate) fn wakes_reader(&self) -> bool {
-        self.handshake_done && self.reader.is_awaited() && self.recv.len() > 0
+        self.handshake_done && !self.reader.is_empty() && self.recv.len() > 0
     }
 
-    fn wake_tasks(&mut self, wakes: &mut Wakes) {
+    fn wake_tasks(&mut self, wakes: &mut WakeList) {
         let over = self.end.is_some();
         if !self.handshake_done && !over {
             return;
@@ -312,16 +312,16 @@ impl<F: Flavor> Connection<F> {
         if !over {
             self.note_acknowledged();
         }
-        if self.reader.is_awaited() && (over || self.is_readable()) {
+        if !self.reader.is_empty() && (over || self.is_readable()) {
             self.reader.drain_into(wakes);
         }
-        if self.writer.is_awaited() && (over || self.is_writable()) {
+        if !self.writer.is_empty() && (over || self.is_writable()) {
             self.writer.drain_into(wakes);
         }
         self.wake_waiters(wakes);
     }
 
-    fn wake_waiters(&mut self, wakes: &mut Wakes) {
+    fn wake_waiters(&mut self, wakes: &mut WakeList) {
         let (over, finished) = (self.end.is_some(), self.is_finished());
         let Some(waiters) = &mut self.waiters else {
             return;
@@ -332,7 +332,7 @@ impl<F: Flavor> Connection<F> {
         if over || finished {
             waiters.closed.drain_into(wakes);
         }
-        if !waiters.acknowledged.is_awaited() && !waiters.closed.is_awaited() {
+        if waiters.acknowledged.is_empty() && waiters.closed.is_empty() {
             self.waiters = None;
         }
     }

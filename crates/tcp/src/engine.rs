@@ -13,7 +13,7 @@ use crate::seq::{Micros, NEVER};
 use crate::shared::StackConfig;
 use crate::stack::StackShared;
 use crate::stats::Stats;
-use crate::wake::Wakes;
+use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::PacketBuf;
 use brooklet_packet::FlowKey;
@@ -83,7 +83,7 @@ pub struct Engine<F: Flavor> {
     scratch: Vec<u8>,
     /// The deadlines that [`handle_timeout`](Self::handle_timeout) processes.
     due: Vec<(Micros, FlowKey)>,
-    wakes: Wakes,
+    wakes: WakeList,
     /// The buffer of the packet that was sent last.
     recycled: Option<PacketBuf>,
     /// There is room for connections that wait for it. This is noted wherever the queue's cell is
@@ -181,7 +181,7 @@ impl<F: Flavor> Engine<F> {
             moment: (stack.config.epoch, 0),
             scratch: Vec::new(),
             due: Vec::new(),
-            wakes: Wakes::default(),
+            wakes: WakeList::default(),
             recycled: None,
             has_room: false,
         }
@@ -214,7 +214,7 @@ impl<F: Flavor> Engine<F> {
             });
         }
         self.resume_waiting(now);
-        self.wakes.wake();
+        self.wakes.wake_all();
     }
 
     /// Ends a batch as [`flush`](Self::flush) does, except that a connection whose data wakes a
@@ -254,7 +254,7 @@ impl<F: Flavor> Engine<F> {
             }
         }
         self.resume_waiting(now);
-        self.wakes.wake();
+        self.wakes.wake_all();
         !self.ack_deferred.is_empty()
     }
 
@@ -438,7 +438,7 @@ impl<F: Flavor> Engine<F> {
             let driver = queue.with(QueueShared::end);
             wakes.extend(driver.filter(|_| number != self.queue));
         }
-        wakes.wake();
+        wakes.wake_all();
     }
 }
 

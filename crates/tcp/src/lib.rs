@@ -49,7 +49,6 @@ mod syn_queue;
 mod table;
 mod time_wait;
 mod timers;
-mod wake;
 
 pub use brooklet_io::StackClosed;
 pub use brooklet_packet::icmp::Unreachable;

@@ -12,7 +12,7 @@ use crate::stats::Stats;
 use crate::stream::TcpStream;
 use crate::syn_queue::SynId;
 use crate::table::Table;
-use crate::wake::{Place, Wakes};
+use brooklet_cell::wakers::{WaitKey, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use std::future::poll_fn;
@@ -167,8 +167,8 @@ impl<F: Flavor> TcpListener<F> {
         poll_fn(|cx| waiter.poll_accept(cx)).await
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) does. A bounded number of tasks
-    /// may wait by this method; one more wakes those that wait.
+    /// Polls for the next connection, as [`accept`](Self::accept) does. Up to 1,024 tasks wait
+    /// by this method; one more wakes the others.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -195,12 +195,12 @@ impl<F: Flavor> TcpListener<F> {
     fn poll_accept_with(
         &self,
         cx: &mut TaskContext<'_>,
-        mut place: Option<&mut Place>,
+        mut key: Option<&mut WaitKey>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
         let mut aborted = false;
         loop {
             let now = self.stack.now();
-            let next = self.wait(cx, place.as_deref_mut(), |table, id| {
+            let next = self.wait(cx, key.as_deref_mut(), |table, id| {
                 if let Some(connection) = table.next_accepted(id) {
                     return Some(Next::Accepted(connection));
                 }
@@ -253,10 +253,10 @@ impl<F: Flavor> TcpListener<F> {
     fn wait<R>(
         &self,
         cx: &TaskContext<'_>,
-        place: Option<&mut Place>,
+        key: Option<&mut WaitKey>,
         look: impl FnOnce(&mut Table<F>, u32) -> Option<R>,
     ) -> Poll<io::Result<R>> {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let (found, _old) = self.stack.table.with(|table| {
             if table.gone {
                 return (Poll::Ready(Err(StackClosed.into())), None);
@@ -265,16 +265,16 @@ impl<F: Flavor> TcpListener<F> {
                 return (Poll::Ready(Ok(found)), None);
             }
             let listening = table.listeners.get_mut(self.id);
-            let old = listening.and_then(|listening| match place {
-                Some(place) => listening.acceptors.register(cx, place),
+            let old = listening.and_then(|listening| match key {
+                Some(key) => listening.acceptors.register(key, cx.waker()),
                 None => {
-                    listening.acceptors.register_other(cx, &mut wakes);
+                    listening.acceptors.register_poll(cx.waker(), &mut wakes);
                     None
                 }
             });
             (Poll::Pending, old)
         });
-        wakes.wake();
+        wakes.wake_all();
         found
     }
 
@@ -338,8 +338,8 @@ impl<F: Flavor> TcpListener<F> {
         }
     }
 
-    /// Polls for the next request. A bounded number of tasks may wait by this method; one more
-    /// wakes those that wait.
+    /// Polls for the next request. Up to 1,024 tasks wait by this method; one more wakes the
+    /// others.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -366,9 +366,9 @@ impl<F: Flavor> TcpListener<F> {
     fn poll_request_with(
         &self,
         cx: &mut TaskContext<'_>,
-        place: Option<&mut Place>,
+        key: Option<&mut WaitKey>,
     ) -> Poll<io::Result<TcpRequest<F>>> {
-        let next = self.wait(cx, place, |table, id| {
+        let next = self.wait(cx, key, |table, id| {
             let (syn, entry, options) = table.next_syn(id)?;
             Some((syn, entry.parse()?, options))
         });
@@ -411,13 +411,13 @@ impl<F: Flavor> Clone for TcpListener<F> {
 
 impl<F: Flavor> Drop for TcpListener<F> {
     fn drop(&mut self) {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let wakes = &mut wakes;
         let last = self
             .stack
             .table
             .with(|table| table.unlisten(self.id, wakes));
-        wakes.wake();
+        wakes.wake_all();
         let Some(left) = last else { return };
         self.stack.refuse(&left.syns);
         let now = self.stack.moment();

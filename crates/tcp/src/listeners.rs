@@ -1,7 +1,7 @@
 //! The listeners of a stack and the addresses that they are bound to.
 
 use crate::options::TcpOptions;
-use crate::wake::{WakerList, Wakes};
+use brooklet_cell::wakers::{WaitQueue, WakeList};
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -34,7 +34,7 @@ pub(crate) struct Listening {
     /// When `accept` answered each of them, in order. Some of the handshakes may be over.
     pub(crate) answered: VecDeque<(Instant, FlowKey)>,
     /// Tasks that wait for a connection or a request.
-    pub(crate) acceptors: WakerList,
+    pub(crate) acceptors: WaitQueue,
 }
 
 impl Listeners {
@@ -109,7 +109,7 @@ impl Listeners {
     }
 
     /// Moves the wakers of all waiting tasks into `wakes`.
-    pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn wake_all(&mut self, wakes: &mut WakeList) {
         for listening in self.all.values_mut() {
             listening.acceptors.drain_into(wakes);
             listening.accept_queue.clear();

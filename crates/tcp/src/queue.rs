@@ -2,7 +2,7 @@
 
 use crate::seq::Micros;
 use crate::timers::Timers;
-use crate::wake::Wakes;
+use brooklet_cell::wakers::{SingleWaker, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::{PacketBuf, TxQueue};
 use brooklet_packet::FlowKey;
@@ -20,7 +20,7 @@ pub(crate) const SMALL: usize = 160;
 pub(crate) struct QueueShared {
     pub(crate) tx: TxQueue<FlowKey>,
     pub(crate) timers: Timers,
-    driver: Option<Waker>,
+    driver: SingleWaker,
     /// When the sleeping driver wakes by itself.
     until: Micros,
     /// Something outside of this cell asks for the driver.
@@ -39,7 +39,7 @@ impl QueueShared {
         Self {
             tx: TxQueue::new(packets, packets.saturating_mul(mtu)),
             timers: Timers::default(),
-            driver: None,
+            driver: SingleWaker::new(),
             until: 0,
             touched: false,
             blocked: false,
@@ -84,10 +84,7 @@ impl QueueShared {
         }
         self.until = until;
         self.blocked = blocked;
-        match &self.driver {
-            Some(driver) if driver.will_wake(waker) => (true, None),
-            _ => (true, self.driver.replace(waker.clone())),
-        }
+        (true, self.driver.register(waker))
     }
 
     /// Has the connection looked at when `at` comes. Returns the driver if it would oversleep.
@@ -244,7 +241,7 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
 
     /// Queues the packets that were built and frees the rest of the reservation. Returns the number
     /// of the last packet, if there was one.
-    pub(crate) fn finish(mut self, wakes: &mut Wakes) -> Option<u64> {
+    pub(crate) fn finish(mut self, wakes: &mut WakeList) -> Option<u64> {
         let (built, reserved) = (self.built.take(), self.reserved.take());
         let mut number = None;
         if built.is_some() || reserved.is_some() || self.packets > 0 {

@@ -8,8 +8,8 @@ use crate::stats::Stats;
 use crate::stream::TcpStream;
 use crate::syn::Syn;
 use crate::syn_queue::{SynEntry, SynId};
-use crate::wake::Wakes;
 use brooklet_cell::Flavor;
+use brooklet_cell::wakers::WakeList;
 use brooklet_packet::icmp::{self, Unreachable};
 use std::future::poll_fn;
 use std::io;
@@ -382,13 +382,13 @@ impl<F: Flavor> TcpRequest<F> {
     /// Takes the SYN out of the queue, to be answered otherwise than by a connection, and counts
     /// it.
     fn take(&self, counter: impl FnOnce(&mut Stats) -> &mut u64) -> Option<SynEntry> {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let syn = self.stack.table.with(|table| {
             let syn = table.take_syn(self.id, &mut wakes)?;
             *counter(&mut table.stats) += 1;
             Some(syn)
         });
-        wakes.wake();
+        wakes.wake_all();
         syn
     }
 }

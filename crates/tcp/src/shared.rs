@@ -5,8 +5,8 @@ use crate::queue::QueueShared;
 use crate::seq::Micros;
 use crate::stats::Dropped;
 use crate::time_wait::TimeWait;
-use crate::wake::Wakes;
 use crate::{Clock, Config, Interface};
+use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ pub(crate) struct Effects<'a, F: Flavor> {
     /// The device queue of the connection.
     pub(crate) queue: &'a Shared<F, QueueShared>,
     pub(crate) now: Micros,
-    pub(crate) wakes: Wakes,
+    pub(crate) wakes: WakeList,
     /// The connection has waited for room in the outbound queue, and it is its turn.
     pub(crate) turn: bool,
     /// The connection leaves the table.
@@ -95,7 +95,7 @@ impl<'a, F: Flavor> Effects<'a, F> {
             stack,
             queue,
             now,
-            wakes: Wakes::default(),
+            wakes: WakeList::default(),
             turn: false,
             leaves: None,
             handshake_over: None,

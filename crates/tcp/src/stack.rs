@@ -116,7 +116,7 @@ impl<F: Flavor> Stack<F> {
                 wakes.extend(queue.with(QueueShared::touch));
             }
         }
-        wakes.wake();
+        wakes.wake_all();
         result
     }
 

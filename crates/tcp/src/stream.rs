@@ -114,7 +114,7 @@ impl<F: Flavor> TcpStream<F> {
             _ if connection.handshake_done => Poll::Ready(Ok(())),
             Some(end) => Poll::Ready(Err(end.into())),
             None => {
-                connection.writer.register(cx, &mut fx.wakes);
+                connection.writer.register(cx.waker(), &mut fx.wakes);
                 Poll::Pending
             }
         })
@@ -235,7 +235,7 @@ impl<F: Flavor> TcpStream<F> {
                 return Poll::Ready(Err(end.into()));
             }
             let waiters = connection.waiters();
-            waiters.acknowledged.register(cx, &mut fx.wakes);
+            waiters.acknowledged.register(cx.waker(), &mut fx.wakes);
             Poll::Pending
         })
     }
@@ -285,7 +285,10 @@ impl<F: Flavor> TcpStream<F> {
         self.enter(|connection, fx| match connection.outcome() {
             Some(outcome) => Poll::Ready(outcome.map_err(Into::into)),
             None => {
-                connection.waiters().closed.register(cx, &mut fx.wakes);
+                connection
+                    .waiters()
+                    .closed
+                    .register(cx.waker(), &mut fx.wakes);
                 Poll::Pending
             }
         })

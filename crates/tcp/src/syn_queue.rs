@@ -24,7 +24,7 @@ use self::lifetime::Lifetime;
 use self::list::{KINDS, Link, Linked, List, ListKind, push, push_front, unlink};
 use self::source::Sources;
 use crate::syn::Syn;
-use crate::wake::{Place, WakerList, Wakes};
+use brooklet_cell::wakers::{WaitKey, WaitQueue, WakeList};
 use brooklet_packet::{FlowKey, Packet};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -47,7 +47,7 @@ pub(crate) struct SynQueue {
     expiries: BTreeMap<u32, List>,
     /// The tasks that wait for the removal of an entry, by its slot. Few programs wait for it, so
     /// an entry has no place for them.
-    waiting: HashMap<u32, WakerList, RandomState>,
+    waiting: HashMap<u32, WaitQueue, RandomState>,
     lifetimes: Lifetimes,
     next_serial: u32,
     /// The most entries. The caller makes room before it inserts one more.
@@ -196,12 +196,12 @@ impl SynQueue {
     }
 
     /// Makes room for a newer SYN. Returns `false` if no entry may be evicted.
-    pub(crate) fn evict(&mut self, wakes: &mut Wakes) -> bool {
+    pub(crate) fn evict(&mut self, wakes: &mut WakeList) -> bool {
         self.remove_slot(self.evictable.first, wakes).is_some()
     }
 
     /// Removes the entry of `key`.
-    pub(crate) fn remove(&mut self, key: FlowKey, wakes: &mut Wakes) -> Option<SynEntry> {
+    pub(crate) fn remove(&mut self, key: FlowKey, wakes: &mut WakeList) -> Option<SynEntry> {
         self.remove_slot(self.find(key)?, wakes)
     }
 
@@ -223,7 +223,7 @@ impl SynQueue {
     }
 
     /// Removes all entries that `listener`, which is being closed, was not given.
-    pub(crate) fn take_pending(&mut self, listener: u32, wakes: &mut Wakes) -> Vec<SynEntry> {
+    pub(crate) fn take_pending(&mut self, listener: u32, wakes: &mut WakeList) -> Vec<SynEntry> {
         let mut taken = Vec::new();
         while let Some(slot) = self.pending.get(&listener).map(|list| list.first)
             && let Some(entry) = self.remove_slot(slot, wakes)
@@ -239,7 +239,7 @@ impl SynQueue {
     }
 
     /// Removes the entry, which the caller answers.
-    pub(crate) fn take(&mut self, id: SynId, wakes: &mut Wakes) -> Option<SynEntry> {
+    pub(crate) fn take(&mut self, id: SynId, wakes: &mut WakeList) -> Option<SynEntry> {
         self.remove_slot(self.slot_of(id)?, wakes)
     }
 
@@ -257,17 +257,22 @@ impl SynQueue {
         &mut self,
         id: SynId,
         cx: &Context<'_>,
-        place: &mut Place,
+        key: &mut WaitKey,
     ) -> Option<Option<Waker>> {
         let slot = self.slot_of(id)?;
-        Some(self.waiting.entry(slot).or_default().register(cx, place))
+        Some(
+            self.waiting
+                .entry(slot)
+                .or_default()
+                .register(key, cx.waker()),
+        )
     }
 
-    /// Gives a place up that [`register`](Self::register) has taken. Returns the waker, which the
+    /// Removes the waker that [`register`](Self::register) has kept. Returns the waker, which the
     /// caller drops once no cell is held.
-    pub(crate) fn unregister(&mut self, id: SynId, place: &mut Place) -> Option<Waker> {
+    pub(crate) fn unregister(&mut self, id: SynId, key: &mut WaitKey) -> Option<Waker> {
         let slot = self.slot_of(id)?;
-        self.waiting.get_mut(&slot)?.leave(place)
+        self.waiting.get_mut(&slot)?.remove(key)
     }
 
     /// When the next entry expires.
@@ -277,7 +282,7 @@ impl SynQueue {
     }
 
     /// Removes the entries that have expired. Returns how many.
-    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Wakes) -> u64 {
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut WakeList) -> u64 {
         let mut expired = 0;
         while let Some((&second, list)) = self.expiries.first_key_value()
             && self.lifetimes.instant(second) <= now
@@ -301,7 +306,7 @@ impl SynQueue {
     }
 
     /// Removes everything: the stack has ended.
-    pub(crate) fn clear(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn clear(&mut self, wakes: &mut WakeList) {
         for list in self.waiting.values_mut() {
             list.drain_into(wakes);
         }
@@ -375,7 +380,7 @@ impl SynQueue {
         }
     }
 
-    fn remove_slot(&mut self, slot: u32, wakes: &mut Wakes) -> Option<SynEntry> {
+    fn remove_slot(&mut self, slot: u32, wakes: &mut WakeList) -> Option<SynEntry> {
         let entry = self.slots.get(slot as usize)?;
         let (key, stage) = (entry.key, entry.stage);
         let hash = self.hasher.hash_one(key);

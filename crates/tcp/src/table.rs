@@ -15,7 +15,7 @@ use crate::shared::{Leaves, StackConfig};
 use crate::stats::{Dropped, Stats};
 use crate::syn_queue::{Lifetimes, SynEntry, SynQueue};
 use crate::time_wait::{Arrival, TimeWait};
-use crate::wake::Wakes;
+use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader};
@@ -148,7 +148,7 @@ impl<F: Flavor> Table<F> {
         packet: &[u8],
         headers: &Headers,
         tcp: TcpHeader,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) -> Route<F> {
         if self.gone {
             self.stats.count(Dropped::Closed); // another engine has ended the stack
@@ -179,7 +179,7 @@ impl<F: Flavor> Table<F> {
         now: Instant,
         (key, isn): (FlowKey, u32),
         tcp: TcpHeader,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) -> Route<F> {
         if tcp.flags.rst() {
             // No window was advertised yet: only a RST at exactly RCV.NXT counts (RFC 9293,
@@ -338,7 +338,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Removes the SYNs and TIME-WAIT entries whose time has come.
-    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut WakeList) {
         self.stats.expired += self.syn_queue.expire(now, wakes);
         self.expire_time_waits(now);
         self.shrink();
@@ -379,7 +379,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Removes everything: the stack has ended.
-    pub(crate) fn shut_down(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn shut_down(&mut self, wakes: &mut WakeList) {
         self.gone = true;
         self.listeners.wake_all(wakes);
         self.entries.clear();

@@ -183,6 +183,42 @@ fn a_task_with_a_new_waker_at_each_poll_does_not_wake_itself_in_a_loop() {
     }
 }
 
+/// A task whose waker panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker panics");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_leaves_no_other_task_asleep() {
+    let mut host = Host::new(Config::default());
+    let mut peer = Peer::new(CLIENT, SERVER);
+    let stream = peer.open(&mut host);
+    let listener = host.listener().clone();
+    let tasks = [Arc::new(Count::default()), Arc::new(Count::default())];
+    for waker in [Arc::new(Panics).into(), tasks[0].clone().into()] {
+        let cx = &mut Context::from_waker(&waker);
+        assert!(pin!((&stream).read(&mut [0; 1])).poll(cx).is_pending());
+    }
+    for waker in [Arc::new(Panics).into(), tasks[1].clone().into()] {
+        assert!(
+            listener
+                .poll_request(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    let mut caught = |packet| {
+        let host = std::panic::AssertUnwindSafe(&mut host);
+        assert!(std::panic::catch_unwind(move || { host }.tx(packet)).is_err());
+    };
+    caught(peer.seg(ACK, b"x"));
+    caught(Peer::new("10.0.0.2:1", SERVER).syn());
+    assert_eq!(tasks.map(|task| task.get()), [1, 1]);
+}
+
 #[test]
 fn all_who_wait_for_connections_are_woken_and_each_connection_goes_to_one() {
     let mut host = Host::new(Config::default());

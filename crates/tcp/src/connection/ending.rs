@@ -5,8 +5,8 @@ use crate::error::End;
 use crate::seq::{Micros, NEVER};
 use crate::shared::{Effects, Leaves};
 use crate::time_wait::TimeWait;
-use crate::wake::Wakes;
 use brooklet_cell::Flavor;
+use brooklet_cell::wakers::WakeList;
 
 impl<F: Flavor> Connection<F> {
     /// The application drops a handle. After the last handle the connection still delivers the
@@ -60,7 +60,7 @@ impl<F: Flavor> Connection<F> {
     }
 
     /// The driver is gone: nothing will move any more.
-    pub(crate) fn on_stack_shutdown(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn on_stack_shutdown(&mut self, wakes: &mut WakeList) {
         self.end.get_or_insert(End::StackClosed);
         self.detached = true;
         self.wake_tasks(wakes);

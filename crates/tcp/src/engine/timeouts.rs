@@ -124,7 +124,7 @@ impl<F: Flavor> Engine<F> {
         if expiry.is_some_and(|at| at <= now) {
             let wakes = &mut self.wakes;
             self.stack.table.with(|table| table.expire(now, wakes));
-            self.wakes.wake();
+            self.wakes.wake_all();
         }
         let mut due = std::mem::take(&mut self.due);
         let moment = self.moment(now);

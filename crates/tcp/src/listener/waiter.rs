@@ -3,8 +3,8 @@
 use super::TcpListener;
 use crate::request::TcpRequest;
 use crate::stream::TcpStream;
-use crate::wake::Place;
 use brooklet_cell::Flavor;
+use brooklet_cell::wakers::WaitKey;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context as TaskContext, Poll};
@@ -13,14 +13,14 @@ use std::task::{Context as TaskContext, Poll};
 #[derive(Debug)]
 pub(super) struct Waiter<'a, F: Flavor> {
     listener: &'a TcpListener<F>,
-    place: Place,
+    key: WaitKey,
 }
 
 impl<'a, F: Flavor> Waiter<'a, F> {
     pub(super) fn new(listener: &'a TcpListener<F>) -> Self {
         Self {
             listener,
-            place: Place::default(),
+            key: WaitKey::default(),
         }
     }
 
@@ -28,14 +28,14 @@ impl<'a, F: Flavor> Waiter<'a, F> {
         &mut self,
         cx: &mut TaskContext<'_>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        self.listener.poll_accept_with(cx, Some(&mut self.place))
+        self.listener.poll_accept_with(cx, Some(&mut self.key))
     }
 
     pub(super) fn poll_request(
         &mut self,
         cx: &mut TaskContext<'_>,
     ) -> Poll<io::Result<TcpRequest<F>>> {
-        self.listener.poll_request_with(cx, Some(&mut self.place))
+        self.listener.poll_request_with(cx, Some(&mut self.key))
     }
 }
 
@@ -44,7 +44,7 @@ impl<F: Flavor> Drop for Waiter<'_, F> {
         let TcpListener { stack, id } = self.listener;
         let _waker = stack.table.with(|table| {
             let listening = table.listeners.get_mut(*id)?;
-            listening.acceptors.leave(&mut self.place)
+            listening.acceptors.remove(&mut self.key)
         });
     }
 }

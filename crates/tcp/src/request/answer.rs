@@ -5,7 +5,7 @@ use crate::error::request_gone;
 use crate::options::TcpOptions;
 use crate::stack::StackShared;
 use crate::syn_queue::{SynEntry, SynId};
-use crate::wake::Wakes;
+use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::Packet;
@@ -41,11 +41,11 @@ impl<F: Flavor> StackShared<F> {
         connection.listened = listened;
         connection.handles = u32::from(!listened);
         let connection = Shared::new(connection);
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let accepted = self
             .table
             .with(|table| table.accept(id, connection.clone(), listened, now, &mut wakes));
-        wakes.wake();
+        wakes.wake_all();
         accepted?;
         self.enter(&connection, moment, Connection::flush);
         Ok(connection)

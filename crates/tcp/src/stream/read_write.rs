@@ -30,7 +30,7 @@ impl<F: Flavor> TcpStream<F> {
                 (Some(n), _) => Poll::Ready(Ok(n)),
                 (None, Some(end)) => Poll::Ready(Err(end.into())),
                 (None, None) => {
-                    connection.reader.register(cx, &mut fx.wakes);
+                    connection.reader.register(cx.waker(), &mut fx.wakes);
                     Poll::Pending
                 }
             }
@@ -76,7 +76,7 @@ impl<F: Flavor> TcpStream<F> {
             }
             match connection.write(bufs, fx) {
                 0 => {
-                    connection.writer.register(cx, &mut fx.wakes);
+                    connection.writer.register(cx.waker(), &mut fx.wakes);
                     Poll::Pending
                 }
                 n => Poll::Ready(Ok(n)),

@@ -54,7 +54,7 @@ fn an_entry_of_the_default_backlog_takes_256_bytes_at_most() {
 fn the_memory_of_a_flood_is_given_back() {
     let epoch = now();
     let mut queue = crowd(4096, epoch);
-    let mut wakes = Wakes::default();
+    let mut wakes = WakeList::default();
     assert_eq!(queue.expire(epoch + HANDSHAKE, &mut wakes), 4096);
     assert!(queue.memory() < 1024, "{} bytes", queue.memory());
     assert_eq!(queue.next_expiry(), None);
@@ -68,7 +68,7 @@ fn expiry(syns: &[u64]) -> u64 {
     for (n, at) in syns.iter().enumerate() {
         let at = epoch + Duration::from_secs(*at);
         assert_eq!(
-            queue.expire(at, &mut Wakes::default()),
+            queue.expire(at, &mut WakeList::default()),
             0,
             "expired at {at:?}"
         );
@@ -127,7 +127,7 @@ fn lists_and_index_agree_with_a_plain_list() {
     let mut evictable: Vec<FlowKey> = Vec::new();
     let mut random = 1_u64;
     let mut time = Duration::ZERO;
-    let mut wakes = Wakes::default();
+    let mut wakes = WakeList::default();
     // An id that was used; its 4-tuple is used again.
     let mut gone: Option<SynId> = None;
     let whole = |at: Duration| Duration::from_secs(at.as_secs() + u64::from(at.subsec_nanos() > 0));

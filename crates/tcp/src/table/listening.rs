@@ -6,7 +6,7 @@ use crate::error::request_gone;
 use crate::options::TcpOptions;
 use crate::stats::Dropped;
 use crate::syn_queue::{SynEntry, SynId};
-use crate::wake::{Place, Wakes};
+use brooklet_cell::wakers::{WaitKey, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
@@ -41,7 +41,7 @@ impl<F: Flavor> Table<F> {
         isn: u32,
         syn: &[u8],
         now: Instant,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) -> bool {
         if self.gone {
             self.stats.count(Dropped::Closed);
@@ -108,7 +108,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Removes a SYN that the program answers otherwise than by a connection.
-    pub(crate) fn take_syn(&mut self, id: SynId, wakes: &mut Wakes) -> Option<SynEntry> {
+    pub(crate) fn take_syn(&mut self, id: SynId, wakes: &mut WakeList) -> Option<SynEntry> {
         let entry = self.syn_queue.take(id, wakes);
         self.publish();
         entry
@@ -126,17 +126,17 @@ impl<F: Flavor> Table<F> {
         &mut self,
         id: SynId,
         cx: &TaskContext<'_>,
-        place: &mut Place,
+        key: &mut WaitKey,
     ) -> (Poll<()>, Option<Waker>) {
-        match self.syn_queue.register(id, cx, place) {
+        match self.syn_queue.register(id, cx, key) {
             Some(old) => (Poll::Pending, old),
             None => (Poll::Ready(()), None),
         }
     }
 
     /// Ends the wait of [`poll_withdrawn`](Self::poll_withdrawn).
-    pub(crate) fn unregister_withdrawn(&mut self, id: SynId, place: &mut Place) -> Option<Waker> {
-        self.syn_queue.unregister(id, place)
+    pub(crate) fn unregister_withdrawn(&mut self, id: SynId, key: &mut WaitKey) -> Option<Waker> {
+        self.syn_queue.unregister(id, key)
     }
 
     /// Puts a connection in the place of a SYN. With `listened` the connection belongs to the
@@ -147,7 +147,7 @@ impl<F: Flavor> Table<F> {
         connection: Shared<F, Connection<F>>,
         listened: bool,
         now: Instant,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) -> io::Result<()> {
         if self.gone {
             return Err(StackClosed.into());
@@ -177,7 +177,7 @@ impl<F: Flavor> Table<F> {
         key: FlowKey,
         connection: &Shared<F, Connection<F>>,
         completed: bool,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) {
         let listener = match self.entries.get_mut(&key) {
             Some(Entry::Connection {
@@ -257,7 +257,7 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Drops a handle of a listener. Returns what the listener leaves if it was the last.
-    pub(crate) fn unlisten(&mut self, id: u32, wakes: &mut Wakes) -> Option<Unlistened<F>> {
+    pub(crate) fn unlisten(&mut self, id: u32, wakes: &mut WakeList) -> Option<Unlistened<F>> {
         let listening = self.listeners.leave(id)?;
         let connections = self.entries.values().filter_map(|entry| match entry {
             Entry::Connection {
