@@ -1,27 +1,47 @@
+use brooklet_cell::wakers::{SingleWaker, WakeList};
 use brooklet_cell::{Flavor, Shared};
-use brooklet_io::{Offload, PacketBuf, PacketIo};
+use brooklet_io::{BufferPool, Offload, PacketBuf, PacketIo};
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-/// One end of a wire.
+/// The largest number of buffers in the pool of each direction, and their largest capacity in
+/// bytes: a vector that grows to the longest IP packet may take twice as much.
+const POOL_BUFFERS: usize = 64;
+const POOL_CAPACITY: usize = 2 * 65_575;
+
+/// One end of a wire in memory, which carries IP packets.
 ///
-/// For tests, for two stacks in one program, and, with the feature `futures`, for programs
-/// that have their packets as a `Stream` and a `Sink`.
+/// A pipe connects two stacks in one program, or a stack and a test. With the feature `futures`,
+/// an end is also a `Stream` and a `Sink`, for programs that have their packets in this form.
 pub struct Pipe<F: Flavor> {
-    to: Shared<F, Wire>,
-    from: Shared<F, Wire>,
+    tx: Shared<F, Channel>,
+    rx: Shared<F, Channel>,
     offload: Offload,
 }
 
-/// One direction.
-struct Wire {
+/// One direction of the wire.
+struct Channel {
     packets: VecDeque<PacketBuf>,
-    spares: Vec<PacketBuf>,
+    pool: BufferPool,
     limit: usize,
     closed: bool,
-    receiver: Option<Waker>,
-    sender: Option<Waker>,
+    receiver: SingleWaker,
+    sender: SingleWaker,
+}
+
+impl Channel {
+    fn new(limit: usize) -> Self {
+        let limit = limit.max(1);
+        Self {
+            packets: VecDeque::new(),
+            pool: BufferPool::new(limit.min(POOL_BUFFERS), POOL_CAPACITY),
+            limit,
+            closed: false,
+            receiver: SingleWaker::new(),
+            sender: SingleWaker::new(),
+        }
+    }
 }
 
 impl<F: Flavor> std::fmt::Debug for Pipe<F> {
@@ -31,11 +51,11 @@ impl<F: Flavor> std::fmt::Debug for Pipe<F> {
 }
 
 impl<F: Flavor> Pipe<F> {
-    /// Makes two ends of a wire: what one sends, the other receives.
+    /// Creates the two ends of a wire: each end receives the packets that the other end sends.
     ///
-    /// At most `limit` packets (at least 1) are on the way in each direction; a sender waits for
-    /// room and nothing is lost. When one end is dropped, the other receives what is on the way
-    /// and then [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+    /// Up to `limit` packets (at least 1) are in flight in each direction. A sender waits for
+    /// room, and no packet is lost. After one end is dropped, the other end receives the packets
+    /// in flight and then [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -50,36 +70,21 @@ impl<F: Flavor> Pipe<F> {
     /// # }
     /// ```
     pub fn pair(limit: usize) -> (Self, Self) {
-        let wire = || {
-            Shared::new(Wire {
-                packets: VecDeque::new(),
-                spares: Vec::new(),
-                limit: limit.max(1),
-                closed: false,
-                receiver: None,
-                sender: None,
-            })
+        let channel = || Shared::new(Channel::new(limit));
+        let (up, down) = (channel(), channel());
+        let end = |tx: &Shared<F, Channel>, rx: &Shared<F, Channel>| Self {
+            tx: tx.clone(),
+            rx: rx.clone(),
+            offload: Offload::default(),
         };
-        let (up, down) = (wire(), wire());
-        (
-            Self {
-                to: up.clone(),
-                from: down.clone(),
-                offload: Offload::default(),
-            },
-            Self {
-                to: down,
-                from: up,
-                offload: Offload::default(),
-            },
-        )
+        (end(&up, &down), end(&down, &up))
     }
 
-    /// Lets the stack at this end leave checksums out and send several segments as one packet,
-    /// none of which harms a packet that stays in memory.
+    /// Sets the offloads of this end. The stack at this end may then leave checksums out and send
+    /// several segments as one packet, which is safe for a packet that stays in memory.
     ///
-    /// Only for another stack at the other end, which learns of it from each packet's
-    /// [`Meta`](brooklet_io::Meta): a `Stream` of bytes cannot tell.
+    /// Set offloads only if the other end is a stack, too. A stack reads the
+    /// [`Meta`](brooklet_io::Meta) of each packet; a `Stream` of bytes does not carry it.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -98,54 +103,49 @@ impl<F: Flavor> Pipe<F> {
         self
     }
 
-    /// Waits for room, and puts in what `fill` makes of an old buffer.
+    /// Waits for room, and sends the packet that `fill` writes into a recycled buffer.
     fn poll_push(
         &self,
         cx: &mut Context<'_>,
         fill: impl FnOnce(&mut PacketBuf),
     ) -> Poll<io::Result<()>> {
-        let (poll, wake, _old) = self.to.with(|wire| {
-            if wire.closed {
-                return (Poll::Ready(Err(other_end_gone())), None, None);
+        let (poll, wake, _replaced) = self.tx.with(|channel| {
+            if channel.closed {
+                return (Poll::Ready(Err(other_end_dropped())), None, None);
             }
-            if wire.packets.len() >= wire.limit {
-                return (Poll::Pending, None, wire.sender.replace(cx.waker().clone()));
+            if channel.packets.len() >= channel.limit {
+                return (Poll::Pending, None, channel.sender.register(cx.waker()));
             }
-            let mut packet = wire.spares.pop().unwrap_or_default();
+            let mut packet = channel.pool.take_packet().unwrap_or_default();
             fill(&mut packet);
-            wire.packets.push_back(packet);
-            (Poll::Ready(Ok(())), wire.receiver.take(), None)
+            channel.packets.push_back(packet);
+            (Poll::Ready(Ok(())), channel.receiver.take(), None)
         });
         wake.into_iter().for_each(Waker::wake);
         poll
     }
 
-    /// Waits for a packet and lets `take` have it.
+    /// Waits for a packet and passes it to `read`.
     fn poll_pop<R>(
         &self,
         cx: &mut Context<'_>,
-        take: impl FnOnce(&mut PacketBuf) -> R,
+        read: impl FnOnce(&mut PacketBuf) -> R,
     ) -> Poll<io::Result<R>> {
-        let (poll, wake, _old) = self.from.with(|wire| match wire.packets.pop_front() {
+        let (poll, wake, _replaced) = self.rx.with(|channel| match channel.packets.pop_front() {
             Some(mut packet) => {
-                let taken = take(&mut packet);
-                if packet.capacity() > 0 {
-                    wire.spares.push(packet);
-                }
-                (Poll::Ready(Ok(taken)), wire.sender.take(), None)
+                let result = read(&mut packet);
+                channel.pool.recycle_packet(packet);
+                (Poll::Ready(Ok(result)), channel.sender.take(), None)
             }
-            None if wire.closed => (Poll::Ready(Err(other_end_gone())), None, None),
-            None => (
-                Poll::Pending,
-                None,
-                wire.receiver.replace(cx.waker().clone()),
-            ),
+            None if channel.closed => (Poll::Ready(Err(other_end_dropped())), None, None),
+            None => (Poll::Pending, None, channel.receiver.register(cx.waker())),
         });
         wake.into_iter().for_each(Waker::wake);
         poll
     }
 }
 
+/// A pipe does not know an MTU: it carries packets of any length.
 impl<F: Flavor> PacketIo for Pipe<F> {
     fn offload(&self) -> Offload {
         self.offload
@@ -156,7 +156,7 @@ impl<F: Flavor> PacketIo for Pipe<F> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
-        self.poll_push(cx, |slot| copy(slot, packet))
+        self.poll_push(cx, |buffer| copy(buffer, packet))
     }
 }
 
@@ -167,20 +167,22 @@ fn copy(to: &mut PacketBuf, from: &PacketBuf) {
 
 impl<F: Flavor> Drop for Pipe<F> {
     fn drop(&mut self) {
-        for wire in [&self.to, &self.from] {
-            let wakers = wire.with(|wire| {
-                wire.closed = true;
-                [wire.receiver.take(), wire.sender.take()]
+        let mut wakes = WakeList::new();
+        for channel in [&self.tx, &self.rx] {
+            channel.with(|channel| {
+                channel.closed = true;
+                wakes.extend(channel.receiver.take());
+                wakes.extend(channel.sender.take());
             });
-            wakers.into_iter().flatten().for_each(Waker::wake);
         }
+        wakes.wake_all();
     }
 }
 
-fn other_end_gone() -> io::Error {
+fn other_end_dropped() -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,
-        "the other end of the wire was dropped",
+        "the other end of the pipe was dropped",
     )
 }
 
@@ -191,7 +193,7 @@ mod sink {
     use futures_sink::Sink;
     use std::pin::Pin;
 
-    /// The packets that the other end sends. Ends when it is dropped.
+    /// The packets that the other end sends. The stream ends when the other end is dropped.
     impl<F: Flavor> Stream for Pipe<F> {
         type Item = io::Result<Vec<u8>>;
 
@@ -204,18 +206,18 @@ mod sink {
         }
     }
 
-    /// Packets for the other end.
+    /// The packets for the other end.
     impl<F: Flavor> Sink<Vec<u8>> for Pipe<F> {
         type Error = io::Error;
 
         fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            let (poll, _old) = self.to.with(|wire| {
-                if wire.closed {
-                    (Poll::Ready(Err(other_end_gone())), None)
-                } else if wire.packets.len() < wire.limit {
+            let (poll, _replaced) = self.tx.with(|channel| {
+                if channel.closed {
+                    (Poll::Ready(Err(other_end_dropped())), None)
+                } else if channel.packets.len() < channel.limit {
                     (Poll::Ready(Ok(())), None)
                 } else {
-                    (Poll::Pending, wire.sender.replace(cx.waker().clone()))
+                    (Poll::Pending, channel.sender.register(cx.waker()))
                 }
             });
             poll
@@ -224,7 +226,7 @@ mod sink {
         fn start_send(self: Pin<&mut Self>, packet: Vec<u8>) -> io::Result<()> {
             // Only this end adds packets, so there is still the room that `poll_ready` saw.
             let mut cx = Context::from_waker(Waker::noop());
-            match self.poll_push(&mut cx, |slot| *slot = packet.into()) {
+            match self.poll_push(&mut cx, |buffer| *buffer = packet.into()) {
                 Poll::Ready(sent) => sent,
                 Poll::Pending => Err(io::Error::new(
                     io::ErrorKind::WouldBlock,
@@ -238,9 +240,9 @@ mod sink {
         }
 
         fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            let waker = self.to.with(|wire| {
-                wire.closed = true;
-                wire.receiver.take()
+            let waker = self.tx.with(|channel| {
+                channel.closed = true;
+                channel.receiver.take()
             });
             waker.into_iter().for_each(Waker::wake);
             Poll::Ready(Ok(()))

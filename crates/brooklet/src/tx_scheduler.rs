@@ -1,6 +1,6 @@
 use crate::udp_batch::UdpBatches;
 use brooklet_cell::Flavor;
-use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo};
+use brooklet_io::{BufferPool, Checksum, Meta, Offload, PacketBuf, PacketIo};
 use brooklet_packet::{Headers, Packet, Protocol, Segmenter, fragment};
 use std::collections::VecDeque;
 use std::io;
@@ -9,11 +9,9 @@ use std::task::{Context, Poll, ready};
 /// Answers of ICMP that may wait for the device.
 const ICMP_QUEUE: usize = 64;
 
-/// Buffers of ICMP answers that are kept.
-const SPARES: usize = 8;
-
-/// Capacity of the largest that is kept, in bytes.
-const SPARE_BYTES: usize = 2048;
+/// The number of buffers in the pool for ICMP answers, and the capacity of the largest, in bytes.
+const POOL_BUFFERS: usize = 8;
+const POOL_CAPACITY: usize = 2048;
 
 /// Which packet goes to the device next, and in which form.
 ///
@@ -33,7 +31,7 @@ pub(crate) struct TxScheduler {
     piece_waits: bool,
     rows: UdpBatches,
     icmp: VecDeque<Vec<u8>>,
-    spares: Vec<Vec<u8>>,
+    icmp_pool: BufferPool,
     last: Source,
 }
 
@@ -65,7 +63,7 @@ impl TxScheduler {
             piece_waits: false,
             rows: UdpBatches::default(),
             icmp: VecDeque::new(),
-            spares: Vec::new(),
+            icmp_pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
             last: Source::default(),
         }
     }
@@ -76,14 +74,14 @@ impl TxScheduler {
         if self.icmp.len() >= ICMP_QUEUE {
             return None;
         }
-        let mut packet = self.spares.pop().unwrap_or_default();
+        let mut packet = self.icmp_pool.take(0);
         let written = write(&mut packet);
         if written && packet.len() <= self.mtu {
             self.icmp.push_back(packet);
             return Some(true);
         }
         let queued = !written || self.queue_fragments(&packet);
-        self.spare(packet);
+        self.icmp_pool.recycle(packet);
         queued.then_some(written)
     }
 
@@ -101,12 +99,6 @@ impl TxScheduler {
             self.icmp.truncate(before);
         }
         self.icmp.len() > before
-    }
-
-    fn spare(&mut self, packet: Vec<u8>) {
-        if self.spares.len() < SPARES && packet.capacity() <= SPARE_BYTES {
-            self.spares.push(packet);
-        }
     }
 
     /// The packet to send now; it stays until it is [`done`](Self::done).
@@ -186,7 +178,7 @@ impl TxScheduler {
         match source {
             Source::Tcp => tcp.recycle(packet),
             Source::Udp => self.rows.recycle(udp, packet),
-            Source::Icmp => self.spare(packet.into_vec()),
+            Source::Icmp => self.icmp_pool.recycle(packet.into_vec()),
         }
     }
 }

@@ -1,63 +1,70 @@
 use brooklet_cell::Flavor;
-use brooklet_io::{Checksum, Meta, PacketBuf};
+use brooklet_io::{BufferPool, Checksum, Meta, PacketBuf};
 use brooklet_packet::Coalescer;
 
-/// Room for the longest row, and the large buffers are no shorter.
-const LARGEST: usize = 65_535;
+/// The capacity of the buffer of a segment batch: the longest packet that is coalesced.
+const BATCH_CAPACITY: usize = 65_535;
 
-/// Takes UDP packets from their queue, and those of one flow that follow each other there as one,
-/// for a device that takes rows.
+/// Takes UDP packets from their queue. For a device that splits segment batches (USO), consecutive
+/// packets of one flow are coalesced into a batch, of up to 64 datagrams.
 ///
-/// Nothing waits for others to come: what is joined was queued already.
-#[derive(Debug, Default)]
+/// No packet waits for others to come: only packets that are in the queue already are coalesced.
+#[derive(Debug)]
 pub(crate) struct UdpBatches {
-    /// The oldest packet in the queue, taken out to be looked at, but not yet sent.
-    ahead: Option<Vec<u8>>,
-    /// The buffer of the last row.
-    spare: Vec<u8>,
+    /// The oldest packet of the queue, which was taken out as a candidate for the last batch.
+    next: Option<Vec<u8>>,
+    /// The buffer of the last batch. The driver has one batch at a time.
+    pool: BufferPool,
+}
+
+impl Default for UdpBatches {
+    fn default() -> Self {
+        Self {
+            next: None,
+            pool: BufferPool::with_capacities(1, BATCH_CAPACITY..=2 * BATCH_CAPACITY),
+        }
+    }
 }
 
 impl UdpBatches {
-    /// The next packet, which may be a row.
+    /// Returns the next packet, which may be a batch if `uso` says that the device splits batches.
     pub(crate) fn next<F: Flavor>(
         &mut self,
         udp: &brooklet_udp::Engine<F>,
-        row: bool,
+        uso: bool,
     ) -> Option<PacketBuf> {
-        let first = self.ahead.take().or_else(|| udp.poll_transmit())?;
-        if !row {
+        let first = self.next.take().or_else(|| udp.poll_transmit())?;
+        if !uso {
             return Some(first.into());
         }
-        self.ahead = udp.poll_transmit();
-        let Some(second) = &self.ahead else {
+        self.next = udp.poll_transmit();
+        let Some(second) = &self.next else {
             return Some(first.into());
         };
         let Some(mut coalescer) = Coalescer::new(&first).filter(|one| one.takes(&first, second))
         else {
             return Some(first.into());
         };
-        let mut whole = std::mem::take(&mut self.spare);
-        whole.clear();
-        whole.reserve_exact(LARGEST);
-        whole.extend_from_slice(&first);
+        let mut batch = self.pool.take(BATCH_CAPACITY);
+        batch.extend_from_slice(&first);
         udp.recycle(first);
-        while let Some(next) = &self.ahead
-            && coalescer.push(&mut whole, next)
+        while let Some(next) = &self.next
+            && coalescer.push(&mut batch, next)
         {
-            let taken = std::mem::replace(&mut self.ahead, udp.poll_transmit());
-            taken.into_iter().for_each(|packet| udp.recycle(packet));
+            let coalesced = std::mem::replace(&mut self.next, udp.poll_transmit());
+            coalesced.into_iter().for_each(|packet| udp.recycle(packet));
         }
-        let gso_size = coalescer.finish(&mut whole);
-        let mut packet = PacketBuf::from(whole);
+        let gso_size = coalescer.finish(&mut batch);
+        let mut packet = PacketBuf::from(batch);
         packet.set_meta(Meta::new().checksum(Checksum::Partial).gso_size(gso_size));
         Some(packet)
     }
 
-    /// Takes a buffer back.
+    /// Takes back the buffer of a packet that [`next`](Self::next) returned.
     pub(crate) fn recycle<F: Flavor>(&mut self, udp: &brooklet_udp::Engine<F>, packet: PacketBuf) {
         let buffer = packet.into_vec();
-        if buffer.capacity() >= LARGEST {
-            self.spare = buffer;
+        if buffer.capacity() >= BATCH_CAPACITY {
+            self.pool.recycle(buffer);
         } else {
             udp.recycle(buffer);
         }

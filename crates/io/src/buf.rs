@@ -86,6 +86,20 @@ impl PacketBuf {
         self[..].copy_from_slice(bytes);
     }
 
+    /// An empty packet in `storage`, which keeps its length.
+    pub(crate) fn from_storage(storage: Vec<u8>) -> Self {
+        Self {
+            storage,
+            len: 0,
+            meta: Meta::default(),
+        }
+    }
+
+    /// The whole storage.
+    pub(crate) fn into_storage(self) -> Vec<u8> {
+        self.storage
+    }
+
     /// Converts the packet into a vector without copying it.
     pub fn into_vec(mut self) -> Vec<u8> {
         self.storage.truncate(self.len);

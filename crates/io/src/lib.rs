@@ -8,17 +8,20 @@
 //!   work that a device does in place of the stack.
 //! - [`TxQueue`] holds outbound packets until the device takes them. The queue is bounded; a
 //!   sender that finds the queue full registers itself and is called once there is room.
+//! - [`BufferPool`] keeps the buffers of packets for the next packets.
 //!
 //! The crate depends on the standard library only.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buf;
+mod buffer_pool;
 mod closed;
 mod io;
 mod offload;
 mod queue;
 
 pub use buf::PacketBuf;
+pub use buffer_pool::BufferPool;
 pub use closed::StackClosed;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};

@@ -1,4 +1,4 @@
-use crate::PacketBuf;
+use crate::{BufferPool, PacketBuf};
 use std::collections::VecDeque;
 
 /// The number of recycled buffers in the pools of small and of large buffers.
@@ -36,8 +36,8 @@ pub struct TxQueue<K> {
     packets: VecDeque<PacketBuf>,
     /// The lengths of the queued packets, summed.
     bytes: usize,
-    small_pool: Vec<PacketBuf>,
-    large_pool: Vec<PacketBuf>,
+    small_pool: BufferPool,
+    large_pool: BufferPool,
     waiting: VecDeque<K>,
     packet_limit: usize,
     byte_limit: usize,
@@ -68,8 +68,9 @@ impl<K> TxQueue<K> {
         Self {
             packets: VecDeque::new(),
             bytes: 0,
-            small_pool: Vec::new(),
-            large_pool: Vec::new(),
+            // A vector that grows may take twice what it needs.
+            small_pool: BufferPool::new(SMALL_POOL, 2 * Self::SMALL),
+            large_pool: BufferPool::with_capacities(LARGE_POOL, LARGE..=2 * LARGE),
             waiting: VecDeque::new(),
             packet_limit: packets.max(2),
             byte_limit: bytes.max(1),
@@ -122,8 +123,8 @@ impl<K> TxQueue<K> {
     /// Returns an empty buffer for a packet of `len` bytes, from the pool if it has one.
     pub fn buffer(&mut self, len: usize) -> PacketBuf {
         match len {
-            0..=Self::SMALL => self.small_pool.pop().unwrap_or_default(),
-            _ => match self.large_pool.pop() {
+            0..=Self::SMALL => self.small_pool.take_packet().unwrap_or_default(),
+            _ => match self.large_pool.take_packet() {
                 Some(buffer) => buffer,
                 None => PacketBuf::with_capacity(len.max(LARGE)),
             },
@@ -132,15 +133,11 @@ impl<K> TxQueue<K> {
 
     /// Returns the buffer of a packet that was sent, or never built, to the pool.
     pub fn recycle(&mut self, buffer: PacketBuf) {
-        let (pool, limit) = match buffer.capacity() {
-            0..=Self::SMALL => (&mut self.small_pool, SMALL_POOL),
-            LARGE.. => (&mut self.large_pool, LARGE_POOL),
-            // Larger than a small buffer, and too small for a packet of any length.
-            _ => return,
+        let pool = match buffer.capacity() {
+            0..=Self::SMALL => &mut self.small_pool,
+            _ => &mut self.large_pool,
         };
-        if pool.len() < limit {
-            pool.push(buffer);
-        }
+        pool.recycle_packet(buffer);
     }
 
     /// Queues `packet`.
