@@ -321,10 +321,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
         match packet.protocol() {
             Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
-            Protocol::Udp => match self.udp.handle_packet(&packet) {
-                Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
-                Received::Queued | Received::Dropped => {}
-            },
+            Protocol::Udp => {
+                if self.udp.handle_packet(&packet) == Received::NoListener {
+                    self.send_icmp_error(now, &packet, Unreachable::Port);
+                }
+            }
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
                 self.stats.dropped.protocol += 1;

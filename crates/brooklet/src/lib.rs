@@ -118,7 +118,7 @@ pub mod generic {
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
         WriteHalf,
     };
-    pub use brooklet_udp::{UdpReadHalf, UdpSocket, UdpWriteHalf};
+    pub use brooklet_udp::{ReuniteError as UdpReuniteError, UdpReadHalf, UdpSocket, UdpWriteHalf};
 }
 
 #[cfg(any(feature = "sync", feature = "local"))]

@@ -110,6 +110,8 @@ pub enum DropReason {
     TcpOutbound,
     /// A datagram that found the queue full.
     UdpFull,
+    /// A datagram whose source held more than its share of the queue.
+    UdpSource,
     /// A datagram when nobody could read it.
     UdpNoListener,
     /// A datagram that was not whole, or came after the end.
@@ -168,6 +170,7 @@ impl Stats {
             DropReason::TcpExpired => tcp.expired,
             DropReason::TcpOutbound => tcp.outbound_full,
             DropReason::UdpFull => udp.dropped_full,
+            DropReason::UdpSource => udp.dropped_source,
             DropReason::UdpNoListener => udp.no_listener,
             DropReason::UdpOther => udp.dropped_other,
         }
@@ -199,6 +202,7 @@ impl Stats {
             R::TcpExpired,
             R::TcpOutbound,
             R::UdpFull,
+            R::UdpSource,
             R::UdpNoListener,
             R::UdpOther,
         ];
@@ -237,6 +241,7 @@ impl fmt::Display for DropReason {
             Self::TcpExpired => "TCP request expired",
             Self::TcpOutbound => "TCP outbound queue full",
             Self::UdpFull => "UDP queue full",
+            Self::UdpSource => "UDP queue share of the source full",
             Self::UdpNoListener => "UDP without listener",
             Self::UdpOther => "UDP not whole",
         })

@@ -1,18 +1,19 @@
-//! UDP over IP packets, for every destination at once.
+//! A UDP engine without I/O, and async UDP sockets over IP packets.
 //!
-//! A TUN program sees the datagrams of a whole machine, so its socket is not bound to an address:
-//! each datagram comes with where it is `from` and where it was going `to`, and an answer may be
-//! sent `from` any address, as a proxy must that speaks for the remote side.
+//! A program with a TUN device receives the datagrams of a whole host or network. Its socket is
+//! therefore bound to no address. Each datagram comes with its source address (`from`) and its
+//! destination address (`to`), and the program can send a datagram from any address. A proxy thus
+//! answers from the address of the remote host.
 //!
-//! The two sides share one state:
+//! - [`Engine`] is the driver's side. Parsed packets go in by
+//!   [`handle_packet`](Engine::handle_packet), complete IP packets come out by
+//!   [`poll_transmit`](Engine::poll_transmit). The engine does no I/O, reads no clock and needs no
+//!   executor.
+//! - [`UdpSocket`] is the application's side. It works on any executor, and can be
+//!   [split](UdpSocket::split) into a [`UdpReadHalf`] and a [`UdpWriteHalf`].
 //!
-//! - [`Engine`] is for whoever drives the device: parsed packets go in with
-//!   [`handle_packet`](Engine::handle_packet), finished IP packets come out of
-//!   [`poll_transmit`](Engine::poll_transmit). It does no I/O and knows no clock and no executor.
-//! - [`UdpSocket`] is for the application, on any executor.
-//!
-//! Both are generic over the [`Flavor`](brooklet_cell::Flavor): `Engine<Threaded>` may be used from
-//! many threads, `Engine<SingleThread>` stays on one.
+//! Both are generic over the [`Flavor`](brooklet_cell::Flavor): an `Engine<Threaded>` is for many
+//! threads, an `Engine<SingleThread>` stays on one.
 //!
 //! ```
 //! # #[cfg(feature = "sync")] {
@@ -21,7 +22,7 @@
 //! use brooklet_udp::{Config, Engine, Interface, Received};
 //! use futures_lite::future::block_on;
 //!
-//! let (engine, socket) = Engine::<Threaded>::new(Interface::default(), Config::default());
+//! let (engine, socket) = Engine::<Threaded>::new(Interface::new(), Config::default());
 //!
 //! // A packet arrives: 10.0.0.1 asks a name server.
 //! let mut bytes = Vec::new();
@@ -31,14 +32,14 @@
 //! assert!(packet.verify_checksum());
 //! assert_eq!(engine.handle_packet(&packet), Received::Queued);
 //!
-//! // The application answers in the name of the server.
+//! // The application answers from the address of the server.
 //! block_on(async {
 //!     let question = socket.recv_datagram().await?;
 //!     assert_eq!(question.payload, b"question");
 //!     socket.send_to(b"answer", question.to, question.from).await
 //! })?;
 //!
-//! // The answer is a whole IP packet.
+//! // The answer is a complete IP packet.
 //! let answer = engine.poll_transmit().expect("one packet waits");
 //! let packet = Packet::parse(&answer)?;
 //! assert_eq!(packet.key().source(), server);
@@ -48,10 +49,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it does not do
+//! # Shares of the inbound queue
 //!
-//! No fragmentation: a datagram must fit the MTU. No reassembly: fragments have to be put
-//! together before they come here. The caller verifies the checksum of what it hands in.
+//! The inbound queue is bounded in datagrams and in bytes. A source, which is an IPv4 address or
+//! an IPv6 /64, may hold three times the room that is free. A queue that is at most three quarters
+//! full of one source's datagrams drops none of them; a source that floods the queue leaves a
+//! quarter of it to other sources. [`Stats`] counts the datagrams dropped for this reason.
+//!
+//! # Limits
+//!
+//! The engine neither fragments nor reassembles. A datagram has to fit the MTU, and the caller
+//! reassembles fragments. The caller also verifies the checksums of the packets that it passes to
+//! the engine.
 //!
 //! # Features
 //!
@@ -62,20 +71,25 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod buffer_pool;
 mod config;
+mod counters;
+mod datagram;
 mod engine;
 mod error;
-mod halves;
 mod inbound;
 mod interface;
 mod outbound;
-mod shared;
+mod queues;
+mod read_half;
+mod received;
 #[cfg(feature = "futures")]
 mod sink;
 mod socket;
+mod sources;
+mod split;
 mod stats;
-mod wakers;
+mod wait;
+mod write_half;
 
 #[cfg(test)]
 #[cfg(any(feature = "sync", feature = "local"))]
@@ -83,12 +97,17 @@ mod tests;
 
 pub use brooklet_io::StackClosed;
 pub use config::Config;
-pub use engine::{Engine, Received};
+pub use counters::Counters;
+pub use datagram::Datagram;
+pub use engine::Engine;
 pub use error::SendError;
-pub use halves::{UdpReadHalf, UdpWriteHalf};
 pub use interface::Interface;
-pub use socket::{Datagram, UdpSocket};
-pub use stats::{Counters, Stats};
+pub use read_half::UdpReadHalf;
+pub use received::Received;
+pub use socket::UdpSocket;
+pub use split::ReuniteError;
+pub use stats::Stats;
+pub use write_half::UdpWriteHalf;
 
 #[cfg(all(doctest, feature = "sync"))]
 #[doc = include_str!("../README.md")]

@@ -1,30 +1,35 @@
-//! Packets on their way to one queue of the device.
+//! Packets for one queue of the device.
 //!
-//! Nothing here wakes: the wakers to wake and the values to drop are returned, for the caller to
-//! deal with once the cell is released.
+//! Nothing here wakes a task. Wakers and values of the application leave in a [`WakeList`] or as
+//! return values; the caller wakes and drops them once the cell is released.
 
-use crate::buffer_pool::BufferPool;
-use crate::shared::Waiting;
-use crate::wakers::{WakerList, Woken};
-use crate::{Config, Interface, SendError, StackClosed, Stats};
+use crate::{config::Config, error::SendError, interface::Interface, stats::Stats, wait::Awaited};
+use brooklet_cell::wakers::{SingleWaker, WaitQueue, WakeList};
+use brooklet_io::{BufferPool, StackClosed};
 use brooklet_packet::{WriteError, udp};
 use std::{collections::VecDeque, io, mem, net::SocketAddr, task::Waker};
+
+/// The number of buffers in the pool, and the capacity of the largest, in bytes.
+const POOL_BUFFERS: usize = 64;
+const POOL_CAPACITY: usize = 2048;
+
+/// The length of an IPv6 and a UDP header, in bytes.
+const HEADERS: usize = 40 + 8;
 
 pub(crate) struct Outbound {
     interface: Interface,
     config: Config,
     packets: VecDeque<Vec<u8>>,
-    buffers: BufferPool,
-    /// Empty whenever half of the queue is free.
-    pub(crate) senders: WakerList,
-    driver: Option<Waker>,
+    pool: BufferPool,
+    /// Tasks that wait for room. There is none while half of the queue is free.
+    senders: WaitQueue,
+    driver: SingleWaker,
     pub(crate) closed: bool,
     pub(crate) stats: Stats,
 }
 
-/// What the end leaves.
+/// What remains of a queue that has ended.
 pub(crate) struct Ended {
-    pub(crate) senders: Woken,
     pub(crate) driver: Option<Waker>,
     _packets: VecDeque<Vec<u8>>,
 }
@@ -35,18 +40,18 @@ impl Outbound {
             interface,
             config,
             packets: VecDeque::new(),
-            buffers: BufferPool::default(),
-            senders: WakerList::default(),
-            driver: None,
+            pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
+            senders: WaitQueue::new(),
+            driver: SingleWaker::new(),
             closed: false,
             stats: Stats::default(),
         }
     }
 
-    /// Writes a packet for the driver; `false` when there is no room for it now.
+    /// Writes a packet for the driver. Returns `false` if there is no room for the packet now.
     ///
-    /// A sender that comes while others wait waits too, though there may be room: else it could
-    /// keep the queue from ever getting as empty as those are waiting for.
+    /// A sender that comes while others wait, waits too, although there may be room. Otherwise it
+    /// could take each free place, and the queue would never be half empty.
     pub(crate) fn send(
         &mut self,
         payload: &[u8],
@@ -80,11 +85,10 @@ impl Outbound {
         if self.packets.len() >= outbound_packets || !self.senders.is_empty() {
             return Ok(false);
         }
-        // What an IPv6 and a UDP header take.
-        let mut packet = self.buffers.buffer(payload.len() + 48);
-        if let Err(why) = udp::write(&mut packet, from, to, hop_limit, payload) {
+        let mut packet = self.pool.take(payload.len() + HEADERS);
+        if let Err(error) = udp::write(&mut packet, from, to, hop_limit, payload) {
             self.recycle(packet);
-            return Err(match why {
+            return Err(match error {
                 WriteError::Families => SendError::Families { from, to }.into(),
                 _ => too_long.into(),
             });
@@ -95,55 +99,47 @@ impl Outbound {
         Ok(true)
     }
 
-    /// Takes the oldest packet.
-    pub(crate) fn transmit(&mut self) -> (Option<Vec<u8>>, Woken) {
+    /// Takes the oldest packet. Moves the waiting senders into `wakes` once half of the queue is
+    /// free.
+    pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<Vec<u8>> {
         let packet = self.packets.pop_front();
-        let roomy = self.packets.len() * 2 <= self.config.outbound_packets;
-        (
-            packet,
-            if roomy {
-                self.senders.take()
-            } else {
-                Woken::default()
-            },
-        )
+        if self.packets.len() * 2 <= self.config.outbound_packets {
+            self.senders.drain_into(wakes);
+        }
+        packet
     }
 
-    /// Keeps a buffer for later packets.
+    /// Puts a buffer into the pool.
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         if !self.closed {
-            self.buffers.recycle(buffer);
+            self.pool.recycle(buffer);
         }
     }
 
-    /// Notes who is to be woken by the next [`send`](Self::send). Returns whether something waits
-    /// already, and the waker replaced.
-    pub(crate) fn set_driver(&mut self, waker: &Waker) -> (bool, Option<Waker>) {
-        let waiting = !self.packets.is_empty();
-        match &self.driver {
-            Some(known) if known.will_wake(waker) => (waiting, None),
-            _ => (waiting, self.driver.replace(waker.clone())),
-        }
+    /// Registers the driver, which the next [`send`](Self::send) wakes. Returns whether packets are
+    /// in the queue already, and the waker that was replaced.
+    pub(crate) fn register_driver(&mut self, waker: &Waker) -> (bool, Option<Waker>) {
+        (!self.packets.is_empty(), self.driver.register(waker))
     }
 
     pub(crate) fn take_driver(&mut self) -> Option<Waker> {
         self.driver.take()
     }
 
-    /// Ends everything.
-    pub(crate) fn end(&mut self) -> Ended {
+    /// Ends the queue. Moves the waiting senders into `wakes`.
+    pub(crate) fn end(&mut self, wakes: &mut WakeList) -> Ended {
         self.closed = true;
-        self.buffers = BufferPool::default();
+        self.pool.clear();
+        self.senders.drain_into(wakes);
         Ended {
-            senders: self.senders.take(),
             driver: self.driver.take(),
             _packets: mem::take(&mut self.packets),
         }
     }
 }
 
-impl Waiting for Outbound {
-    fn waiting(&mut self) -> &mut WakerList {
+impl Awaited for Outbound {
+    fn waiting(&mut self) -> &mut WaitQueue {
         &mut self.senders
     }
 }
@@ -151,8 +147,8 @@ impl Waiting for Outbound {
 #[cfg(test)]
 #[cfg(any(feature = "sync", feature = "local"))]
 impl Outbound {
-    /// Buffers kept for later.
-    pub(crate) fn buffers(&self) -> usize {
-        self.buffers.len()
+    /// Buffers in the pool.
+    pub(crate) fn pooled(&self) -> usize {
+        self.pool.len()
     }
 }

@@ -1,9 +1,8 @@
-//! What the engines and the sockets share.
+//! The queues that the engines and the sockets of one stack share.
 
-use crate::inbound::Inbound;
-use crate::outbound::Outbound;
-use crate::wakers::{Seat, WakerList};
-use crate::{Config, Interface, Stats};
+use crate::{
+    config::Config, inbound::Inbound, interface::Interface, outbound::Outbound, stats::Stats,
+};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::FlowKey;
 use foldhash::quality::FixedState;
@@ -12,7 +11,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
-/// The datagrams that came in, whatever the queue, and the packets for each queue.
+/// One inbound queue, and an outbound queue for each queue of the device.
 pub(crate) struct Queues<F: Flavor> {
     pub(crate) inbound: Shared<F, Inbound>,
     outbound: Arc<[Shared<F, Outbound>]>,
@@ -32,12 +31,13 @@ impl<F: Flavor> Queues<F> {
         &self.outbound
     }
 
-    /// The queue of a datagram. All of one flow have the same, so that none overtakes another.
+    /// The queue of a datagram. All datagrams of a flow have the same queue, which keeps their
+    /// order.
     pub(crate) fn of(&self, from: SocketAddr, to: SocketAddr) -> &Shared<F, Outbound> {
         let queues = self.outbound.len();
         let queue = match FlowKey::new(from, to) {
             Some(key) if queues > 1 => FixedState::default().hash_one(key) % queues as u64,
-            // Of two families: whichever, it will be refused.
+            // Without a key the address families differ, and every queue refuses the datagram.
             _ => 0,
         };
         &self.outbound[queue as usize]
@@ -59,39 +59,6 @@ impl<F: Flavor> Clone for Queues<F> {
         Self {
             inbound: self.inbound.clone(),
             outbound: self.outbound.clone(),
-        }
-    }
-}
-
-/// Something that tasks wait for.
-pub(crate) trait Waiting {
-    /// Those who do.
-    fn waiting(&mut self) -> &mut WakerList;
-}
-
-/// A handle to something with a seat in its list of wakers, left when dropped: a future that is
-/// cancelled keeps no task alive.
-pub(crate) struct Place<F: Flavor, T: Waiting + 'static> {
-    pub(crate) shared: Shared<F, T>,
-    pub(crate) seat: Seat,
-}
-
-impl<F: Flavor, T: Waiting> Place<F, T> {
-    pub(crate) fn new(shared: &Shared<F, T>) -> Self {
-        Self {
-            shared: shared.clone(),
-            seat: Seat::default(),
-        }
-    }
-}
-
-impl<F: Flavor, T: Waiting> Drop for Place<F, T> {
-    fn drop(&mut self) {
-        if self.seat.is_taken() {
-            drop(
-                self.shared
-                    .with(|shared| shared.waiting().leave(&self.seat)),
-            );
         }
     }
 }

@@ -1,11 +1,11 @@
 use crate::{
-    Datagram, StackClosed,
+    datagram::Datagram,
     inbound::{Inbound, Take},
-    outbound::Outbound,
-    shared::{Place, Queues},
-    wakers::Seat,
+    wait::{Awaited, Waiter},
 };
+use brooklet_cell::wakers::{WaitKey, WakeList};
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use std::{
     fmt,
     future::poll_fn,
@@ -14,183 +14,175 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The reading half of a [`UdpSocket`](crate::UdpSocket).
+/// The read half of a [`UdpSocket`](crate::UdpSocket).
 ///
-/// Clones read from the same queue: each datagram goes to one of them. When the last reading
-/// handle is dropped, what is queued is dropped too, and later datagrams find no listener.
+/// Clones read from the same queue: each datagram goes to one of them. When the last handle that
+/// reads is dropped, the datagrams in the queue are dropped, too, and later datagrams find no
+/// listener.
 ///
-/// With the feature `futures` it is a `Stream` of `(payload, from, to)` that ends only with
-/// the stack.
+/// With the feature `futures` the half is a `Stream` of `(payload, from, to)`, which ends with the
+/// stack.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// # use brooklet_packet::{Packet, udp};
+/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+/// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+/// # let mut bytes = Vec::new();
+/// # udp::write(&mut bytes, client, server, 64, b"question")?;
+/// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+/// # futures_lite::future::block_on(async {
+/// let (read, write) = socket.split();
+/// let question = read.recv_datagram().await?;
+/// write.send_datagram(&question.reply(*b"answer")).await?;
+/// # std::io::Result::Ok(())
+/// # })?;
+/// # assert_eq!(engine.stats().datagrams_out, 1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct UdpReadHalf<F: Flavor> {
-    pub(crate) place: Place<F, Inbound>,
+    /// The key is that of the `Stream`.
+    pub(crate) waiter: Waiter<F, Inbound>,
 }
 
 impl<F: Flavor> UdpReadHalf<F> {
-    pub(crate) fn new(shared: &Shared<F, Inbound>) -> Self {
-        shared.with(Inbound::add_reader);
+    pub(crate) fn new(inbound: &Shared<F, Inbound>) -> Self {
+        inbound.with(Inbound::add_reader);
         Self {
-            place: Place::new(shared),
+            waiter: Waiter::new(inbound),
         }
     }
 
     /// Receives one datagram; see [`UdpSocket::recv_from`](crate::UdpSocket::recv_from).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
+    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let (read, _write) = socket.split();
+    /// # futures_lite::future::block_on(async {
+    /// let mut buf = [0; 1500];
+    /// assert_eq!(read.recv_from(&mut buf).await?, (8, client, server));
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`UdpSocket::recv_from`](crate::UdpSocket::recv_from).
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
         self.wait(|inbound| inbound.read_into(buf, Take::Yes)).await
     }
 
-    /// Looks at the next datagram; see [`UdpSocket::peek_from`](crate::UdpSocket::peek_from).
+    /// Receives one datagram and leaves it in the queue; see
+    /// [`UdpSocket::peek_from`](crate::UdpSocket::peek_from).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
+    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let (read, _write) = socket.split();
+    /// # futures_lite::future::block_on(async {
+    /// let (_, from, _) = read.peek_from(&mut []).await?;
+    /// assert_eq!(read.recv_datagram().await?.from, from);
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
         self.wait(|inbound| inbound.read_into(buf, Take::No)).await
     }
 
-    /// Receives one whole datagram; see [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram).
+    /// Receives one whole datagram; see
+    /// [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram). An example is at
+    /// [`UdpReadHalf`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
     pub async fn recv_datagram(&self) -> io::Result<Datagram> {
         self.wait(Inbound::read).await
     }
 
     /// The poll form of [`recv_from`](Self::recv_from); see
     /// [`UdpSocket::poll_recv_from`](crate::UdpSocket::poll_recv_from).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use std::task::{Context, Waker};
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// let (read, _write) = socket.split();
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(read.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr, SocketAddr)>> {
-        poll_read(&self.place.shared, None, cx, |inbound| {
+        poll_read(&self.waiter.queue, None, cx, |inbound| {
             inbound.read_into(buf, Take::Yes)
         })
     }
 
     async fn wait<R>(&self, mut read: impl FnMut(&mut Inbound) -> Option<R>) -> io::Result<R> {
-        let mut place = Place::new(&self.place.shared);
-        poll_fn(|cx| poll_read(&place.shared, Some(&mut place.seat), cx, &mut read)).await
+        let Waiter { queue, key } = &mut Waiter::new(&self.waiter.queue);
+        poll_fn(|cx| poll_read(queue, Some(key), cx, &mut read)).await
     }
 }
 
-/// Reads, or waits for the next datagram.
+/// Reads, or registers the task for the next datagram.
 pub(crate) fn poll_read<F: Flavor, R>(
-    shared: &Shared<F, Inbound>,
-    seat: Option<&mut Seat>,
+    queue: &Shared<F, Inbound>,
+    key: Option<&mut WaitKey>,
     cx: &mut Context<'_>,
     read: impl FnOnce(&mut Inbound) -> Option<R>,
 ) -> Poll<io::Result<R>> {
-    let (poll, replaced) = shared.with(|inbound| match read(inbound) {
+    let mut wakes = WakeList::new();
+    let (poll, _replaced) = queue.with(|inbound| match read(inbound) {
         Some(read) => (Poll::Ready(Ok(read)), None),
         None if inbound.closed => (Poll::Ready(Err(StackClosed.into())), None),
-        None => (Poll::Pending, inbound.readers.register(seat, cx.waker())),
+        None => (Poll::Pending, inbound.register(key, cx, &mut wakes)),
     });
-    drop(replaced);
+    wakes.wake_all();
     poll
 }
 
 impl<F: Flavor> Clone for UdpReadHalf<F> {
     fn clone(&self) -> Self {
-        Self::new(&self.place.shared)
+        Self::new(&self.waiter.queue)
     }
 }
 
 impl<F: Flavor> Drop for UdpReadHalf<F> {
     fn drop(&mut self) {
-        drop(self.place.shared.with(Inbound::remove_reader));
+        drop(self.waiter.queue.with(Inbound::remove_reader));
     }
 }
 
 impl<F: Flavor> fmt::Debug for UdpReadHalf<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UdpReadHalf").finish_non_exhaustive()
-    }
-}
-
-/// The writing half of a [`UdpSocket`](crate::UdpSocket).
-///
-/// It does not listen: with only writing halves left, what arrives finds no listener.
-///
-/// With the feature `futures` it is a `Sink` of `(payload, from, to)`.
-pub struct UdpWriteHalf<F: Flavor> {
-    pub(crate) queues: Queues<F>,
-    /// A datagram that the sink has taken and not yet placed.
-    #[cfg(feature = "futures")]
-    pub(crate) held: Option<crate::sink::Held<F>>,
-}
-
-impl<F: Flavor> UdpWriteHalf<F> {
-    pub(crate) fn new(queues: &Queues<F>) -> Self {
-        Self {
-            queues: queues.clone(),
-            #[cfg(feature = "futures")]
-            held: None,
-        }
-    }
-
-    /// Sends one datagram; see [`UdpSocket::send_to`](crate::UdpSocket::send_to).
-    pub async fn send_to(
-        &self,
-        payload: &[u8],
-        from: SocketAddr,
-        to: SocketAddr,
-    ) -> io::Result<usize> {
-        let mut place = Place::new(self.queues.of(from, to));
-        poll_fn(|cx| {
-            poll_send(&place.shared, Some(&mut place.seat), cx, |queue| {
-                queue.send(payload, from, to)
-            })
-        })
-        .await?;
-        Ok(payload.len())
-    }
-
-    /// Sends `datagram`; see [`UdpSocket::send_datagram`](crate::UdpSocket::send_datagram).
-    pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
-        let Datagram { payload, from, to } = datagram;
-        self.send_to(payload, *from, *to).await.map(drop)
-    }
-
-    /// The poll form of [`send_to`](Self::send_to); see
-    /// [`UdpSocket::poll_send_to`](crate::UdpSocket::poll_send_to).
-    pub fn poll_send_to(
-        &self,
-        cx: &mut Context<'_>,
-        payload: &[u8],
-        from: SocketAddr,
-        to: SocketAddr,
-    ) -> Poll<io::Result<usize>> {
-        poll_send(self.queues.of(from, to), None, cx, |queue| {
-            queue.send(payload, from, to)
-        })
-        .map_ok(|()| payload.len())
-    }
-}
-
-/// Sends and wakes the driver, or waits for room; `send` returns `false` when there is none.
-pub(crate) fn poll_send<F: Flavor>(
-    shared: &Shared<F, Outbound>,
-    seat: Option<&mut Seat>,
-    cx: &mut Context<'_>,
-    send: impl FnOnce(&mut Outbound) -> io::Result<bool>,
-) -> Poll<io::Result<()>> {
-    let (poll, driver, replaced) = shared.with(|queue| match send(queue) {
-        Ok(true) => (Poll::Ready(Ok(())), queue.take_driver(), None),
-        Ok(false) => (
-            Poll::Pending,
-            None,
-            queue.senders.register(seat, cx.waker()),
-        ),
-        Err(error) => (Poll::Ready(Err(error)), None, None),
-    });
-    drop(replaced);
-    if let Some(driver) = driver {
-        driver.wake();
-    }
-    poll
-}
-
-impl<F: Flavor> Clone for UdpWriteHalf<F> {
-    fn clone(&self) -> Self {
-        Self::new(&self.queues)
-    }
-}
-
-impl<F: Flavor> fmt::Debug for UdpWriteHalf<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpWriteHalf").finish_non_exhaustive()
     }
 }

@@ -1,13 +1,14 @@
 //! The halves as [`Stream`] and [`Sink`].
 
 use crate::{
-    StackClosed, UdpReadHalf, UdpWriteHalf,
-    halves::{poll_read, poll_send},
+    datagram::Datagram,
     inbound::Inbound,
-    outbound::Outbound,
-    shared::Place,
+    read_half::{UdpReadHalf, poll_read},
+    wait::Waiter,
+    write_half::{UdpWriteHalf, Unsent, poll_send},
 };
 use brooklet_cell::Flavor;
+use brooklet_io::StackClosed;
 use futures_core::Stream;
 use futures_sink::Sink;
 use std::{
@@ -17,14 +18,14 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Yields `(payload, from, to)`. Ends when the driver has ended and all that was queued has been
-/// read, and for no other reason.
+/// Yields `(payload, from, to)`. The stream ends once the driver has ended and every datagram in
+/// the queue has been read.
 impl<F: Flavor> Stream for UdpReadHalf<F> {
     type Item = (Vec<u8>, SocketAddr, SocketAddr);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let place = &mut self.place;
-        let read = poll_read(&place.shared, Some(&mut place.seat), cx, Inbound::read);
+        let Waiter { queue, key } = &mut self.waiter;
+        let read = poll_read(queue, Some(key), cx, Inbound::read);
         read.map(|read| {
             read.ok()
                 .map(|datagram| (datagram.payload, datagram.from, datagram.to))
@@ -32,22 +33,22 @@ impl<F: Flavor> Stream for UdpReadHalf<F> {
     }
 }
 
-/// Takes `(payload, from, to)`. A datagram is flushed when it waits for the device; one that
-/// finds no room there is held by the sink until it does.
+/// Takes `(payload, from, to)`. A flush ends when the datagram is in the outbound queue. The sink
+/// keeps a datagram that finds no room there.
 ///
-/// An error of the kind [`InvalidInput`](io::ErrorKind::InvalidInput) concerns that datagram
-/// alone: it is gone, and the sink goes on. Adapters that end at the first error, such as
-/// `forward`, need the payloads checked before.
+/// An error of the kind [`InvalidInput`](io::ErrorKind::InvalidInput) is about one datagram, which
+/// is dropped; the sink can still be used. Adapters that end at the first error, such as `forward`,
+/// need payloads that were checked before.
 impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // All of them are, or none.
+        // Either all queues are closed, or none.
         if this.queues.outbound()[0].with(|queue| queue.closed) {
             return Poll::Ready(Err(StackClosed.into()));
         }
-        this.poll_place(cx)
+        this.poll_unsent(cx)
     }
 
     fn start_send(
@@ -56,59 +57,47 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
     ) -> io::Result<()> {
         let this = self.get_mut();
         assert!(
-            this.held.is_none(),
+            this.unsent.is_none(),
             "start_send is called once after each poll_ready"
         );
         let queue = this.queues.of(from, to);
-        let (sent, driver) = queue.with(|queue| {
-            let sent = queue.send(&payload, from, to);
-            let driver = if let Ok(true) = sent {
-                queue.take_driver()
-            } else {
-                None
-            };
-            (sent, driver)
+        let (sent, driver) = queue.with(|queue| match queue.send(&payload, from, to) {
+            Ok(true) => (Ok(true), queue.take_driver()),
+            sent => (sent, None),
         });
         if let Some(driver) = driver {
             driver.wake();
         }
         if !sent? {
-            let place = Place::new(queue);
-            this.held = Some(Held {
-                datagram: (payload, from, to),
-                place,
-            });
+            this.unsent = Some(Box::new(Unsent {
+                datagram: Datagram { payload, from, to },
+                waiter: Waiter::new(queue),
+            }));
         }
         Ok(())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_place(cx)
+        self.get_mut().poll_unsent(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_place(cx)
+        self.get_mut().poll_unsent(cx)
     }
 }
 
-/// A datagram that waits for room in its queue.
-pub(crate) struct Held<F: Flavor> {
-    datagram: (Vec<u8>, SocketAddr, SocketAddr),
-    place: Place<F, Outbound>,
-}
-
 impl<F: Flavor> UdpWriteHalf<F> {
-    /// Sends what is held.
-    fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(Held { datagram, place }) = &mut self.held else {
+    /// Sends the datagram that the sink keeps.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(Unsent { datagram, waiter }) = self.unsent.as_deref_mut() else {
             return Poll::Ready(Ok(()));
         };
-        let (payload, from, to) = datagram;
-        let poll = poll_send(&place.shared, Some(&mut place.seat), cx, |queue| {
+        let (Datagram { payload, from, to }, Waiter { queue, key }) = (datagram, waiter);
+        let poll = poll_send(queue, Some(key), cx, |queue| {
             queue.send(payload, *from, *to)
         });
         if poll.is_ready() {
-            self.held = None;
+            self.unsent = None;
         }
         poll
     }

@@ -1,4 +1,4 @@
-use crate::{UdpReadHalf, UdpWriteHalf, shared::Queues};
+use crate::{datagram::Datagram, queues::Queues, read_half::UdpReadHalf, write_half::UdpWriteHalf};
 use brooklet_cell::Flavor;
 use std::{
     fmt, io,
@@ -6,70 +6,19 @@ use std::{
     task::{Context, Poll},
 };
 
-/// One datagram with both its addresses.
+/// A socket for the datagrams of all addresses.
 ///
-/// Its `Debug` form shows how long the payload is, not what it says.
-#[derive(Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct Datagram {
-    /// What was sent; may be empty.
-    pub payload: Vec<u8>,
-    /// Who sent it.
-    pub from: SocketAddr,
-    /// Whom it was meant for.
-    pub to: SocketAddr,
-}
-
-impl Datagram {
-    /// A datagram of `payload`, sent by `from` and meant for `to`.
-    #[must_use]
-    pub fn new(payload: impl Into<Vec<u8>>, from: SocketAddr, to: SocketAddr) -> Self {
-        Self {
-            payload: payload.into(),
-            from,
-            to,
-        }
-    }
-
-    /// The datagram that answers this one: sent by whom this one was meant for, to its sender.
-    ///
-    /// ```
-    /// use brooklet_udp::Datagram;
-    ///
-    /// let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
-    /// let question = Datagram::new(*b"question", client, server);
-    /// assert_eq!(question.reply(*b"answer"), Datagram::new(*b"answer", server, client));
-    /// # Ok::<(), std::net::AddrParseError>(())
-    /// ```
-    #[must_use]
-    pub fn reply(&self, payload: impl Into<Vec<u8>>) -> Self {
-        Self::new(payload, self.to, self.from)
-    }
-}
-
-impl fmt::Debug for Datagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Datagram")
-            .field("payload", &format_args!("{} bytes", self.payload.len()))
-            .field("from", &self.from)
-            .field("to", &self.to)
-            .finish()
-    }
-}
-
-/// A socket for the datagrams of every address.
+/// All methods take `&self`, and clones share the queues. Several tasks may receive and send at
+/// once; each datagram goes to one of them.
 ///
-/// Clones share the queues, and everything works on `&self`: several tasks may receive and send
-/// at once, and each datagram goes to one receiver.
+/// A full inbound queue drops the datagram that arrives. A full outbound queue makes a sender
+/// wait. After the driver has ended, calls fail with
+/// [`NetworkDown`](io::ErrorKind::NetworkDown); datagrams in the inbound queue can still be read
+/// before that.
 ///
-/// A datagram that finds the inbound queue full is dropped; a sender that finds the outbound
-/// queue full waits. When the driver has ended, calls fail with
-/// [`NetworkDown`](io::ErrorKind::NetworkDown); datagrams already queued can still be read before
-/// that.
+/// # Cancel safety
 ///
-/// All futures are cancel safe: dropped before they are done, they have neither taken nor sent
-/// anything.
+/// A future that is dropped before it is done has neither taken nor sent a datagram.
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
@@ -77,7 +26,7 @@ impl fmt::Debug for Datagram {
 /// use brooklet_udp::UdpSocket;
 /// use std::io;
 ///
-/// /// Sends back what it is sent, in the name of whoever was asked.
+/// /// Echoes each datagram, from the address that the datagram was sent to.
 /// async fn echo<F: Flavor>(socket: UdpSocket<F>) -> io::Result<()> {
 ///     let mut buf = [0; 1500];
 ///     loop {
@@ -92,8 +41,8 @@ impl fmt::Debug for Datagram {
 /// # }
 /// ```
 pub struct UdpSocket<F: Flavor> {
-    read: UdpReadHalf<F>,
-    write: UdpWriteHalf<F>,
+    pub(crate) read: UdpReadHalf<F>,
+    pub(crate) write: UdpWriteHalf<F>,
 }
 
 impl<F: Flavor> UdpSocket<F> {
@@ -104,8 +53,8 @@ impl<F: Flavor> UdpSocket<F> {
         }
     }
 
-    /// Receives one datagram into `buf`: how many bytes were written there, whom the datagram is
-    /// `from` and where it was going `to`. What does not fit `buf` is discarded.
+    /// Receives one datagram into `buf`. Returns the number of bytes in `buf`, the source address
+    /// and the destination address. Bytes of the datagram that do not fit `buf` are discarded.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -132,9 +81,9 @@ impl<F: Flavor> UdpSocket<F> {
         self.read.recv_from(buf).await
     }
 
-    /// Like [`recv_from`](Self::recv_from), but the datagram stays for the next call.
+    /// Receives one datagram as [`recv_from`](Self::recv_from) does, and leaves it in the queue.
     ///
-    /// With several readers, another may take it in between.
+    /// Another reader may take the datagram before the next call.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -160,8 +109,8 @@ impl<F: Flavor> UdpSocket<F> {
         self.read.peek_from(buf).await
     }
 
-    /// Receives one whole datagram in a buffer of its own. An example is at the
-    /// [crate's root](crate).
+    /// Receives one whole datagram, in a buffer of its own. An example is at the
+    /// [root of the crate](crate).
     ///
     /// # Errors
     ///
@@ -170,11 +119,11 @@ impl<F: Flavor> UdpSocket<F> {
         self.read.recv_datagram().await
     }
 
-    /// Sends `payload` as one datagram, which may be empty, and returns its length. `from` may be
-    /// any address: a proxy answers as the remote side.
+    /// Sends `payload`, which may be empty, as one datagram, and returns its length. `from` may be
+    /// any address: a proxy answers from the address of the remote host.
     ///
-    /// Waits while the outbound queue is full. `Ok` means that the packet waits for the device,
-    /// not that anyone received it.
+    /// Waits while the outbound queue is full. `Ok` means that the packet is in that queue, not
+    /// that a host has received it.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -202,14 +151,14 @@ impl<F: Flavor> UdpSocket<F> {
         self.write.send_to(payload, from, to).await
     }
 
-    /// Sends `datagram`, with its payload, from its `from` to its `to`.
+    /// Sends the payload of `datagram` from its address `from` to its address `to`.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// use brooklet_cell::Flavor;
     /// use brooklet_udp::UdpSocket;
     ///
-    /// /// Answers every datagram in the name of the host that the datagram was meant for.
+    /// /// Answers each datagram from the address that the datagram was sent to.
     /// async fn serve<F: Flavor>(socket: UdpSocket<F>) -> std::io::Result<()> {
     ///     loop {
     ///         let question = socket.recv_datagram().await?;
@@ -232,8 +181,8 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// The poll form of [`recv_from`](Self::recv_from).
     ///
-    /// On `Pending` the task of `cx` is woken when a datagram comes or the driver ends; any
-    /// number of tasks may wait at once.
+    /// On `Pending`, a datagram or the end of the driver wakes the task of `cx`. Up to 1,024 tasks
+    /// wait by this method; one more wakes the others.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -257,8 +206,8 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// The poll form of [`send_to`](Self::send_to).
     ///
-    /// On `Pending` nothing was taken, and the task of `cx` is woken when there is room or the
-    /// driver ends; any number of tasks may wait at once.
+    /// On `Pending` nothing was sent, and room or the end of the driver wakes the task of `cx`. Up
+    /// to 1,024 tasks wait by this method; one more wakes the others.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -281,21 +230,6 @@ impl<F: Flavor> UdpSocket<F> {
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
         self.write.poll_send_to(cx, payload, from, to)
-    }
-
-    /// Splits the socket into owned halves. Only the reading half listens.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// let (read, write) = socket.split();
-    /// let reader = std::thread::spawn(move || futures_lite::future::block_on(read.recv_datagram()));
-    /// # drop((write, engine));
-    /// # assert!(reader.join().unwrap().is_err());
-    /// # }
-    /// ```
-    pub fn split(self) -> (UdpReadHalf<F>, UdpWriteHalf<F>) {
-        (self.read, self.write)
     }
 }
 

@@ -1,8 +1,16 @@
-use crate::shared::Queues;
-use brooklet_cell::Flavor;
-use std::fmt;
-
-/// What has gone through an [`Engine`](crate::Engine) so far.
+/// The counters of all [`Engine`](crate::Engine)s of a stack, since its start.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet_udp::{Config, Engine, Interface};
+///
+/// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
+/// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+/// futures_lite::future::block_on(socket.send_to(b"answer", from, to)).unwrap();
+/// let stats = engine.stats();
+/// assert_eq!((stats.datagrams_out, stats.bytes_out), (1, 6));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -19,41 +27,13 @@ pub struct Stats {
     pub datagrams_out: u64,
     /// Bytes of payload accepted from the application.
     pub bytes_out: u64,
-    /// Inbound datagrams dropped because the queue was full, in packets or in bytes.
+    /// Inbound datagrams dropped because the queue was full, in datagrams or in bytes.
     pub dropped_full: u64,
-    /// Inbound datagrams that nobody could ever read: every reading handle was gone.
+    /// Inbound datagrams dropped because their source, an IPv4 address or an IPv6 /64, held more
+    /// than its [share](crate#shares-of-the-inbound-queue) of the queue.
+    pub dropped_source: u64,
+    /// Inbound datagrams dropped because every handle that reads was gone.
     pub no_listener: u64,
-    /// Packets handed in that were not a whole UDP datagram, or came after the shutdown.
+    /// Packets dropped because they were not a whole UDP datagram, or came after the shutdown.
     pub dropped_other: u64,
-}
-
-/// Reads the [`Stats`] of an [`Engine`](crate::Engine) from elsewhere. Neither keeps the engine
-/// running nor counts as a listener.
-///
-/// ```
-/// # #[cfg(feature = "sync")] {
-/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-/// let counters = engine.counters();
-/// assert_eq!(counters.stats(), engine.stats());
-/// # }
-/// ```
-pub struct Counters<F: Flavor>(pub(crate) Queues<F>);
-
-impl<F: Flavor> Counters<F> {
-    /// The figures of this moment.
-    pub fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-}
-
-impl<F: Flavor> Clone for Counters<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<F: Flavor> fmt::Debug for Counters<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counters").finish_non_exhaustive()
-    }
 }

@@ -1,11 +1,13 @@
 //! Every test is written once and run for both flavors.
 
 mod end;
+mod halves;
 mod queues;
 mod receive;
 mod send;
 #[cfg(feature = "futures")]
 mod sink;
+mod sources;
 #[cfg(feature = "sync")]
 mod threads;
 mod waiting;
@@ -52,6 +54,16 @@ fn packet(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     udp::write(&mut bytes, addr(from), addr(to), 64, payload).unwrap();
     bytes
+}
+
+/// Hands in a datagram from `from` to the server of its family.
+fn arrive_from<F: Flavor>(engine: &Engine<F>, payload: &[u8], from: &str) -> Received {
+    let to = if addr(from).is_ipv4() {
+        SERVER
+    } else {
+        SERVER6
+    };
+    engine.handle_packet(&Packet::parse(&packet(payload, from, to)).unwrap())
 }
 
 /// Hands in a datagram from the client to the server.

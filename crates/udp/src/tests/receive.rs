@@ -160,13 +160,9 @@ fn without_a_reader_there_is_no_listener<F: Flavor>() {
         "a reading half listens"
     );
     assert_eq!(now(clone.recv_datagram()).unwrap().payload, b"1");
-    assert_eq!(engine.queues.inbound.with(|inbound| inbound.held()), (1, 1));
+    assert_eq!(engine.queued(), (1, 1, 1));
     drop(clone);
-    assert_eq!(
-        engine.queues.inbound.with(|inbound| inbound.held()),
-        (0, 0),
-        "nobody can read them"
-    );
+    assert_eq!(engine.queued(), (0, 0, 0), "nobody can read them");
     assert_eq!(
         arrive(&engine, b"3"),
         Received::NoListener,

@@ -96,21 +96,21 @@ fn a_refused_datagram_costs_nothing<F: Flavor>() {
 fn keeps_small_buffers_up_to_a_number<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     engine.recycle(Vec::with_capacity(65_535));
-    assert_eq!(engine.outbound.with(|queue| queue.buffers()), 0);
+    assert_eq!(engine.pooled().1, 0);
     for _ in 0..100 {
         engine.recycle(Vec::with_capacity(1500));
     }
-    assert_eq!(engine.outbound.with(|queue| queue.buffers()), 64);
+    assert_eq!(engine.pooled().1, 64);
     now(answer(&socket, b"answer")).unwrap();
-    assert_eq!(engine.outbound.with(|queue| queue.buffers()), 63);
+    assert_eq!(engine.pooled().1, 63);
     let packet = engine.poll_transmit().unwrap();
     assert_eq!(packet.capacity(), 1500, "one of them");
     engine.recycle(packet);
     // A datagram that was read leaves its buffer too.
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
-    assert_eq!(engine.queues.inbound.with(|inbound| inbound.buffers()), 0);
+    assert_eq!(engine.pooled().0, 0);
     now(socket.recv_from(&mut [0; 10])).unwrap();
-    assert_eq!(engine.queues.inbound.with(|inbound| inbound.buffers()), 1);
+    assert_eq!(engine.pooled().0, 1);
 }
 
 fn zeros_in_the_config_do_not_stop_it<F: Flavor>() {

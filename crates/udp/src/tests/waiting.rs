@@ -15,6 +15,8 @@ both_flavors!(
     a_dropped_waker_may_use_the_socket,
     a_cancelled_read_leaves_nothing,
     a_cancelled_send_leaves_nothing,
+    poll_calls_with_always_new_wakers_keep_a_bounded_number_of_them,
+    a_waker_that_panics_leaves_no_other_task_asleep,
 );
 
 fn a_datagram_wakes_every_reader<F: Flavor>() {
@@ -288,4 +290,75 @@ fn a_cancelled_send_leaves_nothing<F: Flavor>() {
     // It holds nobody up.
     now(answer(&socket, &[3])).unwrap();
     assert_eq!(sent(&engine), [[1], [2], [3]]);
+}
+
+fn poll_calls_with_always_new_wakers_keep_a_bounded_number_of_them<F: Flavor>() {
+    let (_engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    now(answer(&socket, b"1")).unwrap();
+    /// One of many wakers of one task.
+    struct Fresh(Arc<Task>);
+    impl Wake for Fresh {
+        fn wake(self: Arc<Self>) {
+            self.0.clone().wake();
+        }
+    }
+    let (from, to) = (addr(SERVER), addr(CLIENT));
+    let (reader, sender) = (Task::new(), Task::new());
+    for polls in 1..=3_000 {
+        let fresh = |task: &Arc<Task>| Waker::from(Arc::new(Fresh(task.clone())));
+        let read = fresh(&reader);
+        let cx = &mut Context::from_waker(&read);
+        assert!(socket.poll_recv_from(cx, &mut [0; 10]).is_pending());
+        let send = fresh(&sender);
+        let cx = &mut Context::from_waker(&send);
+        assert!(socket.poll_send_to(cx, b"2", from, to).is_pending());
+        for task in [&reader, &sender] {
+            assert!(Arc::strong_count(task) <= 1_026, "{polls} polls");
+        }
+        if polls == 1_000 {
+            assert_eq!((reader.woken(), sender.woken()), (0, 0));
+        }
+    }
+    // All wakers of a full set are woken at once.
+    assert_eq!((reader.woken(), sender.woken()), (2_048, 2_048));
+}
+
+fn a_waker_that_panics_leaves_no_other_task_asleep<F: Flavor>() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+    fn panics(work: impl FnOnce()) {
+        let work = std::panic::AssertUnwindSafe(work);
+        assert!(std::panic::catch_unwind(work).is_err());
+    }
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    let panicking = Waker::from(Arc::new(Panics));
+    let (reader, sender) = (Task::new(), Task::new());
+    let wait = || {
+        now(answer(&socket, b"1")).unwrap();
+        for waker in [&panicking, &reader.waker(), &sender.waker()] {
+            let cx = &mut Context::from_waker(waker);
+            if !waker.will_wake(&sender.waker()) {
+                assert!(socket.poll_recv_from(cx, &mut [0; 10]).is_pending());
+            }
+            if !waker.will_wake(&reader.waker()) {
+                let (from, to) = (addr(SERVER), addr(CLIENT));
+                assert!(socket.poll_send_to(cx, b"2", from, to).is_pending());
+            }
+        }
+    };
+    wait();
+    panics(|| {
+        let _ = arrive(&engine, b"question");
+    });
+    panics(|| drop(engine.poll_transmit()));
+    assert_eq!((reader.woken(), sender.woken()), (1, 1));
+    now(socket.recv_datagram()).unwrap();
+    // The end reaches the senders although the waker of a reader panics.
+    wait();
+    panics(|| engine.shutdown());
+    assert_eq!((reader.woken(), sender.woken()), (1, 1));
 }

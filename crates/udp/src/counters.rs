@@ -1,0 +1,45 @@
+use crate::{queues::Queues, stats::Stats};
+use brooklet_cell::Flavor;
+use std::fmt;
+
+/// A handle that reads the [`Stats`] of a stack.
+///
+/// The handle neither keeps the engine running nor counts as a listener, and it remains usable
+/// after the engine has ended. Clones read the same counters.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+/// let counters = engine.counters();
+/// assert_eq!(counters.stats(), engine.stats());
+/// drop(engine);
+/// assert_eq!(counters.stats().datagrams_in, 0);
+/// # }
+/// ```
+pub struct Counters<F: Flavor>(Queues<F>);
+
+impl<F: Flavor> Counters<F> {
+    pub(crate) fn new(queues: &Queues<F>) -> Self {
+        Self(queues.clone())
+    }
+
+    /// Returns the counters of this moment.
+    ///
+    /// The counters of several queues are read one after the other, while the stack runs.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
+
+impl<F: Flavor> Clone for Counters<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F: Flavor> fmt::Debug for Counters<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}

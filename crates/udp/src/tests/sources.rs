@@ -1,0 +1,143 @@
+//! Shares of the inbound queue, and congestion.
+
+use super::*;
+
+both_flavors!(
+    a_source_that_floods_the_queue_leaves_room_for_others,
+    sources_that_flood_the_queue_get_equal_shares,
+    a_share_is_bounded_in_bytes,
+    the_addresses_of_an_ipv6_64_are_one_source,
+    a_source_whose_datagrams_were_read_starts_afresh,
+    a_reader_that_keeps_up_loses_nothing_of_segment_batches,
+    the_queue_is_congested_from_half_of_its_bounds_on,
+);
+
+/// Sends datagrams until one is dropped. Returns how many were queued.
+fn flood<F: Flavor>(engine: &Engine<F>, from: &str) -> usize {
+    (0..)
+        .take_while(|_| arrive_from(engine, b"flood", from) == Received::Queued)
+        .count()
+}
+
+fn a_source_that_floods_the_queue_leaves_room_for_others<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    assert_eq!(flood(&engine, "10.0.0.66:6666"), 385, "three quarters");
+    // Another port is the same source.
+    assert_eq!(flood(&engine, "10.0.0.66:7777"), 0);
+    assert_eq!(
+        (engine.stats().dropped_source, engine.stats().dropped_full),
+        (2, 0)
+    );
+    // Each of 40 clients asks twice, and the flood goes on.
+    for round in 0..2 {
+        for client in 1..=40 {
+            let from = format!("10.0.0.{client}:{}", 5000 + round);
+            assert_eq!(arrive_from(&engine, b"question", &from), Received::Queued);
+            assert_eq!(flood(&engine, "10.0.0.66:6666"), 0);
+        }
+    }
+    let questions = (0..385 + 80)
+        .filter(|_| now(socket.recv_datagram()).unwrap().payload == b"question")
+        .count();
+    assert_eq!(questions, 80);
+    assert_eq!(engine.queued(), (0, 0, 0), "no source is remembered");
+}
+
+fn sources_that_flood_the_queue_get_equal_shares<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    // The reader is slow, so the queue remains full.
+    let mut read = [0; 4];
+    for turn in 0..8_000 {
+        for source in 0..4 {
+            let from = format!("10.0.0.{source}:1");
+            let _ = arrive_from(&engine, &[source], &from);
+        }
+        if turn >= 512 {
+            let source = now(socket.recv_datagram()).unwrap().payload[0];
+            read[usize::from(source)] += usize::from(turn >= 4_000);
+        }
+    }
+    assert!(
+        read.iter().all(|read| (800..1_200).contains(read)),
+        "{read:?}"
+    );
+}
+
+fn a_share_is_bounded_in_bytes<F: Flavor>() {
+    let (engine, _socket) = engine_with::<F>(|config| config.inbound_bytes = 100_000);
+    let large = [0; 1_000];
+    let queued = (0..100)
+        .take_while(|_| arrive_from(&engine, &large, CLIENT) == Received::Queued)
+        .count();
+    assert_eq!(queued, 76, "three quarters");
+    assert_eq!(engine.stats().dropped_source, 1);
+    assert_eq!(arrive_from(&engine, &large, CLIENT6), Received::Queued);
+}
+
+fn the_addresses_of_an_ipv6_64_are_one_source<F: Flavor>() {
+    let (engine, _socket) = engine::<F>();
+    let addresses = (0..600).map(|n| format!("[fd00::{n:x}]:5000"));
+    let queued = addresses
+        .filter(|from| arrive_from(&engine, b"flood", from) == Received::Queued)
+        .count();
+    assert_eq!((queued, engine.queued().2), (385, 1));
+    let other = arrive_from(&engine, b"question", "[fd00:0:0:1::1]:5000");
+    assert_eq!(other, Received::Queued);
+    assert_eq!(engine.queued().2, 2);
+}
+
+fn a_source_whose_datagrams_were_read_starts_afresh<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    for _ in 0..3 {
+        let queued = flood(&engine, CLIENT);
+        assert_eq!(queued, 385);
+        for _ in 0..queued {
+            now(socket.recv_from(&mut [0; 10])).unwrap();
+        }
+    }
+    // The last handle that reads takes the datagrams with it.
+    let other = socket.clone();
+    assert_eq!(flood(&engine, CLIENT), 385);
+    drop((socket, other));
+    assert_eq!(engine.queued(), (0, 0, 0));
+}
+
+fn a_reader_that_keeps_up_loses_nothing_of_segment_batches<F: Flavor>() {
+    /// The longest segment batch of Linux.
+    const ROW: usize = 128;
+    let (engine, socket) = engine::<F>();
+    let (mut arrived, mut read) = (0, 0);
+    for _ in 0..30 {
+        // The driver's batch: up to 64 packets, of 128 datagrams each.
+        for _ in 0..64 {
+            if engine.is_congested() {
+                break;
+            }
+            for _ in 0..ROW {
+                assert_eq!(arrive(&engine, b"x"), Received::Queued);
+                arrived += 1;
+            }
+        }
+        // The reader's turn.
+        while Task::new().poll(pin!(socket.recv_datagram())).is_ready() {
+            read += 1;
+        }
+    }
+    assert_eq!((arrived, read), (30 * 2 * ROW, arrived));
+}
+
+fn the_queue_is_congested_from_half_of_its_bounds_on<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.inbound_packets = 5);
+    for (n, congested) in [false, false, true].into_iter().enumerate() {
+        assert_eq!(arrive(&engine, b"x"), Received::Queued);
+        assert_eq!(engine.is_congested(), congested, "{} of 5", n + 1);
+    }
+    now(socket.recv_datagram()).unwrap();
+    assert!(!engine.is_congested());
+
+    let (engine, _socket) = engine_with::<F>(|config| config.inbound_bytes = 1_000);
+    assert_eq!(arrive(&engine, &[0; 500]), Received::Queued);
+    assert!(!engine.is_congested());
+    assert_eq!(arrive(&engine, b"x"), Received::Queued);
+    assert!(engine.is_congested());
+}
