@@ -25,6 +25,8 @@
 //! # }
 //! ```
 //!
+//! The module [`wakers`] keeps the wakers of tasks that wait for a change of the value.
+//!
 //! # Features
 //!
 //! - `sync` (default): implements [`Flavor`] for [`Threaded`].
@@ -39,11 +41,39 @@ pub mod wakers;
 
 /// The flavor for state that is shared between threads, in an `Arc<Mutex<T>>`. Requires the feature
 /// `sync`.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet_cell::{Shared, Threaded};
+///
+/// let total = Shared::<Threaded, u64>::new(0);
+/// std::thread::scope(|scope| {
+///     for n in 1..=4 {
+///         let total = total.clone();
+///         scope.spawn(move || total.with(|total| *total += n));
+///     }
+/// });
+/// assert_eq!(total.with(|total| *total), 10);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Threaded;
 
 /// The flavor for state that stays on one thread, in an `Rc<RefCell<T>>`. Requires the feature
 /// `local`.
+///
+/// ```
+/// # #[cfg(feature = "local")] {
+/// use brooklet_cell::{Shared, SingleThread};
+/// use std::rc::Rc;
+///
+/// // The value need not be `Send`.
+/// let total = Shared::<SingleThread, Rc<u64>>::new(Rc::new(1));
+/// let other = total.clone();
+/// other.with(|total| *total = Rc::new(2));
+/// assert_eq!(total.with(|total| **total), 2);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SingleThread;
 
@@ -54,6 +84,24 @@ pub struct SingleThread;
     message = "`{Self}` is not an enabled flavor",
     note = "enable the feature `sync` for `Threaded`, or `local` for `SingleThread`"
 )]
+///
+/// ```
+/// use brooklet_cell::{Flavor, Shared};
+///
+/// /// Names that several handles share.
+/// #[derive(Clone, Debug)]
+/// struct Names<F: Flavor>(Shared<F, Vec<String>>);
+///
+/// impl<F: Flavor> Names<F> {
+///     fn add(&self, name: &str) {
+///         self.0.with(|names| names.push(name.into()));
+///     }
+/// }
+///
+/// fn is_send<T: Send>() {}
+/// # #[cfg(feature = "sync")]
+/// is_send::<Names<brooklet_cell::Threaded>>();
+/// ```
 pub trait Flavor: sealed::Sealed + Copy + Default + fmt::Debug + Unpin + 'static {
     /// The cell of this flavor: a cloneable handle to a mutable value.
     type Cell<T: 'static>: Cell<T>;
@@ -61,7 +109,20 @@ pub trait Flavor: sealed::Sealed + Copy + Default + fmt::Debug + Unpin + 'static
 
 /// The operations that `Arc<Mutex<T>>` and `Rc<RefCell<T>>` have in common.
 ///
-/// The trait is sealed. Use it through [`Shared`].
+/// The trait is sealed. Programs use it through [`Shared`].
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet_cell::{Cell, Flavor, Threaded};
+///
+/// type Counter = <Threaded as Flavor>::Cell<u64>; // Arc<Mutex<u64>>
+///
+/// let counter = <Counter as Cell<u64>>::new(1);
+/// counter.with(|n| *n += 1);
+/// assert!(counter.same(&counter.clone()));
+/// assert_eq!(Cell::with(&counter, |n| *n), 2);
+/// # }
+/// ```
 pub trait Cell<T>: sealed::SealedCell + Clone + Unpin {
     /// Creates a cell with `value`, and the first handle to it.
     fn new(value: T) -> Self;
@@ -73,6 +134,17 @@ pub trait Cell<T>: sealed::SealedCell + Clone + Unpin {
 
 /// A handle to a value of type `T`, which is shared in the way of the flavor `F`. A clone is a
 /// handle to the same value.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet_cell::{Shared, Threaded};
+///
+/// let names = Shared::<Threaded, _>::new(Vec::new());
+/// let other = names.clone();
+/// other.with(|names| names.push("brooklet"));
+/// assert_eq!(names.with(|names| names.len()), 1);
+/// # }
+/// ```
 pub struct Shared<F: Flavor, T: 'static>(F::Cell<T>);
 
 impl<F: Flavor, T: 'static> Shared<F, T> {
@@ -88,6 +160,19 @@ impl<F: Flavor, T: 'static> Shared<F, T> {
     /// them once `with` has returned.
     ///
     /// If `f` panics, the value keeps the changes that `f` has made, and later calls succeed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet_cell::{Shared, Threaded};
+    /// use std::task::Waker;
+    ///
+    /// let reader = Shared::<Threaded, Option<Waker>>::new(Some(Waker::noop().clone()));
+    /// // Take the waker out under the cell, and wake the task after it.
+    /// if let Some(waker) = reader.with(|reader| reader.take()) {
+    ///     waker.wake();
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

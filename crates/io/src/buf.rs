@@ -25,6 +25,11 @@ pub struct PacketBuf {
 
 impl PacketBuf {
     /// Creates an empty packet with room for `capacity` bytes.
+    ///
+    /// ```
+    /// let packet = brooklet_io::PacketBuf::with_capacity(1500);
+    /// assert!(packet.is_empty() && packet.capacity() == 1500);
+    /// ```
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             storage: vec![0; capacity],
@@ -46,6 +51,15 @@ impl PacketBuf {
 
     /// Sets the packet to the first `len` bytes of the storage, and resets the metadata.
     ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// let mut packet = PacketBuf::from(vec![1, 2, 3]);
+    /// packet.set_len(2);
+    /// assert_eq!(&packet[..], [1, 2]);
+    /// packet.set_len(3); // the storage still has the third byte
+    /// assert_eq!(&packet[..], [1, 2, 3]);
+    /// ```
+    ///
     /// # Panics
     ///
     /// Panics if `len` exceeds [`capacity`](Self::capacity).
@@ -61,6 +75,14 @@ impl PacketBuf {
 
     /// Sets the length of the packet to `len` bytes, growing the storage if necessary, and resets
     /// the metadata. The packet then holds bytes of earlier packets: overwrite all of them.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// let mut packet = PacketBuf::default();
+    /// packet.resize(40);
+    /// packet.fill(0);
+    /// assert_eq!((packet.len(), packet.capacity()), (40, 40));
+    /// ```
     pub fn resize(&mut self, len: usize) {
         if len > self.storage.len() {
             self.storage.resize(len, 0);
@@ -75,12 +97,29 @@ impl PacketBuf {
     }
 
     /// Sets the metadata of the packet. Setting the length resets the metadata.
+    ///
+    /// ```
+    /// use brooklet_io::{Checksum, Meta, PacketBuf};
+    ///
+    /// let mut packet = PacketBuf::from(vec![0; 40]);
+    /// packet.set_meta(Meta::new().checksum(Checksum::Partial));
+    /// assert_eq!(packet.meta().checksum, Checksum::Partial);
+    /// packet.copy_from_slice(&[1; 40]); // a new packet
+    /// assert_eq!(packet.meta(), Meta::new());
+    /// ```
     pub fn set_meta(&mut self, meta: Meta) {
         self.meta = meta;
     }
 
     /// Sets the packet to a copy of `bytes`, growing the storage if necessary, and resets the
     /// metadata.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// let mut packet = PacketBuf::default();
+    /// packet.copy_from_slice(b"a packet");
+    /// assert_eq!(&packet[..], b"a packet");
+    /// ```
     pub fn copy_from_slice(&mut self, bytes: &[u8]) {
         self.resize(bytes.len());
         self[..].copy_from_slice(bytes);
@@ -101,6 +140,13 @@ impl PacketBuf {
     }
 
     /// Converts the packet into a vector without copying it.
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// let mut packet = PacketBuf::with_capacity(1500);
+    /// packet.copy_from_slice(b"a packet");
+    /// assert_eq!(packet.into_vec(), b"a packet");
+    /// ```
     pub fn into_vec(mut self) -> Vec<u8> {
         self.storage.truncate(self.len);
         self.storage

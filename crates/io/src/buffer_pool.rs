@@ -59,6 +59,12 @@ impl BufferPool {
     }
 
     /// Returns an empty vector that has room for `capacity` bytes.
+    ///
+    /// ```
+    /// let mut pool = brooklet_io::BufferPool::new(64, 2048);
+    /// let buffer = pool.take(40); // the pool is empty: a new buffer
+    /// assert!(buffer.is_empty() && buffer.capacity() >= 40);
+    /// ```
     pub fn take(&mut self, capacity: usize) -> Vec<u8> {
         let mut buffer = self.buffers.pop().unwrap_or_default();
         buffer.clear();
@@ -90,6 +96,13 @@ impl BufferPool {
     }
 
     /// Puts the storage of a packet into the pool, as [`recycle`](Self::recycle) does.
+    ///
+    /// ```
+    /// # use brooklet_io::{BufferPool, PacketBuf};
+    /// let mut pool = BufferPool::new(64, 2048);
+    /// pool.recycle_packet(PacketBuf::from(vec![0; 40]));
+    /// assert_eq!(pool.len(), 1);
+    /// ```
     pub fn recycle_packet(&mut self, packet: PacketBuf) {
         self.recycle(packet.into_storage());
     }

@@ -7,13 +7,16 @@ use std::task::{Context, Poll};
 /// Each call moves one packet, without a link-layer header. The trait does not require [`Send`]:
 /// the driver of a stack is `Send` if its device is, and otherwise stays on its thread.
 ///
+/// # Examples
+///
+/// A device in memory, which receives each packet that was sent to it:
+///
 /// ```
 /// use brooklet_io::{PacketBuf, PacketIo};
 /// use std::collections::VecDeque;
 /// use std::io;
-/// use std::task::{Context, Poll};
+/// use std::task::{Context, Poll, Waker};
 ///
-/// /// Receives each packet that was sent to it.
 /// struct Loopback(VecDeque<Vec<u8>>);
 ///
 /// impl PacketIo for Loopback {
@@ -34,6 +37,134 @@ use std::task::{Context, Poll};
 ///         Poll::Ready(Ok(()))
 ///     }
 /// }
+///
+/// let (mut device, mut packet) = (Loopback(VecDeque::new()), PacketBuf::default());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(device.poll_send(&mut cx, &PacketBuf::from(vec![0x45; 20])).is_ready());
+/// assert!(matches!(device.poll_recv(&mut cx, &mut packet), Poll::Ready(Ok(()))));
+/// assert_eq!(packet.len(), 20);
+/// ```
+///
+/// A device over two channels, for packets that another task carries on:
+///
+/// ```
+/// use async_channel::{Receiver, SendError, Sender};
+/// use brooklet_io::{PacketBuf, PacketIo};
+/// use futures_lite::Stream;
+/// use std::io;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll, ready};
+///
+/// struct ChannelDevice {
+///     rx: Pin<Box<Receiver<Vec<u8>>>>,
+///     tx: Sender<Vec<u8>>,
+///     /// The packet that waits for room in the channel.
+///     sending: Option<Pin<Box<dyn Future<Output = Result<(), SendError<Vec<u8>>>> + Send>>>,
+/// }
+///
+/// impl PacketIo for ChannelDevice {
+///     fn poll_recv(
+///         &mut self,
+///         cx: &mut Context<'_>,
+///         packet: &mut PacketBuf,
+///     ) -> Poll<io::Result<()>> {
+///         match ready!(self.rx.as_mut().poll_next(cx)) {
+///             Some(bytes) => packet.copy_from_slice(&bytes),
+///             None => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+///         }
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
+///         let tx = &self.tx;
+///         // After `Pending` the caller offers the same packet again, which is the one in here.
+///         let sending = self.sending.get_or_insert_with(|| {
+///             let (tx, bytes) = (tx.clone(), packet.to_vec());
+///             Box::pin(async move { tx.send(bytes).await })
+///         });
+///         let sent = ready!(sending.as_mut().poll(cx));
+///         self.sending = None;
+///         Poll::Ready(sent.map_err(|_| io::ErrorKind::UnexpectedEof.into()))
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let (to_stack, rx) = async_channel::bounded(64);
+/// let (tx, from_stack) = async_channel::bounded(64);
+/// let mut device = ChannelDevice { rx: Box::pin(rx), tx, sending: None };
+///
+/// to_stack.send(vec![0x45; 20]).await.unwrap();
+/// let mut packet = PacketBuf::default();
+/// std::future::poll_fn(|cx| device.poll_recv(cx, &mut packet)).await?;
+/// std::future::poll_fn(|cx| device.poll_send(cx, &packet)).await?;
+/// assert_eq!(from_stack.recv().await.unwrap(), vec![0x45; 20]);
+/// # io::Result::Ok(())
+/// # })?;
+/// # io::Result::Ok(())
+/// ```
+///
+/// A device over a Unix datagram socket, for packets from another process. Each datagram carries
+/// one packet:
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use async_io::Async;
+/// use brooklet_io::{PacketBuf, PacketIo};
+/// use std::io;
+/// use std::os::unix::net::UnixDatagram;
+/// use std::task::{Context, Poll, ready};
+///
+/// struct SocketDevice(Async<UnixDatagram>);
+///
+/// impl PacketIo for SocketDevice {
+///     fn poll_recv(
+///         &mut self,
+///         cx: &mut Context<'_>,
+///         packet: &mut PacketBuf,
+///     ) -> Poll<io::Result<()>> {
+///         loop {
+///             match self.0.get_ref().recv(packet.storage_mut()) {
+///                 Ok(len) => {
+///                     packet.set_len(len);
+///                     return Poll::Ready(Ok(()));
+///                 }
+///                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+///                     ready!(self.0.poll_readable(cx))?;
+///                 }
+///                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+///                 Err(error) => return Poll::Ready(Err(error)),
+///             }
+///         }
+///     }
+///
+///     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
+///         loop {
+///             match self.0.get_ref().send(packet) {
+///                 Ok(_) => return Poll::Ready(Ok(())),
+///                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+///                     ready!(self.0.poll_writable(cx))?;
+///                 }
+///                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+///                 Err(error) => return Poll::Ready(Err(error)),
+///             }
+///         }
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let (here, there) = Async::<UnixDatagram>::pair()?;
+/// let mut device = SocketDevice(here);
+///
+/// there.send(&[0x45; 20]).await?;
+/// let mut packet = PacketBuf::with_capacity(1500);
+/// std::future::poll_fn(|cx| device.poll_recv(cx, &mut packet)).await?;
+/// std::future::poll_fn(|cx| device.poll_send(cx, &packet)).await?;
+/// let mut buf = [0; 1500];
+/// assert_eq!(there.recv(&mut buf).await?, 20);
+/// # io::Result::Ok(())
+/// # })?;
+/// # }
+/// # std::io::Result::Ok(())
 /// ```
 pub trait PacketIo {
     /// Returns the offloads of the device; by default none. The driver of a stack calls this

@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 /// ```
 /// use brooklet_io::Offload;
 ///
-/// let tun = Offload::new().checksum(true).tso4(true).tso6(true);
+/// let tun = Offload::new().checksum(true).tso4(true).tso6(true).uso(false);
 /// assert!(tun.tso4 && !tun.uso);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -125,6 +125,17 @@ impl Meta {
 
 /// The state of a packet's TCP or UDP checksum. The checksum of the IPv4 header is always
 /// complete.
+///
+/// ```
+/// use brooklet_io::{Checksum, Meta};
+///
+/// /// Whether a receiver computes the checksum of a packet.
+/// fn has_to_verify(meta: Meta) -> bool {
+///     meta.checksum == Checksum::Complete
+/// }
+/// assert!(has_to_verify(Meta::new()));
+/// assert!(!has_to_verify(Meta::new().checksum(Checksum::Verified)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",

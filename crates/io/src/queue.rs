@@ -47,6 +47,15 @@ pub struct TxQueue<K> {
 }
 
 /// The error of a push to a full outbound queue.
+///
+/// ```
+/// use brooklet_io::{QueueFull, TxQueue};
+///
+/// let mut queue = TxQueue::<()>::new(2, 1); // one byte fills it
+/// queue.push(vec![0; 40].into())?;
+/// assert_eq!(queue.push(vec![0; 40].into()), Err(QueueFull));
+/// # Ok::<(), QueueFull>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
@@ -98,6 +107,21 @@ impl<K> TxQueue<K> {
     ///
     /// Other senders cannot take the place while the packet is built. Use the place by
     /// [`push_reserved`](Self::push_reserved) or return it by [`unreserve`](Self::unreserve).
+    ///
+    /// ```
+    /// use brooklet_io::TxQueue;
+    ///
+    /// let mut queue = TxQueue::<()>::new(2, 3000);
+    /// assert!(queue.reserve());
+    /// let mut packet = queue.buffer(40);
+    /// packet.copy_from_slice(&[0x45; 40]);
+    /// queue.push_reserved(packet);
+    /// assert_eq!(queue.len(), 1);
+    ///
+    /// assert!(queue.reserve());
+    /// queue.unreserve(); // there is nothing to send after all
+    /// assert!(queue.has_room());
+    /// ```
     pub fn reserve(&mut self) -> bool {
         let room = self.has_room();
         self.reserved += usize::from(room);
@@ -132,6 +156,17 @@ impl<K> TxQueue<K> {
     }
 
     /// Returns the buffer of a packet that was sent, or never built, to the pool.
+    ///
+    /// ```
+    /// # use brooklet_io::TxQueue;
+    /// let mut queue = TxQueue::<()>::new(2, 3000);
+    /// queue.push(vec![0; 40].into()).expect("the queue is empty");
+    /// while let Some(packet) = queue.pop() {
+    ///     println!("send {} bytes", packet.len());
+    ///     queue.recycle(packet);
+    /// }
+    /// assert_eq!(queue.buffer(40).capacity(), 40, "the same buffer");
+    /// ```
     pub fn recycle(&mut self, buffer: PacketBuf) {
         let pool = match buffer.capacity() {
             0..=Self::SMALL => &mut self.small_pool,
@@ -141,6 +176,17 @@ impl<K> TxQueue<K> {
     }
 
     /// Queues `packet`.
+    ///
+    /// ```
+    /// # use brooklet_io::{QueueFull, TxQueue};
+    /// let mut queue = TxQueue::<()>::new(2, 3000);
+    /// queue.push(vec![1; 40].into())?;
+    /// queue.push(vec![2; 40].into())?;
+    /// assert_eq!(queue.push(vec![3; 40].into()), Err(QueueFull));
+    /// assert_eq!(queue.refused(), 1);
+    /// assert_eq!(queue.pop().as_deref(), Some(&[1; 40][..]));
+    /// # Ok::<(), QueueFull>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -203,6 +249,20 @@ impl<K> TxQueue<K> {
     }
 
     /// Removes and returns the sender that has waited longest, once half of the queue is free.
+    ///
+    /// ```
+    /// # use brooklet_io::{QueueFull, TxQueue};
+    /// let mut queue = TxQueue::new(2, 3000);
+    /// queue.push(vec![1; 40].into())?;
+    /// queue.push(vec![2; 40].into())?;
+    /// queue.wait("a");
+    /// queue.wait("b");
+    /// assert_eq!((queue.callable(), queue.next_waiting()), (0, None));
+    /// queue.pop();
+    /// assert_eq!((queue.callable(), queue.next_waiting()), (2, Some("a")));
+    /// assert!(queue.is_awaited(), "b waits");
+    /// # Ok::<(), QueueFull>(())
+    /// ```
     pub fn next_waiting(&mut self) -> Option<K> {
         if self.callable() > 0 {
             self.waiting.pop_front()

@@ -1,10 +1,14 @@
-/// The limits of an [`Engine`](crate::Engine).
+/// The limits and settings of an [`Engine`](crate::Engine).
 ///
 /// ```
 /// use brooklet_udp::Config;
 ///
-/// let config = Config::new().inbound_packets(64);
-/// assert_eq!(config.hop_limit, 64);
+/// let config = Config::new()
+///     .inbound_packets(1024)
+///     .inbound_bytes(4 << 20)
+///     .outbound_packets(64)
+///     .hop_limit(255);
+/// assert_eq!(config.inbound_bytes, 4 * 1024 * 1024);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -14,16 +18,18 @@
 )]
 #[non_exhaustive]
 pub struct Config {
-    /// Datagrams that wait for the application, at most; 512. One that finds no room is dropped
-    /// and counted. At least 1.
+    /// The largest number of datagrams in the inbound queue. Default 512, at least 1. A datagram
+    /// that finds the queue full is dropped and counted; see also the
+    /// [shares](crate#shares-of-the-inbound-queue) of the sources.
     pub inbound_packets: usize,
-    /// Bytes of payload that wait for the application, at most; 1 MiB. One that finds no room is
-    /// dropped and counted. Below 65,507 the largest datagrams can never be received.
+    /// The largest number of bytes of payload in the inbound queue. Default 1 MiB. A datagram that
+    /// does not fit is dropped and counted. With less than 65,507 bytes, the longest datagrams
+    /// never fit.
     pub inbound_bytes: usize,
-    /// Packets that wait for the device, or for each queue of it, at most; 256. A sender that
-    /// finds no room waits. At least 1.
+    /// The largest number of packets in the outbound queue, of which each queue of the device has
+    /// one. Default 256, at least 1. A sender that finds the queue full waits.
     pub outbound_packets: usize,
-    /// The IPv4 time to live and IPv6 hop limit of what is sent; 64. At least 1.
+    /// The IPv4 time to live and IPv6 hop limit of outbound packets. Default 64, at least 1.
     pub hop_limit: u8,
 }
 
@@ -73,7 +79,7 @@ impl Config {
         self
     }
 
-    /// With a zero replaced where it would stop all traffic.
+    /// The same settings, with 1 in place of a 0 that would stop all traffic.
     pub(crate) fn usable(self) -> Self {
         Self {
             inbound_packets: self.inbound_packets.max(1),

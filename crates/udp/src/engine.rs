@@ -164,6 +164,19 @@ impl<F: Flavor> Engine<F> {
     ///
     /// Once half of the queue is free, the call wakes the tasks that wait for room. After `None`,
     /// [register](Self::register) the driver's waker.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+    /// use brooklet_packet::Packet;
+    ///
+    /// futures_lite::future::block_on(socket.send_to(b"answer", from, to)).unwrap();
+    /// let packet = engine.poll_transmit().expect("one packet waits");
+    /// assert_eq!(Packet::parse(&packet).unwrap().payload(), b"answer");
+    /// assert!(engine.poll_transmit().is_none());
+    /// # }
+    /// ```
     pub fn poll_transmit(&self) -> Option<Vec<u8>> {
         let mut wakes = WakeList::new();
         let packet = self.outbound.with(|queue| queue.transmit(&mut wakes));
@@ -173,6 +186,18 @@ impl<F: Flavor> Engine<F> {
 
     /// Takes back the buffer of a packet that was sent. The engine keeps up to 64 buffers of up to
     /// 2,048 bytes for later packets.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+    /// # futures_lite::future::block_on(socket.send_to(b"answer", from, to)).unwrap();
+    /// while let Some(packet) = engine.poll_transmit() {
+    ///     println!("send {} bytes", packet.len());
+    ///     engine.recycle(packet);
+    /// }
+    /// # }
+    /// ```
     pub fn recycle(&self, packet: Vec<u8>) {
         self.outbound.with(|queue| queue.recycle(packet));
     }
@@ -182,6 +207,18 @@ impl<F: Flavor> Engine<F> {
     ///
     /// The check and the registration are one step, so no packet is missed. A later call replaces
     /// the waker of an earlier one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+    /// use std::task::Waker;
+    ///
+    /// assert!(!engine.register(Waker::noop()), "no packet; the next one wakes the driver");
+    /// futures_lite::future::block_on(socket.send_to(b"answer", from, to)).unwrap();
+    /// assert!(engine.register(Waker::noop()), "call poll_transmit before you sleep");
+    /// # }
+    /// ```
     pub fn register(&self, waker: &Waker) -> bool {
         let (waiting, _replaced) = self.outbound.with(|queue| queue.register_driver(waker));
         waiting

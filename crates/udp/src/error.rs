@@ -20,25 +20,25 @@ use std::{error::Error, fmt, io, net::SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The payload does not fit a packet of the MTU. Send less at a time, or raise the MTU.
+    /// The payload does not fit the MTU. Send a shorter payload, or raise the MTU.
     TooLong {
-        /// Bytes of payload offered.
+        /// The length of the payload, in bytes.
         len: usize,
-        /// Bytes of payload that fit.
+        /// The longest payload that fits, in bytes.
         limit: usize,
         /// The MTU, in bytes.
         mtu: usize,
     },
     /// One address is IPv4 and the other IPv6. An IPv4-mapped IPv6 address counts as IPv6.
     Families {
-        /// The source that was asked for.
+        /// The source address.
         from: SocketAddr,
-        /// The destination that was asked for.
+        /// The destination address.
         to: SocketAddr,
     },
     /// The destination is an IPv6 address, and IPv6 is switched off.
     NoIpv6 {
-        /// The destination that was asked for.
+        /// The destination address.
         to: SocketAddr,
     },
 }

@@ -1,10 +1,10 @@
-/// What an [`Engine`](crate::Engine) has to know of the device that carries its packets.
+/// The properties of the device that carries the packets of an [`Engine`](crate::Engine).
 ///
 /// ```
 /// use brooklet_udp::Interface;
 ///
-/// let interface = Interface::new().mtu(9000);
-/// assert!(interface.ipv6);
+/// let interface = Interface::new().mtu(9000).ipv6(false);
+/// assert_eq!(interface.mtu, 9000);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

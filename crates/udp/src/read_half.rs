@@ -110,8 +110,24 @@ impl<F: Flavor> UdpReadHalf<F> {
     }
 
     /// Receives one whole datagram; see
-    /// [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram). An example is at
-    /// [`UdpReadHalf`].
+    /// [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
+    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let (read, _write) = socket.split();
+    /// # futures_lite::future::block_on(async {
+    /// assert_eq!(read.recv_datagram().await?.payload, b"question");
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

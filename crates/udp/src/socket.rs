@@ -109,8 +109,24 @@ impl<F: Flavor> UdpSocket<F> {
         self.read.peek_from(buf).await
     }
 
-    /// Receives one whole datagram, in a buffer of its own. An example is at the
-    /// [root of the crate](crate).
+    /// Receives one whole datagram, in a buffer of its own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_packet::{Packet, udp};
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
+    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # futures_lite::future::block_on(async {
+    /// let question = socket.recv_datagram().await?;
+    /// assert_eq!((question.payload.as_slice(), question.from), (&b"question"[..], client));
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

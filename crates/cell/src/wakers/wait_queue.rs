@@ -9,7 +9,23 @@ use std::task::Waker;
 /// queue. A caller of a `poll_` function has no key; the queue keeps the wakers of such callers in
 /// [`PollWakers`], which are bounded.
 ///
-/// An example is at the [module](super).
+/// A complete example is at the [module](super).
+///
+/// ```
+/// use brooklet_cell::wakers::{WaitKey, WaitQueue, WakeList};
+/// use std::task::Waker;
+///
+/// let (mut queue, mut wakes) = (WaitQueue::new(), WakeList::new());
+/// let (mut one, mut two) = (WaitKey::default(), WaitKey::default());
+/// drop(queue.register(&mut one, Waker::noop()));
+/// drop(queue.register(&mut two, Waker::noop()));
+///
+/// drop(queue.remove(&mut one)); // the first future is dropped
+/// queue.drain_into(&mut wakes); // the event
+/// wakes.wake_all();
+/// assert!(queue.is_empty());
+/// assert!(queue.remove(&mut two).is_none(), "woken already");
+/// ```
 #[derive(Debug, Default)]
 pub struct WaitQueue {
     futures: Slab<Waker>,
@@ -22,6 +38,18 @@ pub struct WaitQueue {
 ///
 /// A key belongs to one queue. Its owner calls [`WaitQueue::remove`] before it drops the key: a
 /// waker whose key is gone stays until the next event.
+///
+/// ```
+/// use brooklet_cell::wakers::{WaitKey, WaitQueue};
+/// use std::task::Waker;
+///
+/// let (mut queue, mut key) = (WaitQueue::new(), WaitKey::default());
+/// assert!(!key.is_registered());
+/// drop(queue.register(&mut key, Waker::noop()));
+/// assert!(key.is_registered());
+/// drop(queue.remove(&mut key));
+/// assert!(!key.is_registered());
+/// ```
 #[derive(Debug, Default)]
 pub struct WaitKey(Option<(u64, usize)>);
 
