@@ -249,3 +249,63 @@ mod sink {
         }
     }
 }
+
+#[cfg(all(test, feature = "sync"))]
+mod tests {
+    use super::*;
+    use brooklet_cell::Threaded;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn dropping_an_end_wakes_the_sender_although_the_waker_of_the_receiver_panics() {
+        for receiver_panics in [true, false] {
+            let (here, mut there) = Pipe::<Threaded>::pair(1);
+            let (panics, count) = (Waker::from(Arc::new(Panics)), Arc::new(Count::default()));
+            let mut wakers = [panics, count.clone().into()];
+            if !receiver_panics {
+                wakers.reverse();
+            }
+            let [mut receiver, mut sender] = wakers.each_ref().map(Context::from_waker);
+            let mut packet = PacketBuf::from(vec![0x45; 20]);
+            assert!(there.poll_send(&mut sender, &packet).is_ready());
+            assert!(there.poll_send(&mut sender, &packet).is_pending());
+            assert!(there.poll_recv(&mut receiver, &mut packet).is_pending());
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(here))).is_err());
+            assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn the_buffer_pool_of_a_pipe_is_bounded() {
+        let (mut here, mut there) = Pipe::<Threaded>::pair(1_000);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut packet = PacketBuf::from(vec![0x45; 2_000]);
+        for _ in 0..1_000 {
+            assert!(here.poll_send(&mut cx, &packet).is_ready());
+        }
+        for _ in 0..1_000 {
+            assert!(there.poll_recv(&mut cx, &mut packet).is_ready());
+        }
+        assert_eq!(here.tx.with(|channel| channel.pool.len()), POOL_BUFFERS);
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 /// Buffers that are used again, so that a packet costs no allocation.
 ///
 /// The pool is bounded in buffers and in the capacity of each, which together bound the memory of
-/// an idle pool. A buffer for which there is no place is freed. The buffer that was recycled last
+/// an idle pool. A buffer beyond the bounds is freed. The buffer that was recycled last
 /// is taken first: it is the likeliest one to be in the CPU's cache.
 ///
 /// Buffers come and go as vectors or as [`PacketBuf`]s. A [`PacketBuf`] keeps its initialized
@@ -87,8 +87,8 @@ impl BufferPool {
         self.buffers.pop().map(PacketBuf::from_storage)
     }
 
-    /// Puts a buffer into the pool, or frees it if there is no place or its capacity is out of
-    /// bounds.
+    /// Puts a buffer into the pool, or frees it if the pool is full or the buffer's capacity is out
+    /// of bounds.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         if self.buffers.len() < self.limit && self.capacities.contains(&buffer.capacity()) {
             self.buffers.push(buffer);

@@ -3,10 +3,10 @@ use crate::StackClosed;
 use std::io::{Error, ErrorKind};
 
 both_flavors!(
-    the_end_wakes_and_fails_whoever_waits,
+    shutdown_wakes_and_fails_waiting_tasks,
     queued_datagrams_can_still_be_read,
-    nothing_goes_through_after_the_end,
-    dropping_the_engine_is_the_end,
+    after_shutdown_packets_and_datagrams_are_refused,
+    dropping_the_engine_shuts_it_down,
 );
 
 #[track_caller]
@@ -16,7 +16,7 @@ fn is_the_end(error: &Error) {
     assert!(error.to_string().contains("driver"), "{error}");
 }
 
-fn the_end_wakes_and_fails_whoever_waits<F: Flavor>() {
+fn shutdown_wakes_and_fails_waiting_tasks<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     now(answer(&socket, b"1")).unwrap();
     let (reader, sender, driver) = (Task::new(), Task::new(), Task::new());
@@ -51,7 +51,7 @@ fn queued_datagrams_can_still_be_read<F: Flavor>() {
     }
 }
 
-fn nothing_goes_through_after_the_end<F: Flavor>() {
+fn after_shutdown_packets_and_datagrams_are_refused<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     now(answer(&socket, b"1")).unwrap();
     engine.shutdown();
@@ -62,12 +62,12 @@ fn nothing_goes_through_after_the_end<F: Flavor>() {
     assert_eq!(engine.stats().dropped_other, 1);
     is_the_end(&now(answer(&socket, b"3")).unwrap_err());
     is_the_end(&now(socket.clone().recv_datagram()).unwrap_err());
-    // What is wrong with a datagram is still said.
+    // An invalid datagram is still reported as such.
     let error = now(answer(&socket, &[0; 1500])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
-fn dropping_the_engine_is_the_end<F: Flavor>() {
+fn dropping_the_engine_shuts_it_down<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let counters = engine.counters();
     let task = Task::new();

@@ -1,4 +1,4 @@
-//! Every test is written once and run for both flavors.
+//! Each test is generic over the flavor and runs for both.
 
 mod end;
 mod halves;
@@ -56,7 +56,7 @@ fn packet(payload: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// Hands in a datagram from `from` to the server of its family.
+/// Delivers a datagram from `from` to the server of its family.
 fn arrive_from<F: Flavor>(engine: &Engine<F>, payload: &[u8], from: &str) -> Received {
     let to = if addr(from).is_ipv4() {
         SERVER
@@ -66,7 +66,7 @@ fn arrive_from<F: Flavor>(engine: &Engine<F>, payload: &[u8], from: &str) -> Rec
     engine.handle_packet(&Packet::parse(&packet(payload, from, to)).unwrap())
 }
 
-/// Hands in a datagram from the client to the server.
+/// Delivers a datagram from the client to the server.
 fn arrive<F: Flavor>(engine: &Engine<F>, payload: &[u8]) -> Received {
     engine.handle_packet(&Packet::parse(&packet(payload, CLIENT, SERVER)).unwrap())
 }
@@ -108,7 +108,7 @@ impl Task {
         Arc::default()
     }
 
-    /// How often it was woken since it was last asked.
+    /// How many times the task was woken since the last call.
     fn woken(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
@@ -131,7 +131,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 thread_local! {
-    /// What a [`Hook`] does; on the side, for a waker is `Send` and a local socket is not.
+    /// The action of a [`Hook`]. It is not in the hook because a waker is `Send` and a local socket
+    /// is not.
     static ACTION: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
 }
 

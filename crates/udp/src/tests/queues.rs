@@ -5,10 +5,10 @@ use std::num::NonZeroU8;
 
 both_flavors!(
     a_flow_keeps_to_its_queue_and_flows_are_spread,
-    what_comes_in_on_any_queue_is_for_the_one_socket,
-    a_full_queue_keeps_nobody_from_another,
+    one_socket_receives_from_every_queue,
+    a_full_queue_delays_no_other_queue,
     each_queue_wakes_its_own_driver,
-    the_end_of_one_is_the_end_of_all,
+    shutdown_of_one_engine_shuts_down_all,
 );
 
 const QUEUES: u8 = 3;
@@ -68,7 +68,7 @@ fn a_flow_keeps_to_its_queue_and_flows_are_spread<F: Flavor>() {
     }
 }
 
-fn what_comes_in_on_any_queue_is_for_the_one_socket<F: Flavor>() {
+fn one_socket_receives_from_every_queue<F: Flavor>() {
     let (engines, socket) = engines::<F>();
     for (n, engine) in engines.iter().enumerate() {
         assert_eq!(arrive(engine, &[n as u8]), Received::Queued);
@@ -79,7 +79,7 @@ fn what_comes_in_on_any_queue_is_for_the_one_socket<F: Flavor>() {
     assert_eq!(engines[2].stats().datagrams_in, 3);
 }
 
-fn a_full_queue_keeps_nobody_from_another<F: Flavor>() {
+fn a_full_queue_delays_no_other_queue<F: Flavor>() {
     let (engines, socket) = engines::<F>();
     let ports = ports(&engines, &socket);
     for _ in 0..2 {
@@ -89,7 +89,7 @@ fn a_full_queue_keeps_nobody_from_another<F: Flavor>() {
     let mut waits = pin!(send(&socket, ports[0]));
     assert!(first.poll(waits.as_mut()).is_pending());
     now(send(&socket, ports[1])).unwrap();
-    // Nor does room in another make anybody come back in vain.
+    // Room in one queue wakes no sender of another queue.
     sent(&engines[1]);
     assert_eq!(first.woken(), 0);
     sent(&engines[0]);
@@ -109,7 +109,7 @@ fn each_queue_wakes_its_own_driver<F: Flavor>() {
     assert_eq!(woken, [0, 1, 0]);
 }
 
-fn the_end_of_one_is_the_end_of_all<F: Flavor>() {
+fn shutdown_of_one_engine_shuts_down_all<F: Flavor>() {
     let (mut engines, socket) = engines::<F>();
     let ports = ports(&engines, &socket);
     let drivers: Vec<_> = engines.iter().map(|_| Task::new()).collect();

@@ -2,17 +2,17 @@ use super::*;
 use brooklet_packet::icmp;
 
 both_flavors!(
-    arrives_with_both_addresses,
-    excess_is_discarded,
+    a_datagram_carries_both_addresses,
+    bytes_beyond_the_buffer_are_discarded,
     empty_datagrams_arrive,
-    peek_leaves_it,
+    peek_leaves_the_datagram_in_the_queue,
     a_full_queue_drops_the_newest,
-    a_byte_budget_that_is_used_up_drops_the_newest,
-    what_is_no_whole_datagram_is_dropped,
+    a_queue_full_of_bytes_drops_the_newest,
+    fragments_and_other_protocols_are_dropped,
     without_a_reader_there_is_no_listener,
 );
 
-fn arrives_with_both_addresses<F: Flavor>() {
+fn a_datagram_carries_both_addresses<F: Flavor>() {
     for (from, to) in [(CLIENT, SERVER), (CLIENT6, SERVER6)] {
         let (engine, socket) = engine::<F>();
         for _ in 0..2 {
@@ -41,7 +41,7 @@ fn arrives_with_both_addresses<F: Flavor>() {
     }
 }
 
-fn excess_is_discarded<F: Flavor>() {
+fn bytes_beyond_the_buffer_are_discarded<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     for payload in [b"first".as_slice(), b"second"] {
         assert_eq!(arrive(&engine, payload), Received::Queued);
@@ -62,7 +62,7 @@ fn empty_datagrams_arrive<F: Flavor>() {
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"");
 }
 
-fn peek_leaves_it<F: Flavor>() {
+fn peek_leaves_the_datagram_in_the_queue<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
     let mut buf = [0; 3];
@@ -90,7 +90,7 @@ fn a_full_queue_drops_the_newest<F: Flavor>() {
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"4");
 }
 
-fn a_byte_budget_that_is_used_up_drops_the_newest<F: Flavor>() {
+fn a_queue_full_of_bytes_drops_the_newest<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.inbound_bytes = 10);
     assert_eq!(
         arrive(&engine, &[0; 11]),
@@ -106,7 +106,7 @@ fn a_byte_budget_that_is_used_up_drops_the_newest<F: Flavor>() {
         "no bytes, no room needed"
     );
     assert_eq!(engine.stats().dropped_full, 2);
-    // Read by either way, the bytes are given back.
+    // Each kind of read frees the bytes.
     assert_eq!(now(socket.recv_from(&mut [])).unwrap().0, 0);
     assert_eq!(arrive(&engine, &[0; 6]), Received::Queued);
     for len in [4, 0, 6] {
@@ -115,7 +115,7 @@ fn a_byte_budget_that_is_used_up_drops_the_newest<F: Flavor>() {
     assert_eq!(arrive(&engine, &[0; 10]), Received::Queued);
 }
 
-fn what_is_no_whole_datagram_is_dropped<F: Flavor>() {
+fn fragments_and_other_protocols_are_dropped<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     // The first fragment of an IPv4 datagram: "more fragments", and the header checksum amended
     // for it (RFC 1624).
@@ -128,7 +128,7 @@ fn what_is_no_whole_datagram_is_dropped<F: Flavor>() {
     assert!(fragment.fragment().is_some());
     assert_eq!(engine.handle_packet(&fragment), Received::Dropped);
 
-    // Not UDP at all.
+    // An ICMP packet.
     let mut error = Vec::new();
     let bytes = packet(b"question", CLIENT, SERVER);
     let question = Packet::parse(&bytes).unwrap();
@@ -169,7 +169,7 @@ fn without_a_reader_there_is_no_listener<F: Flavor>() {
         "a writing half does not listen"
     );
     assert_eq!(engine.stats().no_listener, 1);
-    // It goes on sending, and what it sent goes out after it.
+    // The write half still sends, and its packets outlive it.
     now(write.send_to(b"answer", addr(SERVER), addr(CLIENT))).unwrap();
     drop(write);
     assert_eq!(sent(&engine), [b"answer"]);

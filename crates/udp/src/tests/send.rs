@@ -3,16 +3,16 @@ use crate::SendError;
 use std::io::ErrorKind;
 
 both_flavors!(
-    writes_whole_packets,
+    sent_packets_are_complete,
     the_mtu_is_the_limit,
-    an_mtu_beyond_what_ip_can_say,
-    families_must_agree,
-    a_refused_datagram_costs_nothing,
-    keeps_small_buffers_up_to_a_number,
-    zeros_in_the_config_do_not_stop_it,
+    an_mtu_beyond_the_ip_length_field,
+    the_address_families_of_a_datagram_must_agree,
+    a_refused_datagram_is_not_counted,
+    the_buffer_pools_are_bounded,
+    zeros_in_the_config_count_as_one,
 );
 
-fn writes_whole_packets<F: Flavor>() {
+fn sent_packets_are_complete<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.hop_limit = 7);
     for (from, to) in [(SERVER, CLIENT), (SERVER6, CLIENT6)] {
         for payload in [b"answer".as_slice(), b""] {
@@ -57,7 +57,7 @@ fn the_mtu_is_the_limit<F: Flavor>() {
     }
 }
 
-fn an_mtu_beyond_what_ip_can_say<F: Flavor>() {
+fn an_mtu_beyond_the_ip_length_field<F: Flavor>() {
     let (engine, socket) = Engine::<F>::new(Interface::new().mtu(usize::MAX), Config::default());
     let (from, to) = (addr(SERVER), addr(CLIENT));
     assert_eq!(now(socket.send_to(&[1; 65_507], from, to)).unwrap(), 65_507);
@@ -67,7 +67,7 @@ fn an_mtu_beyond_what_ip_can_say<F: Flavor>() {
     assert_eq!(engine.poll_transmit(), None);
 }
 
-fn families_must_agree<F: Flavor>() {
+fn the_address_families_of_a_datagram_must_agree<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     for (from, to) in [
         (SERVER, CLIENT6),
@@ -83,17 +83,17 @@ fn families_must_agree<F: Flavor>() {
     assert_eq!(engine.poll_transmit(), None);
 }
 
-fn a_refused_datagram_costs_nothing<F: Flavor>() {
+fn a_refused_datagram_is_not_counted<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     now(socket.send_to(b"x", addr(SERVER), addr(CLIENT6))).unwrap_err();
     assert_eq!(engine.stats(), Default::default());
     now(answer(&socket, b"goes")).unwrap();
-    // Told at once, not when there is room.
+    // The error comes at once, although the queue is full.
     now(answer(&socket, &[0; 1500])).unwrap_err();
     assert_eq!(sent(&engine), [b"goes"]);
 }
 
-fn keeps_small_buffers_up_to_a_number<F: Flavor>() {
+fn the_buffer_pools_are_bounded<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     engine.recycle(Vec::with_capacity(65_535));
     assert_eq!(engine.pooled().1, 0);
@@ -106,14 +106,14 @@ fn keeps_small_buffers_up_to_a_number<F: Flavor>() {
     let packet = engine.poll_transmit().unwrap();
     assert_eq!(packet.capacity(), 1500, "one of them");
     engine.recycle(packet);
-    // A datagram that was read leaves its buffer too.
+    // The buffer of a datagram that was read goes to the pool, too.
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
     assert_eq!(engine.pooled().0, 0);
     now(socket.recv_from(&mut [0; 10])).unwrap();
     assert_eq!(engine.pooled().0, 1);
 }
 
-fn zeros_in_the_config_do_not_stop_it<F: Flavor>() {
+fn zeros_in_the_config_count_as_one<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| {
         config.inbound_packets = 0;
         config.outbound_packets = 0;

@@ -5,12 +5,12 @@ use std::io::{Error, ErrorKind};
 
 both_flavors!(
     the_stream_yields_tuples_and_ends_with_the_stack,
-    a_dropped_stream_leaves_its_place,
+    a_dropped_stream_removes_its_waker,
     the_sink_sends_tuples,
-    the_sink_holds_one_and_waits_for_room,
+    the_sink_keeps_one_datagram_and_waits_for_room,
     two_sinks_share_the_last_place,
     a_bad_datagram_does_not_end_the_sink,
-    the_sink_fails_when_the_stack_is_gone,
+    the_sink_fails_after_shutdown,
 );
 
 type Item = (Vec<u8>, SocketAddr, SocketAddr);
@@ -51,7 +51,7 @@ fn the_stream_yields_tuples_and_ends_with_the_stack<F: Flavor>() {
     assert_eq!(next(&task, &mut read), Poll::Ready(None));
 }
 
-fn a_dropped_stream_leaves_its_place<F: Flavor>() {
+fn a_dropped_stream_removes_its_waker<F: Flavor>() {
     let (_engine, socket) = engine::<F>();
     let (mut read, _write) = socket.split();
     let (old, task) = (Task::new(), Task::new());
@@ -77,7 +77,7 @@ fn the_sink_sends_tuples<F: Flavor>() {
     assert_eq!(packet.payload(), b"answer");
 }
 
-fn the_sink_holds_one_and_waits_for_room<F: Flavor>() {
+fn the_sink_keeps_one_datagram_and_waits_for_room<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     let (_read, mut write) = socket.split();
     let task = Task::new();
@@ -98,7 +98,7 @@ fn two_sinks_share_the_last_place<F: Flavor>() {
     let (_read, mut one) = socket.split();
     let mut two = one.clone();
     let (first, second) = (Task::new(), Task::new());
-    // Both are told that they may send before either does.
+    // Both sinks are ready before either sends.
     assert!(ready(&first, &mut one).is_ready());
     assert!(ready(&second, &mut two).is_ready());
     Pin::new(&mut one).start_send(item(b"1")).unwrap();
@@ -125,7 +125,7 @@ fn a_bad_datagram_does_not_end_the_sink<F: Flavor>() {
     assert_eq!(sent(&engine), [b"good"]);
 }
 
-fn the_sink_fails_when_the_stack_is_gone<F: Flavor>() {
+fn the_sink_fails_after_shutdown<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     let (_read, mut write) = socket.split();
     let task = Task::new();

@@ -7,9 +7,9 @@ both_flavors!(
     sources_that_flood_the_queue_get_equal_shares,
     a_share_is_bounded_in_bytes,
     the_addresses_of_an_ipv6_64_are_one_source,
-    a_source_whose_datagrams_were_read_starts_afresh,
-    a_reader_that_keeps_up_loses_nothing_of_segment_batches,
-    the_queue_is_congested_from_half_of_its_bounds_on,
+    reading_frees_the_share_of_a_source,
+    segment_batches_do_not_overrun_the_queue_of_a_reader_that_keeps_up,
+    a_half_full_queue_is_congested,
 );
 
 /// Sends datagrams until one is dropped. Returns how many were queued.
@@ -86,7 +86,7 @@ fn the_addresses_of_an_ipv6_64_are_one_source<F: Flavor>() {
     assert_eq!(engine.queued().2, 2);
 }
 
-fn a_source_whose_datagrams_were_read_starts_afresh<F: Flavor>() {
+fn reading_frees_the_share_of_a_source<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     for _ in 0..3 {
         let queued = flood(&engine, CLIENT);
@@ -102,7 +102,7 @@ fn a_source_whose_datagrams_were_read_starts_afresh<F: Flavor>() {
     assert_eq!(engine.queued(), (0, 0, 0));
 }
 
-fn a_reader_that_keeps_up_loses_nothing_of_segment_batches<F: Flavor>() {
+fn segment_batches_do_not_overrun_the_queue_of_a_reader_that_keeps_up<F: Flavor>() {
     /// The longest segment batch of Linux.
     const ROW: usize = 128;
     let (engine, socket) = engine::<F>();
@@ -126,7 +126,7 @@ fn a_reader_that_keeps_up_loses_nothing_of_segment_batches<F: Flavor>() {
     assert_eq!((arrived, read), (30 * 2 * ROW, arrived));
 }
 
-fn the_queue_is_congested_from_half_of_its_bounds_on<F: Flavor>() {
+fn a_half_full_queue_is_congested<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.inbound_packets = 5);
     for (n, congested) in [false, false, true].into_iter().enumerate() {
         assert_eq!(arrive(&engine, b"x"), Received::Queued);

@@ -1,20 +1,20 @@
-//! Who waits is woken, outside the cell, and leaves nothing behind when cancelled.
+//! Waiting tasks are woken outside of the cell, and cancelled futures remove their wakers.
 
 use super::*;
 
 both_flavors!(
     a_datagram_wakes_every_reader,
-    the_poll_form_waits_too,
-    a_full_queue_holds_senders_until_half_is_free,
-    who_comes_later_does_not_overtake,
-    the_poll_form_of_send_waits_too,
+    poll_recv_from_registers_the_task,
+    senders_wait_until_half_of_the_queue_is_free,
+    a_later_sender_does_not_overtake,
+    poll_send_to_registers_the_task,
     sending_wakes_the_driver_once,
     a_woken_reader_may_use_the_socket,
     a_woken_sender_may_use_the_socket,
     a_woken_driver_may_use_the_engine,
     a_dropped_waker_may_use_the_socket,
-    a_cancelled_read_leaves_nothing,
-    a_cancelled_send_leaves_nothing,
+    a_cancelled_read_removes_its_waker,
+    a_cancelled_send_removes_its_waker,
     poll_calls_with_always_new_wakers_keep_a_bounded_number_of_them,
     a_waker_that_panics_leaves_no_other_task_asleep,
 );
@@ -32,14 +32,14 @@ fn a_datagram_wakes_every_reader<F: Flavor>() {
         panic!("one is there")
     };
     assert_eq!(read.payload, b"1");
-    // The one that came too late waits again and is woken again.
+    // The other reader waits again and is woken again.
     assert!(one.poll(first.as_mut()).is_pending());
     assert_eq!(arrive(&engine, b"2"), Received::Queued);
     assert_eq!((one.woken(), two.woken()), (1, 0));
     assert!(one.poll(first.as_mut()).is_ready());
 }
 
-fn the_poll_form_waits_too<F: Flavor>() {
+fn poll_recv_from_registers_the_task<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let tasks = [Task::new(), Task::new()];
     for _ in 0..3 {
@@ -56,7 +56,7 @@ fn the_poll_form_waits_too<F: Flavor>() {
     }
 }
 
-fn a_full_queue_holds_senders_until_half_is_free<F: Flavor>() {
+fn senders_wait_until_half_of_the_queue_is_free<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 4);
     for n in 0..4 {
         now(answer(&socket, &[n])).unwrap();
@@ -74,7 +74,7 @@ fn a_full_queue_holds_senders_until_half_is_free<F: Flavor>() {
     assert_eq!(sent(&engine), [[2], [3], [4], [5]]);
 }
 
-fn who_comes_later_does_not_overtake<F: Flavor>() {
+fn a_later_sender_does_not_overtake<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 4);
     for n in 0..4 {
         now(answer(&socket, &[n])).unwrap();
@@ -83,7 +83,7 @@ fn who_comes_later_does_not_overtake<F: Flavor>() {
     let (mut first, mut second) = (pin!(answer(&socket, &[4])), pin!(answer(&socket, &[5])));
     assert!(one.poll(first.as_mut()).is_pending());
     assert!(engine.poll_transmit().is_some());
-    // There is room for one, but the first has waited longer.
+    // There is room for one packet, but the first sender has waited longer.
     assert!(two.poll(second.as_mut()).is_pending());
     assert!(engine.poll_transmit().is_some());
     assert_eq!((one.woken(), two.woken()), (1, 1));
@@ -91,7 +91,7 @@ fn who_comes_later_does_not_overtake<F: Flavor>() {
     assert!(one.poll(first.as_mut()).is_ready());
 }
 
-fn the_poll_form_of_send_waits_too<F: Flavor>() {
+fn poll_send_to_registers_the_task<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     let (from, to) = (addr(SERVER), addr(CLIENT));
     now(answer(&socket, b"1")).unwrap();
@@ -124,7 +124,7 @@ fn sending_wakes_the_driver_once<F: Flavor>() {
         (0, 1),
         "the last to register, once"
     );
-    // What is there already is said, not woken for.
+    // A packet that is in the queue already wakes nobody.
     assert!(engine.register(&driver.waker()));
     assert_eq!(driver.woken(), 0);
     assert_eq!(sent(&engine).len(), 2);
@@ -144,7 +144,7 @@ fn a_woken_reader_may_use_the_socket<F: Flavor>() {
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
     assert_eq!(runs.load(Ordering::Relaxed), 1);
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"question");
-    // At the end too.
+    // At the shutdown, too.
     assert!(socket.poll_recv_from(&mut cx, &mut [0; 10]).is_pending());
     engine.shutdown();
     assert_eq!(runs.load(Ordering::Relaxed), 2);
@@ -191,7 +191,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
     };
     let dropped = |runs: &AtomicUsize| assert_eq!(runs.load(Ordering::Relaxed), 1);
 
-    // Replaced by another waker, of a reader, a sender and the driver.
+    // The waker of a reader, a sender and the driver, replaced by another one.
     let mut read = pin!(socket.recv_datagram());
     let (waker, runs) = hook();
     assert!(
@@ -229,7 +229,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
     engine.register(noop);
     dropped(&runs);
 
-    // Left by a future that is dropped.
+    // The waker of a future that is dropped.
     let (waker, runs) = hook();
     assert!(
         send.as_mut()
@@ -240,7 +240,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
     drop(send);
     dropped(&runs);
 
-    // The driver's, when all ends: dropped, not woken.
+    // The waker of the driver at the shutdown: dropped, not woken.
     let (waker, runs) = hook();
     engine.register(&waker);
     drop(waker);
@@ -248,7 +248,7 @@ fn a_dropped_waker_may_use_the_socket<F: Flavor>() {
     dropped(&runs);
 }
 
-fn a_cancelled_read_leaves_nothing<F: Flavor>() {
+fn a_cancelled_read_removes_its_waker<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let task = Task::new();
     let mut stays = pin!(socket.recv_datagram());
@@ -256,7 +256,7 @@ fn a_cancelled_read_leaves_nothing<F: Flavor>() {
     for _ in 0..3 {
         let mut buf = [0; 10];
         assert!(task.poll(pin!(socket.recv_from(&mut buf))).is_pending());
-        // Another task, as each future of a set may have its own.
+        // A waker of its own, as for a future in a `FuturesUnordered`.
         let other = Task::new();
         assert!(other.poll(pin!(socket.peek_from(&mut buf))).is_pending());
         assert_eq!(Arc::strong_count(&other), 1, "its waker is gone");
@@ -264,7 +264,7 @@ fn a_cancelled_read_leaves_nothing<F: Flavor>() {
     assert_eq!(Arc::strong_count(&task), 2, "the one that waits on");
     assert_eq!(arrive(&engine, b"question"), Received::Queued);
     assert_eq!(task.woken(), 1);
-    // Cancelled after it was woken: the datagram is still there.
+    // A future that is dropped after it was woken leaves the datagram.
     {
         let woken = Task::new();
         let mut read = Box::pin(socket.recv_datagram());
@@ -278,7 +278,7 @@ fn a_cancelled_read_leaves_nothing<F: Flavor>() {
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"again");
 }
 
-fn a_cancelled_send_leaves_nothing<F: Flavor>() {
+fn a_cancelled_send_removes_its_waker<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 3);
     for n in 0..3 {
         now(answer(&socket, &[n])).unwrap();
@@ -287,7 +287,7 @@ fn a_cancelled_send_leaves_nothing<F: Flavor>() {
     assert!(task.poll(pin!(answer(&socket, b"never"))).is_pending());
     assert_eq!(Arc::strong_count(&task), 1);
     assert!(engine.poll_transmit().is_some());
-    // It holds nobody up.
+    // The cancelled sender delays no other sender.
     now(answer(&socket, &[3])).unwrap();
     assert_eq!(sent(&engine), [[1], [2], [3]]);
 }
