@@ -74,18 +74,14 @@ impl Inbound {
             self.stats.dropped_full += 1;
             return Received::Dropped;
         }
-        let key = packet.key();
-        if !self.sources.add(key, bytes.len(), free) {
+        let (from, to) = (packet.key().source(), packet.key().destination());
+        if !self.sources.add(from, bytes.len(), free) {
             self.stats.dropped_source += 1;
             return Received::Dropped;
         }
         let mut payload = self.pool.take(bytes.len());
         payload.extend_from_slice(bytes);
-        self.datagrams.push_back(Datagram {
-            payload,
-            from: key.source(),
-            to: key.destination(),
-        });
+        self.datagrams.push_back(Datagram { payload, from, to });
         self.bytes += bytes.len();
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += bytes.len() as u64;

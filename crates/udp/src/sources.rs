@@ -1,8 +1,8 @@
 //! The room that each source takes in the inbound queue.
 
-use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 /// A source may hold this many times the room that is free.
@@ -27,7 +27,12 @@ pub(crate) struct Room {
 /// that flood the queue get equal shares. A datagram costs constant time, and a source without a
 /// datagram in the queue takes no memory.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(HashMap<Source, Room, RandomState>);
+pub(crate) struct Sources {
+    /// The source of the latest call, and its room. It is not in the map: consecutive datagrams
+    /// are most often of one source, and then cost no look into the map.
+    latest: (Source, Room),
+    others: HashMap<Source, Room, RandomState>,
+}
 
 /// An IPv4 address, or the /64 from which a host chooses its IPv6 addresses (RFC 4291, 2.5.1).
 type Source = (bool, u64);
@@ -42,43 +47,45 @@ fn source(address: SocketAddr) -> Source {
 impl Sources {
     /// Counts a datagram of `bytes` bytes for its source, if the source may hold one more while
     /// `free` is free. Returns whether it may.
-    pub(crate) fn add(&mut self, key: FlowKey, bytes: usize, free: Room) -> bool {
-        let within = |room: &Room| {
-            room.packets <= free.packets.saturating_mul(SHARE)
-                && (bytes == 0 || room.bytes <= free.bytes.saturating_mul(SHARE))
-        };
-        match self.0.entry(source(key.source())) {
-            Entry::Occupied(entry) if !within(entry.get()) => false,
-            entry => {
-                let room = entry.or_default();
-                room.packets += 1;
-                room.bytes += bytes;
-                true
-            }
+    pub(crate) fn add(&mut self, from: SocketAddr, bytes: usize, free: Room) -> bool {
+        let room = self.room(from);
+        let within = room.packets <= free.packets.saturating_mul(SHARE)
+            && (bytes == 0 || room.bytes <= free.bytes.saturating_mul(SHARE));
+        if within {
+            room.packets += 1;
+            room.bytes += bytes;
         }
+        within
     }
 
     /// A datagram of `bytes` bytes from `from` has left the queue.
     pub(crate) fn remove(&mut self, from: SocketAddr, bytes: usize) {
-        if let Entry::Occupied(mut entry) = self.0.entry(source(from)) {
-            let room = entry.get_mut();
-            room.packets -= 1;
-            room.bytes -= bytes;
-            if room.packets == 0 {
-                entry.remove();
+        let room = self.room(from);
+        room.packets -= 1;
+        room.bytes -= bytes;
+    }
+
+    fn room(&mut self, from: SocketAddr) -> &mut Room {
+        let source = source(from);
+        if source != self.latest.0 {
+            let room = self.others.remove(&source).unwrap_or_default();
+            let (source, room) = mem::replace(&mut self.latest, (source, room));
+            if room.packets > 0 {
+                self.others.insert(source, room);
             }
         }
+        &mut self.latest.1
     }
 
     /// All datagrams have left the queue.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     /// The number of sources that have a datagram in the queue.
     #[cfg(test)]
     #[cfg(any(feature = "sync", feature = "local"))]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.others.len() + usize::from(self.latest.1.packets > 0)
     }
 }
