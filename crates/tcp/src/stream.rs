@@ -38,6 +38,11 @@ use std::task::{Context as TaskContext, Poll};
 /// lines, wrap the stream or its read half in `futures_lite::io::BufReader`, which has a buffer of
 /// its own.
 ///
+/// Several tasks may wait for the same direction, and an event wakes all of them. Up to 1,024
+/// tasks wait side by side; one more wakes the others
+/// ([`PollWakers`](brooklet_cell::wakers::PollWakers) says why). A read that was dropped may leave
+/// its waker until the next event.
+///
 #[doc = include_str!("close.md")]
 pub struct TcpStream<F: Flavor> {
     stack: StackShared<F>,
