@@ -10,7 +10,8 @@
 //!   sender that finds the queue full registers itself and is called once there is room.
 //! - [`BufferPool`] keeps the buffers of packets for the next packets.
 //!
-//! The crate depends on the standard library only.
+//! The crate depends on the standard library only, unless the feature `serde` is enabled, which
+//! implements `Serialize` and `Deserialize` for plain data.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buf;

@@ -1,4 +1,5 @@
-//! What the connections of one device queue share with its driver: packets out and deadlines.
+//! The state that the connections of one device queue share with its driver: outbound packets and
+//! deadlines.
 
 use crate::seq::Micros;
 use crate::timers::Timers;
@@ -13,23 +14,23 @@ pub(crate) const SMALL: usize = 160;
 
 /// The outbound queue, the deadlines and the sleeping driver of one device queue.
 ///
-/// Any task may work on a connection; the driver sleeps until a task leaves a packet or a deadline
-/// here. The driver looks for work and goes to sleep under one hold of the cell, so that nothing
-/// can be left in between unseen.
+/// Any task may work on a connection; the driver sleeps until a task queues a packet or a deadline.
+/// The driver looks for work and goes to sleep under one hold of the cell, so it misses nothing
+/// that a task queues in between.
 #[derive(Debug)]
 pub(crate) struct QueueShared {
     pub(crate) tx: TxQueue<FlowKey>,
     pub(crate) timers: Timers,
     driver: SingleWaker,
-    /// When the sleeping driver wakes by itself.
+    /// The time at which the timer of the sleeping driver fires.
     until: Micros,
-    /// Something outside of this cell asks for the driver.
+    /// The driver has work outside of this cell.
     touched: bool,
-    /// The driver waits for the device, so packets are nothing to wake the driver for.
+    /// The device takes no packet and will wake the driver itself, so packets do not.
     blocked: bool,
     /// The stack has ended.
     gone: bool,
-    /// Packets queued and packets taken by the driver, so far.
+    /// The number of packets queued, and of packets taken by the driver, since the start.
     queued: u64,
     taken: u64,
 }
@@ -49,12 +50,12 @@ impl QueueShared {
         }
     }
 
-    /// The driver is awake and will look here before it sleeps. Returns its waker.
+    /// Notes that the driver is awake. Returns its waker.
     pub(crate) fn awake(&mut self) -> Option<Waker> {
         self.driver.take()
     }
 
-    /// Takes the oldest packet, and puts back the buffer of one that has been sent. Says also
+    /// Takes the oldest packet, and recycles the buffer of a packet that was sent. Returns also
     /// whether connections that wait for room can be called.
     pub(crate) fn pop(&mut self, sent: Option<PacketBuf>) -> (Option<PacketBuf>, bool) {
         if let Some(sent) = sent {
@@ -68,8 +69,8 @@ impl QueueShared {
         (packet, self.tx.callable() > 0)
     }
 
-    /// Lets the driver sleep until `until`, unless there is work. Says whether it may sleep, and
-    /// gives back a waker that is no longer needed.
+    /// Lets the driver sleep until `until`, unless there is work. Returns whether the driver may
+    /// sleep, and a waker that was replaced.
     pub(crate) fn sleep(
         &mut self,
         waker: &Waker,
@@ -87,7 +88,7 @@ impl QueueShared {
         (true, self.driver.register(waker))
     }
 
-    /// Has the connection looked at when `at` comes. Returns the driver if it would oversleep.
+    /// Adds a deadline of a connection. Returns the driver if it sleeps beyond the deadline.
     pub(crate) fn arm(&mut self, at: Micros, key: FlowKey) -> Option<Waker> {
         self.timers.push(at, key);
         match at < self.until {
@@ -96,13 +97,13 @@ impl QueueShared {
         }
     }
 
-    /// Asks for the driver, whatever it is doing.
+    /// Gives the driver work outside of this cell. Returns the driver if it sleeps.
     pub(crate) fn touch(&mut self) -> Option<Waker> {
         self.touched = true;
         self.driver.take()
     }
 
-    /// Says that the stack has ended. Returns the driver if it sleeps.
+    /// Ends the queue. Returns the driver if it sleeps.
     pub(crate) fn end(&mut self) -> Option<Waker> {
         self.gone = true;
         self.driver.take()
@@ -113,7 +114,7 @@ impl QueueShared {
     }
 
     /// Whether the packet with this [number](TxHandle::finish) waits for a device that takes
-    /// nothing. The driver has one such packet in its hands.
+    /// nothing. The driver has taken one such packet out of the queue.
     pub(crate) fn is_blocked(&self, number: u64) -> bool {
         self.blocked && number >= self.taken && number > 0
     }
@@ -141,16 +142,16 @@ impl QueueShared {
     }
 }
 
-/// One connection's way into the outbound queue, for the length of one piece of work.
+/// Puts the packets of one connection into the outbound queue, during one piece of work.
 ///
-/// A packet stays here until the next one has found a place, so that queueing one and reserving a
-/// place for the next are one hold of the cell.
+/// The handle keeps a packet until it reserves a place for the next one, so that both take one hold
+/// of the cell.
 pub(crate) struct TxHandle<'a, F: Flavor> {
     queue: &'a Shared<F, QueueShared>,
     key: FlowKey,
-    /// The connection has waited for room, and is called.
+    /// The connection has waited for room, and it is its turn.
     turn: bool,
-    /// The connection is noted as waiting for room.
+    /// The connection is registered as waiting for room.
     pub(crate) waiting: bool,
     /// Packets and bytes sent through this handle.
     pub(crate) packets: usize,
@@ -182,11 +183,11 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
         }
     }
 
-    /// Reserves a place for a packet of up to `len` bytes. Where there is none, or others wait
-    /// for one, the connection is noted as waiting.
+    /// Reserves a place for a packet of up to `len` bytes. If there is none, or other connections
+    /// wait for one, registers the connection as waiting.
     ///
-    /// Looking for room and the note are one hold of the cell: the driver makes room under the same
-    /// cell, and would otherwise miss the note.
+    /// The check and the registration are one hold of the cell. Otherwise the driver could make
+    /// room between the two and call nobody.
     pub(crate) fn reserve(&mut self, len: usize) -> bool {
         if self.reserved.is_some() {
             return true;
@@ -195,15 +196,15 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
         let (turn, key, waiting) = (self.turn, self.key, &mut self.waiting);
         let (reserved, driver) = self.queue.with(|queue| {
             let mut driver = built.and_then(|packet| queue.push_reserved(packet));
-            // A connection that comes while others wait waits too, though there may be room: else
-            // it could keep the queue from ever getting as empty as the others wait for.
+            // A connection that comes while others wait, waits too, although there may be room.
+            // Otherwise it could take each free place, and the queue would never be half empty.
             if (turn || !queue.tx.is_awaited()) && queue.tx.reserve() {
                 return (Some(queue.tx.buffer(len)), driver);
             }
             if !std::mem::replace(waiting, true) {
                 queue.tx.wait(key);
             }
-            // Places that others have reserved and not used come back without notice.
+            // Nobody is told when a place that was reserved is returned unused.
             if queue.tx.callable() > 0 {
                 driver = queue.awake().or(driver);
             }
@@ -224,7 +225,7 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
         }
     }
 
-    /// Notes that the connection has more to send when its turn comes.
+    /// Registers the connection as waiting: it has more to send.
     pub(crate) fn wait(&mut self) {
         if !std::mem::replace(&mut self.waiting, true) {
             let key = self.key;

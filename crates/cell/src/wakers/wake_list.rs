@@ -14,6 +14,7 @@ use std::task::Waker;
 /// use std::task::Waker;
 ///
 /// let mut wakes = WakeList::new();
+/// wakes.push(Waker::noop().clone());
 /// wakes.extend([Waker::noop().clone(), Waker::noop().clone()]);
 /// wakes.wake_all();
 /// assert!(wakes.is_empty());
