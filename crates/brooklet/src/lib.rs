@@ -158,6 +158,9 @@ macro_rules! names {
         /// Two halves that make no stream. See
         /// [`generic::ReuniteError`](crate::generic::ReuniteError).
         pub type ReuniteError = crate::generic::ReuniteError<$flavor>;
+        /// The halves of two UDP sockets do not make one. See
+        /// [`generic::UdpReuniteError`](crate::generic::UdpReuniteError).
+        pub type UdpReuniteError = crate::generic::UdpReuniteError<$flavor>;
         /// Takes and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
         pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
         /// Half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).

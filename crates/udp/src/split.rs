@@ -45,7 +45,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// If the halves belong to two stacks, the [`ReuniteError`] gives both back.
     pub fn reunite(self, write: UdpWriteHalf<F>) -> Result<UdpSocket<F>, ReuniteError<F>> {
         if !self.waiter.queue.same(&write.queues.inbound) {
-            return Err(ReuniteError { read: self, write });
+            return Err(ReuniteError(self, write));
         }
         #[cfg(feature = "futures")]
         let write = UdpWriteHalf {
@@ -56,7 +56,8 @@ impl<F: Flavor> UdpReadHalf<F> {
     }
 }
 
-/// The error of [`UdpReadHalf::reunite`] for halves that belong to two stacks.
+/// The error of [`UdpReadHalf::reunite`] for halves that belong to two stacks. It gives both halves
+/// back.
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
@@ -66,17 +67,12 @@ impl<F: Flavor> UdpReadHalf<F> {
 /// let (_engine, other) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
 /// let (read, _) = one.split();
 /// let (_, write) = other.split();
-/// let ReuniteError { read, write } = read.reunite(write).unwrap_err();
+/// let ReuniteError(read, write) = read.reunite(write).unwrap_err();
 /// # let _ = (read, write);
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct ReuniteError<F: Flavor> {
-    /// The read half.
-    pub read: UdpReadHalf<F>,
-    /// The write half.
-    pub write: UdpWriteHalf<F>,
-}
+pub struct ReuniteError<F: Flavor>(pub UdpReadHalf<F>, pub UdpWriteHalf<F>);
 
 impl<F: Flavor> fmt::Display for ReuniteError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,7 +34,7 @@ fn halves_of_two_stacks_are_given_back<F: Flavor>() {
     let ((read, _), (_, write)) = (here.split(), there.split());
     let error = read.reunite(write).unwrap_err();
     assert!(error.to_string().contains("two stacks"));
-    let ReuniteError { read, write } = error;
+    let ReuniteError(read, write) = error;
     assert_eq!(arrive(&one, b"question"), Received::Queued);
     assert_eq!(now(read.recv_datagram()).unwrap().payload, b"question");
     now(write.send_to(b"answer", addr(SERVER), addr(CLIENT))).unwrap();
