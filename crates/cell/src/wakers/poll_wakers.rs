@@ -78,13 +78,21 @@ impl PollWakers {
     }
 
     /// Returns whether no task waits.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// Moves all wakers into `wakes`.
+    #[inline]
     pub fn drain_into(&mut self, wakes: &mut WakeList) {
+        if !self.is_empty() {
+            self.drain(wakes);
+        }
+    }
+
+    fn drain(&mut self, wakes: &mut WakeList) {
         wakes.extend(self.first.take());
         if let Some(others) = self.others.take() {
             wakes.extend(*others);

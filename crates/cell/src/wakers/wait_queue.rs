@@ -129,13 +129,22 @@ impl WaitQueue {
     }
 
     /// Returns whether no task waits.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.futures.is_empty() && self.polls.is_empty()
     }
 
     /// Moves all wakers into `wakes`.
+    #[inline]
     pub fn drain_into(&mut self, wakes: &mut WakeList) {
+        // The usual case is an empty queue, for every packet.
+        if !self.is_empty() {
+            self.drain(wakes);
+        }
+    }
+
+    fn drain(&mut self, wakes: &mut WakeList) {
         self.polls.drain_into(wakes);
         if !self.futures.is_empty() {
             self.generation += 1;

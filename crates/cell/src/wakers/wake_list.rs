@@ -39,6 +39,7 @@ impl WakeList {
 
     /// Returns whether the list holds no waker.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -67,13 +68,18 @@ impl WakeList {
     ///
     /// If a waker panics, the others are woken all the same; the first panic then continues. It
     /// ends here if the thread is panicking already, because a second one would abort the process.
+    #[inline]
     pub fn wake_all(&mut self) {
-        let Some(first) = self.first.take() else {
-            return; // the usual case: draining an empty list is not free
-        };
+        // The usual case is an empty list, for every packet.
+        if !self.is_empty() {
+            self.wake_each();
+        }
+    }
+
+    fn wake_each(&mut self) {
         let mut panic = None;
         let others = self.second.take().into_iter().chain(self.others.drain(..));
-        for waker in std::iter::once(first).chain(others) {
+        for waker in self.first.take().into_iter().chain(others) {
             // A waker that panics is gone; nothing of it is used afterwards.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                 panic.get_or_insert(payload);
@@ -94,6 +100,7 @@ impl Extend<Waker> for WakeList {
 }
 
 impl Drop for WakeList {
+    #[inline]
     fn drop(&mut self) {
         self.wake_all();
     }
