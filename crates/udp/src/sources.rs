@@ -1,9 +1,9 @@
 //! The room that each source takes in the inbound queue.
 
+use brooklet_packet::SourcePrefix;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A source may hold this many times the room that is free.
 ///
@@ -30,18 +30,8 @@ pub(crate) struct Room {
 pub(crate) struct Sources {
     /// The source of the latest call, and its room. It is not in the map: consecutive datagrams
     /// are most often of one source, and then cost no look into the map.
-    latest: (Source, Room),
-    others: HashMap<Source, Room, RandomState>,
-}
-
-/// An IPv4 address, or the /64 from which a host chooses its IPv6 addresses (RFC 4291, 2.5.1).
-type Source = (bool, u64);
-
-fn source(address: SocketAddr) -> Source {
-    match address.ip() {
-        IpAddr::V4(address) => (false, address.to_bits().into()),
-        IpAddr::V6(address) => (true, (address.to_bits() >> 64) as u64),
-    }
+    latest: Option<(SourcePrefix, Room)>,
+    others: HashMap<SourcePrefix, Room, RandomState>,
 }
 
 impl Sources {
@@ -66,15 +56,16 @@ impl Sources {
     }
 
     fn room(&mut self, from: SocketAddr) -> &mut Room {
-        let source = source(from);
-        if source != self.latest.0 {
+        let source = SourcePrefix::new(from.ip());
+        if self.latest.is_none_or(|(latest, _)| latest != source) {
             let room = self.others.remove(&source).unwrap_or_default();
-            let (source, room) = mem::replace(&mut self.latest, (source, room));
-            if room.packets > 0 {
-                self.others.insert(source, room);
-            }
+            let before = self.latest.replace((source, room));
+            self.others
+                .extend(before.filter(|(_, room)| room.packets > 0));
         }
-        &mut self.latest.1
+        // It is there: the line above has put it there.
+        let (_, room) = self.latest.get_or_insert_with(|| (source, Room::default()));
+        room
     }
 
     /// All datagrams have left the queue.
@@ -86,6 +77,7 @@ impl Sources {
     #[cfg(test)]
     #[cfg(any(feature = "sync", feature = "local"))]
     pub(crate) fn len(&self) -> usize {
-        self.others.len() + usize::from(self.latest.1.packets > 0)
+        let latest = self.latest.filter(|(_, room)| room.packets > 0);
+        self.others.len() + usize::from(latest.is_some())
     }
 }
