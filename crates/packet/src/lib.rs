@@ -72,7 +72,7 @@ mod transport;
 pub mod udp;
 mod write;
 
-pub use addr::is_unicast;
+pub use addr::{is_martian, is_unicast};
 pub use coalescer::Coalescer;
 pub use error::{ParseError, WriteError};
 pub use flags::{ParseTcpFlagsError, TcpFlags};

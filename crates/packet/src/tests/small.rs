@@ -1,7 +1,7 @@
 //! Keys, flags, protocols and addresses.
 
 use super::build::*;
-use crate::{FlowKey, Protocol, SourcePrefix, TcpFlags, is_unicast};
+use crate::{FlowKey, Protocol, SourcePrefix, TcpFlags, is_martian, is_unicast};
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -236,4 +236,45 @@ fn unicast_addresses() {
     assert!(!is("255.255.255.255"));
     assert!(!is("::ffff:224.0.0.1"));
     assert!(is("::ffff:10.0.0.1"));
+}
+
+#[test]
+fn martian_addresses() {
+    let is = |source: &str, destination: &str| {
+        is_martian(source.parse().unwrap(), destination.parse().unwrap())
+    };
+    // The address, and whether it is martian as a source and as a destination.
+    for (address, source, destination) in [
+        ("0.0.0.0", true, true),
+        ("0.1.2.3", true, true),
+        ("1.0.0.0", false, false),
+        ("10.0.0.255", false, false),
+        ("126.255.255.255", false, false),
+        ("127.0.0.0", true, true),
+        ("127.255.255.255", true, true),
+        ("128.0.0.0", false, false),
+        ("223.255.255.255", false, false),
+        ("224.0.0.1", true, false),
+        ("239.255.255.255", true, false),
+        ("240.0.0.1", true, true),
+        ("255.255.255.254", true, true),
+        ("255.255.255.255", true, false),
+    ] {
+        assert_eq!(is(address, "192.0.2.1"), source, "from {address}");
+        assert_eq!(is("192.0.2.1", address), destination, "to {address}");
+    }
+    for (address, source, destination) in [
+        ("::", true, true),
+        ("::1", true, true),
+        ("::2", false, false),
+        ("::ffff:10.0.0.1", true, true),
+        ("::ffff:224.0.0.1", true, true),
+        ("64:ff9b::10.0.0.1", false, false),
+        ("fe80::1", false, false),
+        ("fd00::1", false, false),
+        ("ff02::1", true, false),
+    ] {
+        assert_eq!(is(address, "2001:db8::1"), source, "from {address}");
+        assert_eq!(is("2001:db8::1", address), destination, "to {address}");
+    }
 }
