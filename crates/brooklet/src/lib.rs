@@ -69,6 +69,7 @@
 mod builder;
 mod common;
 mod driver;
+mod drop_reason;
 mod filter_cell;
 mod pipe;
 mod stack;
@@ -92,7 +93,8 @@ pub use brooklet_tcp::{
 pub use brooklet_udp::{
     Config as UdpConfig, Datagram, SendError as UdpSendError, Stats as UdpStats,
 };
-pub use stats::{DropReason, Stats};
+pub use drop_reason::DropReason;
+pub use stats::Stats;
 #[cfg(feature = "async-io")]
 pub use timer::AsyncIoTimer;
 pub use timer::Timer;

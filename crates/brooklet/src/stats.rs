@@ -1,9 +1,23 @@
-use brooklet_packet::{ParseError, reassembly};
+use crate::drop_reason::{DropReason, REASONS};
+use brooklet_packet::reassembly;
 use std::fmt;
 
-/// What a stack has done so far, and what it holds.
+/// The counters and gauges of a stack.
 ///
-/// It prints one counter a line, without those that are 0.
+/// Its text has one line for each figure that is not 0.
+///
+/// ```
+/// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+/// use brooklet::{Builder, DropReason, Parts};
+///
+/// # let (device, _) = brooklet::pipe(64);
+/// let Parts { stack, .. } = Builder::new().build(device)?;
+/// let stats = stack.stats();
+/// assert_eq!((stats.packets_in, stats.dropped(DropReason::Checksum)), (0, 0));
+/// assert_eq!(stats.to_string(), "");
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -12,114 +26,80 @@ use std::fmt;
 )]
 #[non_exhaustive]
 pub struct Stats {
-    /// Packets received from the device. Several that come as one packet, where the device has
-    /// offload, count once.
+    /// Packets received from the device. A super-packet counts once.
     pub packets_in: u64,
     /// Bytes received from the device.
     pub bytes_in: u64,
-    /// Packets sent to the device. One that is cut into several on its way counts once.
+    /// Packets sent to the device. A packet that the driver segments counts once.
     pub packets_out: u64,
     /// Bytes sent to the device.
     pub bytes_out: u64,
     /// ICMP echo requests answered.
     pub echo_replies: u64,
-    /// ICMP errors received about packets that were sent from here.
+    /// ICMP errors received.
     pub icmp_errors: u64,
     /// The reassembly of fragments.
     pub reassembly: reassembly::Stats,
-    /// The TCP side.
+    /// TCP.
     pub tcp: brooklet_tcp::Stats,
-    /// The UDP side.
+    /// UDP.
     pub udp: brooklet_udp::Stats,
-    pub(crate) dropped: Dropped,
+    pub(crate) drops: Drops,
 }
 
-/// What the driver itself drops, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The packets that the drivers drop, by [`DropReason::index`]. The entries of reasons that an
+/// engine or the reassembler counts stay 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(default)
+    serde(from = "Vec<(DropReason, u64)>", into = "Vec<(DropReason, u64)>")
 )]
-pub(crate) struct Dropped {
-    pub(crate) malformed: [u64; ParseError::ALL.len()],
-    pub(crate) ipv6: u64,
-    pub(crate) checksum: u64,
-    pub(crate) fragment: u64,
-    pub(crate) filtered_in: u64,
-    pub(crate) filtered_out: u64,
-    pub(crate) protocol: u64,
-    pub(crate) icmp: u64,
-    pub(crate) icmp_full: u64,
-    pub(crate) icmp_limited: u64,
+pub(crate) struct Drops([u64; REASONS]);
+
+#[cfg(feature = "serde")]
+impl From<Drops> for Vec<(DropReason, u64)> {
+    fn from(drops: Drops) -> Self {
+        let counted = DropReason::ALL.iter().copied().zip(drops.0);
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
 }
 
-/// Why a packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// It is not an IP packet that can be read.
-    Malformed(ParseError),
-    /// An IPv6 packet, and the stack was built [without IPv6](crate::generic::Builder::ipv6).
-    Ipv6,
-    /// Its TCP, UDP or ICMP checksum is wrong.
-    Checksum,
-    /// It is a fragment and reassembly is off, or it is one inside of fragments.
-    Fragment,
-    /// A fragment as no packet can have it.
-    FragmentInvalid,
-    /// A fragment that was there already.
-    FragmentDuplicate,
-    /// A fragment of a packet whose fragments overlap or contradict each other.
-    FragmentConflict,
-    /// A fragment that gave way to newer ones.
-    FragmentFull,
-    /// A fragment whose packet was not complete in time.
-    FragmentExpired,
-    /// The filter dropped it on the way in.
-    FilteredIn,
-    /// The filter dropped it on the way out.
-    FilteredOut,
-    /// It carries neither TCP, UDP nor ICMP.
-    Protocol,
-    /// It carries an ICMP message that is not answered.
-    Icmp,
-    /// The answer of ICMP found its queue full.
-    IcmpFull,
-    /// The ICMP error in answer would have been one too many: 100 a second are sent, and 50 at
-    /// once.
-    IcmpLimited,
-    /// TCP flags that make no sense together.
-    TcpFlags,
-    /// A SYN from or to an address that is not unicast, a port 0, or from an address to itself.
-    TcpAddress,
-    /// A TCP request that gave way to a newer one in a full backlog.
-    TcpBacklog,
-    /// A TCP connection request gave way to a newer one of its source.
-    TcpSource,
-    /// A SYN that found the table full.
-    TcpTable,
-    /// A TCP request that nobody answered in time.
-    TcpExpired,
-    /// An answer of TCP that found the outbound queue full.
-    TcpOutbound,
-    /// A datagram that found the queue full.
-    UdpFull,
-    /// A datagram whose source held more than its share of the queue.
-    UdpSource,
-    /// A datagram when nobody could read it.
-    UdpNoListener,
-    /// A datagram that was not whole, or came after the end.
-    UdpOther,
+#[cfg(feature = "serde")]
+impl From<Vec<(DropReason, u64)>> for Drops {
+    fn from(counted: Vec<(DropReason, u64)>) -> Self {
+        let mut drops = Self::default();
+        for (reason, count) in counted {
+            drops.0[reason.index()] = count;
+        }
+        drops
+    }
+}
+
+impl Drops {
+    /// Counts one packet.
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        self.0[reason.index()] += 1;
+    }
+}
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; REASONS])
+    }
+}
+
+impl fmt::Debug for Drops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = DropReason::ALL.iter().zip(self.0);
+        f.debug_map()
+            .entries(counted.filter(|(_, count)| *count > 0))
+            .finish()
+    }
 }
 
 impl Stats {
-    /// Adds what another driver of the stack has counted.
+    /// Adds the counters of another driver of the stack.
     pub(crate) fn add(&mut self, driver: &Self) {
         self.packets_in += driver.packets_in;
         self.bytes_in += driver.bytes_in;
@@ -127,131 +107,60 @@ impl Stats {
         self.bytes_out += driver.bytes_out;
         self.echo_replies += driver.echo_replies;
         self.icmp_errors += driver.icmp_errors;
-        let (sum, dropped) = (&mut self.dropped, &driver.dropped);
-        for (sum, malformed) in sum.malformed.iter_mut().zip(dropped.malformed) {
-            *sum += malformed;
+        for (sum, count) in self.drops.0.iter_mut().zip(driver.drops.0) {
+            *sum += count;
         }
-        sum.ipv6 += dropped.ipv6;
-        sum.checksum += dropped.checksum;
-        sum.fragment += dropped.fragment;
-        sum.filtered_in += dropped.filtered_in;
-        sum.filtered_out += dropped.filtered_out;
-        sum.protocol += dropped.protocol;
-        sum.icmp += dropped.icmp;
-        sum.icmp_full += dropped.icmp_full;
-        sum.icmp_limited += dropped.icmp_limited;
     }
 
-    /// Packets dropped for `reason`.
+    /// Returns the number of packets dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        let (own, tcp, udp) = (&self.dropped, &self.tcp, &self.udp);
-        let fragments = &self.reassembly;
+        let (fragments, tcp, udp) = (&self.reassembly, &self.tcp, &self.udp);
         match reason {
-            DropReason::Malformed(error) => own.malformed[error.index()],
-            DropReason::Ipv6 => own.ipv6,
-            DropReason::Checksum => own.checksum,
-            DropReason::Fragment => own.fragment,
             DropReason::FragmentInvalid => fragments.invalid,
             DropReason::FragmentDuplicate => fragments.duplicates,
             DropReason::FragmentConflict => fragments.conflicts,
             DropReason::FragmentFull => fragments.full,
             DropReason::FragmentExpired => fragments.expired,
-            DropReason::FilteredIn => own.filtered_in,
-            DropReason::FilteredOut => own.filtered_out,
-            DropReason::Protocol => own.protocol,
-            DropReason::Icmp => own.icmp,
-            DropReason::IcmpFull => own.icmp_full,
-            DropReason::IcmpLimited => own.icmp_limited,
+            DropReason::TcpMalformed => tcp.malformed,
             DropReason::TcpFlags => tcp.bad_flags,
             DropReason::TcpAddress => tcp.bad_address,
             DropReason::TcpBacklog => tcp.backlog_full,
             DropReason::TcpSource => tcp.source_full,
             DropReason::TcpTable => tcp.table_full,
-            DropReason::TcpExpired => tcp.expired,
+            DropReason::TcpRepeatedSyn => tcp.repeated_syns,
+            DropReason::TcpLate => tcp.late,
+            DropReason::TcpClosed => tcp.closed,
+            DropReason::TcpBadRst => tcp.bad_rst,
+            DropReason::TcpUnexpectedSyn => tcp.unexpected_syn,
+            DropReason::TcpBadAck => tcp.bad_ack,
+            DropReason::TcpNoAck => tcp.no_ack,
+            DropReason::TcpOldTimestamp => tcp.old_timestamp,
+            DropReason::TcpOutsideWindow => tcp.outside_window,
+            DropReason::TcpDuplicate => tcp.duplicates,
+            DropReason::TcpOutOfOrder => tcp.out_of_order_full,
             DropReason::TcpOutbound => tcp.outbound_full,
             DropReason::UdpFull => udp.dropped_full,
             DropReason::UdpSource => udp.dropped_source,
             DropReason::UdpNoListener => udp.no_listener,
             DropReason::UdpOther => udp.dropped_other,
+            // The driver counts the errors about other protocols.
+            DropReason::IcmpIgnored => self.drops.0[reason.index()] + tcp.icmp_ignored,
+            reason => self.drops.0[reason.index()],
         }
     }
 
-    /// Every reason, with the packets dropped for it.
+    /// Returns every reason with the number of packets dropped for it.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
-        use DropReason as R;
-        let rest = [
-            R::Ipv6,
-            R::Checksum,
-            R::Fragment,
-            R::FragmentInvalid,
-            R::FragmentDuplicate,
-            R::FragmentConflict,
-            R::FragmentFull,
-            R::FragmentExpired,
-            R::FilteredIn,
-            R::FilteredOut,
-            R::Protocol,
-            R::Icmp,
-            R::IcmpFull,
-            R::IcmpLimited,
-            R::TcpFlags,
-            R::TcpAddress,
-            R::TcpBacklog,
-            R::TcpSource,
-            R::TcpTable,
-            R::TcpExpired,
-            R::TcpOutbound,
-            R::UdpFull,
-            R::UdpSource,
-            R::UdpNoListener,
-            R::UdpOther,
-        ];
         let stats = *self;
-        ParseError::ALL
-            .into_iter()
-            .map(R::Malformed)
-            .chain(rest)
-            .map(move |reason| (reason, stats.dropped(reason)))
-    }
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed(error) => return write!(f, "malformed: {error}"),
-            Self::Ipv6 => "IPv6 switched off",
-            Self::Checksum => "bad checksum",
-            Self::Fragment => "fragment",
-            Self::FragmentInvalid => "fragment of no packet",
-            Self::FragmentDuplicate => "fragment repeated",
-            Self::FragmentConflict => "fragments in conflict",
-            Self::FragmentFull => "fragment displaced",
-            Self::FragmentExpired => "fragment expired",
-            Self::FilteredIn => "filtered inbound",
-            Self::FilteredOut => "filtered outbound",
-            Self::Protocol => "unknown protocol",
-            Self::Icmp => "ICMP not answered",
-            Self::IcmpFull => "ICMP answer queue full",
-            Self::IcmpLimited => "ICMP error beyond the limit",
-            Self::TcpFlags => "TCP flags",
-            Self::TcpAddress => "TCP address",
-            Self::TcpBacklog => "TCP backlog full",
-            Self::TcpSource => "TCP backlog of the source full",
-            Self::TcpTable => "TCP table full",
-            Self::TcpExpired => "TCP request expired",
-            Self::TcpOutbound => "TCP outbound queue full",
-            Self::UdpFull => "UDP queue full",
-            Self::UdpSource => "UDP queue share of the source full",
-            Self::UdpNoListener => "UDP without listener",
-            Self::UdpOther => "UDP not whole",
-        })
+        let reasons = DropReason::ALL.iter();
+        reasons.map(move |&reason| (reason, stats.dropped(reason)))
     }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tcp, udp) = (&self.tcp, &self.udp);
-        let counters = [
+        let figures = [
             ("packets in", self.packets_in),
             ("bytes in", self.bytes_in),
             ("packets out", self.packets_out),
@@ -259,27 +168,111 @@ impl fmt::Display for Stats {
             ("echo replies", self.echo_replies),
             ("ICMP errors in", self.icmp_errors),
             ("fragments in", self.reassembly.fragments),
-            ("fragments waiting", self.reassembly.held_fragments),
-            ("packets put together", self.reassembly.packets),
+            ("packets reassembled", self.reassembly.packets),
+            ("fragments used", self.reassembly.used),
+            ("packets in reassembly", self.reassembly.held_packets),
+            ("fragments in reassembly", self.reassembly.held_fragments),
+            ("bytes in reassembly", self.reassembly.held_bytes),
             ("TCP connections", tcp.connections),
             ("TCP requests waiting", tcp.requests),
-            ("TCP time-wait", tcp.time_wait),
+            ("TCP connections in TIME-WAIT", tcp.time_wait),
+            ("TCP connections with buffers", tcp.buffered),
+            ("TCP bytes in buffers", tcp.buffers),
+            ("TCP bytes in pooled buffers", tcp.pooled_buffers),
             ("TCP requested", tcp.requested),
             ("TCP accepted", tcp.accepted),
             ("TCP refused", tcp.refused),
             ("TCP unreachable", tcp.unreachable),
             ("TCP dropped silently", tcp.dropped_silently),
+            ("TCP requests withdrawn", tcp.withdrawn),
+            ("TCP requests expired", tcp.expired),
             ("TCP connects", tcp.connects),
-            ("TCP resets to strangers", tcp.resets),
+            ("TCP resets of unmatched segments", tcp.resets),
+            ("TCP half-open connections reset", tcp.half_open_full),
+            ("TCP ACKs not sent at the rate limit", tcp.limited_acks),
             ("UDP datagrams in", udp.datagrams_in),
+            ("UDP bytes in", udp.bytes_in),
             ("UDP datagrams out", udp.datagrams_out),
+            ("UDP bytes out", udp.bytes_out),
         ];
-        for (name, count) in counters.into_iter().filter(|(_, count)| *count > 0) {
-            writeln!(f, "{name}: {count}")?;
+        for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0) {
+            writeln!(f, "{name}: {figure}")?;
         }
         for (reason, count) in self.drops().filter(|(_, count)| *count > 0) {
             writeln!(f, "dropped, {reason}: {count}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets each of the fields to a number of its own.
+    macro_rules! number {
+        ($next:ident, $stats:expr, $($field:ident)*) => {
+            $($stats.$field = $next(); )*
+        };
+    }
+
+    /// Stats in which every figure is another number from 1,000 on, and how many there are.
+    fn numbered() -> (Stats, u64) {
+        let mut last = 999;
+        let mut next = || {
+            last += 1;
+            last
+        };
+        let mut stats = Stats::default();
+        number!(next, stats, packets_in bytes_in packets_out bytes_out echo_replies icmp_errors);
+        number!(next, stats.reassembly, fragments packets used held_packets held_fragments);
+        number!(next, stats.reassembly, held_bytes invalid duplicates conflicts full expired);
+        number!(next, stats.tcp, connections requests time_wait buffered buffers pooled_buffers);
+        number!(next, stats.tcp, requested accepted refused unreachable dropped_silently withdrawn);
+        number!(next, stats.tcp, expired connects resets half_open_full limited_acks malformed);
+        number!(next, stats.tcp, bad_flags bad_address backlog_full source_full table_full late);
+        number!(next, stats.tcp, repeated_syns closed bad_rst unexpected_syn bad_ack no_ack);
+        number!(next, stats.tcp, old_timestamp outside_window duplicates out_of_order_full);
+        number!(next, stats.tcp, icmp_ignored outbound_full);
+        number!(next, stats.udp, datagrams_in bytes_in datagrams_out bytes_out dropped_full);
+        number!(next, stats.udp, dropped_source no_listener dropped_other);
+        for &reason in DropReason::ALL {
+            if stats.dropped(reason) == 0 {
+                stats.drops.0[reason.index()] = next();
+            }
+        }
+        (stats, last - 999)
+    }
+
+    #[test]
+    fn every_figure_has_a_line_of_its_own() {
+        let (stats, figures) = numbered();
+        // A field that is new, and missing in `numbered`, is still 0.
+        let debug = format!("{stats:?}");
+        assert!(
+            !debug.contains(": 0,") && !debug.contains(": 0 "),
+            "{debug}"
+        );
+        let text = stats.to_string();
+        for figure in 1000..1000 + figures {
+            let lines = text
+                .lines()
+                .filter(|line| line.ends_with(&format!(": {figure}")));
+            assert_eq!(lines.count(), 1, "{figure} in\n{text}\nof\n{debug}");
+        }
+        assert_eq!(text.lines().count() as u64, figures, "{text}");
+    }
+
+    #[test]
+    fn the_counters_of_two_drivers_add_up() {
+        let (driver, _) = numbered();
+        let mut sum = Stats::default();
+        sum.add(&driver);
+        sum.add(&driver);
+        assert_eq!(sum.packets_in, 2 * driver.packets_in);
+        assert_eq!(sum.icmp_errors, 2 * driver.icmp_errors);
+        for reason in [DropReason::Martian, DropReason::IcmpLimited] {
+            assert_eq!(sum.dropped(reason), 2 * driver.dropped(reason));
+        }
     }
 }

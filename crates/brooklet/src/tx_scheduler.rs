@@ -1,3 +1,5 @@
+use crate::drop_reason::DropReason;
+use crate::stats::Drops;
 use crate::udp_batch::UdpBatches;
 use brooklet_cell::Flavor;
 use brooklet_io::{BufferPool, Checksum, Meta, Offload, PacketBuf, PacketIo};
@@ -6,30 +8,30 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-/// Answers of ICMP that may wait for the device.
+/// The most ICMP packets that wait for the device.
 const ICMP_QUEUE: usize = 64;
 
-/// The number of buffers in the pool for ICMP answers, and the capacity of the largest, in bytes.
+/// The number of buffers in the pool for ICMP packets, and the capacity of the largest, in bytes.
 const POOL_BUFFERS: usize = 8;
 const POOL_CAPACITY: usize = 2048;
 
-/// Which packet goes to the device next, and in which form.
+/// Chooses the packet that goes to the device next, and completes it for the device.
 ///
-/// TCP, UDP and ICMP each have a bounded queue of their own and take turns, so that none can keep
-/// another from being sent. What the device does not do for a packet is done here.
+/// TCP, UDP and ICMP have bounded queues and take turns, so that none can keep another from
+/// sending. The scheduler does the work that the device has no offload for.
 #[derive(Debug)]
 pub(crate) struct TxScheduler {
     mtu: usize,
     offload: Offload,
-    /// What the fragments of the next packet that is cut will carry, and how far it is to the one
-    /// after it.
+    /// The IP identification of the next packet that is fragmented, and the step from one to the
+    /// next.
     identification: (u32, u32),
     /// The packet that the device has not taken yet.
     sending: Option<Sending>,
-    /// A piece of it, and whether that waits for the device.
-    piece: PacketBuf,
-    piece_waits: bool,
-    rows: UdpBatches,
+    /// A segment of that packet, and whether the segment waits for the device.
+    segment: PacketBuf,
+    segment_waits: bool,
+    udp_batches: UdpBatches,
     icmp: VecDeque<Vec<u8>>,
     icmp_pool: BufferPool,
     last: Source,
@@ -40,8 +42,10 @@ struct Sending {
     packet: PacketBuf,
     headers: Headers,
     source: Source,
-    /// It stands for several, and the device takes only single ones.
+    /// The packet is a super-packet, and the device does not segment it.
     segmenter: Option<Segmenter>,
+    /// [`TxScheduler::next`] has returned the packet.
+    returned: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,54 +63,68 @@ impl TxScheduler {
             offload,
             identification,
             sending: None,
-            piece: PacketBuf::default(),
-            piece_waits: false,
-            rows: UdpBatches::default(),
+            segment: PacketBuf::default(),
+            segment_waits: false,
+            udp_batches: UdpBatches::default(),
             icmp: VecDeque::new(),
             icmp_pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
             last: Source::default(),
         }
     }
 
-    /// Queues the packet that `write` makes, if it makes one, in fragments if it is longer than
-    /// the MTU. `None`: there is no room.
-    pub(crate) fn icmp(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<bool> {
+    /// Queues the ICMP packet that `write` writes, in fragments if it is longer than the MTU.
+    /// Returns whether `write` wrote one.
+    ///
+    /// # Errors
+    ///
+    /// Why the packet was dropped. Without room for a packet `write` is not called.
+    pub(crate) fn queue_icmp(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> Result<bool, DropReason> {
         if self.icmp.len() >= ICMP_QUEUE {
-            return None;
+            return Err(DropReason::IcmpFull);
         }
         let mut packet = self.icmp_pool.take(0);
         let written = write(&mut packet);
         if written && packet.len() <= self.mtu {
             self.icmp.push_back(packet);
-            return Some(true);
+            return Ok(true);
         }
-        let queued = !written || self.queue_fragments(&packet);
+        let queued = match written {
+            true => self.queue_fragments(&packet).map(|()| true),
+            false => Ok(false),
+        };
         self.icmp_pool.recycle(packet);
-        queued.then_some(written)
+        queued
     }
 
     /// Queues all fragments of a packet, or none.
-    fn queue_fragments(&mut self, packet: &[u8]) -> bool {
-        let Ok(packet) = Packet::parse(packet) else {
-            return false;
-        };
+    fn queue_fragments(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+        let packet = Packet::parse(packet).map_err(|_| DropReason::OutboundMalformed)?;
         let before = self.icmp.len();
         self.icmp
             .extend(fragment(&packet, self.mtu, self.identification.0));
         let (next, step) = &mut self.identification;
         *next = next.wrapping_add(*step);
+        if self.icmp.len() == before {
+            return Err(DropReason::IcmpTooLong);
+        }
         if self.icmp.len() > ICMP_QUEUE {
             self.icmp.truncate(before);
+            return Err(DropReason::IcmpFull);
         }
-        self.icmp.len() > before
+        Ok(())
     }
 
-    /// The packet to send now; it stays until it is [`done`](Self::done).
+    /// Returns the packet to send now, and whether this is the first time that it is returned. The
+    /// packet stays until [`finish`](Self::finish).
     pub(crate) fn next<F: Flavor>(
         &mut self,
         tcp: &mut brooklet_tcp::Engine<F>,
         udp: &brooklet_udp::Engine<F>,
-    ) -> Option<Packet<'_>> {
+        drops: &mut Drops,
+    ) -> Option<(Packet<'_>, bool)> {
         while self.sending.is_none() {
             let order = match self.last {
                 Source::Tcp => [Source::Udp, Source::Icmp, Source::Tcp],
@@ -117,28 +135,32 @@ impl TxScheduler {
                 let packet = match source {
                     Source::Tcp => tcp.poll_transmit(),
                     Source::Udp => self
-                        .rows
+                        .udp_batches
                         .next(udp, self.offload.uso && self.offload.checksum),
                     Source::Icmp => self.icmp.pop_front().map(PacketBuf::from),
                 };
                 packet.map(|packet| (packet, source))
             })?;
-            // What is made here parses.
-            if let Ok(headers) = Headers::parse(&packet) {
-                let segmenter = prepare(&mut packet, &headers, self.offload);
-                self.sending = Some(Sending {
-                    packet,
-                    headers,
-                    source,
-                    segmenter,
-                });
+            match Headers::parse(&packet) {
+                Ok(headers) => {
+                    let segmenter = complete(&mut packet, &headers, self.offload);
+                    self.sending = Some(Sending {
+                        packet,
+                        headers,
+                        source,
+                        segmenter,
+                        returned: false,
+                    });
+                }
+                Err(_) => drops.count(DropReason::OutboundMalformed),
             }
         }
-        let sending = self.sending.as_ref()?;
-        Some(Packet::new(&sending.packet, sending.headers))
+        let sending = self.sending.as_mut()?;
+        let is_new = !std::mem::replace(&mut sending.returned, true);
+        Some((Packet::new(&sending.packet, sending.headers), is_new))
     }
 
-    /// Sends the packet, piece by piece where the device does not take it whole.
+    /// Sends the packet, segment by segment if the device does not segment it.
     pub(crate) fn poll_send<D: PacketIo>(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,50 +173,51 @@ impl TxScheduler {
             return device.poll_send(cx, &sending.packet);
         };
         loop {
-            if !self.piece_waits {
-                self.piece.resize(segmenter.longest());
-                let Some(len) = segmenter.next(&sending.packet, self.piece.storage_mut()) else {
+            if !self.segment_waits {
+                self.segment.resize(segmenter.longest());
+                let Some(len) = segmenter.next(&sending.packet, self.segment.storage_mut()) else {
                     return Poll::Ready(Ok(()));
                 };
-                self.piece.set_len(len);
-                self.piece_waits = true;
+                self.segment.set_len(len);
+                self.segment_waits = true;
             }
-            ready!(device.poll_send(cx, &self.piece))?;
-            self.piece_waits = false;
+            ready!(device.poll_send(cx, &self.segment))?;
+            self.segment_waits = false;
         }
     }
 
-    /// The packet has been sent or dropped: its buffer goes back.
-    pub(crate) fn done<F: Flavor>(
+    /// Gives the buffer of the packet back to its queue: the packet was sent or dropped.
+    pub(crate) fn finish<F: Flavor>(
         &mut self,
         tcp: &mut brooklet_tcp::Engine<F>,
         udp: &brooklet_udp::Engine<F>,
     ) {
-        self.piece_waits = false;
+        self.segment_waits = false;
         let Some(Sending { packet, source, .. }) = self.sending.take() else {
             return;
         };
         self.last = source;
         match source {
             Source::Tcp => tcp.recycle(packet),
-            Source::Udp => self.rows.recycle(udp, packet),
+            Source::Udp => self.udp_batches.recycle(udp, packet),
             Source::Icmp => self.icmp_pool.recycle(packet.into_vec()),
         }
     }
 }
 
-/// Completes what the device would not. A packet that it would not cut is cut by what is returned.
-fn prepare(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Segmenter> {
+/// Completes the checksum as far as the device does not. Returns a segmenter for a super-packet
+/// that the device does not segment.
+fn complete(packet: &mut PacketBuf, headers: &Headers, offload: Offload) -> Option<Segmenter> {
     let Meta {
         checksum, gso_size, ..
     } = packet.meta();
-    let cuts = match headers.protocol() {
+    let segments = match headers.protocol() {
         Protocol::Tcp if headers.key().is_ipv6() => offload.tso6,
         Protocol::Tcp => offload.tso4,
         _ => offload.uso,
     };
     if let Some(size) = gso_size
-        && !(cuts && offload.checksum)
+        && !(segments && offload.checksum)
     {
         return Some(Segmenter::new(headers, size));
     }

@@ -200,7 +200,10 @@ fn bad_packets_are_counted_by_reason_and_nothing_else_happens() {
     let total: u64 = stack.stats().drops().map(|(_, count)| count).sum();
     assert_eq!(total, cases.len() as u64, "counted twice");
     let text = stack.stats().to_string();
-    assert!(text.contains("dropped, bad checksum: 1\n"), "{text}");
+    assert!(
+        text.contains("dropped, wrong TCP, UDP or ICMP checksum: 1\n"),
+        "{text}"
+    );
     assert!(future::block_on(future::poll_once(tcp.accept())).is_none());
     // The stack still works.
     future::block_on(send(&mut wire, &good));

@@ -1,0 +1,54 @@
+//! ICMP: echo replies, errors that the stack sends, and errors that it receives.
+
+use super::Driver;
+use crate::drop_reason::DropReason;
+use crate::timer::Timer;
+use brooklet_cell::Flavor;
+use brooklet_filter::Filter;
+use brooklet_io::PacketIo;
+use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::{Packet, Protocol};
+use std::time::Instant;
+
+impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
+    pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>) {
+        if let Some(error) = icmp::parse_error(packet) {
+            self.stats.icmp_errors += 1;
+            match error.protocol {
+                Protocol::Tcp => self.tcp.handle_icmp_error(now, &error),
+                _ => self.stats.drops.count(DropReason::IcmpIgnored),
+            }
+            return;
+        }
+        if !self.icmp_echo {
+            return self.stats.drops.count(DropReason::Icmp);
+        }
+        match self
+            .tx_scheduler
+            .queue_icmp(|out| icmp::echo_reply(out, packet))
+        {
+            Ok(true) => self.stats.echo_replies += 1,
+            Ok(false) => self.stats.drops.count(DropReason::Icmp),
+            Err(reason) => self.stats.drops.count(reason),
+        }
+    }
+
+    /// Answers a packet with an ICMP error, unless no error may be sent (RFC 1122, 3.2.2; RFC 4443,
+    /// 2.4(e)) or the rate limit is reached.
+    pub(super) fn send_icmp_error(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
+        let bucket = &self.common.icmp_errors;
+        let mut limited = false;
+        let queued = self.tx_scheduler.queue_icmp(|out| {
+            // An error that may not be sent takes no token.
+            let allowed = icmp::unreachable(out, packet, why);
+            limited = allowed && !bucket.with(|bucket| bucket.take(now));
+            allowed && !limited
+        });
+        if limited {
+            self.stats.drops.count(DropReason::IcmpLimited);
+        }
+        if let Err(reason) = queued {
+            self.stats.drops.count(reason);
+        }
+    }
+}

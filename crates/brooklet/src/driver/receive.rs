@@ -1,0 +1,155 @@
+//! The way of a received packet from the device to an engine.
+
+use super::Driver;
+use crate::drop_reason::DropReason;
+use crate::timer::Timer;
+use brooklet_cell::Flavor;
+use brooklet_filter::{Direction, Filter, Verdict};
+use brooklet_io::{Checksum, PacketIo};
+use brooklet_packet::icmp::Unreachable;
+use brooklet_packet::{Headers, Packet, Protocol, Segmenter, is_martian};
+use brooklet_udp::Received;
+use std::io;
+use std::num::NonZeroU16;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A batch ends after this many packets or bytes, so that answers do not wait for long.
+const BATCH_PACKETS: usize = 64;
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// "No next header" (RFC 8200, 4.7): nothing follows the IPv6 header, which is no error.
+const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
+
+impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
+    /// Reads a batch of packets. Returns whether the device may have more at once.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
+        let mut bytes = 0;
+        for _ in 0..BATCH_PACKETS {
+            match self.device.poll_recv(cx, &mut self.inbound) {
+                Poll::Ready(received) => received?,
+                Poll::Pending => return Ok(false),
+            }
+            bytes += self.inbound.len();
+            self.handle_inbound(now);
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Handles the packet in `inbound`: delivers it, or passes it to the reassembler.
+    fn handle_inbound(&mut self, now: Instant) {
+        self.stats.packets_in += 1;
+        self.stats.bytes_in += self.inbound.len() as u64;
+        let headers = match Headers::parse(&self.inbound) {
+            Ok(headers) => headers,
+            Err(error) => return self.stats.drops.count(DropReason::Malformed(error)),
+        };
+        let key = headers.key();
+        if key.is_ipv6() && !self.common.ipv6 {
+            return self.stats.drops.count(DropReason::Ipv6);
+        }
+        let (source, destination) = key.addresses();
+        if is_martian(source, destination) {
+            return self.stats.drops.count(DropReason::Martian);
+        }
+        if headers.fragment().is_some() {
+            return self.handle_fragment(now, headers);
+        }
+        let mut packet = std::mem::take(&mut self.inbound);
+        let meta = packet.meta();
+        let verified = meta.checksum != Checksum::Complete;
+        match meta.gso_size {
+            // A TCP super-packet is one long segment to the engine.
+            Some(size) if headers.protocol() == Protocol::Udp => {
+                self.deliver_datagrams(now, &mut packet, headers, size);
+            }
+            _ => self.deliver(now, &mut packet, headers, verified),
+        }
+        self.inbound = packet;
+    }
+
+    /// Delivers each datagram of a UDP super-packet. The datagrams are made in place.
+    fn deliver_datagrams(
+        &mut self,
+        now: Instant,
+        packet: &mut [u8],
+        headers: Headers,
+        size: NonZeroU16,
+    ) {
+        let mut segmenter = Segmenter::new(&headers, size);
+        while let Some(place) = segmenter.next_in_place(packet) {
+            let datagram = &mut packet[place];
+            match Headers::parse(datagram) {
+                Ok(headers) => self.deliver(now, datagram, headers, true),
+                Err(error) => self.stats.drops.count(DropReason::Malformed(error)),
+            }
+        }
+    }
+
+    /// Passes a fragment to the reassembler, and delivers the packet that it completes.
+    fn handle_fragment(&mut self, now: Instant, headers: Headers) {
+        let Some(reassembler) = &self.common.reassembler else {
+            return self.stats.drops.count(DropReason::Fragment);
+        };
+        let fragment = Packet::new(&self.inbound, headers);
+        let reassembled = &mut self.reassembled;
+        let (complete, until) = reassembler.with(|reassembler| {
+            let complete = reassembler.handle_fragment(now, &fragment, reassembled);
+            (complete, reassembler.poll_timeout())
+        });
+        self.fragments_until = until;
+        if !complete {
+            return;
+        }
+        let mut packet = std::mem::take(&mut self.reassembled);
+        match Headers::parse(&packet) {
+            // No host has a reason to fragment a fragment.
+            Ok(headers) if headers.fragment().is_some() => {
+                self.stats.drops.count(DropReason::Fragment);
+            }
+            Ok(headers) => self.deliver(now, &mut packet, headers, false),
+            Err(error) => self.stats.drops.count(DropReason::Malformed(error)),
+        }
+        self.reassembled = packet;
+    }
+
+    /// Drops the fragments that have expired. A driver that never received one does not look.
+    pub(super) fn expire_fragments(&mut self, now: Instant) {
+        if self.fragments_until.is_some_and(|at| at <= now)
+            && let Some(reassembler) = &self.common.reassembler
+        {
+            self.fragments_until = reassembler.with(|reassembler| {
+                reassembler.handle_timeout(now);
+                reassembler.poll_timeout()
+            });
+        }
+    }
+
+    /// Takes the filter's verdict on a packet and passes the packet to the engine of its protocol.
+    fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers, verified: bool) {
+        let packet = Packet::new(bytes, headers);
+        if self.filter.verdict(&packet, Direction::Inbound) != Verdict::Pass {
+            return self.stats.drops.count(DropReason::FilteredIn);
+        }
+        if !verified && !packet.verify_checksum() {
+            return self.stats.drops.count(DropReason::Checksum);
+        }
+        match packet.protocol() {
+            Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
+            Protocol::Udp => match self.udp.handle_packet(&packet) {
+                Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
+                _ => {} // queued, or dropped and counted
+            },
+            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
+            protocol => {
+                self.stats.drops.count(DropReason::Protocol);
+                if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
+                    self.send_icmp_error(now, &packet, Unreachable::Protocol);
+                }
+            }
+        }
+    }
+}

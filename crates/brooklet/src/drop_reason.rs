@@ -1,0 +1,184 @@
+use brooklet_packet::ParseError;
+use std::fmt;
+
+/// Defines [`DropReason`] with its text and its place among all reasons in one list, so that no
+/// reason can be missing from one of them.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident: $text:literal,)*) => {
+        /// Why a packet was dropped.
+        ///
+        /// Each packet that the stack drops counts once; [`Stats::dropped`](crate::Stats::dropped)
+        /// returns the number for a reason. The text of a reason is in lower case, except for
+        /// names.
+        ///
+        /// ```
+        /// use brooklet::DropReason;
+        ///
+        /// assert!(DropReason::ALL.contains(&DropReason::Checksum));
+        /// assert_eq!(DropReason::Checksum.to_string(), "wrong TCP, UDP or ICMP checksum");
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(rename_all = "snake_case")
+        )]
+        #[non_exhaustive]
+        pub enum DropReason {
+            /// Inbound: not an IP packet that a host takes.
+            Malformed(ParseError),
+            $($(#[$doc])* $reason,)*
+        }
+
+        /// The number of reasons.
+        pub(crate) const REASONS: usize = ParseError::ALL.len() + [$(stringify!($reason)),*].len();
+
+        const ALL: [DropReason; REASONS] = {
+            let mut all = [DropReason::Malformed(ParseError::Truncated); REASONS];
+            let mut index = 0;
+            while index < ParseError::ALL.len() {
+                all[index] = DropReason::Malformed(ParseError::ALL[index]);
+                index += 1;
+            }
+            $(
+                all[index] = DropReason::$reason;
+                index += 1;
+            )*
+            assert!(index == REASONS);
+            all
+        };
+
+        impl DropReason {
+            /// Every reason, in ascending order.
+            pub const ALL: &'static [Self] = &ALL;
+
+            /// The place of the reason in [`ALL`](Self::ALL).
+            pub(crate) fn index(self) -> usize {
+                /// The reasons without data, which the compiler numbers.
+                enum Number {
+                    $($reason,)*
+                }
+                match self {
+                    Self::Malformed(error) => error.index(),
+                    $(Self::$reason => ParseError::ALL.len() + Number::$reason as usize,)*
+                }
+            }
+        }
+
+        impl fmt::Display for DropReason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::Malformed(error) => write!(f, "malformed: {error}"),
+                    $(Self::$reason => f.write_str($text),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Inbound: IPv6, and the stack was built [without IPv6](crate::generic::Builder::ipv6).
+    Ipv6: "IPv6 is switched off",
+    /// Inbound: an address that no host uses on a link, such as loopback; see
+    /// [Addresses](crate::generic::Driver#addresses).
+    Martian: "martian address",
+    /// Inbound: the TCP, UDP or ICMP checksum is wrong.
+    Checksum: "wrong TCP, UDP or ICMP checksum",
+    /// Inbound: a fragment while reassembly is off, or a fragment whose payload is a fragment.
+    Fragment: "fragment that is not reassembled",
+    /// Inbound: a fragment whose offset or length no packet can have.
+    FragmentInvalid: "fragment with an impossible offset or length",
+    /// Inbound: a fragment that had arrived before.
+    FragmentDuplicate: "duplicate fragment",
+    /// Inbound: a fragment of a packet whose fragments overlap or contradict each other.
+    FragmentConflict: "fragments that overlap or contradict each other",
+    /// Inbound: a fragment that was removed to make room for newer ones.
+    FragmentFull: "fragment removed to make room for newer ones",
+    /// Inbound: a fragment of a packet that was not complete in time.
+    FragmentExpired: "fragment of a packet that was not complete in time",
+    /// Inbound: the filter dropped it.
+    FilteredIn: "dropped by the filter, inbound",
+    /// Outbound: the filter dropped it.
+    FilteredOut: "dropped by the filter, outbound",
+    /// Inbound: neither TCP, UDP nor ICMP.
+    Protocol: "neither TCP, UDP nor ICMP",
+    /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
+    /// answers.
+    Icmp: "ICMP message that is not answered",
+    /// Inbound: an ICMP error that quotes no TCP segment in flight (RFC 5927, 4.1), or one that
+    /// timeouts deal with (RFC 5927, 6.1).
+    IcmpIgnored: "ICMP error about no TCP segment in flight",
+    /// Outbound: an ICMP message that found the queue full.
+    IcmpFull: "ICMP outbound queue full",
+    /// Outbound: an echo reply that is longer than the MTU and cannot be fragmented.
+    IcmpTooLong: "ICMP message too long for the MTU",
+    /// Outbound: an ICMP error above the limit, which is 100 per second and 50 at once.
+    IcmpLimited: "ICMP error above the rate limit",
+    /// Outbound: a packet made by the stack that is no IP packet. This is a fault of the stack.
+    OutboundMalformed: "malformed packet made by the stack",
+    /// Inbound: no TCP segment.
+    TcpMalformed: "malformed TCP segment",
+    /// Inbound: TCP control bits that contradict each other.
+    TcpFlags: "TCP control bits that contradict each other",
+    /// Inbound: a TCP segment for no connection with an address that no host can have, a port 0, or
+    /// the same address and port at both ends.
+    TcpAddress: "TCP segment with an unusable address or port 0",
+    /// Inbound: a SYN that found the backlog full, or that a newer one evicted.
+    TcpBacklog: "TCP backlog full",
+    /// Inbound: a SYN of a source that has as many requests as it may have.
+    TcpSource: "TCP backlog of the source full",
+    /// Inbound: a SYN, while there are as many connections as there may be.
+    TcpTable: "TCP connection table full",
+    /// Inbound: a SYN that repeats one that was or will be answered.
+    TcpRepeatedSyn: "repeated TCP SYN",
+    /// Inbound: a segment that arrived in TIME-WAIT and needs no answer.
+    TcpLate: "TCP segment in TIME-WAIT",
+    /// Inbound: a segment whose connection ended while the segment was on its way to it.
+    TcpClosed: "TCP segment of a connection that has just ended",
+    /// Inbound: a RST without a connection or with an unexpected sequence number (RFC 5961, 3.2).
+    TcpBadRst: "unexpected TCP RST",
+    /// Inbound: a SYN of a connection that is established (RFC 5961, 4.2).
+    TcpUnexpectedSyn: "unexpected TCP SYN",
+    /// Inbound: a segment with an unacceptable acknowledgment number (RFC 5961, 5.2).
+    TcpBadAck: "unacceptable TCP acknowledgment",
+    /// Inbound: a segment without the ACK that its connection requires (RFC 9293, 3.10.7).
+    TcpNoAck: "TCP segment without ACK",
+    /// Inbound: a segment with an old timestamp: PAWS (RFC 7323, 5).
+    TcpOldTimestamp: "old TCP timestamp",
+    /// Inbound: a segment outside of the receive window, such as a window probe (RFC 9293, 3.4).
+    TcpOutsideWindow: "TCP segment outside of the window",
+    /// Inbound: a segment whose data had arrived before.
+    TcpDuplicate: "duplicate TCP data",
+    /// Inbound: a TCP segment that found the out-of-order queue of its connection full.
+    TcpOutOfOrder: "TCP out-of-order queue full",
+    /// Outbound: an answer of TCP without a connection that found the outbound queue full.
+    TcpOutbound: "TCP outbound queue full",
+    /// Inbound: a datagram that found the inbound queue full.
+    UdpFull: "UDP inbound queue full",
+    /// Inbound: a datagram whose source holds its share of the inbound queue.
+    UdpSource: "UDP inbound queue share of the source full",
+    /// Inbound: a datagram, while no handle could read it.
+    UdpNoListener: "UDP without a socket that reads",
+    /// Inbound: a datagram that is not whole, or that arrived after the end of the stack.
+    UdpOther: "UDP datagram that is not whole",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn all_reasons_are_in_ascending_order_and_at_their_index() {
+        assert!(DropReason::ALL.is_sorted());
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), index, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_text_of_its_own() {
+        let texts: HashSet<_> = DropReason::ALL.iter().map(DropReason::to_string).collect();
+        assert_eq!(texts.len(), DropReason::ALL.len());
+    }
+}

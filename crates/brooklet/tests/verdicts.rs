@@ -1,0 +1,129 @@
+//! How often a filter judges a packet.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/packets.rs"]
+mod packets;
+mod support;
+
+use brooklet::filter::{Direction, Verdict};
+use brooklet::{Builder, Offload, Packet, PacketBuf, PacketIo, Parts};
+use futures_lite::future::{block_on, poll_once};
+use packets::ping;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use support::addr;
+
+/// A device that takes a packet only when it is offered the 11th time.
+struct Slow {
+    inbound: Vec<Vec<u8>>,
+    offered: usize,
+    sent: Vec<Vec<u8>>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self {
+            inbound: Vec::new(),
+            offered: 0,
+            sent: Vec::new(),
+        }
+    }
+}
+
+impl PacketIo for Slow {
+    fn offload(&self) -> Offload {
+        Offload::default()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
+        let Some(bytes) = self.inbound.pop() else {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        packet.copy_from_slice(&bytes);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
+        self.offered += 1;
+        if self.offered % 11 != 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.sent.push(packet.to_vec());
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_packet_that_waits_for_the_device_is_judged_once() {
+    let verdicts = Arc::new(AtomicUsize::new(0));
+    let counter = verdicts.clone();
+    let count = move |_: &Packet<'_>, direction: Direction| {
+        counter.fetch_add(
+            usize::from(direction == Direction::Outbound),
+            Ordering::Relaxed,
+        );
+        Verdict::Pass
+    };
+    let Parts {
+        mut driver,
+        udp,
+        tcp: _tcp,
+        ..
+    } = Builder::new().filter(count).build(Slow::new()).unwrap();
+    let request = ping(addr("10.0.0.2:0").ip(), addr("192.0.2.1:0").ip(), b"ping");
+    driver.device_mut().inbound.push(request);
+    let (from, to) = (addr("192.0.2.1:53"), addr("10.0.0.2:5000"));
+    block_on(udp.send_to(b"answer", from, to)).unwrap();
+    for _ in 0..30 {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut driver).poll(&mut cx).is_pending());
+    }
+    let device = driver.device();
+    assert_eq!((device.sent.len(), device.offered), (2, 22));
+    assert_eq!(verdicts.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_super_packet_is_judged_once_while_its_segments_wait() {
+    let verdicts = Arc::new(AtomicUsize::new(0));
+    let counter = verdicts.clone();
+    let count = move |packet: &Packet<'_>, direction: Direction| {
+        let data = direction == Direction::Outbound && packet.payload().len() > 1460;
+        counter.fetch_add(usize::from(data), Ordering::Relaxed);
+        Verdict::Pass
+    };
+    let (here, there) = brooklet::pipe(1); // a wire that is full most of the time
+    let a = Builder::new().filter(count).build(here).unwrap();
+    let b = Builder::new().build(there).unwrap();
+    let Parts {
+        stack, mut driver, ..
+    } = a;
+    let Parts {
+        tcp,
+        driver: mut peer,
+        udp: _udp,
+        ..
+    } = b;
+    use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+    let talk = async {
+        let connect = stack.connect_from(addr("10.0.0.1:1"), addr("192.0.2.1:2"));
+        let (client, server) = future::zip(connect, tcp.accept()).await;
+        let (mut client, mut server) = (client.unwrap(), server.unwrap().0);
+        client.write_all(&[7; 14_000]).await.unwrap();
+        server.read_exact(&mut vec![0; 14_000]).await.unwrap();
+    };
+    let drivers = future::or(&mut driver, &mut peer);
+    let ended = block_on(future::or(async { Some(talk.await) }, async {
+        drivers.await.ok()
+    }));
+    assert!(ended.is_some());
+    // Ten segments are in no more than a few super-packets.
+    let judged = verdicts.load(Ordering::Relaxed);
+    assert!((1..=4).contains(&judged), "{judged} verdicts");
+    assert!(block_on(poll_once(&mut driver)).is_none());
+}
