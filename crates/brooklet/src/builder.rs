@@ -3,9 +3,9 @@ use crate::driver::Driver;
 use crate::stack::Stack;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
-use brooklet_filter::{Filter, UnicastOnly};
+use brooklet_filter::{Direction, Filter, UnicastOnly, Verdict};
 use brooklet_io::PacketIo;
-use brooklet_packet::reassembly;
+use brooklet_packet::{Packet, reassembly};
 use brooklet_tcp::{Clock, TcpListener};
 use brooklet_udp::UdpSocket;
 use std::hash::{BuildHasher, RandomState};
@@ -138,15 +138,20 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Judges every packet, in and out, by `filter`. By default what is not unicast is dropped.
+    /// Sets the filter that decides on every packet, inbound and outbound. By default,
+    /// [`UnicastOnly`] drops packets that are not unicast.
     ///
-    /// It never sees a fragment that comes in: it is shown the packet that the fragments make,
-    /// with its ports, so that nothing gets past it in pieces. Of what it would drop, pieces may
-    /// be held within the limits of [`reassembly`](Self::reassembly). Answers to "ping" that are
-    /// longer than the MTU go out in fragments, and it sees each of them.
+    /// - The filter decides on whole packets: it sees a reassembled packet, with its ports, and no
+    ///   inbound fragment. Fragments of a packet that the filter would drop are held within the
+    ///   limits of [`reassembly`](Self::reassembly). An echo reply that is longer than the MTU
+    ///   leaves in fragments, each of which the filter sees.
+    /// - A super-packet of up to 64 KiB is one packet to the filter: count bytes, not packets.
+    /// - The filter gives one verdict for each packet, however long an outbound packet then waits
+    ///   for the device.
+    /// - [Martian](crate::generic::Driver#addresses) packets are dropped before the filter sees
+    ///   them.
     ///
-    /// Segments of one connection, and datagrams of one size on their way out, may be shown to it
-    /// as one packet of up to 64 KiB: one that counts packets should count bytes.
+    /// For a closure, [`filter_fn`](Self::filter_fn) needs no types.
     pub fn filter<Q: Filter>(self, filter: Q) -> Builder<F, Q> {
         let Self {
             mtu,
@@ -170,6 +175,30 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             addresses,
             flavor,
         }
+    }
+
+    /// Sets a function as the [filter](Self::filter).
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::filter::{Direction, Verdict};
+    /// use brooklet::{Builder, Protocol};
+    ///
+    /// # let (device, _) = brooklet::pipe(64);
+    /// let parts = Builder::new()
+    ///     .filter_fn(|packet, direction| match (packet.protocol(), direction) {
+    ///         (Protocol::Udp, Direction::Inbound) => Verdict::Drop,
+    ///         _ => Verdict::Pass,
+    ///     })
+    ///     .build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn filter_fn<Q>(self, verdict: Q) -> Builder<F, Q>
+    where
+        Q: Fn(&Packet<'_>, Direction) -> Verdict,
+    {
+        self.filter(verdict)
     }
 
     /// Gives the stack an address of its own, from which

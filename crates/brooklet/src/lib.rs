@@ -70,8 +70,8 @@ mod builder;
 mod common;
 mod driver;
 mod drop_reason;
-mod filter_cell;
 mod pipe;
+mod shared_filter;
 mod stack;
 mod stats;
 mod timer;
@@ -113,8 +113,8 @@ pub use timer::Timer;
 pub mod generic {
     pub use crate::builder::{Builder, Parts, QueueParts};
     pub use crate::driver::Driver;
-    pub use crate::filter_cell::SharedFilter;
     pub use crate::pipe::Pipe;
+    pub use crate::shared_filter::SharedFilter;
     pub use crate::stack::Stack;
     pub use brooklet_tcp::{
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
@@ -169,9 +169,7 @@ macro_rules! names {
         pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
         /// Half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
         pub type UdpWriteHalf = crate::generic::UdpWriteHalf<$flavor>;
-        /// A filter to be exchanged while the stack runs. See
-        /// [`generic::SharedFilter`](crate::generic::SharedFilter).
-        pub type SharedFilter<P> = crate::generic::SharedFilter<$flavor, P>;
+        pub use crate::generic::SharedFilter;
         /// One end of a wire. See [`generic::Pipe`](crate::generic::Pipe).
         pub type Pipe = crate::generic::Pipe<$flavor>;
 

@@ -234,7 +234,7 @@ fn datagrams_that_nobody_can_read_are_port_unreachable() {
 
 #[test]
 fn a_filter_is_exchanged_while_the_stack_runs() {
-    type Any = Box<dyn Filter + Send>;
+    type Any = Box<dyn Filter + Send + Sync>;
     let filter = SharedFilter::<Any>::new(Box::new(UnicastOnly));
     let (here, mut wire) = brooklet::pipe(64);
     let Parts {

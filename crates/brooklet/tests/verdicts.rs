@@ -1,14 +1,17 @@
-//! How often a filter judges a packet.
+//! How often a filter judges a packet, and how it is replaced.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use brooklet::filter::{Direction, Verdict};
-use brooklet::{Builder, Offload, Packet, PacketBuf, PacketIo, Parts};
+use brooklet::filter::{Direction, Filter, PassAll, UnicastOnly, Verdict};
+use brooklet::{
+    Builder, Offload, Packet, PacketBuf, PacketIo, Parts, QueueParts, SharedFilter, UdpConfig,
+};
 use futures_lite::future::{block_on, poll_once};
 use packets::ping;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -126,4 +129,68 @@ fn a_super_packet_is_judged_once_while_its_segments_wait() {
     let judged = verdicts.load(Ordering::Relaxed);
     assert!((1..=4).contains(&judged), "{judged} verdicts");
     assert!(block_on(poll_once(&mut driver)).is_none());
+}
+
+#[test]
+fn a_filter_replaces_itself_from_within_a_verdict() {
+    type Any = Box<dyn Filter + Send + Sync>;
+    let shared = SharedFilter::<Any>::new(Box::new(UnicastOnly));
+    let handle = shared.clone();
+    // A one-time pass: the packet that the verdict is about passes, and no other packet after it.
+    let once = move |_: &Packet<'_>, _: Direction| {
+        handle.replace(Box::new(|_: &Packet<'_>, _: Direction| Verdict::Drop));
+        Verdict::Pass
+    };
+    shared.replace(Box::new(once));
+    let (from, to) = (addr("10.0.0.2:1"), addr("192.0.2.1:2"));
+    let bytes = packets::udp(from, to, b"x");
+    let packet = Packet::parse(&bytes).unwrap();
+    let verdicts = [0; 3].map(|_| shared.verdict(&packet, Direction::Inbound));
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Drop, Verdict::Drop]);
+}
+
+#[test]
+fn replacing_a_filter_loses_no_packet_that_both_filters_pass() {
+    const PACKETS: usize = 20_000;
+    let filter = SharedFilter::new(PassAll);
+    let (devices, wires): (Vec<_>, Vec<_>) = (0..2).map(|_| brooklet::pipe(64)).unzip();
+    let QueueParts {
+        stack,
+        drivers,
+        udp,
+        ..
+    } = Builder::new()
+        .filter(filter.clone())
+        .udp_config(
+            UdpConfig::new()
+                .inbound_packets(2 * PACKETS)
+                .inbound_bytes(1 << 30),
+        )
+        .build_queues(devices)
+        .unwrap();
+    std::thread::scope(|scope| {
+        for driver in drivers {
+            scope.spawn(|| assert!(block_on(driver).is_err(), "the wire ends"));
+        }
+        let senders = wires.into_iter().map(|mut wire| {
+            scope.spawn(move || {
+                let packet = packets::udp(addr("10.0.0.2:1"), addr("192.0.2.1:2"), b"x");
+                let packet = PacketBuf::from(packet);
+                for _ in 0..PACKETS {
+                    block_on(poll_fn(|cx| wire.poll_send(cx, &packet))).unwrap();
+                }
+                wire
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        while !senders.iter().all(|sender| sender.is_finished()) {
+            filter.replace(PassAll);
+        }
+        let mut buf = [0; 1];
+        for n in 0..2 * PACKETS {
+            block_on(udp.recv_from(&mut buf)).unwrap_or_else(|_| panic!("{n} arrived"));
+        }
+        drop(senders); // and the wires with them
+    });
+    assert_eq!(stack.stats().udp.datagrams_in, 2 * PACKETS as u64);
 }
