@@ -419,14 +419,14 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             queues,
             tcp_interface,
             self.tcp.clone(),
-            clock,
+            clock.clone(),
             secret,
         );
         let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_interface, self.udp);
         let stack = Stack {
             connector,
             udp: udp_engines[0].counters(),
-            common: Common::new(queues, self.reassembly, self.ipv6),
+            common: Common::new(queues, self.reassembly, self.ipv6, clock),
         };
         Ok(Plan {
             stack,

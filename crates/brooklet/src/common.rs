@@ -1,7 +1,9 @@
+use crate::shutdown::Shutdown;
 use crate::stats::Stats;
 use crate::token_bucket::TokenBucket;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::reassembly::{self, Reassembler};
+use brooklet_tcp::Clock;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ pub(crate) struct Common<F: Flavor> {
     /// Shared because the fragments of one packet may arrive on several queues.
     pub(crate) reassembler: Option<Shared<F, Reassembler>>,
     pub(crate) icmp_errors: Shared<F, TokenBucket>,
+    pub(crate) clock: Clock,
+    pub(crate) shutdown: Shutdown<F>,
     /// The counters of each driver.
     pub(crate) published: Arc<[Shared<F, Stats>]>,
 }
@@ -31,12 +35,15 @@ impl<F: Flavor> Common<F> {
         queues: NonZeroU8,
         reassembly: Option<reassembly::Config>,
         ipv6: bool,
+        clock: Clock,
     ) -> Self {
         let published = |_| Shared::new(Stats::default());
         Self {
             ipv6,
             reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
             icmp_errors: Shared::new(TokenBucket::default()),
+            clock,
+            shutdown: Shutdown::new(queues),
             published: (0..queues.get()).map(published).collect(),
         }
     }
@@ -48,6 +55,8 @@ impl<F: Flavor> Clone for Common<F> {
             ipv6: self.ipv6,
             reassembler: self.reassembler.clone(),
             icmp_errors: self.icmp_errors.clone(),
+            clock: self.clock.clone(),
+            shutdown: self.shutdown.clone(),
             published: self.published.clone(),
         }
     }

@@ -5,6 +5,7 @@ mod receive;
 mod transmit;
 
 use crate::common::{Common, Settings};
+use crate::shutdown::{EndGuard, Progress, Step};
 use crate::stats::Stats;
 use crate::timer::Timer;
 use crate::tx_scheduler::TxScheduler;
@@ -67,6 +68,8 @@ pub struct Driver<F: Flavor, D, T, P = UnicastOnly> {
     /// The number of the driver's queue.
     queue: u8,
     common: Common<F>,
+    /// After the engines, which end the stack when they are dropped.
+    end_guard: EndGuard<F>,
     ended: bool,
 }
 
@@ -134,6 +137,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             batches_after_pause: 0,
             stats: Stats::default(),
             queue,
+            end_guard: EndGuard(common.shutdown.clone()),
             common,
             ended: false,
         }
@@ -141,7 +145,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.tcp.awake() {
-            return Poll::Ready(Err(StackClosed.into()));
+            return Poll::Ready(match self.common.shutdown.is_complete() {
+                true => Ok(()),
+                false => Err(StackClosed.into()),
+            });
         }
         let clock = self.timer.clock();
         for _ in 0..BATCHES {
@@ -158,6 +165,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             }
             let deferred = self.tcp.defer(now);
             let blocked = self.transmit(cx)?;
+            if self.tcp.is_closing() {
+                match self.shut_down(now, blocked) {
+                    Step::Wait(at) => until = until.into_iter().chain(at).min(),
+                    Step::Reset => continue,
+                    Step::End => return Poll::Ready(Ok(())),
+                }
+            }
             if deferred {
                 break; // the woken tasks run first
             }
@@ -177,6 +191,22 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes the next step of a graceful shutdown.
+    fn shut_down(&mut self, now: Instant, blocked: bool) -> Step {
+        let progress = Progress {
+            has_connections: self.tcp.connections() > 0,
+            has_output: self.tcp.has_output(),
+            blocked,
+        };
+        let step = self.common.shutdown.step(self.queue, now, progress);
+        if step == Step::Reset {
+            self.tcp.reset_connections(now);
+            self.common.shutdown.connections_reset();
+            self.tcp.wake_drivers();
+        }
+        step
     }
 
     /// Returns the earliest timeout.
@@ -223,6 +253,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Future for Driver<F, D, T, P> 
             self.ended = true;
             self.tcp.shutdown();
             self.udp.shutdown();
+            self.end_guard.end();
         }
         poll
     }

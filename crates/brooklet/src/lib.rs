@@ -72,6 +72,7 @@ mod driver;
 mod drop_reason;
 mod pipe;
 mod shared_filter;
+mod shutdown;
 mod stack;
 mod stats;
 mod timer;

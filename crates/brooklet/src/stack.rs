@@ -4,6 +4,7 @@ use brooklet_cell::Flavor;
 use brooklet_tcp::{Connector, TcpListener, TcpOptions, TcpStream};
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A handle to a running stack. Clones are handles to the same one.
 pub struct Stack<F: Flavor> {
@@ -177,8 +178,53 @@ impl<F: Flavor> Stack<F> {
         }
     }
 
-    /// What the stack has done and what it holds. Counters of packets are as of the last time
-    /// that each driver ran.
+    /// Shuts the stack down gracefully, and waits until it has ended.
+    ///
+    /// - From now on the stack takes no new connection: `accept`, `connect` and `bind` fail with
+    ///   [`NetworkDown`](io::ErrorKind::NetworkDown). Clients that were not accepted yet, and
+    ///   later ones, are refused with a RST, as by a host whose programs have closed their
+    ///   listeners.
+    /// - Open connections, and those that `connect` has begun, go on until both sides have closed
+    ///   them. A connection whose stream was dropped still delivers the data that was written.
+    ///   TIME-WAIT is not waited for. Datagrams and echo requests are served until the end.
+    /// - After the last connection, or at the latest after `timeout`, every driver of the stack
+    ///   ends with `Ok(())`. Connections that are open then are reset, and every call on the
+    ///   handles fails with `NetworkDown`.
+    ///
+    /// The drivers do the work and must keep running. If a driver fails or is dropped, the
+    /// shutdown is over.
+    ///
+    /// Of several calls the earliest deadline counts. `Duration::ZERO` resets the connections at
+    /// once, and `Duration::MAX` waits for the connections without a limit.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
+    /// use brooklet::{Builder, Parts};
+    /// use futures_lite::future::{block_on, zip};
+    /// use std::time::Duration;
+    ///
+    /// let (device, _other_end) = brooklet::pipe(64);
+    /// let Parts { stack, driver, .. } = Builder::new().build(device)?;
+    /// let (ended, ()) = block_on(zip(driver, stack.shutdown(Duration::from_secs(10))));
+    /// assert!(ended.is_ok());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// The shutdown begins when the future is polled for the first time. Dropping the future after
+    /// that does not stop the shutdown.
+    pub async fn shutdown(&self, timeout: Duration) {
+        let deadline = self.common.clock.now().checked_add(timeout);
+        self.common.shutdown.begin(deadline);
+        self.connector.close();
+        self.common.shutdown.ended().await;
+    }
+
+    /// Returns the counters and gauges of the stack. Those of packets are as of the last time that
+    /// each driver ran.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for published in &*self.common.published {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 /// assert_eq!(syn[12..20], [10, 0, 0, 2, 192, 0, 2, 1]);
 /// ```
 pub struct Connector<F: Flavor> {
-    stack: StackShared<F>,
+    pub(crate) stack: StackShared<F>,
 }
 
 impl<F: Flavor> std::fmt::Debug for Connector<F> {

@@ -1,4 +1,5 @@
 mod arrival;
+mod closing;
 mod timeouts;
 
 use crate::clock::Clock;
@@ -86,6 +87,8 @@ pub struct Engine<F: Flavor> {
     wakes: WakeList,
     /// The buffer of the packet that was sent last.
     recycled: Option<PacketBuf>,
+    /// [`Connector::close`] was called, as of the last [`awake`](Self::awake).
+    closing: bool,
     /// There is room for connections that wait for it. This is noted wherever the queue's cell is
     /// taken anyway: room is made here, and a task that leaves some unused wakes the driver.
     has_room: bool,
@@ -183,6 +186,7 @@ impl<F: Flavor> Engine<F> {
             due: Vec::new(),
             wakes: WakeList::default(),
             recycled: None,
+            closing: false,
             has_room: false,
         }
     }
@@ -376,11 +380,12 @@ impl<F: Flavor> Engine<F> {
     /// the stack has ended because another of its engines was shut down. An example is at
     /// [`sleep`](Self::sleep).
     pub fn awake(&mut self) -> bool {
-        let (_old, has_room, gone) = self.queue_shared.with(|queue| {
-            let old = queue.awake();
-            (old, queue.tx.callable() > 0, queue.is_gone())
+        let (_old, has_room, closing, gone) = self.queue_shared.with(|queue| {
+            let (old, has_room) = (queue.awake(), queue.tx.callable() > 0);
+            (old, has_room, queue.is_closing(), queue.is_gone())
         });
         self.has_room |= has_room;
+        self.closing = closing;
         !gone
     }
 

@@ -258,7 +258,7 @@ impl<F: Flavor> TcpListener<F> {
     ) -> Poll<io::Result<R>> {
         let mut wakes = WakeList::default();
         let (found, _old) = self.stack.table.with(|table| {
-            if table.gone {
+            if table.is_closed() {
                 return (Poll::Ready(Err(StackClosed.into())), None);
             }
             if let Some(found) = look(table, self.id) {

@@ -4,7 +4,7 @@ use crate::options::TcpOptions;
 use brooklet_cell::wakers::{WaitQueue, WakeList};
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,8 @@ pub(crate) const CATCH_ALL: u32 = 0;
 
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    all: HashMap<u32, Listening, RandomState>,
+    /// Ordered, so that the tasks of all listeners are woken in the same order in every run.
+    all: BTreeMap<u32, Listening>,
     bound: HashMap<SocketAddr, u32, RandomState>,
     next: u32,
 }
@@ -40,7 +41,7 @@ pub(crate) struct Listening {
 impl Listeners {
     pub(crate) fn new() -> Self {
         Self {
-            all: HashMap::default(),
+            all: BTreeMap::new(),
             bound: HashMap::default(),
             next: CATCH_ALL,
         }

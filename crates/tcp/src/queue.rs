@@ -28,6 +28,8 @@ pub(crate) struct QueueShared {
     touched: bool,
     /// The device takes no packet and will wake the driver itself, so packets do not.
     blocked: bool,
+    /// The stack takes no new connections, and ends once it has none.
+    closing: bool,
     /// The stack has ended.
     gone: bool,
     /// The number of packets queued, and of packets taken by the driver, since the start.
@@ -44,6 +46,7 @@ impl QueueShared {
             until: 0,
             touched: false,
             blocked: false,
+            closing: false,
             gone: false,
             queued: 0,
             taken: 0,
@@ -101,6 +104,21 @@ impl QueueShared {
     pub(crate) fn touch(&mut self) -> Option<Waker> {
         self.touched = true;
         self.driver.take()
+    }
+
+    /// Notes that the stack takes no new connections. Returns the driver if it sleeps.
+    pub(crate) fn close(&mut self) -> Option<Waker> {
+        self.closing = true;
+        self.touch()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether there are packets for the device, or connections that wait to send some.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.tx.is_empty() || self.tx.is_awaited()
     }
 
     /// Ends the queue. Returns the driver if it sleeps.

@@ -4,6 +4,7 @@ use crate::seq::Micros;
 use crate::shared::{Effects, StackConfig};
 use crate::stats::Stats;
 use crate::table::{Table, TableSummary};
+use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use std::num::NonZeroU8;
 use std::ops::Deref;
@@ -99,7 +100,7 @@ impl<F: Flavor> Stack<F> {
             ..
         } = fx;
         if handshake_over.is_some() || leaves.is_some() || dropped.is_some() || limited_ack {
-            let expires_earlier = self.table.with(|table| {
+            let (expires_earlier, drained) = self.table.with(|table| {
                 if let Some(dropped) = dropped {
                     table.stats.count(dropped);
                 }
@@ -107,10 +108,14 @@ impl<F: Flavor> Stack<F> {
                 if let Some(done) = handshake_over {
                     table.handshake_over(key, connection, done, &mut wakes);
                 }
-                leaves.is_some_and(|leaves| {
+                let expires_earlier = leaves.is_some_and(|leaves| {
                     table.leave(key, connection, leaves, self.config.instant(now))
-                })
+                });
+                (expires_earlier, table.is_drained())
             });
+            if drained {
+                self.touch_drivers(&mut wakes); // a shutdown waits for this
+            }
             if expires_earlier {
                 // The driver may sleep beyond the end of this TIME-WAIT.
                 wakes.extend(queue.with(QueueShared::touch));
@@ -118,6 +123,13 @@ impl<F: Flavor> Stack<F> {
         }
         wakes.wake_all();
         result
+    }
+
+    /// Has every driver look around, whatever it is doing.
+    pub(crate) fn touch_drivers(&self, wakes: &mut WakeList) {
+        for queue in self.queues() {
+            wakes.extend(queue.with(QueueShared::touch));
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -234,6 +234,15 @@ impl SynQueue {
         taken
     }
 
+    /// Removes all entries.
+    pub(crate) fn take_all(&mut self, wakes: &mut WakeList) -> Vec<SynEntry> {
+        let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot as u32).collect();
+        let entries = slots.into_iter();
+        entries
+            .filter_map(|slot| self.remove_slot(slot, wakes))
+            .collect()
+    }
+
     pub(crate) fn get(&self, id: SynId) -> Option<&SynEntry> {
         self.slot_of(id).map(|slot| &self.slots[slot as usize])
     }

@@ -1,5 +1,6 @@
 //! The table of all known 4-tuples: the SYN queue, connections and TIME-WAIT.
 
+mod closing;
 mod listening;
 mod summary;
 mod time_waits;
@@ -36,6 +37,8 @@ pub(crate) struct Table<F: Flavor> {
     /// When each TIME-WAIT ends, in order. Some of the entries may be gone.
     time_waits: VecDeque<(Instant, FlowKey)>,
     summary: Arc<TableSummary>,
+    /// The stack takes no new connections, and ends once it has none.
+    closing: bool,
     /// The stack has ended.
     pub(crate) gone: bool,
     pub(crate) stats: Stats,
@@ -121,6 +124,7 @@ impl<F: Flavor> Table<F> {
             ports: Ports::new(),
             time_waits: VecDeque::new(),
             summary,
+            closing: false,
             gone: false,
             stats: Stats::default(),
             config,
@@ -207,8 +211,8 @@ impl<F: Flavor> Table<F> {
     /// Decides on a SYN to a 4-tuple without an entry: the LISTEN state (RFC 9293, 3.10.7.2).
     fn listen(&mut self, key: FlowKey) -> Route<F> {
         match self.listeners.of(key.destination()) {
-            Some(_) => Route::SynQueue,
-            None => Route::Reset,
+            Some(_) if !self.closing => Route::SynQueue,
+            _ => Route::Reset,
         }
     }
 
@@ -222,7 +226,7 @@ impl<F: Flavor> Table<F> {
         key: FlowKey,
         connection: &Shared<F, Connection<F>>,
     ) -> io::Result<bool> {
-        if self.gone {
+        if self.is_closed() {
             return Err(StackClosed.into());
         }
         let config = &self.config.config;
@@ -289,7 +293,7 @@ impl<F: Flavor> Table<F> {
         address: SocketAddr,
         options: Arc<TcpOptions>,
     ) -> io::Result<u32> {
-        if self.gone {
+        if self.is_closed() {
             return Err(StackClosed.into());
         }
         let mut bound = address;
@@ -369,12 +373,23 @@ impl<F: Flavor> Table<F> {
 
     /// Every connection.
     pub(crate) fn connections(&self) -> Vec<Shared<F, Connection<F>>> {
-        self.entries
-            .values()
-            .filter_map(|entry| match entry {
-                Entry::Connection { connection, .. } => Some(connection.clone()),
-                Entry::TimeWait(_) => None,
-            })
+        self.connections_of(|_| true)
+    }
+
+    /// The connections of some origins, in the order of their addresses: whoever works on all of
+    /// them does so in an order that does not depend on the hash of the table.
+    fn connections_of(&self, is_chosen: impl Fn(Origin) -> bool) -> Vec<Shared<F, Connection<F>>> {
+        let chosen = self.entries.iter().filter_map(|(key, entry)| match entry {
+            Entry::Connection { connection, origin } if is_chosen(*origin) => {
+                Some(((key.source(), key.destination()), connection))
+            }
+            _ => None,
+        });
+        let mut chosen: Vec<_> = chosen.collect();
+        chosen.sort_unstable_by_key(|(addresses, _)| *addresses);
+        let connections = chosen.into_iter();
+        connections
+            .map(|(_, connection)| connection.clone())
             .collect()
     }
 

@@ -75,10 +75,21 @@ impl<P: Filter> Bench<P> {
         }
     }
 
+    /// Polls the driver once.
+    pub fn poll(&mut self) -> Poll<std::io::Result<()>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.driver).poll(&mut cx)
+    }
+
     /// Lets the driver work, and takes what it sends.
     pub fn run(&mut self) -> Vec<Vec<u8>> {
+        assert!(self.poll().is_pending());
+        self.sent()
+    }
+
+    /// Takes what the driver has sent.
+    pub fn sent(&mut self) -> Vec<Vec<u8>> {
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(Pin::new(&mut self.driver).poll(&mut cx).is_pending());
         let (mut sent, mut packet) = (Vec::new(), PacketBuf::default());
         while self.wire.poll_recv(&mut cx, &mut packet).is_ready() {
             sent.push(packet.to_vec());
@@ -109,8 +120,13 @@ impl<P: Filter> Bench<P> {
     }
 
     pub fn pass(&mut self, time: Duration) -> Vec<Vec<u8>> {
-        *self.hand.now.lock().unwrap() += time;
+        self.advance(time);
         self.run()
+    }
+
+    /// Moves the clock, without a poll of the driver.
+    pub fn advance(&mut self, time: Duration) {
+        *self.hand.now.lock().unwrap() += time;
     }
 
     /// The oldest datagram, if there is one.

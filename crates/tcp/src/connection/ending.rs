@@ -59,6 +59,12 @@ impl<F: Flavor> Connection<F> {
         self.reset_connection();
     }
 
+    /// The stack ends now, and can still send a RST.
+    pub(crate) fn close_with_stack(&mut self, fx: &mut Effects<'_, F>) {
+        self.end_with(End::StackClosed);
+        self.flush(fx);
+    }
+
     /// The driver is gone: nothing will move any more.
     pub(crate) fn on_stack_shutdown(&mut self, wakes: &mut WakeList) {
         self.end.get_or_insert(End::StackClosed);

@@ -24,7 +24,7 @@ impl<F: Flavor> StackShared<F> {
         let now = self.now();
         let moment = self.config.micros(now);
         let (queue, syn) = self.table.with(|table| {
-            if table.gone {
+            if table.is_closed() {
                 return Err(StackClosed.into());
             }
             let entry = table.syn(id);

@@ -33,8 +33,8 @@ fn half_open<F: Flavor>(
 }
 
 impl<F: Flavor> Table<F> {
-    /// Keeps a SYN that arrived on `queue` until the program answers it. Returns `false` if the
-    /// listener has gone since the SYN was routed: the SYN is to be refused.
+    /// Keeps a SYN that arrived on `queue` until the program answers it. Returns `false` if there is
+    /// no listener any more since the SYN was routed: the SYN is to be refused.
     pub(crate) fn enqueue_syn(
         &mut self,
         (key, queue): (FlowKey, u8),
@@ -46,6 +46,9 @@ impl<F: Flavor> Table<F> {
         if self.gone {
             self.stats.count(Dropped::Closed);
             return true;
+        }
+        if self.is_closed() {
+            return false;
         }
         if self.syn_queue.isn(key).is_some() {
             self.syn_queue.restart(key, isn, syn, now);
@@ -149,7 +152,7 @@ impl<F: Flavor> Table<F> {
         now: Instant,
         wakes: &mut WakeList,
     ) -> io::Result<()> {
-        if self.gone {
+        if self.is_closed() {
             return Err(StackClosed.into());
         }
         let entry = self.syn_queue.take(id, wakes).ok_or_else(request_gone)?;
@@ -259,14 +262,10 @@ impl<F: Flavor> Table<F> {
     /// Drops a handle of a listener. Returns what the listener leaves if it was the last.
     pub(crate) fn unlisten(&mut self, id: u32, wakes: &mut WakeList) -> Option<Unlistened<F>> {
         let listening = self.listeners.leave(id)?;
-        let connections = self.entries.values().filter_map(|entry| match entry {
-            Entry::Connection {
-                connection,
-                origin: Origin::HalfOpen(listener) | Origin::Listener(listener),
-            } if *listener == id => Some(connection.clone()),
-            _ => None,
+        let connections = self.connections_of(|origin| match origin {
+            Origin::HalfOpen(listener) | Origin::Listener(listener) => listener == id,
+            Origin::Program => false,
         });
-        let connections = connections.collect();
         let syns = self.syn_queue.take_pending(id, wakes);
         self.publish();
         Some(Unlistened {
