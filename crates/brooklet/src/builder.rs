@@ -1,25 +1,19 @@
-use crate::common::{Common, Settings};
-use crate::driver::Driver;
-use crate::stack::Stack;
-use crate::timer::Timer;
+mod build;
+
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, UnicastOnly, Verdict};
-use brooklet_io::PacketIo;
 use brooklet_packet::{Packet, reassembly};
-use brooklet_tcp::{Clock, TcpListener};
-use brooklet_udp::UdpSocket;
-use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 
-/// Builds a stack over a device, or over the queues of one.
+/// Builds a stack over a device, or over several queues of a device.
 ///
-/// Nothing is spawned: [`build_with_timer`](Self::build_with_timer) gives handles and a
-/// [`Driver`], which is a future to be run like any other.
+/// Nothing is spawned: the result is a set of handles and a
+/// [`Driver`](crate::generic::Driver), which is a future that the program runs. A setting that
+/// cannot work is an error when the stack is built.
 pub struct Builder<F: Flavor, P = UnicastOnly> {
-    mtu: usize,
+    /// `None`: the MTU of the device.
+    mtu: Option<usize>,
     ipv6: bool,
     icmp_echo: bool,
     reassembly: Option<reassembly::Config>,
@@ -27,42 +21,16 @@ pub struct Builder<F: Flavor, P = UnicastOnly> {
     tcp: brooklet_tcp::Config,
     udp: brooklet_udp::Config,
     addresses: Vec<IpAddr>,
+    /// `None`: the system's randomness.
+    seed: Option<u64>,
     flavor: PhantomData<F>,
 }
 
-/// What a stack consists of: take it apart by pattern.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Parts<F: Flavor, D, T, P = UnicastOnly> {
-    /// Connections outward, and the counters.
-    pub stack: Stack<F>,
-    /// The connections that come in, for every address.
-    pub tcp: TcpListener<F>,
-    /// The datagrams that come in, for every address.
-    pub udp: UdpSocket<F>,
-    /// Moves the packets. Nothing works unless it runs.
-    pub driver: Driver<F, D, T, P>,
-}
-
-/// What a stack over several queues of a device consists of: take it apart by pattern.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct QueueParts<F: Flavor, D, T, P = UnicastOnly> {
-    /// Connections outward, and the counters.
-    pub stack: Stack<F>,
-    /// The connections that come in, for every address.
-    pub tcp: TcpListener<F>,
-    /// The datagrams that come in, for every address.
-    pub udp: UdpSocket<F>,
-    /// Move the packets, each those of one queue. Nothing works unless all of them run.
-    pub drivers: Vec<Driver<F, D, T, P>>,
-}
-
 impl<F: Flavor> Builder<F> {
-    /// Starts with the defaults.
+    /// Returns a builder with the defaults.
     pub fn new() -> Self {
         Self {
-            mtu: 1500,
+            mtu: None,
             ipv6: true,
             icmp_echo: true,
             reassembly: Some(reassembly::Config::default()),
@@ -70,6 +38,7 @@ impl<F: Flavor> Builder<F> {
             tcp: brooklet_tcp::Config::default(),
             udp: brooklet_udp::Config::default(),
             addresses: Vec::new(),
+            seed: None,
             flavor: PhantomData,
         }
     }
@@ -92,17 +61,22 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
             .field("tcp", &self.tcp)
             .field("udp", &self.udp)
             .field("addresses", &self.addresses)
+            .field("seed", &self.seed)
             .finish()
     }
 }
 
 impl<F: Flavor, P: Filter> Builder<F, P> {
-    /// Sets the MTU of the device, in bytes: the longest IP packet. 1,500 by default.
+    /// Sets the MTU of the stack, in bytes: the length of the longest IP packet that it sends.
+    ///
+    /// The default is what the device says ([`PacketIo::mtu`](brooklet_io::PacketIo::mtu)), or
+    /// 1,500 if it says nothing. An MTU above that of the device is an error, because the device
+    /// would not send such packets.
     ///
     /// The range is 1,280 (the minimum of IPv6, RFC 8200, section 5) to 65,535, and 576 to 65,535
     /// [without IPv6](Self::ipv6).
     pub fn mtu(mut self, mtu: usize) -> Self {
-        self.mtu = mtu;
+        self.mtu = Some(mtu);
         self
     }
 
@@ -161,6 +135,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             tcp,
             udp,
             addresses,
+            seed,
             flavor,
             ..
         } = self;
@@ -173,6 +148,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             tcp,
             udp,
             addresses,
+            seed,
             flavor,
         }
     }
@@ -202,8 +178,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// Gives the stack an address of its own, from which
-    /// [`Stack::connect`](crate::generic::Stack::connect) begins connections: one of IPv4 and one of
-    /// IPv6, of which the last one said counts. Every address is served all the same.
+    /// [`Stack::connect`](crate::generic::Stack::connect) opens connections: at most one IPv4 and
+    /// one IPv6 address. The stack accepts connections and datagrams to every address all the
+    /// same.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
@@ -256,217 +233,22 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Builds the stack with the timer of async-io.
+    /// Derives everything random in the stack from `seed`: initial sequence numbers, ephemeral
+    /// ports and IP identifications. By default they come from the system's randomness.
     ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
-    /// [`address`](Self::address) is not unicast, is loopback or IPv4-mapped, or is not of a family
-    /// that the stack speaks.
-    #[cfg(feature = "async-io")]
-    pub fn build<D: PacketIo>(
-        self,
-        device: D,
-    ) -> io::Result<Parts<F, D, crate::timer::AsyncIoTimer, P>> {
-        self.build_with_timer(device, crate::timer::AsyncIoTimer::new())
-    }
-
-    /// Builds the stack with a timer of your own.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the MTU is out of range, or an
-    /// [`address`](Self::address) is not unicast, is loopback or IPv4-mapped, or is not of a family
-    /// that the stack speaks.
-    pub fn build_with_timer<D: PacketIo, T: Timer>(
-        self,
-        device: D,
-        timer: T,
-    ) -> io::Result<Parts<F, D, T, P>> {
-        let mut plan = self.plan(NonZeroU8::MIN, timer.clock())?;
-        let engines = plan.engines.remove(0);
-        let driver = plan.driver(0, engines, (device, timer, self.filter));
-        let Plan {
-            stack, tcp, udp, ..
-        } = plan;
-        Ok(Parts {
-            stack,
-            tcp,
-            udp,
-            driver,
-        })
-    }
-
-    /// Builds the stack over several queues of one device, with a driver for each, to be run on as
-    /// many threads. The handles know nothing of the queues.
-    ///
-    /// A connection sends through the queue on which its SYN came, and one that begins here
-    /// through any; so do the datagrams of two addresses, in their order. What comes in may come
-    /// on every queue: Linux gives the packets of a flow to the queue that it was last sent
-    /// through. Limits are those of the whole stack, except that each queue has an outbound queue
-    /// of its own. The end of one driver is the end of the stack.
+    /// For tests only. Two runs with the same seed, in virtual time, send the same packets. In
+    /// production a seed lets an attacker who knows it guess the sequence numbers and ports of
+    /// other connections (RFC 6528, RFC 6056).
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
-    /// use brooklet::{Builder, QueueParts};
-    ///
-    /// # let ((one, _), (two, _)) = (brooklet::pipe(64), brooklet::pipe(64));
-    /// let QueueParts { tcp, drivers, .. } = Builder::new().build_queues([one, two])?;
-    /// let threads = drivers.into_iter().map(|driver| {
-    ///     std::thread::spawn(|| async_io::block_on(driver))
-    /// });
-    /// # let ends = threads.map(|thread| thread.join().unwrap().is_err()).collect::<Vec<_>>();
-    /// # assert_eq!(ends, [true, true], "the wires have no other end");
+    /// let (device, _) = brooklet::pipe(64);
+    /// let parts = brooklet::Builder::new().seed(42).build(device)?;
     /// # }
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast, is
-    /// loopback or IPv4-mapped, or is not of a family that the stack speaks.
-    #[cfg(feature = "async-io")]
-    pub fn build_queues<D: PacketIo>(
-        self,
-        queues: impl IntoIterator<Item = D>,
-    ) -> io::Result<QueueParts<F, D, crate::timer::AsyncIoTimer, P>>
-    where
-        P: Clone,
-    {
-        let timer = |device| (device, crate::timer::AsyncIoTimer::new());
-        self.build_queues_with_timers(queues.into_iter().map(timer))
-    }
-
-    /// Builds the stack over several queues of one device, as `build_queues` does, with a timer of
-    /// your own for each. Their clocks are the same.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no queue or there are more than
-    /// 255, if the MTU is out of range, or if an [`address`](Self::address) is not unicast, is
-    /// loopback or IPv4-mapped, or is not of a family that the stack speaks.
-    pub fn build_queues_with_timers<D: PacketIo, T: Timer>(
-        self,
-        queues: impl IntoIterator<Item = (D, T)>,
-    ) -> io::Result<QueueParts<F, D, T, P>>
-    where
-        P: Clone,
-    {
-        let queues: Vec<(D, T)> = queues.into_iter().collect();
-        let number = u8::try_from(queues.len()).ok().and_then(NonZeroU8::new);
-        let (Some(number), Some((_, timer))) = (number, queues.first()) else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("a stack over {} queues; use 1 to 255", queues.len()),
-            ));
-        };
-        let mut plan = self.plan(number, timer.clock())?;
-        let engines = std::mem::take(&mut plan.engines);
-        let drivers = engines.into_iter().zip(queues).zip(0..);
-        let drivers = drivers.map(|((engines, (device, timer)), queue)| {
-            plan.driver(queue, engines, (device, timer, self.filter.clone()))
-        });
-        Ok(QueueParts {
-            drivers: drivers.collect(),
-            stack: plan.stack,
-            tcp: plan.tcp,
-            udp: plan.udp,
-        })
-    }
-
-    /// Makes everything but the drivers.
-    fn plan(&self, queues: NonZeroU8, clock: Clock) -> io::Result<Plan<F>> {
-        let mtu = self.mtu;
-        let (least, hint) = match self.ipv6 {
-            true => (1280, ", or 576 to 65535 without IPv6"),
-            false => (576, ""),
-        };
-        if !(least..=65_535).contains(&mtu) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("an MTU of {mtu} is out of range; use {least} to 65535{hint}"),
-            ));
-        }
-        let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
-        for &address in &self.addresses {
-            let is_mapped =
-                matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
-            if !brooklet_packet::is_unicast(address) || address.is_loopback() || is_mapped {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{address} is not an address that a host can have on a link"),
-                ));
-            }
-            if address.is_ipv6() && !self.ipv6 {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{address} is the address of a stack without IPv6"),
-                ));
-            }
-            match address {
-                IpAddr::V4(address) => tcp_interface.ipv4 = Some(address),
-                IpAddr::V6(address) => tcp_interface.ipv6 = Some(address),
-            }
-        }
-        let udp_interface = brooklet_udp::Interface::new().mtu(mtu).ipv6(self.ipv6);
-        // Two hashers of the standard library's: their keys come from the system.
-        let secret = [
-            RandomState::new().hash_one(0),
-            RandomState::new().hash_one(1),
-        ];
-        let (tcp_engines, tcp, connector) = brooklet_tcp::Engine::with_queues(
-            queues,
-            tcp_interface,
-            self.tcp.clone(),
-            clock.clone(),
-            secret,
-        );
-        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_interface, self.udp);
-        let stack = Stack {
-            connector,
-            udp: udp_engines[0].counters(),
-            common: Common::new(queues, self.reassembly, self.ipv6, clock),
-        };
-        Ok(Plan {
-            stack,
-            tcp,
-            udp,
-            engines: tcp_engines.into_iter().zip(udp_engines).collect(),
-            mtu,
-            icmp_echo: self.icmp_echo,
-            identification: RandomState::new().hash_one(2) as u32,
-            queues: queues.get().into(),
-        })
-    }
-}
-
-/// A stack to which the drivers are missing.
-struct Plan<F: Flavor> {
-    stack: Stack<F>,
-    tcp: TcpListener<F>,
-    udp: UdpSocket<F>,
-    /// Those of each queue.
-    engines: Vec<(brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>)>,
-    mtu: usize,
-    icmp_echo: bool,
-    identification: u32,
-    queues: u32,
-}
-
-impl<F: Flavor> Plan<F> {
-    fn driver<D: PacketIo, T: Timer, P: Filter>(
-        &self,
-        queue: u8,
-        engines: (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
-        parts: (D, T, P),
-    ) -> Driver<F, D, T, P> {
-        let first = self.identification.wrapping_add(queue.into());
-        let settings = Settings {
-            mtu: self.mtu,
-            icmp_echo: self.icmp_echo,
-            identification: (first, self.queues),
-        };
-        Driver::new(engines, parts, (queue, self.stack.common.clone()), settings)
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
     }
 }

@@ -7,6 +7,8 @@ mod transmit;
 use crate::common::{Common, Settings};
 use crate::shutdown::{EndGuard, Progress, Step};
 use crate::stats::Stats;
+#[cfg(feature = "async-io")]
+use crate::timer::AsyncIoTimer;
 use crate::timer::Timer;
 use crate::tx_scheduler::TxScheduler;
 use brooklet_cell::Flavor;
@@ -48,7 +50,13 @@ const MAX_PACKET: usize = 40 + 65_535;
 ///
 /// If polled after it has ended.
 #[must_use = "a stack does nothing unless its driver runs"]
-pub struct Driver<F: Flavor, D, T, P = UnicastOnly> {
+pub struct Driver<
+    F: Flavor,
+    D,
+    #[cfg(feature = "async-io")] T = AsyncIoTimer,
+    #[cfg(not(feature = "async-io"))] T,
+    P = UnicastOnly,
+> {
     device: D,
     timer: T,
     filter: P,
@@ -71,7 +79,12 @@ pub struct Driver<F: Flavor, D, T, P = UnicastOnly> {
     /// After the engines, which end the stack when they are dropped.
     end_guard: EndGuard<F>,
     ended: bool,
+    /// [`run`](Self::run). As a field it needs no bounds where the future is implemented, so that
+    /// the compiler reports a device of the wrong type where the stack is built and nowhere else.
+    run: Run<Self>,
 }
+
+type Run<D> = fn(&mut D, &mut Context<'_>) -> Poll<io::Result<()>>;
 
 // No field is ever pinned.
 impl<F: Flavor, D, T, P> Unpin for Driver<F, D, T, P> {}
@@ -140,6 +153,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             end_guard: EndGuard(common.shutdown.clone()),
             common,
             ended: false,
+            run: Self::run,
         }
     }
 
@@ -240,12 +254,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 }
 
-impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Future for Driver<F, D, T, P> {
+impl<F: Flavor, D, T, P> Future for Driver<F, D, T, P> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         assert!(!self.ended, "the driver was polled after its end");
-        let poll = self.run(cx);
+        let poll = (self.run)(&mut self, cx);
         let stats = self.stats;
         self.common.published[usize::from(self.queue)].with(|published| *published = stats);
         if poll.is_ready() {

@@ -70,7 +70,9 @@ mod builder;
 mod common;
 mod driver;
 mod drop_reason;
+mod parts;
 mod pipe;
+mod random;
 mod shared_filter;
 mod shutdown;
 mod stack;
@@ -112,8 +114,9 @@ pub use timer::Timer;
 /// }
 /// ```
 pub mod generic {
-    pub use crate::builder::{Builder, Parts, QueueParts};
+    pub use crate::builder::Builder;
     pub use crate::driver::Driver;
+    pub use crate::parts::{Parts, QueueParts};
     pub use crate::pipe::Pipe;
     pub use crate::shared_filter::SharedFilter;
     pub use crate::stack::Stack;
@@ -131,15 +134,27 @@ macro_rules! names {
         /// Builds a stack over a device. See [`generic::Builder`](crate::generic::Builder).
         pub type Builder<P = brooklet_filter::UnicastOnly> = crate::generic::Builder<$flavor, P>;
         /// What a stack consists of. See [`generic::Parts`](crate::generic::Parts).
-        pub type Parts<D, T, P = brooklet_filter::UnicastOnly> =
-            crate::generic::Parts<$flavor, D, T, P>;
+        pub type Parts<
+            D,
+            #[cfg(feature = "async-io")] T = crate::AsyncIoTimer,
+            #[cfg(not(feature = "async-io"))] T,
+            P = brooklet_filter::UnicastOnly,
+        > = crate::generic::Parts<$flavor, D, T, P>;
         /// What a stack over several queues consists of. See
         /// [`generic::QueueParts`](crate::generic::QueueParts).
-        pub type QueueParts<D, T, P = brooklet_filter::UnicastOnly> =
-            crate::generic::QueueParts<$flavor, D, T, P>;
+        pub type QueueParts<
+            D,
+            #[cfg(feature = "async-io")] T = crate::AsyncIoTimer,
+            #[cfg(not(feature = "async-io"))] T,
+            P = brooklet_filter::UnicastOnly,
+        > = crate::generic::QueueParts<$flavor, D, T, P>;
         /// Moves the packets. See [`generic::Driver`](crate::generic::Driver).
-        pub type Driver<D, T, P = brooklet_filter::UnicastOnly> =
-            crate::generic::Driver<$flavor, D, T, P>;
+        pub type Driver<
+            D,
+            #[cfg(feature = "async-io")] T = crate::AsyncIoTimer,
+            #[cfg(not(feature = "async-io"))] T,
+            P = brooklet_filter::UnicastOnly,
+        > = crate::generic::Driver<$flavor, D, T, P>;
         /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).
         pub type Stack = crate::generic::Stack<$flavor>;
         /// Takes TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).

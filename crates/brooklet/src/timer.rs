@@ -13,6 +13,12 @@ use std::time::Instant;
 /// ```ignore
 #[doc = include_str!("timer/tokio.rs")]
 /// ```
+///
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a timer for a driver",
+    label = "not a `Timer`",
+    note = "with the feature `async-io` use `brooklet::AsyncIoTimer`, or implement `Timer`"
+)]
 pub trait Timer {
     /// The clock that goes with the alarm.
     fn clock(&self) -> Clock;

@@ -84,3 +84,17 @@ fn an_address_that_is_not_of_one_host_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_second_address_of_a_family_is_refused() {
+    for [first, second] in [["10.0.0.1", "10.0.0.2"], ["fd00::1", "fd00::2"]] {
+        let builder = Builder::new().address(first.parse().unwrap());
+        let built = builder
+            .address(second.parse().unwrap())
+            .build(brooklet::pipe(1).0);
+        let error = built.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(text.contains(first) && text.contains(second), "{text}");
+    }
+}

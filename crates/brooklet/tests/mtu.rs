@@ -8,12 +8,13 @@ mod packets;
 mod support;
 
 use bench::Bench;
-use brooklet::{Builder, DropReason, Headers, UdpSendError};
+use brooklet::{Builder, DropReason, Headers, PacketBuf, PacketIo, UdpSendError, UdpSocket};
 use futures_lite::{AsyncWriteExt, future};
 use packets::{ping, summed, syn, udp};
 use smoltcp::wire::{TcpOption, TcpPacket};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use support::addr;
 
 fn ends() -> (SocketAddr, SocketAddr) {
@@ -128,4 +129,69 @@ fn a_stack_without_ipv6_neither_connects_binds_nor_sends_to_an_ipv6_address() {
     let error = future::block_on(udp.send_to(b"datagram", from, to)).unwrap_err();
     let why = error.get_ref().and_then(|why| why.downcast_ref());
     assert_eq!(why, Some(&UdpSendError::NoIpv6 { to }));
+}
+
+/// A device that says how long a packet it sends.
+struct Limited(Option<usize>);
+
+impl PacketIo for Limited {
+    fn mtu(&self) -> Option<usize> {
+        self.0
+    }
+
+    fn poll_recv(&mut self, _: &mut Context<'_>, _: &mut PacketBuf) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, _: &PacketBuf) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+/// The longest datagram that the stack sends, as a measure of its MTU.
+fn mtu_of(udp: &UdpSocket) -> usize {
+    let (from, to) = ends();
+    let sends = |len| future::block_on(udp.send_to(&vec![0; len], from, to)).is_ok();
+    let fits = (500..65_508).rev().find(|&len| sends(len)).unwrap();
+    fits + 28
+}
+
+#[test]
+fn the_mtu_is_the_one_that_was_set_or_the_devices_or_1500() {
+    for (set, device, mtu) in [
+        (None, None, 1500),
+        (None, Some(1420), 1420),
+        (None, Some(9000), 9000),
+        (None, Some(70_000), 65_535),
+        (Some(1300), Some(1420), 1300),
+        (Some(1420), Some(1420), 1420),
+        (Some(9000), None, 9000),
+    ] {
+        let builder = set.into_iter().fold(Builder::new(), Builder::mtu);
+        let parts = builder.build(Limited(device)).unwrap();
+        assert_eq!(mtu_of(&parts.udp), mtu, "{set:?} on {device:?}");
+    }
+    // The queue with the least decides.
+    let queues = [Limited(Some(9000)), Limited(Some(1400)), Limited(None)];
+    let parts = Builder::new().build_queues(queues).unwrap();
+    assert_eq!(mtu_of(&parts.udp), 1400);
+}
+
+#[test]
+fn an_mtu_above_the_devices_or_a_device_too_small_for_ipv6_is_an_error() {
+    let error = Builder::new()
+        .mtu(1500)
+        .build(Limited(Some(1420)))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let why = "an MTU of 1500 exceeds that of the device, which sends packets of up to 1420 bytes; \
+               set an MTU of 1420 or less, or none to use the device's";
+    assert_eq!(error.to_string(), why);
+    let error = Builder::new().build(Limited(Some(1200))).unwrap_err();
+    assert!(error.to_string().contains("without IPv6"), "{error}");
+    let parts = Builder::new()
+        .ipv6(false)
+        .build(Limited(Some(1200)))
+        .unwrap();
+    assert_eq!(mtu_of(&parts.udp), 1200);
 }

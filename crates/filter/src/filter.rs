@@ -28,6 +28,12 @@ use std::{rc::Rc, sync::Arc};
 /// assert_eq!(Shorter(576).verdict(&packet, Direction::Inbound), Verdict::Drop);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a packet filter",
+    label = "not a `Filter`",
+    note = "use a type that implements `Filter`, such as `Rules`, or a closure \
+            `|packet: &Packet<'_>, direction: Direction| -> Verdict`"
+)]
 pub trait Filter {
     /// Returns the verdict on `packet`, which goes in `direction`.
     fn verdict(&self, packet: &Packet<'_>, direction: Direction) -> Verdict;

@@ -166,6 +166,12 @@ use std::task::{Context, Poll};
 /// # }
 /// # std::io::Result::Ok(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a device that moves IP packets",
+    label = "not a `PacketIo`",
+    note = "use a device that implements `PacketIo`, such as `brooklet_tun::Tun` or one end of \
+            `brooklet::pipe`, or implement the trait"
+)]
 pub trait PacketIo {
     /// Returns the offloads of the device; by default none. The driver of a stack calls this
     /// method once, at its start.

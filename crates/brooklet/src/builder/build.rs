@@ -1,0 +1,267 @@
+//! Checks the settings of a stack and puts its parts together.
+
+use super::Builder;
+use crate::common::{Common, Settings};
+use crate::driver::Driver;
+use crate::parts::{Parts, QueueParts};
+use crate::random::Random;
+use crate::stack::Stack;
+#[cfg(feature = "async-io")]
+use crate::timer::AsyncIoTimer;
+use crate::timer::Timer;
+use brooklet_cell::Flavor;
+use brooklet_filter::Filter;
+use brooklet_io::PacketIo;
+use brooklet_packet::is_unicast;
+use brooklet_tcp::{Clock, TcpListener};
+use brooklet_udp::UdpSocket;
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+
+/// The MTU if neither the builder nor the device says one, in bytes.
+const DEFAULT_MTU: usize = 1500;
+
+/// The longest IPv4 packet, in bytes.
+const MAX_MTU: usize = 65_535;
+
+impl<F: Flavor, P: Filter> Builder<F, P> {
+    /// Builds the stack, with the timer of async-io.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): the [`mtu`](Self::mtu) is out of range or
+    /// exceeds that of the device, or an [`address`](Self::address) is not unicast, is loopback or
+    /// a mapped IPv4 address, is IPv6 [without IPv6](Self::ipv6), or is the second one of its
+    /// family.
+    #[cfg(feature = "async-io")]
+    pub fn build<D: PacketIo>(self, device: D) -> io::Result<Parts<F, D, AsyncIoTimer, P>> {
+        self.build_with_timer(device, AsyncIoTimer::new())
+    }
+
+    /// Builds the stack, with another [`Timer`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): the [`mtu`](Self::mtu) is out of range or
+    /// exceeds that of the device, or an [`address`](Self::address) is not unicast, is loopback or
+    /// a mapped IPv4 address, is IPv6 [without IPv6](Self::ipv6), or is the second one of its
+    /// family.
+    pub fn build_with_timer<D: PacketIo, T: Timer>(
+        self,
+        device: D,
+        timer: T,
+    ) -> io::Result<Parts<F, D, T, P>> {
+        let mut plan = self.plan(NonZeroU8::MIN, device.mtu(), timer.clock())?;
+        let engines = plan.engines.remove(0);
+        let driver = plan.driver(0, engines, (device, timer, self.filter));
+        let Plan {
+            stack, tcp, udp, ..
+        } = plan;
+        Ok(Parts {
+            stack,
+            tcp,
+            udp,
+            driver,
+        })
+    }
+
+    /// Builds the stack over several queues of one device, with a driver for each queue. The
+    /// drivers may run on as many threads; the handles know nothing of the queues.
+    ///
+    /// A connection sends through the queue on which its SYN arrived. The stack chooses the queue
+    /// of a connection that begins here, and that of the datagrams between two addresses, which
+    /// stay in order. A packet may arrive on every queue: Linux gives the packets of a flow to the
+    /// queue through which the flow was last sent. Limits are those of the whole stack, except for
+    /// the outbound queues. The end of one driver is the end of the stack.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, QueueParts};
+    ///
+    /// # let ((one, _), (two, _)) = (brooklet::pipe(64), brooklet::pipe(64));
+    /// let QueueParts { tcp, drivers, .. } = Builder::new().build_queues([one, two])?;
+    /// let threads = drivers.into_iter().map(|driver| {
+    ///     std::thread::spawn(|| async_io::block_on(driver))
+    /// });
+    /// # let ends = threads.map(|thread| thread.join().unwrap().is_err()).collect::<Vec<_>>();
+    /// # assert_eq!(ends, [true, true], "the wires have no other end");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): there is no queue or there are more than 255,
+    /// and the cases of [`build_with_timer`](Self::build_with_timer).
+    #[cfg(feature = "async-io")]
+    pub fn build_queues<D: PacketIo>(
+        self,
+        queues: impl IntoIterator<Item = D>,
+    ) -> io::Result<QueueParts<F, D, AsyncIoTimer, P>>
+    where
+        P: Clone,
+    {
+        let timer = |device| (device, AsyncIoTimer::new());
+        self.build_queues_with_timers(queues.into_iter().map(timer))
+    }
+
+    /// Builds the stack over several queues of one device, each with another [`Timer`]. The clocks
+    /// of the timers are the same. `build_queues` does so with the timers of async-io.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): there is no queue or there are more than 255,
+    /// and the cases of [`build_with_timer`](Self::build_with_timer).
+    pub fn build_queues_with_timers<D: PacketIo, T: Timer>(
+        self,
+        queues: impl IntoIterator<Item = (D, T)>,
+    ) -> io::Result<QueueParts<F, D, T, P>>
+    where
+        P: Clone,
+    {
+        let queues: Vec<(D, T)> = queues.into_iter().collect();
+        let number = u8::try_from(queues.len()).ok().and_then(NonZeroU8::new);
+        let (Some(number), Some((_, timer))) = (number, queues.first()) else {
+            let queues = queues.len();
+            return Err(invalid(format!(
+                "a stack over {queues} queues; use 1 to 255"
+            )));
+        };
+        let mtu = queues.iter().filter_map(|(device, _)| device.mtu()).min();
+        let mut plan = self.plan(number, mtu, timer.clock())?;
+        let engines = std::mem::take(&mut plan.engines);
+        let drivers = engines.into_iter().zip(queues).zip(0..);
+        let drivers = drivers.map(|((engines, (device, timer)), queue)| {
+            plan.driver(queue, engines, (device, timer, self.filter.clone()))
+        });
+        Ok(QueueParts {
+            drivers: drivers.collect(),
+            stack: plan.stack,
+            tcp: plan.tcp,
+            udp: plan.udp,
+        })
+    }
+
+    /// Makes everything but the drivers. `device_mtu` is what the device says.
+    fn plan(
+        &self,
+        queues: NonZeroU8,
+        device_mtu: Option<usize>,
+        clock: Clock,
+    ) -> io::Result<Plan<F>> {
+        let mtu = self.usable_mtu(device_mtu)?;
+        let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
+        for &address in &self.addresses {
+            self.check_address(address)?;
+            let first = match address {
+                IpAddr::V4(address) => tcp_interface.ipv4.replace(address).map(IpAddr::V4),
+                IpAddr::V6(address) => tcp_interface.ipv6.replace(address).map(IpAddr::V6),
+            };
+            if let Some(first) = first {
+                return Err(invalid(format!(
+                    "the stack has one address of each family, not both {first} and {address}; \
+                     connect_from takes any address"
+                )));
+            }
+        }
+        let udp_interface = brooklet_udp::Interface::new().mtu(mtu).ipv6(self.ipv6);
+        let mut random = Random::new(self.seed);
+        let (tcp_engines, tcp, connector) = brooklet_tcp::Engine::with_queues(
+            queues,
+            tcp_interface,
+            self.tcp.clone(),
+            clock.clone(),
+            [random.next(), random.next()],
+        );
+        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_interface, self.udp);
+        let stack = Stack {
+            connector,
+            udp: udp_engines[0].counters(),
+            common: Common::new(queues, self.reassembly, self.ipv6, clock),
+        };
+        Ok(Plan {
+            stack,
+            tcp,
+            udp,
+            engines: tcp_engines.into_iter().zip(udp_engines).collect(),
+            mtu,
+            icmp_echo: self.icmp_echo,
+            identification: random.next() as u32,
+            queues: queues.get().into(),
+        })
+    }
+
+    /// The MTU of the stack: the one that was set, or the device's, or the default.
+    fn usable_mtu(&self, device: Option<usize>) -> io::Result<usize> {
+        if let (Some(mtu), Some(device)) = (self.mtu, device)
+            && mtu > device
+        {
+            return Err(invalid(format!(
+                "an MTU of {mtu} exceeds that of the device, which sends packets of up to {device} \
+                 bytes; set an MTU of {device} or less, or none to use the device's"
+            )));
+        }
+        let of_device = device.map_or(DEFAULT_MTU, |mtu| mtu.min(MAX_MTU));
+        let mtu = self.mtu.unwrap_or(of_device);
+        let (least, hint) = match self.ipv6 {
+            true => (1280, ", or 576 to 65535 without IPv6"),
+            false => (576, ""),
+        };
+        if !(least..=MAX_MTU).contains(&mtu) {
+            return Err(invalid(format!(
+                "an MTU of {mtu} is out of range; use {least} to 65535{hint}"
+            )));
+        }
+        Ok(mtu)
+    }
+
+    fn check_address(&self, address: IpAddr) -> io::Result<()> {
+        let is_mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        if !is_unicast(address) || address.is_loopback() || is_mapped {
+            return Err(invalid(format!(
+                "{address} is not an address that a host can have on a link"
+            )));
+        }
+        if address.is_ipv6() && !self.ipv6 {
+            return Err(invalid(format!(
+                "{address} is the address of a stack without IPv6"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// A stack without its drivers.
+struct Plan<F: Flavor> {
+    stack: Stack<F>,
+    tcp: TcpListener<F>,
+    udp: UdpSocket<F>,
+    /// The engines of each queue.
+    engines: Vec<(brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>)>,
+    mtu: usize,
+    icmp_echo: bool,
+    identification: u32,
+    queues: u32,
+}
+
+impl<F: Flavor> Plan<F> {
+    fn driver<D: PacketIo, T: Timer, P: Filter>(
+        &self,
+        queue: u8,
+        engines: (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
+        parts: (D, T, P),
+    ) -> Driver<F, D, T, P> {
+        let first = self.identification.wrapping_add(queue.into());
+        let settings = Settings {
+            mtu: self.mtu,
+            icmp_echo: self.icmp_echo,
+            identification: (first, self.queues),
+        };
+        Driver::new(engines, parts, (queue, self.stack.common.clone()), settings)
+    }
+}
