@@ -99,14 +99,15 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Whether ICMP echo requests ("ping") are answered, for every address. They are by default.
+    /// Sets whether the stack answers ICMP echo requests ("ping"), for every address. It does by
+    /// default.
     pub fn icmp_echo(mut self, answer: bool) -> Self {
         self.icmp_echo = answer;
         self
     }
 
-    /// Sets limits of the reassembly of fragments, or switches it off with `None`: then every
-    /// fragment is dropped.
+    /// Sets the limits of the reassembly of fragments. `None` switches reassembly off: the stack
+    /// drops every fragment.
     pub fn reassembly(mut self, config: Option<reassembly::Config>) -> Self {
         self.reassembly = config;
         self
@@ -215,7 +216,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         self
     }
 
-    /// Sets limits of UDP.
+    /// Sets the limits of UDP.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {

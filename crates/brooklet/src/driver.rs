@@ -34,21 +34,33 @@ const BATCHES_AFTER_PAUSE: u32 = 64;
 /// The longest IP packet, in bytes: the payload length of IPv6 does not count the header.
 const MAX_PACKET: usize = 40 + 65_535;
 
-/// Moves packets between the device and the stack: a future to be spawned or awaited.
+/// Moves the packets between a device and the stack. The driver is a future that the program spawns
+/// or awaits.
 ///
-/// It ends only when the device fails, with the device's error. When it has ended, or is dropped,
-/// every pending and later call on the stack's handles gives
-/// [`NetworkDown`](io::ErrorKind::NetworkDown).
+/// The driver ends with `Ok` after a [shutdown](crate::generic::Stack::shutdown), and with the
+/// device's error if the device fails. Once the driver has ended, or is dropped, every pending and
+/// later call on the handles of the stack fails with [`NetworkDown`](io::ErrorKind::NetworkDown).
 ///
 /// A stack over [several queues](crate::generic::Builder::build_queues_with_timers) has a driver
-/// for each, to be run on as many threads. The end of one is the end of the stack: the others are woken, and
-/// end with [`NetworkDown`](io::ErrorKind::NetworkDown).
+/// for each queue. The end of one driver is the end of the stack: the others are woken, and end
+/// with `NetworkDown`, or with `Ok` after a shutdown.
 ///
-/// It is `Send` when the flavor, the device, the timer and the filter are.
+/// The driver is `Send` if the flavor, the device, the timer and the filter are.
+///
+/// # Addresses
+///
+/// The driver drops martians: packets with addresses that no host uses on a link, whatever the
+/// filter says. It counts them as [`DropReason::Martian`](crate::DropReason::Martian).
+///
+/// - A source that is loopback, unspecified, multicast or broadcast, or in 0.0.0.0/8 or
+///   240.0.0.0/4 (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2, 2.5.3 and 2.7).
+/// - A destination that is loopback or unspecified, or in 0.0.0.0/8 or, except for
+///   255.255.255.255, in 240.0.0.0/4.
+/// - A source or destination that is an IPv4 address mapped into IPv6.
 ///
 /// # Panics
 ///
-/// If polled after it has ended.
+/// If the driver is polled after it has ended.
 #[must_use = "a stack does nothing unless its driver runs"]
 pub struct Driver<
     F: Flavor,
@@ -97,6 +109,17 @@ impl<F: Flavor, D, T, P> std::fmt::Debug for Driver<F, D, T, P> {
 
 impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
     /// Returns the device.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, PacketIo, Parts};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let Parts { driver, .. } = Builder::new().build(device)?;
+    /// assert!(!driver.device().offload().checksum);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn device(&self) -> &D {
         &self.device
     }
@@ -107,10 +130,8 @@ impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
         &mut self.device
     }
 
-    /// Ends the stack and returns the device, with which another stack can be built.
-    ///
-    /// Every pending and later call on the stack's handles fails with
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown), as if the driver had been dropped.
+    /// Ends the stack at once, as a drop of the driver does, and returns the device. Another stack
+    /// can be built on the device.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {

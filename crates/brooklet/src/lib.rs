@@ -6,7 +6,7 @@
 //! use brooklet::{Builder, Parts};
 //! use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 //!
-//! // Two stacks joined by a pipe; usually the device is a TUN.
+//! // Two stacks, joined by a pipe in place of a TUN device.
 //! let (here, there) = brooklet::pipe(64);
 //! let Parts { stack, driver: client, .. } = Builder::new().build(here)?;
 //! let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
@@ -26,7 +26,7 @@
 //!     };
 //!     future::try_zip(accept, connect).await.map(drop)
 //! };
-//! // Nothing is spawned: the drivers run where you run them.
+//! // The library spawns nothing: the program runs the drivers.
 //! async_io::block_on(future::or(talk, future::or(client, server)))
 //! # }
 //! # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
@@ -34,33 +34,57 @@
 //!
 //! # The parts
 //!
-//! A `Builder` takes a device, which is a [`PacketIo`], and returns four parts: a `TcpListener` for
-//! the connections to every address, a `UdpSocket` for the datagrams to every address, a `Stack`
-//! that opens connections and has the counters, and a `Driver`, a future that moves the packets.
+//! A `Builder` takes a device, which is anything that sends and receives IP packets ([`PacketIo`]),
+//! and returns the `Parts` of a stack:
 //!
-//! [The close contract](generic::TcpStream#the-close-contract) lists what a program can rely on when
-//! a connection ends by `close`, a drop, a reset or a timeout.
+//! | part | type | what it does |
+//! |---|---|---|
+//! | `tcp` | `TcpListener` | accepts the TCP connections to every address |
+//! | `udp` | `UdpSocket` | receives the datagrams to every address, and sends from every address |
+//! | `stack` | `Stack` | opens connections, binds listeners, has the counters, shuts down |
+//! | `driver` | `Driver` | moves the packets: a future that the program runs |
 //!
-//! The TCP engine is brooklet's own; of smoltcp the stack uses the header formats
-//! (`smoltcp::wire`). Connections hold buffers only while they have data; all buffers come out of
-//! one budget ([`TcpConfig::memory`]).
+//! The stack works only while its driver runs: spawn the driver, or await it beside the rest of
+//! the program. The handles may be used by any task. They fail with
+//! [`NetworkDown`](std::io::ErrorKind::NetworkDown) once the driver has ended.
 //!
-//! # Two flavors
+//! A stack on a TUN device serves every address that the machine sends packets to, so that a
+//! program can be a VPN, a proxy or a tunnel. A [`filter`] decides on each packet, and
+//! [`TcpListener::requests`](generic::TcpListener::requests) lets the program decide on each
+//! connection before the stack answers the client.
 //!
-//! With the feature `sync` (default) the names at the root are handles that can be sent between
-//! threads. With the feature `local` the same names in `local` stay on one thread and take no
-//! lock. A program can enable and use both. Code for either is generic over [`Flavor`] and uses the
-//! types in [`generic`]. The driver is `Send` exactly when flavor, device, timer and filter are;
-//! there is no `unsafe impl`.
+//! [The close contract](generic::TcpStream#the-close-contract) lists what a program can rely on
+//! when a connection ends by `close`, a drop, a reset or a timeout.
+//!
+//! The TCP engine is brooklet's own; headers are read and written with `smoltcp::wire`. A
+//! connection holds buffers only while it has data, and all buffers come out of one budget
+//! ([`TcpConfig::memory`]).
+//!
+//! # Flavors
+//!
+//! The handles of a stack share its state. A flavor is the way in which they do: as an
+//! `Arc<Mutex<_>>` for several threads, or as an `Rc<RefCell<_>>` for one thread, without locks.
+//!
+//! | flavor | feature | names | handles |
+//! |---|---|---|---|
+//! | [`Threaded`] | `sync` (default) | at the root, such as `brooklet::TcpStream` | are `Send` and `Sync` |
+//! | [`SingleThread`] | `local` | in the module `local`, such as `brooklet::local::TcpStream` | stay on their thread |
+//!
+//! The two modules have the same names, and a program can use both. Code for either flavor is
+//! generic over [`Flavor`] and uses the types in [`generic`].
+//!
+//! A driver is `Send` if its flavor, device, timer and filter are; the compiler derives that from
+//! the fields.
 #![cfg_attr(all(feature = "sync", feature = "async-io"), doc = include_str!("send.md"))]
 //!
 //! # Features
 //!
 //! - `sync` (default): the flavor for several threads, at the root.
-//! - `local`: the flavor for one thread, in `local`.
-//! - `async-io` (default): `Builder::build` with the timer of async-io. Without the feature, pass a
-//!   [`Timer`] to `build_with_timer`.
-//! - `futures`: packets, listener and datagrams as `Stream` and `Sink`.
+//! - `local`: the flavor for one thread, in the module `local`.
+//! - `async-io` (default): `AsyncIoTimer`, a timer that works on every executor, and
+//!   `Builder::build`, which uses it. Without the feature, pass a [`Timer`] to
+//!   [`build_with_timer`](generic::Builder::build_with_timer).
+//! - `futures`: a pipe, a listener and a UDP socket as `Stream` and `Sink`.
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 
@@ -120,6 +144,8 @@ pub mod generic {
     pub use crate::pipe::Pipe;
     pub use crate::shared_filter::SharedFilter;
     pub use crate::stack::Stack;
+    #[doc(no_inline)]
+    pub use brooklet_cell::Cell;
     pub use brooklet_tcp::{
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
         WriteHalf,
@@ -128,19 +154,19 @@ pub mod generic {
 }
 
 #[cfg(any(feature = "sync", feature = "local"))]
-/// Gives every public name once for a flavor, so that the two cannot drift apart.
+/// Defines every public name for a flavor, so that both flavors have the same names.
 macro_rules! names {
     ($flavor:ty) => {
         /// Builds a stack over a device. See [`generic::Builder`](crate::generic::Builder).
         pub type Builder<P = brooklet_filter::UnicastOnly> = crate::generic::Builder<$flavor, P>;
-        /// What a stack consists of. See [`generic::Parts`](crate::generic::Parts).
+        /// The parts of a stack. See [`generic::Parts`](crate::generic::Parts).
         pub type Parts<
             D,
             #[cfg(feature = "async-io")] T = crate::AsyncIoTimer,
             #[cfg(not(feature = "async-io"))] T,
             P = brooklet_filter::UnicastOnly,
         > = crate::generic::Parts<$flavor, D, T, P>;
-        /// What a stack over several queues consists of. See
+        /// The parts of a stack over several queues. See
         /// [`generic::QueueParts`](crate::generic::QueueParts).
         pub type QueueParts<
             D,
@@ -157,7 +183,7 @@ macro_rules! names {
         > = crate::generic::Driver<$flavor, D, T, P>;
         /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).
         pub type Stack = crate::generic::Stack<$flavor>;
-        /// Takes TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).
+        /// Accepts TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).
         pub type TcpListener = crate::generic::TcpListener<$flavor>;
         /// A request for a connection. See [`generic::TcpRequest`](crate::generic::TcpRequest).
         pub type TcpRequest = crate::generic::TcpRequest<$flavor>;
@@ -169,9 +195,9 @@ macro_rules! names {
         pub type TcpIncoming<'a> = crate::generic::TcpIncoming<'a, $flavor>;
         /// A TCP connection. See [`generic::TcpStream`](crate::generic::TcpStream).
         pub type TcpStream = crate::generic::TcpStream<$flavor>;
-        /// Half of a TCP connection. See [`generic::ReadHalf`](crate::generic::ReadHalf).
+        /// The reading half of a TCP connection. See [`generic::ReadHalf`](crate::generic::ReadHalf).
         pub type ReadHalf = crate::generic::ReadHalf<$flavor>;
-        /// Half of a TCP connection. See [`generic::WriteHalf`](crate::generic::WriteHalf).
+        /// The writing half of a TCP connection. See [`generic::WriteHalf`](crate::generic::WriteHalf).
         pub type WriteHalf = crate::generic::WriteHalf<$flavor>;
         /// Two halves that make no stream. See
         /// [`generic::ReuniteError`](crate::generic::ReuniteError).
@@ -179,18 +205,18 @@ macro_rules! names {
         /// The halves of two UDP sockets do not make one. See
         /// [`generic::UdpReuniteError`](crate::generic::UdpReuniteError).
         pub type UdpReuniteError = crate::generic::UdpReuniteError<$flavor>;
-        /// Takes and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
+        /// Receives and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
         pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
-        /// Half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
+        /// The reading half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
         pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
-        /// Half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
+        /// The writing half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
         pub type UdpWriteHalf = crate::generic::UdpWriteHalf<$flavor>;
         pub use crate::generic::SharedFilter;
-        /// One end of a wire. See [`generic::Pipe`](crate::generic::Pipe).
+        /// One end of an in-memory link. See [`generic::Pipe`](crate::generic::Pipe).
         pub type Pipe = crate::generic::Pipe<$flavor>;
 
-        /// Makes two ends of a wire: what one sends, the other receives. At most `limit` packets
-        /// are on the way in each direction. See [`generic::Pipe`](crate::generic::Pipe).
+        /// Creates an in-memory link between two stacks: each end receives what the other sends. At
+        /// most `limit` packets wait in each direction. See [`generic::Pipe`](crate::generic::Pipe).
         pub fn pipe(limit: usize) -> (Pipe, Pipe) {
             crate::generic::Pipe::pair(limit)
         }
@@ -200,7 +226,8 @@ macro_rules! names {
 #[cfg(feature = "sync")]
 names!(Threaded);
 
-/// The names of the root for one thread: for `LocalExecutor`, with an `Rc` in device or filter.
+/// The names of the root, for one thread: handles that take no lock, for an executor such as
+/// `LocalExecutor`. The device and the filter may hold an `Rc`.
 #[cfg(feature = "local")]
 pub mod local {
     names!(brooklet_cell::SingleThread);

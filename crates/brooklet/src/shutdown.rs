@@ -215,7 +215,7 @@ mod tests {
     fn shutdown() -> (Shutdown<brooklet_cell::Threaded>, Instant) {
         #[allow(clippy::disallowed_methods, reason = "time begins somewhere")]
         let now = Instant::now();
-        (Shutdown::new(NonZeroU8::new(2).unwrap()), now)
+        (Shutdown::new(NonZeroU8::MIN.saturating_add(1)), now)
     }
 
     #[test]

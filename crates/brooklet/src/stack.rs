@@ -44,16 +44,14 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the future gives the connection up.
+    /// Dropping the future before it completes aborts the connection.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream<F>> {
         self.check_family(to)?;
         self.connector.connect(to).await
     }
 
-    /// Connects from `from` to `to`, through the packets of the device.
-    ///
-    /// Any address serves as `from`, as long as the other side sends its answers this way; port 0
-    /// stands for an ephemeral one.
+    /// Connects from `from` to `to`. `from` may be any address that the peer routes to this stack;
+    /// port 0 stands for an ephemeral port.
     ///
     /// # Errors
     ///
@@ -63,7 +61,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the future gives the connection up.
+    /// Dropping the future before it completes aborts the connection.
     pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
         self.check_family(to)?;
         self.connector.connect_from(from, to).await
@@ -105,7 +103,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the future gives the connection up.
+    /// Dropping the future before it completes aborts the connection.
     pub async fn connect_with(
         &self,
         from: SocketAddr,
@@ -116,9 +114,9 @@ impl<F: Flavor> Stack<F> {
         self.connector.connect_with(from, to, options).await
     }
 
-    /// Takes the connections to `address`, which
-    /// [`Parts::tcp`](crate::generic::Parts::tcp) then does not get. `0.0.0.0` and `::` stand
-    /// for every address of their family, and port 0 for a free one.
+    /// Binds a listener to `address`. It accepts the connections to `address` in place of
+    /// [`Parts::tcp`](crate::generic::Parts::tcp). `0.0.0.0` and `::` stand for every address of
+    /// their family, and port 0 for a free port.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {

@@ -4,45 +4,59 @@ use std::time::Instant;
 
 /// A clock and one alarm: what a driver needs of an executor or reactor.
 ///
-/// With the feature `async-io` there is `AsyncIoTimer`, which `Builder::build` uses. Others
-/// are for other reactors, and for simulations.
+/// The feature `async-io` has `AsyncIoTimer`, which works on every executor and which
+/// `Builder::build` uses. Other timers are for other reactors, and for simulations. Pass one to
+/// [`Builder::build_with_timer`].
 ///
-/// This one uses the time of a tokio runtime. `examples/tokio` in the repository is a program with
-/// the timer.
+/// The following timer is for a tokio runtime. The code is that of a tested program,
+/// `examples/tokio` in the repository.
 ///
-/// ```ignore
+/// ```rust,ignore
 #[doc = include_str!("timer/tokio.rs")]
 /// ```
 ///
+/// [`Builder::build_with_timer`]: crate::generic::Builder::build_with_timer
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a timer for a driver",
     label = "not a `Timer`",
     note = "with the feature `async-io` use `brooklet::AsyncIoTimer`, or implement `Timer`"
 )]
 pub trait Timer {
-    /// The clock that goes with the alarm.
+    /// Returns the clock by which the deadlines are meant.
     fn clock(&self) -> Clock;
 
-    /// Ready once `deadline` has passed. `None` is never ready, and need not wake anybody.
+    /// Polls for the end of `deadline`: ready once the clock has reached it, and never without a
+    /// deadline.
     ///
-    /// `Pending` with a deadline has registered the waker of `cx`. An alarm that was set for
-    /// earlier may be left to go off: the driver finds nothing due and sleeps on.
+    /// The task of `cx` is woken at the deadline of the latest call. It may also be woken at that of
+    /// an earlier call, or at any other time: the driver then finds nothing due and polls again.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()>;
 }
 
-/// The timer of async-io, which works on any executor.
+/// The timer of async-io, which works on every executor.
+///
+/// ```
+/// use brooklet::{AsyncIoTimer, Timer};
+/// use std::{future::poll_fn, time::Duration};
+///
+/// let mut timer = AsyncIoTimer::new();
+/// let clock = timer.clock();
+/// let deadline = clock.now() + Duration::from_millis(1);
+/// async_io::block_on(poll_fn(|cx| timer.poll_deadline(cx, Some(deadline))));
+/// assert!(clock.now() >= deadline);
+/// ```
 #[cfg(feature = "async-io")]
 #[derive(Debug)]
 pub struct AsyncIoTimer {
     timer: async_io::Timer,
-    /// When the timer goes off. It is moved only to go off earlier: moving it costs more than
-    /// waking once for nothing.
+    /// When the timer fires. It is set again only to fire earlier: that costs more than a needless
+    /// wake-up.
     armed: Option<Instant>,
 }
 
 #[cfg(feature = "async-io")]
 impl AsyncIoTimer {
-    /// Makes a timer that is not set.
+    /// Creates a timer that is not set.
     pub fn new() -> Self {
         Self {
             timer: async_io::Timer::never(),

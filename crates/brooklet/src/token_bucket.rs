@@ -1,37 +1,36 @@
 use std::time::{Duration, Instant};
 
-/// ICMP errors that may be sent at once.
+/// The most ICMP errors that are sent at once.
 const BURST: u32 = 50;
 
-/// How often one more may be sent: 100 a second.
-const EVERY: Duration = Duration::from_millis(10);
+/// The time in which the bucket gains one token: 100 ICMP errors per second.
+const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Limits how many ICMP errors are sent (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8).
 #[derive(Debug, Default)]
 pub(crate) struct TokenBucket {
-    /// How many have been sent that time has not made up for yet.
-    owed: u32,
-    /// From when on time is counted.
+    /// The tokens that are missing from a full bucket.
+    missing: u32,
+    /// From when on the time counts for the next token.
     since: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// Whether one may be sent now; if so, it is counted.
+    /// Takes a token for one ICMP error. Returns whether there was one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        let earned = now.saturating_duration_since(since).as_nanos() / EVERY.as_nanos();
-        if earned >= u128::from(self.owed) {
-            self.owed = 0;
+        let earned = now.saturating_duration_since(since).as_nanos() / INTERVAL.as_nanos();
+        if earned >= u128::from(self.missing) {
+            self.missing = 0;
             self.since = Some(now);
         } else {
-            // Fewer than are owed, which fit.
-            let earned = earned as u32;
-            self.owed -= earned;
-            self.since = Some(since + EVERY * earned);
+            let earned = earned as u32; // fewer than `missing`
+            self.missing -= earned;
+            self.since = Some(since + INTERVAL * earned);
         }
-        let may = self.owed < BURST;
-        self.owed += u32::from(may);
-        may
+        let allowed = self.missing < BURST;
+        self.missing += u32::from(allowed);
+        allowed
     }
 }
 
@@ -49,7 +48,7 @@ mod tests {
         assert_eq!(taken(&mut bucket, start), 50);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(9)), 0);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(10)), 1);
-        // What is left of a span counts for the next.
+        // The rest of an interval counts for the next token.
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(35)), 2);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(40)), 1);
         assert_eq!(taken(&mut bucket, start + Duration::from_secs(60)), 50);
