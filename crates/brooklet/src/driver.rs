@@ -61,6 +61,20 @@ const MAX_PACKET: usize = 40 + 65_535;
 /// # Panics
 ///
 /// If the driver is polled after it has ended.
+///
+/// ```
+/// # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
+/// use brooklet::{Builder, Parts};
+///
+/// let (device, other_end) = brooklet::pipe(64);
+/// let Parts { driver, .. } = Builder::new().build(device)?;
+/// let driver = std::thread::spawn(|| async_io::block_on(driver));
+/// drop(other_end);
+/// assert!(driver.join().unwrap().is_err(), "the device has failed");
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
+/// ```
 #[must_use = "a stack does nothing unless its driver runs"]
 pub struct Driver<
     F: Flavor,

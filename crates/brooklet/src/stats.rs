@@ -113,6 +113,12 @@ impl Stats {
     }
 
     /// Returns the number of packets dropped for `reason`.
+    ///
+    /// ```
+    /// use brooklet::{DropReason, Stats};
+    ///
+    /// assert_eq!(Stats::default().dropped(DropReason::FilteredIn), 0);
+    /// ```
     pub fn dropped(&self, reason: DropReason) -> u64 {
         let (fragments, tcp, udp) = (&self.reassembly, &self.tcp, &self.udp);
         match reason {
@@ -150,6 +156,14 @@ impl Stats {
     }
 
     /// Returns every reason with the number of packets dropped for it.
+    ///
+    /// ```
+    /// # let stats = brooklet::Stats::default();
+    /// for (reason, count) in stats.drops().filter(|(_, count)| *count > 0) {
+    ///     println!("{count} packets dropped: {reason}");
+    /// }
+    /// # assert_eq!(stats.drops().count(), brooklet::DropReason::ALL.len());
+    /// ```
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> {
         let stats = *self;
         let reasons = DropReason::ALL.iter();

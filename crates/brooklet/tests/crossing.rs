@@ -2,15 +2,15 @@
 //! queue of the other side: nothing is lost, and whoever sends keeps to one queue.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/dealer.rs"]
-mod dealer;
+#[path = "support/queue_link.rs"]
+mod queue_link;
 mod support;
 
 use async_executor::{Executor, LocalExecutor};
 use brooklet::Flavor;
 use brooklet::generic::{Builder, QueueParts, TcpStream};
-use dealer::{Dealer, Seen, dealers};
 use futures_lite::future;
+use queue_link::{LinkQueue, Seen, queue_links};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -22,9 +22,9 @@ const CLIENTS: u16 = 10;
 /// It takes a second or two; a machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-type Parts<F> = QueueParts<F, Dealer<F>, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>;
+type Parts<F> = QueueParts<F, LinkQueue<F>, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>;
 
-fn build<F: Flavor>(device: Vec<Dealer<F>>) -> Parts<F> {
+fn build<F: Flavor>(device: Vec<LinkQueue<F>>) -> Parts<F> {
     Builder::<F>::new().build_queues(device).unwrap()
 }
 
@@ -52,7 +52,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 
 #[test]
 fn threads() {
-    let ([here, there], seen) = dealers::<brooklet::Threaded>(QUEUES);
+    let ([here, there], seen) = queue_links::<brooklet::Threaded>(QUEUES);
     let (here, there) = (build(here), build(there));
     let stack = here.stack.clone();
     // Each driver has a thread of its own, and the tasks have two others.
@@ -96,7 +96,7 @@ fn threads() {
 
 #[test]
 fn one_thread() {
-    let ([here, there], seen) = dealers::<brooklet::SingleThread>(QUEUES);
+    let ([here, there], seen) = queue_links::<brooklet::SingleThread>(QUEUES);
     let (here, there) = (build(here), build(there));
     let executor = Rc::new(LocalExecutor::new());
     for driver in here.drivers.into_iter().chain(there.drivers) {

@@ -2,15 +2,15 @@
 //! not come of pieces.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/bench.rs"]
-mod bench;
+#[path = "support/host.rs"]
+mod host;
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use bench::{Bench, bench};
 use brooklet::filter::{Direction, Verdict};
 use brooklet::{Builder, DropReason, Packet, ReassemblyConfig};
+use host::{Host, host};
 use packets::{fragment, fragments, ping, syn, udp};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -30,15 +30,15 @@ fn counting(len: usize) -> Vec<u8> {
 fn a_datagram_in_three_fragments_in_any_order() {
     for (from, to) in ENDS {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
-            let mut bench = bench();
+            let mut host = host();
             let payload = counting(3000);
             let pieces = fragments(&udp(addr(from), addr(to), &payload), &[1000, 2000]);
-            assert!(bench.give(order.map(|at| &pieces[at])).is_empty());
-            let datagram = bench.datagram().expect("all pieces are there");
+            assert!(host.give(order.map(|at| &pieces[at])).is_empty());
+            let datagram = host.datagram().expect("all pieces are there");
             assert_eq!((datagram.from, datagram.to), (addr(from), addr(to)));
             assert_eq!(datagram.payload, payload);
-            assert_eq!(bench.stack.stats().reassembly.packets, 1);
-            assert_eq!(bench.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
+            assert_eq!(host.stack.stats().reassembly.packets, 1);
+            assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
         }
     }
 }
@@ -49,11 +49,11 @@ fn a_lone_fragment_harms_nobody() {
         let whole = udp(addr(from), addr(to), &counting(2000));
         let pieces = fragments(&whole, &[1000]);
         for alone in &pieces {
-            let mut bench = bench();
-            assert!(bench.give([alone]).is_empty());
-            assert!(bench.datagram().is_none());
-            bench.give([udp(addr(from), addr(to), b"hello")]);
-            assert_eq!(bench.datagram().unwrap().payload, b"hello");
+            let mut host = host();
+            assert!(host.give([alone]).is_empty());
+            assert!(host.datagram().is_none());
+            host.give([udp(addr(from), addr(to), b"hello")]);
+            assert_eq!(host.datagram().unwrap().payload, b"hello");
             // A datagram of the same two hosts in other fragments, the lone one being stuck.
             let mut others = fragments(&udp(addr(from), addr(to), &counting(1600)), &[800]);
             for other in &mut others {
@@ -64,8 +64,8 @@ fn a_lone_fragment_harms_nobody() {
                     other[47] = 8;
                 }
             }
-            bench.give(others);
-            assert_eq!(bench.datagram().unwrap().payload, counting(1600));
+            host.give(others);
+            assert_eq!(host.datagram().unwrap().payload, counting(1600));
         }
     }
 }
@@ -73,17 +73,17 @@ fn a_lone_fragment_harms_nobody() {
 #[test]
 fn a_later_fragment_is_never_read_as_a_header() {
     for (from, to) in ENDS {
-        let mut bench = bench();
+        let mut host = host();
         for whole in [
             udp(addr(from), addr(to), b"not a header"),
             syn(addr(from), addr(to), 7),
             ping(addr(from).ip(), addr(to).ip(), b"12345678"),
         ] {
             let (header, body) = whole.split_at(if whole[0] >> 4 == 4 { 20 } else { 40 });
-            assert!(bench.give([fragment(header, 8, false, body)]).is_empty());
+            assert!(host.give([fragment(header, 8, false, body)]).is_empty());
         }
-        assert!(bench.datagram().is_none());
-        let stats = bench.stack.stats();
+        assert!(host.datagram().is_none());
+        let stats = host.stack.stats();
         assert_eq!((stats.tcp.requests, stats.echo_replies), (0, 0));
     }
 }
@@ -95,14 +95,14 @@ fn fragments_that_overlap_make_nothing() {
         let (header, body) = whole.split_at(if whole[0] >> 4 == 4 { 20 } else { 40 });
         let mut other = body.to_vec();
         other[900] ^= 1;
-        let mut bench = bench();
-        bench.give([
+        let mut host = host();
+        host.give([
             fragment(header, 0, true, &body[..1000]),
             fragment(header, 800, true, &other[800..1200]),
             fragment(header, 1000, false, &body[1000..]),
         ]);
-        assert!(bench.datagram().is_none());
-        let stats = bench.stack.stats();
+        assert!(host.datagram().is_none());
+        let stats = host.stack.stats();
         assert_eq!(stats.dropped(DropReason::FragmentConflict), 3);
     }
 }
@@ -110,10 +110,10 @@ fn fragments_that_overlap_make_nothing() {
 #[test]
 fn a_connection_asked_for_in_fragments() {
     for (from, to) in ENDS {
-        let mut bench = bench();
+        let mut host = host();
         let pieces = fragments(&syn(addr(from), addr(to), 7), &[8]);
-        bench.give(pieces);
-        assert_eq!(bench.stack.stats().tcp.requests, 1);
+        host.give(pieces);
+        assert_eq!(host.stack.stats().tcp.requests, 1);
     }
 }
 
@@ -121,17 +121,17 @@ fn a_connection_asked_for_in_fragments() {
 fn a_ping_longer_than_the_mtu_is_answered_in_fragments() {
     for (from, to) in ENDS {
         for len in [1400, 2000, 40_000] {
-            let mut bench = bench();
+            let mut host = host();
             let request = ping(addr(from).ip(), addr(to).ip(), &counting(len));
             let places: Vec<usize> = (1200..len).step_by(1200).collect();
             let pieces = fragments(&request, &places);
-            let answers = bench.give(&pieces);
+            let answers = host.give(&pieces);
             assert_eq!(
                 answers.len(),
                 len.div_ceil(1450),
                 "with 1448 or 1480 bytes each"
             );
-            let mut other = Bench::new(Builder::new());
+            let mut other = Host::new(Builder::new());
             // Read by putting the offsets in order by hand.
             let mut body: Vec<u8> = Vec::new();
             for answer in &answers {
@@ -146,7 +146,7 @@ fn a_ping_longer_than_the_mtu_is_answered_in_fragments() {
             let sent = &request[if from.starts_with('[') { 40 } else { 20 }..];
             assert_eq!(&body[4..], &sent[4..], "{len} from {from}");
             assert_eq!(body[0], if from.starts_with('[') { 129 } else { 0 });
-            assert_eq!(bench.stack.stats().echo_replies, 1);
+            assert_eq!(host.stack.stats().echo_replies, 1);
             // And by a stack, which finds the checksum right, and an answer it did not ask for.
             other.give(answers);
             let stats = other.stack.stats();
@@ -158,7 +158,7 @@ fn a_ping_longer_than_the_mtu_is_answered_in_fragments() {
 
 #[test]
 fn an_answer_goes_out_whole_or_not_at_all() {
-    let mut bench = bench();
+    let mut host = host();
     let request = ping(
         addr(ENDS[0].0).ip(),
         addr(ENDS[0].1).ip(),
@@ -166,15 +166,15 @@ fn an_answer_goes_out_whole_or_not_at_all() {
     );
     for _ in 0..3 {
         for piece in fragments(&request, &[20_000]) {
-            bench.put(piece);
+            host.put(piece);
         }
     }
     // 28 fragments each, and 64 places.
-    let sent = bench.run();
+    let sent = host.run();
     assert_eq!(sent.len(), 56);
     let identifications: HashSet<&[u8]> = sent.iter().map(|piece| &piece[4..6]).collect();
     assert_eq!(identifications.len(), 2, "one for each");
-    let stats = bench.stack.stats();
+    let stats = host.stack.stats();
     assert_eq!(
         (stats.echo_replies, stats.dropped(DropReason::IcmpFull)),
         (2, 1)
@@ -183,55 +183,54 @@ fn an_answer_goes_out_whole_or_not_at_all() {
 
 #[test]
 fn the_ping_of_death() {
-    let mut bench = bench();
+    let mut host = host();
     let request = ping(addr(ENDS[0].0).ip(), addr(ENDS[0].1).ip(), &counting(1000));
     let header = &request[..20];
     assert!(
-        bench
-            .give([fragment(header, 65_528, false, &[0; 1000])])
+        host.give([fragment(header, 65_528, false, &[0; 1000])])
             .is_empty()
     );
-    assert_eq!(bench.stack.stats().dropped(DropReason::FragmentInvalid), 1);
-    assert_eq!(bench.give([request]).len(), 1, "the stack still answers");
+    assert_eq!(host.stack.stats().dropped(DropReason::FragmentInvalid), 1);
+    assert_eq!(host.give([request]).len(), 1, "the stack still answers");
 }
 
 #[test]
 fn time_ends_what_is_not_complete() {
-    let mut bench = bench();
+    let mut host = host();
     let pieces = fragments(
         &udp(addr(ENDS[0].0), addr(ENDS[0].1), &counting(2000)),
         &[1000],
     );
-    bench.give([&pieces[0]]);
-    assert_eq!(bench.sleeps_for(), Some(Duration::from_secs(15)));
-    bench.pass(Duration::from_secs(15));
-    let stats = bench.stack.stats();
+    host.give([&pieces[0]]);
+    assert_eq!(host.sleeps_for(), Some(Duration::from_secs(15)));
+    host.pass(Duration::from_secs(15));
+    let stats = host.stack.stats();
     assert_eq!(stats.dropped(DropReason::FragmentExpired), 1);
-    assert_eq!((stats.reassembly.held_bytes, bench.sleeps_for()), (0, None));
-    bench.give([&pieces[1]]);
-    assert!(bench.datagram().is_none());
+    assert_eq!((stats.reassembly.held_bytes, host.sleeps_for()), (0, None));
+    host.give([&pieces[1]]);
+    assert!(host.datagram().is_none());
 }
 
 #[test]
 fn a_storm_of_fragments_is_held_within_limits() {
-    let mut bench = bench();
+    let mut host = host();
     let whole = udp(addr(ENDS[0].0), addr(ENDS[0].1), &counting(40_000));
     for source in 0..200u8 {
         for id in 0..10 {
             let mut header = whole[..20].to_vec();
             (header[13], header[5]) = (source, id);
-            bench.give([fragment(&header, 0, true, &whole[20..20 + 20_000])]);
-            let held = bench.stack.stats().reassembly;
+            host.give([fragment(&header, 0, true, &whole[20..20 + 20_000])]);
+            let held = host.stack.stats().reassembly;
             assert!(
                 held.held_bytes <= 1 << 20 && held.held_packets <= 64,
                 "{held:?}"
             );
         }
     }
-    assert!(bench.stack.stats().dropped(DropReason::FragmentFull) > 1900);
+    assert!(host.stack.stats().dropped(DropReason::FragmentFull) > 1900);
     // A datagram in fragments still gets through.
-    bench.give(fragments(&whole, &[1200, 20_000]));
-    assert_eq!(bench.datagram().unwrap().payload, counting(40_000));
+    host.give(fragments(&whole, &[1200, 20_000]));
+    assert_eq!(host.datagram().unwrap().payload, counting(40_000));
 }
 
 #[test]
@@ -240,13 +239,12 @@ fn reassembly_has_limits_to_be_set_and_may_be_off() {
         &udp(addr(ENDS[0].0), addr(ENDS[0].1), &counting(2000)),
         &[1000],
     );
-    let mut off = Bench::new(Builder::new().reassembly(None));
+    let mut off = Host::new(Builder::new().reassembly(None));
     off.give(&pieces);
     assert!(off.datagram().is_none());
     assert_eq!(off.stack.stats().dropped(DropReason::Fragment), 2);
 
-    let mut small =
-        Bench::new(Builder::new().reassembly(Some(ReassemblyConfig::new().bytes(1000))));
+    let mut small = Host::new(Builder::new().reassembly(Some(ReassemblyConfig::new().bytes(1000))));
     small.give(&pieces);
     assert!(small.datagram().is_none());
     assert_eq!(small.stack.stats().dropped(DropReason::FragmentFull), 2);
@@ -265,9 +263,9 @@ fn fragments_within_fragments_are_not_taken() {
     for piece in &mut outer {
         piece[40] = 44; // what follows is a fragment header
     }
-    let mut bench = bench();
-    bench.give(outer);
-    let stats = bench.stack.stats();
+    let mut host = host();
+    host.give(outer);
+    let stats = host.stack.stats();
     assert_eq!(
         (
             stats.reassembly.packets,
@@ -275,7 +273,7 @@ fn fragments_within_fragments_are_not_taken() {
         ),
         (1, 1)
     );
-    assert!(bench.datagram().is_none());
+    assert!(host.datagram().is_none());
 }
 
 /// Nothing gets past a filter in pieces, and it has no pieces to judge.
@@ -292,14 +290,14 @@ fn a_filter_sees_whole_packets() {
         }
     };
     for (from, to) in ENDS {
-        let mut bench = Bench::new(Builder::new().filter(no_dns.clone()));
+        let mut host = Host::new(Builder::new().filter(no_dns.clone()));
         let whole = udp(addr(from), addr(to), &counting(2000));
         // The ports are in the first fragment, or not even there all of them.
         for place in [8, 1000] {
-            bench.give(fragments(&whole, &[place]));
+            host.give(fragments(&whole, &[place]));
         }
-        assert!(bench.datagram().is_none());
-        assert_eq!(bench.stack.stats().dropped(DropReason::FilteredIn), 2);
+        assert!(host.datagram().is_none());
+        assert_eq!(host.stack.stats().dropped(DropReason::FilteredIn), 2);
         let all = std::mem::take(&mut *seen.lock().unwrap());
         assert_eq!(all, [(Direction::Inbound, whole.len()); 2]);
     }

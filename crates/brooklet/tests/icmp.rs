@@ -1,16 +1,16 @@
 //! ICMP errors, sent and received, and the packets that a host drops without a word.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/bench.rs"]
-mod bench;
+#[path = "support/host.rs"]
+mod host;
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use bench::{Bench, bench};
 use brooklet::filter::{Direction, Verdict};
 use brooklet::{Builder, DropReason, Packet, ParseError};
 use futures_lite::future;
+use host::{Host, host};
 use packets::{fix, fragment, ip, ping, summed, syn, udp};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Icmpv4DstUnreachable, Icmpv6DstUnreachable, Icmpv6ParamProblem};
@@ -28,11 +28,11 @@ fn ips((from, to): (&str, &str)) -> (IpAddr, IpAddr) {
     (addr(from).ip(), addr(to).ip())
 }
 
-/// A bench on which nobody takes datagrams.
-fn deaf() -> Bench<brooklet::filter::UnicastOnly> {
-    let mut bench = bench();
-    bench.udp = None;
-    bench
+/// A host on which nobody takes datagrams.
+fn deaf() -> Host<brooklet::filter::UnicastOnly> {
+    let mut host = host();
+    host.udp = None;
+    host
 }
 
 /// The one packet, read by smoltcp.
@@ -57,28 +57,28 @@ fn read_v6(packet: &[u8]) -> Icmpv6Repr<'_> {
 
 #[test]
 fn a_datagram_to_a_port_where_nobody_listens() {
-    let mut bench = deaf();
-    let answer = one(bench.give([udp(addr(V4.0), addr(V4.1), b"hello")]));
+    let mut host = deaf();
+    let answer = one(host.give([udp(addr(V4.0), addr(V4.1), b"hello")]));
     let Icmpv4Repr::DstUnreachable { reason, data, .. } = read_v4(&answer) else {
         panic!("{answer:02x?}");
     };
     assert_eq!(reason, Icmpv4DstUnreachable::PortUnreachable);
     assert_eq!(&data[8..], b"hello");
 
-    let answer = one(bench.give([udp(addr(V6.0), addr(V6.1), &[5; 2000])]));
+    let answer = one(host.give([udp(addr(V6.0), addr(V6.1), &[5; 2000])]));
     assert_eq!(answer.len(), 1280);
     let Icmpv6Repr::DstUnreachable { reason, .. } = read_v6(&answer) else {
         panic!("{answer:02x?}");
     };
     assert_eq!(reason, Icmpv6DstUnreachable::PortUnreachable);
-    assert_eq!(bench.stack.stats().dropped(DropReason::UdpNoListener), 2);
+    assert_eq!(host.stack.stats().dropped(DropReason::UdpNoListener), 2);
 }
 
 #[test]
 fn a_protocol_that_nobody_speaks() {
-    let mut bench = bench();
+    let mut host = host();
     let (from, to) = ips(V4);
-    let answer = one(bench.give([ip(from, to, 132, &[0; 16])]));
+    let answer = one(host.give([ip(from, to, 132, &[0; 16])]));
     let Icmpv4Repr::DstUnreachable { reason, .. } = read_v4(&answer) else {
         panic!("{answer:02x?}");
     };
@@ -91,7 +91,7 @@ fn a_protocol_that_nobody_speaks() {
         (ip(from, to, 200, &[0; 16]), 6),
         (ip(from, to, 60, &options), 40),
     ] {
-        let answer = one(bench.give([packet]));
+        let answer = one(host.give([packet]));
         let Icmpv6Repr::ParamProblem {
             reason, pointer, ..
         } = read_v6(&answer)
@@ -103,18 +103,18 @@ fn a_protocol_that_nobody_speaks() {
             (Icmpv6ParamProblem::UnrecognizedNxtHdr, at)
         );
     }
-    assert_eq!(bench.stack.stats().dropped(DropReason::Protocol), 3);
+    assert_eq!(host.stack.stats().dropped(DropReason::Protocol), 3);
     // Nothing follows: that is no unknown protocol.
-    assert!(bench.give([ip(from, to, 59, &[])]).is_empty());
-    assert_eq!(bench.stack.stats().dropped(DropReason::Protocol), 4);
+    assert!(host.give([ip(from, to, 59, &[])]).is_empty());
+    assert_eq!(host.stack.stats().dropped(DropReason::Protocol), 4);
 }
 
 #[test]
 fn no_error_where_none_may_be_sent() {
     // The filter lets everything through, so that nothing but the rules of ICMP is left.
     let all = |_: &Packet<'_>, _: Direction| Verdict::Pass;
-    let mut bench = Bench::new(Builder::new().filter(all));
-    bench.udp = None;
+    let mut host = Host::new(Builder::new().filter(all));
+    host.udp = None;
     let (a, b) = ips(V4);
     let quoted = udp(addr(V4.1), addr(V4.0), b"x");
     let error = |kind: u8| {
@@ -142,36 +142,36 @@ fn no_error_where_none_may_be_sent() {
         ("a fragment", first),
     ];
     for (what, packet) in silent {
-        assert!(bench.give([packet]).is_empty(), "{what}");
+        assert!(host.give([packet]).is_empty(), "{what}");
     }
-    assert_eq!(bench.give([udp(addr(V4.0), addr(V4.1), b"x")]).len(), 1);
+    assert_eq!(host.give([udp(addr(V4.0), addr(V4.1), b"x")]).len(), 1);
 }
 
 #[test]
 fn errors_are_sent_at_a_limited_rate() {
     let all = |_: &Packet<'_>, _: Direction| Verdict::Pass;
-    let mut bench = Bench::new(Builder::new().filter(all));
-    bench.udp = None;
+    let mut host = Host::new(Builder::new().filter(all));
+    host.udp = None;
     let datagrams = |count| (0..count).map(|_| udp(addr(V4.0), addr(V4.1), b"x"));
-    assert_eq!(bench.give(datagrams(200)).len(), 50);
-    assert_eq!(bench.stack.stats().dropped(DropReason::IcmpLimited), 150);
-    bench.pass(Duration::from_secs(1));
+    assert_eq!(host.give(datagrams(200)).len(), 50);
+    assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 150);
+    host.pass(Duration::from_secs(1));
     // An error that may not be sent at all costs nothing.
     let group = udp(addr(V4.0), addr("224.0.0.1:53"), b"x");
-    assert!(bench.give((0..100).map(|_| &group)).is_empty());
-    assert_eq!(bench.give(datagrams(200)).len(), 50);
-    assert_eq!(bench.stack.stats().dropped(DropReason::IcmpLimited), 300);
-    bench.pass(Duration::from_millis(100));
-    assert_eq!(bench.give(datagrams(200)).len(), 10);
+    assert!(host.give((0..100).map(|_| &group)).is_empty());
+    assert_eq!(host.give(datagrams(200)).len(), 50);
+    assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 300);
+    host.pass(Duration::from_millis(100));
+    assert_eq!(host.give(datagrams(200)).len(), 10);
     // Pings are answered all the same.
     let (from, to) = ips(V4);
     let pings = (0..100).map(|_| ping(from, to, b"x"));
-    assert_eq!(bench.give(pings).len(), 100);
+    assert_eq!(host.give(pings).len(), 100);
 }
 
 #[test]
 fn errors_of_others_are_counted_and_end_there() {
-    let mut bench = bench();
+    let mut host = host();
     for ends in [V4, V6] {
         let (peer, here) = ips(ends);
         let sent = udp(addr(ends.1), addr(ends.0), b"an answer");
@@ -180,9 +180,9 @@ fn errors_of_others_are_counted_and_end_there() {
         let good = summed(peer, here, protocol, error, 2);
         let mut bad = good.clone();
         *bad.last_mut().unwrap() ^= 1;
-        assert!(bench.give([good, bad]).is_empty());
+        assert!(host.give([good, bad]).is_empty());
     }
-    let stats = bench.stack.stats();
+    let stats = host.stack.stats();
     assert_eq!(
         (stats.icmp_errors, stats.dropped(DropReason::Checksum)),
         (2, 2)
@@ -193,22 +193,22 @@ fn errors_of_others_are_counted_and_end_there() {
 #[test]
 fn extension_headers_before_a_syn() {
     for next_header in [0, 60] {
-        let mut bench = bench();
+        let mut host = host();
         let mut packet = syn(addr(V6.0), addr(V6.1), 7);
         packet.splice(40..40, [packet[6], 0, 1, 4, 0, 0, 0, 0]); // PadN
         packet[6] = next_header;
         let length = (packet.len() - 40) as u16;
         packet[4..6].copy_from_slice(&length.to_be_bytes());
-        bench.give([packet]);
+        host.give([packet]);
         assert_eq!(
-            bench.stack.stats().tcp.requests,
+            host.stack.stats().tcp.requests,
             1,
             "next header {next_header}"
         );
-        let tcp = bench.tcp.take().unwrap();
+        let tcp = host.tcp.take().unwrap();
         let accepted = future::block_on(future::poll_once(tcp.accept()));
         assert!(accepted.is_none(), "not before the handshake ends");
-        let answers = bench.run();
+        let answers = host.run();
         let syn_ack = Packet::parse(&answers[0]).unwrap();
         let header = syn_ack.tcp().unwrap();
         assert!(header.flags.syn() && header.flags.ack() && header.ack == 8);
@@ -218,12 +218,12 @@ fn extension_headers_before_a_syn() {
 #[test]
 fn a_udp_checksum_of_zero_is_right_with_ipv4_only() {
     for (ends, at, taken) in [(V4, 26, true), (V6, 46, false)] {
-        let mut bench = bench();
+        let mut host = host();
         let mut packet = udp(addr(ends.0), addr(ends.1), b"hello");
         packet[at..at + 2].fill(0);
-        assert!(bench.give([packet]).is_empty());
-        assert_eq!(bench.datagram().is_some(), taken);
-        let dropped = bench.stack.stats().dropped(DropReason::Checksum);
+        assert!(host.give([packet]).is_empty());
+        assert_eq!(host.datagram().is_some(), taken);
+        let dropped = host.stack.stats().dropped(DropReason::Checksum);
         assert_eq!(dropped, u64::from(!taken));
     }
 }
@@ -231,7 +231,7 @@ fn a_udp_checksum_of_zero_is_right_with_ipv4_only() {
 #[test]
 fn udp_lengths_that_do_not_fit() {
     for (ends, at) in [(V4, 24), (V6, 44)] {
-        let mut bench = bench();
+        let mut host = host();
         for length in [0u16, 7, 14, 0xffff] {
             let mut packet = udp(addr(ends.0), addr(ends.1), b"hello");
             packet[at..at + 2].copy_from_slice(&length.to_be_bytes());
@@ -239,31 +239,31 @@ fn udp_lengths_that_do_not_fit() {
                 packet[26..28].fill(0);
                 fix(&mut packet);
             }
-            assert!(bench.give([packet]).is_empty(), "length {length}");
+            assert!(host.give([packet]).is_empty(), "length {length}");
         }
-        assert!(bench.datagram().is_none());
+        assert!(host.datagram().is_none());
         let reason = DropReason::Malformed(ParseError::UdpHeader);
-        assert_eq!(bench.stack.stats().dropped(reason), 4);
-        bench.give([udp(addr(ends.0), addr(ends.1), b"hello")]);
-        assert_eq!(bench.datagram().unwrap().payload, b"hello");
+        assert_eq!(host.stack.stats().dropped(reason), 4);
+        host.give([udp(addr(ends.0), addr(ends.1), b"hello")]);
+        assert_eq!(host.datagram().unwrap().payload, b"hello");
     }
 }
 
 #[test]
 fn a_datagram_longer_than_the_mtu_is_refused_with_reasons() {
-    let mut bench = bench();
+    let mut host = host();
     for (ends, limit) in [(V4, 1472), (V6, 1452)] {
-        let socket = bench.udp.as_ref().unwrap();
+        let socket = host.udp.as_ref().unwrap();
         let (to, from) = (addr(ends.0), addr(ends.1));
         let refused = future::block_on(socket.send_to(&[0; 3000], from, to)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
         for word in ["3000", &limit.to_string(), "1500"] {
             assert!(refused.to_string().contains(word), "{refused}");
         }
-        assert!(bench.run().is_empty());
-        let socket = bench.udp.as_ref().unwrap();
+        assert!(host.run().is_empty());
+        let socket = host.udp.as_ref().unwrap();
         let sent = future::block_on(socket.send_to(&vec![0; limit], from, to));
         assert_eq!(sent.unwrap(), limit);
-        assert_eq!(one(bench.run()).len(), 1500);
+        assert_eq!(one(host.run()).len(), 1500);
     }
 }

@@ -1,15 +1,15 @@
 //! Packets with addresses that no host uses on a link, and TCP segments from port 0.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/bench.rs"]
-mod bench;
+#[path = "support/host.rs"]
+mod host;
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use bench::Bench;
 use brooklet::filter::PassAll;
 use brooklet::{Builder, DropReason};
+use host::Host;
 use packets::{fragments, ping, summed, syn, udp};
 use std::net::{IpAddr, SocketAddr};
 use support::addr;
@@ -47,9 +47,9 @@ fn martians_are_dropped_without_an_answer_whatever_the_filter_says() {
         (v6, ip("::")),
         (v6, ip("::ffff:10.0.0.2")),
     ];
-    let mut bench = Bench::new(Builder::new().filter(PassAll));
-    bench.udp = None; // a datagram that is delivered is answered by an ICMP error
-    bench.tcp = None; // a SYN that is delivered is answered by a RST
+    let mut host = Host::new(Builder::new().filter(PassAll));
+    host.udp = None; // a datagram that is delivered is answered by an ICMP error
+    host.tcp = None; // a SYN that is delivered is answered by a RST
     let mut martians = 0;
     for (from, to) in pairs {
         let (from, to) = (SocketAddr::new(from, 4000), SocketAddr::new(to, 80));
@@ -61,27 +61,27 @@ fn martians_are_dropped_without_an_answer_whatever_the_filter_says() {
         packets.push(ping(from.ip(), to.ip(), b"ping"));
         for packet in packets {
             martians += 1;
-            let sent = bench.give([packet]);
+            let sent = host.give([packet]);
             assert!(sent.is_empty(), "{from} -> {to} is answered");
-            let stats = bench.stack.stats();
+            let stats = host.stack.stats();
             let dropped = stats.dropped(DropReason::Martian);
             assert_eq!(dropped, martians, "{from} -> {to}\n{stats}");
         }
     }
-    let all: u64 = bench.stack.stats().drops().map(|(_, count)| count).sum();
+    let all: u64 = host.stack.stats().drops().map(|(_, count)| count).sum();
     assert_eq!(all, martians);
 }
 
 #[test]
 fn datagrams_to_a_group_are_delivered_if_the_filter_passes_them() {
-    let mut bench = Bench::new(Builder::new().filter(PassAll));
+    let mut host = Host::new(Builder::new().filter(PassAll));
     for (from, to) in [
         ("10.0.0.2:5353", "224.0.0.251:5353"),
         ("10.0.0.2:68", "255.255.255.255:67"),
         ("[fe80::2]:5353", "[ff02::fb]:5353"),
     ] {
-        bench.give([udp(addr(from), addr(to), b"who?")]);
-        let datagram = bench.datagram().expect(to);
+        host.give([udp(addr(from), addr(to), b"who?")]);
+        let datagram = host.datagram().expect(to);
         assert_eq!((datagram.from, datagram.to), (addr(from), addr(to)));
     }
 }
@@ -89,18 +89,18 @@ fn datagrams_to_a_group_are_delivered_if_the_filter_passes_them() {
 #[test]
 fn a_datagram_from_port_0_is_delivered() {
     // RFC 768: the source port is optional.
-    let mut bench = bench::bench();
-    bench.give([udp(addr("10.0.0.2:0"), addr("192.0.2.1:53"), b"no answer")]);
-    assert_eq!(bench.datagram().unwrap().from, addr("10.0.0.2:0"));
+    let mut host = host::host();
+    host.give([udp(addr("10.0.0.2:0"), addr("192.0.2.1:53"), b"no answer")]);
+    assert_eq!(host.datagram().unwrap().from, addr("10.0.0.2:0"));
 }
 
 #[test]
 fn a_tcp_segment_from_port_0_is_not_answered() {
-    let mut bench = bench::bench();
+    let mut host = host::host();
     let to = addr("192.0.2.1:80");
-    assert_eq!(bench.give([ack(addr("10.0.0.2:1"), to)]).len(), 1, "a RST");
+    assert_eq!(host.give([ack(addr("10.0.0.2:1"), to)]).len(), 1, "a RST");
     let packets = [ack(addr("10.0.0.2:0"), to), syn(addr("10.0.0.2:0"), to, 1)];
-    assert!(bench.give(packets).is_empty());
-    let stats = bench.stack.stats();
+    assert!(host.give(packets).is_empty());
+    let stats = host.stack.stats();
     assert_eq!(stats.dropped(DropReason::TcpAddress), 2);
 }

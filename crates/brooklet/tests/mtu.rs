@@ -1,15 +1,15 @@
 //! The MTU, and a stack without IPv6, whose MTU may be less than 1,280 bytes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/bench.rs"]
-mod bench;
+#[path = "support/host.rs"]
+mod host;
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use bench::Bench;
 use brooklet::{Builder, DropReason, Headers, PacketBuf, PacketIo, UdpSendError, UdpSocket};
 use futures_lite::{AsyncWriteExt, future};
+use host::Host;
 use packets::{ping, summed, syn, udp};
 use smoltcp::wire::{TcpOption, TcpPacket};
 use std::io::{self, ErrorKind};
@@ -53,26 +53,26 @@ fn the_mss_and_the_segments_follow_an_mtu_below_1280() {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
     for mtu in [576, 600, 1279] {
-        let mut bench = Bench::new(Builder::new().ipv6(false).mtu(mtu));
+        let mut host = Host::new(Builder::new().ipv6(false).mtu(mtu));
         let (_, to) = ends();
 
-        let stack = bench.stack.clone();
+        let stack = host.stack.clone();
         let mut connect = Box::pin(stack.connect_from(to, addr("10.0.0.2:6000")));
         assert!(future::block_on(future::poll_once(&mut connect)).is_none());
-        assert_eq!(mss(&bench.run()[0]), Some(mtu as u16 - 40), "of the SYN");
+        assert_eq!(mss(&host.run()[0]), Some(mtu as u16 - 40), "of the SYN");
 
-        bench.give([segment(SYN, 1000, 0)]);
-        let listener = bench.tcp.take().unwrap();
+        host.give([segment(SYN, 1000, 0)]);
+        let listener = host.tcp.take().unwrap();
         let mut accept = Box::pin(listener.accept());
         assert!(future::block_on(future::poll_once(&mut accept)).is_none());
-        let syn_ack = bench.run().remove(0);
+        let syn_ack = host.run().remove(0);
         assert_eq!(mss(&syn_ack), Some(mtu as u16 - 40), "of the SYN-ACK");
 
         let iss = Headers::parse(&syn_ack).unwrap().tcp().unwrap().seq;
-        bench.give([segment(ACK, 1001, iss.wrapping_add(1))]);
+        host.give([segment(ACK, 1001, iss.wrapping_add(1))]);
         let (mut stream, _) = future::block_on(accept).unwrap();
         future::block_on(stream.write_all(&[7; 3000])).unwrap();
-        let lengths: Vec<usize> = bench.run().iter().map(Vec::len).collect();
+        let lengths: Vec<usize> = host.run().iter().map(Vec::len).collect();
         let data: usize = lengths.iter().map(|len| len - 40).sum();
         assert_eq!((lengths[0], data), (mtu, 3000), "{lengths:?}");
         assert!(lengths.iter().all(|&len| len <= mtu), "{lengths:?}");
@@ -99,17 +99,17 @@ fn an_mtu_below_1280_needs_a_stack_without_ipv6_and_575_is_too_small() {
 
 #[test]
 fn a_stack_without_ipv6_drops_and_counts_ipv6_packets() {
-    let mut bench = Bench::new(Builder::new().ipv6(false));
+    let mut host = Host::new(Builder::new().ipv6(false));
     for (from, to) in [
         ("10.0.0.2:5000", "192.0.2.1:80"),
         ("[fd00::2]:5000", "[2001:db8::1]:80"),
     ] {
         let (from, to) = (addr(from), addr(to));
-        bench.give([udp(from, to, b"datagram"), syn(from, to, 1)]);
-        let replies = bench.give([ping(from.ip(), to.ip(), b"ping")]);
+        host.give([udp(from, to, b"datagram"), syn(from, to, 1)]);
+        let replies = host.give([ping(from.ip(), to.ip(), b"ping")]);
         assert_eq!(replies.len(), usize::from(from.is_ipv4()));
     }
-    let stats = bench.stack.stats();
+    let stats = host.stack.stats();
     assert_eq!(stats.dropped(DropReason::Ipv6), 3);
     assert_eq!(stats.drops().map(|(_, n)| n).sum::<u64>(), 3);
     assert_eq!((stats.udp.datagrams_in, stats.tcp.requested), (1, 1));
@@ -117,15 +117,15 @@ fn a_stack_without_ipv6_drops_and_counts_ipv6_packets() {
 
 #[test]
 fn a_stack_without_ipv6_neither_connects_binds_nor_sends_to_an_ipv6_address() {
-    let bench = Bench::new(Builder::new().ipv6(false));
+    let host = Host::new(Builder::new().ipv6(false));
     let (from, to) = (addr("[fd00::2]:5000"), addr("[2001:db8::1]:80"));
-    let connected = future::block_on(bench.stack.connect_from(from, to));
+    let connected = future::block_on(host.stack.connect_from(from, to));
     assert_eq!(connected.unwrap_err().kind(), ErrorKind::Unsupported);
-    let connected = future::block_on(bench.stack.connect(to));
+    let connected = future::block_on(host.stack.connect(to));
     assert_eq!(connected.unwrap_err().kind(), ErrorKind::Unsupported);
-    let bound = bench.stack.bind(addr("[::]:80"));
+    let bound = host.stack.bind(addr("[::]:80"));
     assert_eq!(bound.unwrap_err().kind(), ErrorKind::Unsupported);
-    let udp = bench.udp.as_ref().unwrap();
+    let udp = host.udp.as_ref().unwrap();
     let error = future::block_on(udp.send_to(b"datagram", from, to)).unwrap_err();
     let why = error.get_ref().and_then(|why| why.downcast_ref());
     assert_eq!(why, Some(&UdpSendError::NoIpv6 { to }));

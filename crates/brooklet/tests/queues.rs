@@ -5,10 +5,9 @@
 mod packets;
 mod support;
 
-use brooklet::filter::UnicastOnly;
 use brooklet::{
-    AsyncIoTimer, Builder, Driver, DropReason, Packet, PacketBuf, PacketIo, Pipe, QueueParts,
-    Stack, TcpListener, TcpStream, UdpSocket,
+    Builder, Driver, DropReason, Packet, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpListener,
+    TcpStream, UdpSocket,
 };
 use futures_lite::future::{block_on, poll_once};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +34,7 @@ impl Wake for Count {
 }
 
 /// A stack over several queues, with the far ends of their wires in the test's hands.
-struct Bench {
+struct Host {
     stack: Stack,
     tcp: TcpListener,
     udp: UdpSocket,
@@ -43,7 +42,7 @@ struct Bench {
 }
 
 struct Queue {
-    driver: Driver<Pipe, AsyncIoTimer, UnicastOnly>,
+    driver: Driver<Pipe>,
     wire: Pipe,
     woken: Arc<Count>,
 }
@@ -87,7 +86,7 @@ impl Queue {
     }
 }
 
-impl Bench {
+impl Host {
     fn new(builder: Builder) -> Self {
         let (devices, wires): (Vec<_>, Vec<_>) = (0..QUEUES).map(|_| brooklet::pipe(256)).unzip();
         let QueueParts {
@@ -102,14 +101,14 @@ impl Bench {
             wire,
             woken: Arc::default(),
         };
-        let mut bench = Self {
+        let mut host = Self {
             stack,
             tcp,
             udp,
             queues: drivers.into_iter().zip(wires).map(queue).collect(),
         };
-        bench.run();
-        bench
+        host.run();
+        host
     }
 
     fn run(&mut self) {
@@ -142,7 +141,7 @@ impl Bench {
 /// The other stack, over one queue, that is at the far ends of all wires.
 struct Peer {
     stack: Stack,
-    driver: Driver<Pipe, AsyncIoTimer, UnicastOnly>,
+    driver: Driver<Pipe>,
     wire: Pipe,
     tcp: TcpListener,
     _udp: UdpSocket,
@@ -191,8 +190,8 @@ fn is_down<T>(result: std::io::Result<T>) {
 }
 
 /// A connection whose SYN came on queue `queue`: its two ends.
-fn connected(bench: &mut Bench, peer: &mut Peer, queue: usize) -> (TcpStream, TcpStream) {
-    let (stack, tcp) = (peer.stack.clone(), bench.tcp.clone());
+fn connected(host: &mut Host, peer: &mut Peer, queue: usize) -> (TcpStream, TcpStream) {
+    let (stack, tcp) = (peer.stack.clone(), host.tcp.clone());
     let mut connect = pin!(stack.connect_from(addr("10.0.0.2:5000"), addr("192.0.2.1:80")));
     let mut accept = pin!(tcp.accept());
     let (mut client, mut server) = (None, None);
@@ -201,17 +200,17 @@ fn connected(bench: &mut Bench, peer: &mut Peer, queue: usize) -> (TcpStream, Tc
             client = block_on(poll_once(connect.as_mut())).map(Result::unwrap);
         }
         for packet in peer.give(Vec::new()) {
-            bench.queues[queue].put(&packet);
+            host.queues[queue].put(&packet);
         }
-        bench.run();
+        host.run();
         if server.is_none() {
             server = block_on(poll_once(accept.as_mut())).map(Result::unwrap);
         }
-        let sent = bench.sent();
+        let sent = host.sent();
         for (n, packets) in sent.into_iter().enumerate() {
             assert!(n == queue || packets.is_empty(), "queue {n}");
             for packet in peer.give(packets) {
-                bench.queues[queue].put(&packet);
+                host.queues[queue].put(&packet);
             }
         }
     }
@@ -220,12 +219,12 @@ fn connected(bench: &mut Bench, peer: &mut Peer, queue: usize) -> (TcpStream, Tc
 
 #[test]
 fn a_connection_answers_through_the_queue_of_its_syn_wherever_packets_come() {
-    let (mut bench, mut peer) = (Bench::new(Builder::new()), Peer::new());
-    let (mut client, mut server) = connected(&mut bench, &mut peer, 1);
+    let (mut host, mut peer) = (Host::new(Builder::new()), Peer::new());
+    let (mut client, mut server) = connected(&mut host, &mut peer, 1);
     for queue in [0, 2, 1, 2, 0] {
         block_on(client.write_all(b"question")).unwrap();
         for packet in peer.give(Vec::new()) {
-            let answers = bench.give(queue, &packet);
+            let answers = host.give(queue, &packet);
             for n in [0, 2] {
                 assert!(answers[n].is_empty(), "{n} answers for 1");
             }
@@ -237,10 +236,10 @@ fn a_connection_answers_through_the_queue_of_its_syn_wherever_packets_come() {
         assert_eq!(&got, b"question");
     }
     // What the application writes wakes that driver and no other.
-    bench.run();
+    host.run();
     block_on(server.write_all(b"answer")).unwrap();
-    assert_eq!(bench.woken(), [1]);
-    let sent = bench.sent();
+    assert_eq!(host.woken(), [1]);
+    let sent = host.sent();
     assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0]);
     peer.give(sent.concat());
     block_on(client.read_exact(&mut [0; 6])).unwrap();
@@ -249,37 +248,37 @@ fn a_connection_answers_through_the_queue_of_its_syn_wherever_packets_come() {
 
 #[test]
 fn connections_that_begin_here_are_spread_and_each_wakes_one_driver() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     let mut used = [0; QUEUES];
-    let stack = bench.stack.clone();
+    let stack = host.stack.clone();
     for port in 1..=60 {
-        bench.run(); // for the reset of the one before, which has been given up
+        host.run(); // for the reset of the one before, which has been given up
         let from = SocketAddr::new([10, 0, 0, 1].into(), port);
         let mut connect = pin!(stack.connect_from(from, addr("192.0.2.1:80")));
         assert!(block_on(poll_once(connect.as_mut())).is_none());
-        let woken = bench.woken();
+        let woken = host.woken();
         assert_eq!(woken.len(), 1, "{woken:?}");
-        let sent = bench.sent();
+        let sent = host.sent();
         assert!(!sent[woken[0]].is_empty(), "woken, but not for the SYN");
         used[woken[0]] += 1;
     }
     assert!(used.iter().all(|&n| n > 8), "{used:?}");
-    bench.run();
-    let sent = bench.stack.stats().packets_out;
+    host.run();
+    let sent = host.stack.stats().packets_out;
     assert_eq!(sent, 60 + 60, "a SYN and a reset of each");
 }
 
 #[test]
 fn datagrams_of_one_flow_keep_their_queue_and_wake_one_driver() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     let mut queues = HashSet::new();
     for port in 1..=40 {
         let to = SocketAddr::new([10, 0, 0, 1].into(), port);
         let mut own = HashSet::new();
         for payload in [b"1", b"2"] {
-            block_on(bench.udp.send_to(payload, addr("192.0.2.1:53"), to)).unwrap();
-            own.extend(bench.woken());
-            let sent = bench.sent();
+            block_on(host.udp.send_to(payload, addr("192.0.2.1:53"), to)).unwrap();
+            own.extend(host.woken());
+            let sent = host.sent();
             own.extend((0..QUEUES).filter(|&n| !sent[n].is_empty()));
         }
         assert_eq!(own.len(), 1);
@@ -290,14 +289,14 @@ fn datagrams_of_one_flow_keep_their_queue_and_wake_one_driver() {
 
 #[test]
 fn a_ping_is_answered_where_it_came() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     for queue in 0..QUEUES {
         let question = ping(addr("10.0.0.2:0").ip(), addr("192.0.2.1:0").ip(), b"hello");
-        let answers = bench.give(queue, &question);
+        let answers = host.give(queue, &question);
         let by: Vec<usize> = (0..QUEUES).filter(|&n| !answers[n].is_empty()).collect();
         assert_eq!(by, [queue]);
     }
-    let stats = bench.stack.stats();
+    let stats = host.stack.stats();
     assert_eq!(
         (stats.echo_replies, stats.packets_in, stats.packets_out),
         (3, 3, 3)
@@ -306,22 +305,22 @@ fn a_ping_is_answered_where_it_came() {
 
 #[test]
 fn fragments_of_one_datagram_may_come_on_every_queue() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     let payload: Vec<u8> = (0..3000).map(|n| (n / 7) as u8).collect();
     let (from, to) = (addr("10.0.0.2:5000"), addr("192.0.2.1:53"));
     let pieces = fragments(&udp(from, to, &payload), &[1000, 2000]);
     for (queue, piece) in [2, 0, 1].into_iter().zip(&pieces) {
-        bench.give(queue, piece);
+        host.give(queue, piece);
     }
-    let datagram = block_on(poll_once(bench.udp.recv_datagram())).expect("all are there");
+    let datagram = block_on(poll_once(host.udp.recv_datagram())).expect("all are there");
     assert_eq!(datagram.unwrap().payload, payload);
-    let stats = bench.stack.stats().reassembly;
+    let stats = host.stack.stats().reassembly;
     assert_eq!((stats.fragments, stats.packets), (3, 1));
 }
 
 #[test]
 fn long_answers_never_share_an_identification() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     let question = ping(
         addr("10.0.0.2:0").ip(),
         addr("192.0.2.1:0").ip(),
@@ -330,8 +329,8 @@ fn long_answers_never_share_an_identification() {
     let pieces = fragments(&question, &[1480]);
     let mut seen = HashSet::new();
     for queue in [0, 1, 2, 0, 1, 2] {
-        bench.give(queue, &pieces[0]);
-        let answers = bench.give(queue, &pieces[1]).concat();
+        host.give(queue, &pieces[0]);
+        let answers = host.give(queue, &pieces[1]).concat();
         let ids: HashSet<_> = answers.iter().map(|bytes| [bytes[4], bytes[5]]).collect();
         assert_eq!((answers.len(), ids.len()), (3, 1));
         assert!(seen.is_disjoint(&ids));
@@ -341,14 +340,14 @@ fn long_answers_never_share_an_identification() {
 
 #[test]
 fn icmp_errors_are_limited_for_the_stack_as_a_whole() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     let closed = udp(addr("10.0.0.2:5000"), addr("192.0.2.1:53"), b"x");
-    let Bench {
+    let Host {
         udp: socket,
         queues,
         stack,
         ..
-    } = &mut bench;
+    } = &mut host;
     let (_there, unused) = brooklet::pipe(1);
     let replacement = Builder::new().build(unused).unwrap().udp;
     drop(std::mem::replace(socket, replacement));
@@ -367,10 +366,10 @@ fn icmp_errors_are_limited_for_the_stack_as_a_whole() {
 
 /// Ends the driver of queue 2 by `end`, with tasks that wait for everything there is.
 fn the_end(end: impl FnOnce(Queue)) {
-    let (mut bench, mut peer) = (Bench::new(Builder::new()), Peer::new());
-    let (_client, mut server) = connected(&mut bench, &mut peer, 0);
-    bench.run();
-    let (stack, tcp, udp) = (bench.stack.clone(), bench.tcp.clone(), bench.udp.clone());
+    let (mut host, mut peer) = (Host::new(Builder::new()), Peer::new());
+    let (_client, mut server) = connected(&mut host, &mut peer, 0);
+    host.run();
+    let (stack, tcp, udp) = (host.stack.clone(), host.tcp.clone(), host.udp.clone());
     let task = Arc::new(Count::default());
     let waker = Waker::from(task.clone());
     let mut cx = Context::from_waker(&waker);
@@ -381,9 +380,9 @@ fn the_end(end: impl FnOnce(Queue)) {
     assert!(read.as_mut().poll(&mut cx).is_pending());
     assert!(accept.as_mut().poll(&mut cx).is_pending());
     assert!(recv.as_mut().poll(&mut cx).is_pending());
-    end(bench.queues.pop().unwrap());
+    end(host.queues.pop().unwrap());
     assert!(task.0.load(Ordering::SeqCst) >= 3, "whoever waits is woken");
-    for queue in &mut bench.queues {
+    for queue in &mut host.queues {
         assert!(queue.woken() > 0, "the other drivers are woken");
         // A packet that comes meanwhile is nobody's any more, and not answered.
         queue.put(&syn(addr("10.0.0.2:7"), addr("192.0.2.1:80"), 1));
@@ -444,13 +443,13 @@ fn a_stack_has_between_1_and_255_queues() {
 
 #[test]
 fn an_answer_has_good_checksums_on_every_queue() {
-    let mut bench = Bench::new(Builder::new());
+    let mut host = Host::new(Builder::new());
     for queue in 0..QUEUES {
         let port = 9000 + queue as u16;
         let from = SocketAddr::new([10, 0, 0, 2].into(), port);
-        bench.give(queue, &syn(from, addr("192.0.2.1:80"), 7));
-        assert!(block_on(poll_once(bench.tcp.accept())).is_none());
-        let sent = bench.sent();
+        host.give(queue, &syn(from, addr("192.0.2.1:80"), 7));
+        assert!(block_on(poll_once(host.tcp.accept())).is_none());
+        let sent = host.sent();
         assert_eq!(sent[queue].len(), 1, "the SYN-ACK is where the SYN came");
         assert!(Packet::parse(&sent[queue][0]).unwrap().verify_checksum());
     }

@@ -1,17 +1,17 @@
 //! The graceful end of a stack.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/bench.rs"]
-mod bench;
+#[path = "support/host.rs"]
+mod host;
 #[path = "support/packets.rs"]
 mod packets;
 mod support;
 
-use bench::{Bench, bench};
 use brooklet::filter::UnicastOnly;
 use brooklet::{Builder, Packet, PacketBuf, PacketIo, Parts, QueueParts, TcpStream};
 use futures_lite::future::{block_on, or, poll_once, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use host::{Host, host};
 use packets::{summed, syn, udp};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -55,21 +55,21 @@ fn is_down<T>(result: io::Result<T>) {
 }
 
 /// An accepted connection, and the sequence number that the client acknowledges.
-fn connected(bench: &mut Bench<UnicastOnly>) -> (TcpStream, u32) {
+fn connected(host: &mut Host<UnicastOnly>) -> (TcpStream, u32) {
     let (from, to) = ends();
-    bench.give([syn(from, to, 0)]);
-    let tcp = bench.tcp.clone().unwrap();
+    host.give([syn(from, to, 0)]);
+    let tcp = host.tcp.clone().unwrap();
     let mut accept = pin!(tcp.accept());
     assert!(block_on(poll_once(accept.as_mut())).is_none());
-    let syn_ack = bench.run();
+    let syn_ack = host.run();
     let ack = seq(&syn_ack[0]).wrapping_add(1);
-    bench.give([segment(ACK, 1, ack)]);
+    host.give([segment(ACK, 1, ack)]);
     (block_on(accept).unwrap().0, ack)
 }
 
 /// Every call on the handles fails.
-fn all_is_down(bench: &Bench<UnicastOnly>) {
-    let (stack, tcp, udp) = (&bench.stack, &bench.tcp, &bench.udp);
+fn all_is_down(host: &Host<UnicastOnly>) {
+    let (stack, tcp, udp) = (&host.stack, &host.tcp, &host.udp);
     is_down(block_on(tcp.as_ref().unwrap().accept()));
     is_down(block_on(
         stack.connect_from(addr("10.0.0.1:1"), addr("10.0.0.2:2")),
@@ -97,71 +97,71 @@ fn ended(poll: Poll<io::Result<()>>) -> bool {
 
 #[test]
 fn a_stack_without_connections_ends_at_once() {
-    let mut bench = bench();
-    let stack = bench.stack.clone();
-    bench.run();
+    let mut host = host();
+    let stack = host.stack.clone();
+    host.run();
     let (from, to) = (addr("192.0.2.1:53"), addr("10.0.0.2:5000"));
-    let socket = bench.udp.clone().unwrap();
+    let socket = host.udp.clone().unwrap();
     block_on(socket.send_to(b"the last words", from, to)).unwrap();
     let mut shutdown = pin!(stack.shutdown(SECOND));
     assert!(block_on(poll_once(shutdown.as_mut())).is_none());
-    assert!(ended(bench.poll()));
-    assert_eq!(bench.sent().len(), 1, "what was queued is sent");
+    assert!(ended(host.poll()));
+    assert_eq!(host.sent().len(), 1, "what was queued is sent");
     assert!(block_on(poll_once(shutdown)).is_some());
-    all_is_down(&bench);
+    all_is_down(&host);
 }
 
 #[test]
 fn an_open_connection_comes_to_its_end_and_new_ones_are_refused() {
-    let mut bench = bench();
-    let (stream, ack) = connected(&mut bench);
-    let stack = bench.stack.clone();
+    let mut host = host();
+    let (stream, ack) = connected(&mut host);
+    let stack = host.stack.clone();
     let (from, to) = ends();
     let other = SocketAddr::new(from.ip(), 5001);
     // A request that nobody has accepted, and a task that would.
-    bench.give([syn(other, to, 7)]);
-    let tcp = bench.tcp.clone().unwrap();
+    host.give([syn(other, to, 7)]);
+    let tcp = host.tcp.clone().unwrap();
     let mut shutdown = pin!(stack.shutdown(60 * SECOND));
     assert!(block_on(poll_once(shutdown.as_mut())).is_none());
     is_down(block_on(tcp.accept()));
     is_down(block_on(stack.connect_from(to, from)));
     is_down(stack.bind(addr("0.0.0.0:81")));
-    let sent = bench.run();
+    let sent = host.run();
     assert!(
         sent.len() == 1 && is_rst(&sent[0]),
         "the request is refused"
     );
-    let sent = bench.give([syn(other, to, 9)]);
+    let sent = host.give([syn(other, to, 9)]);
     assert!(sent.len() == 1 && is_rst(&sent[0]), "a later one as well");
 
     // Datagrams and the connection go on.
-    bench.give([udp(from, to, b"still here")]);
-    assert_eq!(bench.datagram().unwrap().payload, b"still here");
+    host.give([udp(from, to, b"still here")]);
+    assert_eq!(host.datagram().unwrap().payload, b"still here");
     block_on((&stream).write_all(b"data")).unwrap();
-    assert_eq!(Packet::parse(&bench.run()[0]).unwrap().payload(), b"data");
+    assert_eq!(Packet::parse(&host.run()[0]).unwrap().payload(), b"data");
     assert!(block_on(poll_once(shutdown.as_mut())).is_none());
     let ack = ack.wrapping_add(4);
-    bench.give([segment(FIN_ACK, 1, ack)]);
+    host.give([segment(FIN_ACK, 1, ack)]);
     drop(stream);
-    assert_eq!(bench.run().len(), 1, "a FIN");
-    bench.put(segment(ACK, 2, ack.wrapping_add(1)));
-    assert!(ended(bench.poll()));
+    assert_eq!(host.run().len(), 1, "a FIN");
+    host.put(segment(ACK, 2, ack.wrapping_add(1)));
+    assert!(ended(host.poll()));
     block_on(shutdown);
 }
 
 #[test]
 fn time_wait_is_not_waited_for() {
-    let mut bench = bench();
-    let (stream, ack) = connected(&mut bench);
-    let stack = bench.stack.clone();
+    let mut host = host();
+    let (stream, ack) = connected(&mut host);
+    let stack = host.stack.clone();
     let mut shutdown = pin!(stack.shutdown(60 * SECOND));
     assert!(block_on(poll_once(shutdown.as_mut())).is_none());
     drop(stream);
-    assert_eq!(bench.run().len(), 1, "a FIN");
-    bench.give([segment(ACK, 1, ack.wrapping_add(1))]);
-    bench.put(segment(FIN_ACK, 1, ack.wrapping_add(1)));
-    assert!(ended(bench.poll()));
-    let sent = bench.sent();
+    assert_eq!(host.run().len(), 1, "a FIN");
+    host.give([segment(ACK, 1, ack.wrapping_add(1))]);
+    host.put(segment(FIN_ACK, 1, ack.wrapping_add(1)));
+    assert!(ended(host.poll()));
+    let sent = host.sent();
     assert_eq!(sent.len(), 1, "the FIN is acknowledged before the end");
     assert!(!is_rst(&sent[0]));
     assert!(block_on(poll_once(shutdown)).is_some());
@@ -170,32 +170,32 @@ fn time_wait_is_not_waited_for() {
 
 #[test]
 fn connections_that_are_open_at_the_deadline_are_reset() {
-    let mut bench = bench();
-    let (stream, ack) = connected(&mut bench);
-    let stack = bench.stack.clone();
+    let mut host = host();
+    let (stream, ack) = connected(&mut host);
+    let stack = host.stack.clone();
     // Dropped after its first poll, and later ones cannot put the deadline off.
     assert!(block_on(poll_once(stack.shutdown(5 * SECOND))).is_none());
     let mut twice = pin!(stack.shutdown(60 * SECOND));
     assert!(block_on(poll_once(twice.as_mut())).is_none());
-    assert!(bench.pass(4 * SECOND).is_empty());
-    assert_eq!(bench.sleeps_for(), Some(SECOND));
-    bench.advance(SECOND);
-    assert!(ended(bench.poll()));
-    let sent = bench.sent();
+    assert!(host.pass(4 * SECOND).is_empty());
+    assert_eq!(host.sleeps_for(), Some(SECOND));
+    host.advance(SECOND);
+    assert!(ended(host.poll()));
+    let sent = host.sent();
     assert_eq!(sent.len(), 1);
     assert!(is_rst(&sent[0]) && seq(&sent[0]) == ack);
     assert!(block_on(poll_once(twice)).is_some());
     is_down(block_on((&stream).read(&mut [0; 8])));
     is_down(block_on((&stream).write(&[0; 8])));
-    all_is_down(&bench);
+    all_is_down(&host);
 }
 
 #[test]
 fn a_later_call_brings_the_deadline_forward() {
-    let mut bench = bench();
-    let (_stream, _) = connected(&mut bench);
-    let stack = bench.stack.clone();
-    bench.pass(60 * SECOND); // no deadline is left of the handshake
+    let mut host = host();
+    let (_stream, _) = connected(&mut host);
+    let stack = host.stack.clone();
+    host.pass(60 * SECOND); // no deadline is left of the handshake
     for (timeout, expected) in [
         (Duration::MAX, None),
         (60 * SECOND, Some(60 * SECOND)),
@@ -203,12 +203,12 @@ fn a_later_call_brings_the_deadline_forward() {
         (SECOND, Some(SECOND)),
     ] {
         assert!(block_on(poll_once(stack.shutdown(timeout))).is_none());
-        bench.run();
-        assert_eq!(bench.sleeps_for(), expected);
+        host.run();
+        assert_eq!(host.sleeps_for(), expected);
     }
     assert!(block_on(poll_once(stack.shutdown(Duration::ZERO))).is_none());
-    assert!(ended(bench.poll()));
-    assert!(is_rst(&bench.sent()[0]));
+    assert!(ended(host.poll()));
+    assert!(is_rst(&host.sent()[0]));
 }
 
 /// Takes in packets, and takes none to send.
@@ -247,12 +247,12 @@ fn a_device_that_takes_nothing_delays_the_end_to_the_deadline() {
 
 #[test]
 fn the_end_of_the_driver_ends_the_shutdown() {
-    let mut bench = bench();
-    let (_stream, _) = connected(&mut bench);
-    let stack = bench.stack.clone();
+    let mut host = host();
+    let (_stream, _) = connected(&mut host);
+    let stack = host.stack.clone();
     let mut shutdown = pin!(stack.shutdown(Duration::MAX));
     assert!(block_on(poll_once(shutdown.as_mut())).is_none());
-    drop(bench);
+    drop(host);
     block_on(shutdown);
 }
 

@@ -355,6 +355,34 @@ impl<D: PacketIo> Device for PacketDevice<D> {
 }
 
 /// A packet that smoltcp is about to receive.
+///
+/// ```
+/// use brooklet_device::PacketDevice;
+/// use smoltcp::phy::{Device, RxToken as _};
+/// use smoltcp::time::Instant;
+///
+/// # use brooklet_io::{PacketBuf, PacketIo};
+/// # use std::task::{Context, Poll};
+/// # struct Tun;
+/// # impl PacketIo for Tun {
+/// #     fn poll_recv(&mut self, _: &mut Context<'_>, p: &mut PacketBuf) -> Poll<std::io::Result<()>> {
+/// #         Poll::Ready(Ok(p.copy_from_slice(&PACKET)))
+/// #     }
+/// #     fn poll_send(&mut self, _: &mut Context<'_>, _: &PacketBuf) -> Poll<std::io::Result<()>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # const PACKET: [u8; 20] = [
+/// #     0x45, 0, 0, 20, 0, 0, 0, 0, 64, 99, 0x66, 0x84, 10, 0, 0, 1, 10, 0, 0, 2,
+/// # ];
+/// let mut device = PacketDevice::new(Tun, 1500);
+/// # futures_lite::future::block_on(async {
+/// device.wait(None, |_| std::future::pending::<()>()).await?;
+/// let (packet, _reply) = device.receive(Instant::now()).expect("a packet has arrived");
+/// assert_eq!(packet.consume(|bytes| bytes.len()), 20);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct RxToken<'a> {
     packet: PacketBuf,
@@ -370,6 +398,30 @@ impl phy::RxToken for RxToken<'_> {
 }
 
 /// A place for a packet that smoltcp is about to send.
+///
+/// ```
+/// use brooklet_device::PacketDevice;
+/// use smoltcp::phy::{Device, TxToken as _};
+/// use smoltcp::time::Instant;
+///
+/// # use brooklet_io::{PacketBuf, PacketIo};
+/// # use std::task::{Context, Poll};
+/// # struct Tun;
+/// # impl PacketIo for Tun {
+/// #     fn poll_recv(&mut self, _: &mut Context<'_>, p: &mut PacketBuf) -> Poll<std::io::Result<()>> {
+/// #         Poll::Ready(Ok(p.copy_from_slice(&PACKET)))
+/// #     }
+/// #     fn poll_send(&mut self, _: &mut Context<'_>, _: &PacketBuf) -> Poll<std::io::Result<()>> {
+/// #         Poll::Ready(Ok(()))
+/// #     }
+/// # }
+/// # const PACKET: [u8; 20] = [
+/// #     0x45, 0, 0, 20, 0, 0, 0, 0, 64, 99, 0x66, 0x84, 10, 0, 0, 1, 10, 0, 0, 2,
+/// # ];
+/// let mut device = PacketDevice::new(Tun, 1500);
+/// let place = device.transmit(Instant::now()).expect("the queue has room");
+/// place.consume(20, |bytes| bytes.copy_from_slice(&PACKET));
+/// ```
 #[derive(Debug)]
 pub struct TxToken<'a> {
     queue: &'a mut TxQueue<()>,

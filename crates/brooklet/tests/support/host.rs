@@ -1,4 +1,4 @@
-//! A stack at one end of a wire, a hand at the other, and a clock that the hand moves.
+//! A stack at one end of a pipe whose other end the test holds, and a clock that the test moves.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -14,23 +14,23 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// A clock moved by hand, and what the driver last asked to be woken for.
+/// A clock that the test moves, and the deadline that the driver set last.
 #[derive(Clone)]
-pub struct Hand {
+pub struct ManualTimer {
     now: Arc<Mutex<Instant>>,
     deadline: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Hand {
+impl ManualTimer {
     fn now(&self) -> Instant {
         *self.now.lock().unwrap()
     }
 }
 
-impl Timer for Hand {
+impl Timer for ManualTimer {
     fn clock(&self) -> Clock {
-        let hand = self.clone();
-        Clock::new(move || hand.now())
+        let timer = self.clone();
+        Clock::new(move || timer.now())
     }
 
     fn poll_deadline(&mut self, _: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
@@ -42,19 +42,19 @@ impl Timer for Hand {
     }
 }
 
-pub struct Bench<P: Filter> {
+pub struct Host<P: Filter> {
     pub stack: Stack,
     pub tcp: Option<TcpListener>,
     pub udp: Option<UdpSocket>,
-    driver: Driver<Pipe, Hand, P>,
+    driver: Driver<Pipe, ManualTimer, P>,
     wire: Pipe,
-    hand: Hand,
+    timer: ManualTimer,
 }
 
-impl<P: Filter> Bench<P> {
+impl<P: Filter> Host<P> {
     pub fn new(builder: generic::Builder<brooklet::Threaded, P>) -> Self {
         let (here, wire) = brooklet::pipe(512);
-        let hand = Hand {
+        let timer = ManualTimer {
             now: Arc::new(Mutex::new(Instant::now())),
             deadline: Arc::default(),
         };
@@ -64,14 +64,14 @@ impl<P: Filter> Bench<P> {
             udp,
             driver,
             ..
-        } = builder.build_with_timer(here, hand.clone()).unwrap();
+        } = builder.build_with_timer(here, timer.clone()).unwrap();
         Self {
             stack,
             tcp: Some(tcp),
             udp: Some(udp),
             driver,
             wire,
-            hand,
+            timer,
         }
     }
 
@@ -97,7 +97,7 @@ impl<P: Filter> Bench<P> {
         sent
     }
 
-    /// Hands in packets, one at a time; what is sent meanwhile.
+    /// Lets the stack receive packets, one at a time, and returns what it sends.
     pub fn give<B: AsRef<[u8]>>(&mut self, packets: impl IntoIterator<Item = B>) -> Vec<Vec<u8>> {
         let give = |packet| {
             self.put(packet);
@@ -106,7 +106,7 @@ impl<P: Filter> Bench<P> {
         packets.into_iter().flat_map(give).collect()
     }
 
-    /// Leaves a packet on the wire, for the next run.
+    /// Puts a packet on the wire, for the next run.
     pub fn put(&mut self, packet: impl AsRef<[u8]>) {
         let packet = PacketBuf::from(packet.as_ref().to_vec());
         let mut cx = Context::from_waker(Waker::noop());
@@ -115,8 +115,8 @@ impl<P: Filter> Bench<P> {
 
     /// How long the driver would sleep.
     pub fn sleeps_for(&self) -> Option<Duration> {
-        let deadline = *self.hand.deadline.lock().unwrap();
-        deadline.map(|at| at - self.hand.now())
+        let deadline = *self.timer.deadline.lock().unwrap();
+        deadline.map(|at| at - self.timer.now())
     }
 
     pub fn pass(&mut self, time: Duration) -> Vec<Vec<u8>> {
@@ -126,7 +126,7 @@ impl<P: Filter> Bench<P> {
 
     /// Moves the clock, without a poll of the driver.
     pub fn advance(&mut self, time: Duration) {
-        *self.hand.now.lock().unwrap() += time;
+        *self.timer.now.lock().unwrap() += time;
     }
 
     /// The oldest datagram, if there is one.
@@ -138,6 +138,6 @@ impl<P: Filter> Bench<P> {
 }
 
 /// The default stack.
-pub fn bench() -> Bench<brooklet::filter::UnicastOnly> {
-    Bench::new(Builder::new())
+pub fn host() -> Host<brooklet::filter::UnicastOnly> {
+    Host::new(Builder::new())
 }

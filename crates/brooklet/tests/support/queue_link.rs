@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 const LIMIT: usize = 64;
 
 /// One queue of a device.
-pub struct Dealer<F: Flavor> {
+pub struct LinkQueue<F: Flavor> {
     number: usize,
     inbox: Shared<F, Inbox>,
     others: Vec<Shared<F, Inbox>>,
@@ -39,27 +39,27 @@ pub struct Seen {
 }
 
 /// The queues of both devices, and what is seen of the packets.
-pub fn dealers<F: Flavor>(queues: usize) -> ([Vec<Dealer<F>>; 2], Shared<F, Seen>) {
+pub fn queue_links<F: Flavor>(queues: usize) -> ([Vec<LinkQueue<F>>; 2], Shared<F, Seen>) {
     let seen = Shared::new(Seen::default());
     let inboxes = || -> Vec<Shared<F, Inbox>> {
         (0..queues).map(|_| Shared::new(Inbox::default())).collect()
     };
     let (here, there) = (inboxes(), inboxes());
     let device = |own: &[Shared<F, Inbox>], others: &[Shared<F, Inbox>], seed| {
-        let dealer = |(number, inbox): (usize, &Shared<F, Inbox>)| Dealer {
+        let queue_link = |(number, inbox): (usize, &Shared<F, Inbox>)| LinkQueue {
             number,
             inbox: inbox.clone(),
             others: others.to_vec(),
             seen: seen.clone(),
             random: seed + number as u64,
         };
-        own.iter().enumerate().map(dealer).collect()
+        own.iter().enumerate().map(queue_link).collect()
     };
     let devices = [device(&here, &there, 100), device(&there, &here, 200)];
     (devices, seen)
 }
 
-impl<F: Flavor> Dealer<F> {
+impl<F: Flavor> LinkQueue<F> {
     /// SplitMix64.
     fn draw(&mut self) -> usize {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -79,7 +79,7 @@ impl<F: Flavor> Dealer<F> {
     }
 }
 
-impl<F: Flavor> PacketIo for Dealer<F> {
+impl<F: Flavor> PacketIo for LinkQueue<F> {
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         let (poll, senders, _old) = self.inbox.with(|inbox| match inbox.packets.pop_front() {
             Some(bytes) => {
