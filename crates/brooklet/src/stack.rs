@@ -1,3 +1,4 @@
+use crate::addresses::is_off_link;
 use crate::common::Common;
 use crate::stats::Stats;
 use brooklet_cell::Flavor;
@@ -46,7 +47,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// Dropping the future before it completes aborts the connection.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        self.check_family(to)?;
+        self.check(to)?;
         self.connector.connect(to).await
     }
 
@@ -55,15 +56,17 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connector::connect_from`](brooklet_tcp::Connector::connect_from), and
-    /// [`Unsupported`](io::ErrorKind::Unsupported) for an IPv6 address and a stack
-    /// [without IPv6](crate::generic::Builder::ipv6).
+    /// Those of [`Connector::connect_from`](brooklet_tcp::Connector::connect_from);
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) also if an address is loopback or a
+    /// mapped IPv4 address; [`Unsupported`](io::ErrorKind::Unsupported) if an address is IPv6 and
+    /// the stack was built [without IPv6](crate::generic::Builder::ipv6).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future before it completes aborts the connection.
     pub async fn connect_from(&self, from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream<F>> {
-        self.check_family(to)?;
+        self.check(from)?;
+        self.check(to)?;
         self.connector.connect_from(from, to).await
     }
 
@@ -110,7 +113,8 @@ impl<F: Flavor> Stack<F> {
         to: SocketAddr,
         options: TcpOptions,
     ) -> io::Result<TcpStream<F>> {
-        self.check_family(to)?;
+        self.check(from)?;
+        self.check(to)?;
         self.connector.connect_with(from, to, options).await
     }
 
@@ -130,16 +134,17 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`Connector::bind`](brooklet_tcp::Connector::bind), and
-    /// [`Unsupported`](io::ErrorKind::Unsupported) for an IPv6 address and a stack
-    /// [without IPv6](crate::generic::Builder::ipv6).
+    /// Those of [`Connector::bind`](brooklet_tcp::Connector::bind);
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) also if `address` is loopback or a
+    /// mapped IPv4 address; [`Unsupported`](io::ErrorKind::Unsupported) if `address` is IPv6 and
+    /// the stack was built [without IPv6](crate::generic::Builder::ipv6).
     pub fn bind(&self, address: SocketAddr) -> io::Result<TcpListener<F>> {
-        self.check_family(address)?;
+        self.check(address)?;
         self.connector.bind(address)
     }
 
-    /// Takes the connections to `address`, as [`bind`](Self::bind) does, with options for the
-    /// connections that are accepted.
+    /// Binds a listener to `address`, as [`bind`](Self::bind) does, with options for the connections
+    /// that it accepts.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
@@ -162,18 +167,26 @@ impl<F: Flavor> Stack<F> {
         address: SocketAddr,
         options: TcpOptions,
     ) -> io::Result<TcpListener<F>> {
-        self.check_family(address)?;
+        self.check(address)?;
         self.connector.bind_with(address, options)
     }
 
-    fn check_family(&self, address: SocketAddr) -> io::Result<()> {
-        match address.is_ipv6() && !self.common.ipv6 {
-            true => Err(io::Error::new(
+    /// Checks that packets with `address` can be sent, and that those of the other side pass the
+    /// driver.
+    fn check(&self, address: SocketAddr) -> io::Result<()> {
+        if address.is_ipv6() && !self.common.ipv6 {
+            return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("{address} is an IPv6 address, and the stack was built without IPv6"),
-            )),
-            false => Ok(()),
+            ));
         }
+        if is_off_link(address.ip()) {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                format!("{address} is not an address that a host can have on a link"),
+            ));
+        }
+        Ok(())
     }
 
     /// Shuts the stack down gracefully, and waits until it has ended.

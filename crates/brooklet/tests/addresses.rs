@@ -98,3 +98,27 @@ fn a_second_address_of_a_family_is_refused() {
         assert!(text.contains(first) && text.contains(second), "{text}");
     }
 }
+
+#[test]
+fn an_address_that_no_host_has_on_a_link_is_neither_connected_nor_bound() {
+    let parts = Builder::new().build(brooklet::pipe(1).0).unwrap();
+    let stack = parts.stack;
+    for [bad, good] in [
+        ["127.0.0.1:80", "10.0.0.1:80"],
+        ["[::1]:80", "[fd00::1]:80"],
+        ["[::ffff:10.0.0.1]:80", "[fd00::1]:80"],
+    ] {
+        let (bad, good) = (addr(bad), addr(good));
+        let results = [
+            future::block_on(stack.connect(bad)).map(drop),
+            future::block_on(stack.connect_from(bad, good)).map(drop),
+            future::block_on(stack.connect_from(good, bad)).map(drop),
+            stack.bind(bad).map(drop),
+        ];
+        for result in results {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{bad}");
+            assert!(error.to_string().contains("on a link"), "{error}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Checks the settings of a stack and puts its parts together.
 
 use super::Builder;
+use crate::addresses::is_off_link;
 use crate::common::{Common, Settings};
 use crate::driver::Driver;
 use crate::parts::{Parts, QueueParts};
@@ -217,8 +218,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     fn check_address(&self, address: IpAddr) -> io::Result<()> {
-        let is_mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-        if !is_unicast(address) || address.is_loopback() || is_mapped {
+        if !is_unicast(address) || is_off_link(address) {
             return Err(invalid(format!(
                 "{address} is not an address that a host can have on a link"
             )));
