@@ -88,6 +88,8 @@
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod addresses;
 mod builder;
 mod common;

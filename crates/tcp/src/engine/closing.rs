@@ -18,10 +18,12 @@ impl<F: Flavor> Connector<F> {
     ///
     /// ```
     /// use brooklet_cell::Threaded;
-    /// use brooklet_tcp::{Clock, Config, Engine};
+    /// use brooklet_tcp::{Clock, Config, Engine, Interface};
     ///
     /// # let clock = Clock::new(std::time::Instant::now);
-    /// # let (mut engine, _listener, connector) = Engine::<Threaded>::new(Config::default(), clock, [1, 2]);
+    /// # let (interface, config) = (Interface::new(), Config::default());
+    /// # let (mut engine, _listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
     /// connector.close();
     /// assert!(connector.bind("0.0.0.0:80".parse().unwrap()).is_err());
     /// assert!(engine.awake());
