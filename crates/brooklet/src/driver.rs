@@ -4,6 +4,7 @@ mod icmp;
 mod receive;
 mod transmit;
 
+use self::receive::Batch;
 use crate::common::{Common, Settings};
 use crate::shutdown::{EndGuard, Progress, Step};
 use crate::stats::Stats;
@@ -96,6 +97,10 @@ pub struct Driver<
     /// The buffer of a reassembled packet.
     reassembled: Vec<u8>,
     icmp_echo: bool,
+    /// A datagram was queued since the last look at the inbound UDP queue.
+    datagram_queued: bool,
+    /// Half of the inbound UDP queue was taken at the last look.
+    udp_congested: bool,
     /// Batches read since a pause, while timeouts wait.
     batches_after_pause: u32,
     stats: Stats,
@@ -182,6 +187,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             fragments_until: None,
             reassembled: Vec::new(),
             icmp_echo: settings.icmp_echo,
+            datagram_queued: false,
+            udp_congested: false,
             batches_after_pause: 0,
             stats: Stats::default(),
             queue,
@@ -205,7 +212,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             // The ACKs that were deferred for the tasks that the last batch woke.
             self.tcp.flush(now);
             self.transmit(cx)?;
-            let more = self.receive(cx, now)?;
+            let batch = self.receive(cx, now)?;
+            let more = batch != Batch::Drained;
             // Deadlines that become earlier from here on keep the driver from its sleep.
             let mut until = self.poll_timeout(now);
             if self.is_due(now, until, more) {
@@ -221,7 +229,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                     Step::End => return Poll::Ready(Ok(())),
                 }
             }
-            if deferred {
+            if deferred || batch == Batch::Congested {
                 break; // the woken tasks run first
             }
             if more {

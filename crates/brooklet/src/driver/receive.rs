@@ -21,22 +21,48 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// "No next header" (RFC 8200, 4.7): nothing follows the IPv6 header, which is no error.
 const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
 
+/// How a batch of packets ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batch {
+    /// The device has no more packets, and wakes the driver when one arrives.
+    Drained,
+    /// The batch is full.
+    Full,
+    /// Half of the inbound UDP queue is taken. The readers run before the driver reads more.
+    Congested,
+}
+
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
-    /// Reads a batch of packets. Returns whether the device may have more at once.
-    pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
+    /// Reads a batch of packets.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<Batch> {
         let mut bytes = 0;
         for _ in 0..BATCH_PACKETS {
             match self.device.poll_recv(cx, &mut self.inbound) {
                 Poll::Ready(received) => received?,
-                Poll::Pending => return Ok(false),
+                Poll::Pending => return Ok(Batch::Drained),
             }
             bytes += self.inbound.len();
             self.handle_inbound(now);
+            if self.became_congested() {
+                return Ok(Batch::Congested);
+            }
             if bytes >= BATCH_BYTES {
                 break;
             }
         }
-        Ok(true)
+        Ok(Batch::Full)
+    }
+
+    /// Returns whether the last packet has filled the first half of the inbound UDP queue.
+    ///
+    /// If the readers leave the queue in that state, they do not keep up. The driver then goes on,
+    /// or TCP would wait for them.
+    fn became_congested(&mut self) -> bool {
+        if !std::mem::take(&mut self.datagram_queued) {
+            return false;
+        }
+        let was_congested = std::mem::replace(&mut self.udp_congested, self.udp.is_congested());
+        self.udp_congested && !was_congested
     }
 
     /// Handles the packet in `inbound`: delivers it, or passes it to the reassembler.
@@ -140,8 +166,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match packet.protocol() {
             Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
             Protocol::Udp => match self.udp.handle_packet(&packet) {
+                Received::Queued => self.datagram_queued = true,
                 Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
-                _ => {} // queued, or dropped and counted
+                _ => {} // dropped and counted
             },
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
