@@ -112,7 +112,8 @@ pub use brooklet_filter as filter;
 pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo, StackClosed};
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{
-    FlowKey, Fragment, Headers, Packet, ParseError, Protocol, TcpFlags, TcpHeader,
+    FlowKey, Fragment, Headers, Packet, ParseError, ParseFlowKeyError, ParseProtocolError,
+    ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader,
 };
 pub use brooklet_tcp::{
     Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,
