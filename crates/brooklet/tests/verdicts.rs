@@ -164,7 +164,8 @@ fn replacing_a_filter_loses_no_packet_that_both_filters_pass() {
         .filter(filter.clone())
         .udp_config(
             UdpConfig::new()
-                .inbound_packets(2 * PACKETS)
+                // The packets have one source, which may take three quarters of the queue.
+                .inbound_packets(4 * PACKETS)
                 .inbound_bytes(1 << 30),
         )
         .build_queues(devices)
