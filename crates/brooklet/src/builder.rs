@@ -83,7 +83,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Sets whether the stack speaks IPv6. It does by default.
     ///
     /// A stack without IPv6 drops IPv6 packets and counts them
-    /// ([`DropReason::Ipv6`](crate::DropReason::Ipv6)), and to connect to, bind or send to an IPv6
+    /// ([`DropReason::Ipv6Disabled`](crate::DropReason::Ipv6Disabled)), and to connect to, bind or send to an IPv6
     /// address is an error. Its [`mtu`](Self::mtu) may be less than 1,280: the MTU of a tunnel for
     /// IPv4 only.
     ///

@@ -14,8 +14,8 @@ macro_rules! reasons {
         /// ```
         /// use brooklet::DropReason;
         ///
-        /// assert!(DropReason::ALL.contains(&DropReason::Checksum));
-        /// assert_eq!(DropReason::Checksum.to_string(), "wrong TCP, UDP or ICMP checksum");
+        /// assert!(DropReason::ALL.contains(&DropReason::BadChecksum));
+        /// assert_eq!(DropReason::BadChecksum.to_string(), "wrong TCP, UDP or ICMP checksum");
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(
@@ -78,14 +78,14 @@ macro_rules! reasons {
 
 reasons! {
     /// Inbound: IPv6, and the stack was built [without IPv6](crate::generic::Builder::ipv6).
-    Ipv6: "IPv6 is switched off",
+    Ipv6Disabled: "IPv6 is switched off",
     /// Inbound: an address that no host uses on a link, such as loopback; see
     /// [Addresses](crate::generic::Driver#addresses).
     Martian: "martian address",
     /// Inbound: the TCP, UDP or ICMP checksum is wrong.
-    Checksum: "wrong TCP, UDP or ICMP checksum",
+    BadChecksum: "wrong TCP, UDP or ICMP checksum",
     /// Inbound: a fragment while reassembly is off, or a fragment whose payload is a fragment.
-    Fragment: "fragment that is not reassembled",
+    ReassemblyOff: "fragment that is not reassembled",
     /// Inbound: a fragment whose offset or length no packet can have.
     FragmentInvalid: "fragment with an impossible offset or length",
     /// Inbound: a fragment that had arrived before.
@@ -93,7 +93,7 @@ reasons! {
     /// Inbound: a fragment of a packet whose fragments overlap or contradict each other.
     FragmentConflict: "fragments that overlap or contradict each other",
     /// Inbound: a fragment that was removed to make room for newer ones.
-    FragmentFull: "fragment removed to make room for newer ones",
+    FragmentEvicted: "fragment removed to make room for newer ones",
     /// Inbound: a fragment of a packet that was not complete in time.
     FragmentExpired: "fragment of a packet that was not complete in time",
     /// Inbound: the filter dropped it.
@@ -101,10 +101,10 @@ reasons! {
     /// Outbound: the filter dropped it.
     FilteredOut: "dropped by the filter, outbound",
     /// Inbound: neither TCP, UDP nor ICMP.
-    Protocol: "neither TCP, UDP nor ICMP",
+    UnknownProtocol: "neither TCP, UDP nor ICMP",
     /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
     /// answers.
-    Icmp: "ICMP message that is not answered",
+    IcmpUnanswered: "ICMP message that is not answered",
     /// Inbound: an ICMP error that quotes no TCP segment in flight (RFC 5927, 4.1), or one that
     /// timeouts deal with (RFC 5927, 6.1).
     IcmpIgnored: "ICMP error about no TCP segment in flight",
@@ -119,16 +119,16 @@ reasons! {
     /// Inbound: no TCP segment.
     TcpMalformed: "malformed TCP segment",
     /// Inbound: TCP control bits that contradict each other.
-    TcpFlags: "TCP control bits that contradict each other",
+    TcpBadFlags: "TCP control bits that contradict each other",
     /// Inbound: a TCP segment for no connection with an address that no host can have, a port 0, or
     /// the same address and port at both ends.
-    TcpAddress: "TCP segment with an unusable address or port 0",
+    TcpBadAddress: "TCP segment with an unusable address or port 0",
     /// Inbound: a SYN that found the backlog full, or that a newer one evicted.
-    TcpBacklog: "TCP backlog full",
+    TcpBacklogFull: "TCP backlog full",
     /// Inbound: a SYN of a source that has as many requests as it may have.
-    TcpSource: "TCP backlog of the source full",
+    TcpSourceFull: "TCP backlog of the source full",
     /// Inbound: a SYN, while there are as many connections as there may be.
-    TcpTable: "TCP connection table full",
+    TcpTableFull: "TCP connection table full",
     /// Inbound: a SYN that repeats one that was or will be answered.
     TcpRepeatedSyn: "repeated TCP SYN",
     /// Inbound: a segment that arrived in TIME-WAIT and needs no answer.
@@ -150,17 +150,17 @@ reasons! {
     /// Inbound: a segment whose data had arrived before.
     TcpDuplicate: "duplicate TCP data",
     /// Inbound: a TCP segment that found the out-of-order queue of its connection full.
-    TcpOutOfOrder: "TCP out-of-order queue full",
+    TcpOutOfOrderFull: "TCP out-of-order queue full",
     /// Outbound: an answer of TCP without a connection that found the outbound queue full.
-    TcpOutbound: "TCP outbound queue full",
+    TcpOutboundFull: "TCP outbound queue full",
     /// Inbound: a datagram that found the inbound queue full.
     UdpFull: "UDP inbound queue full",
     /// Inbound: a datagram whose source holds its share of the inbound queue.
-    UdpSource: "UDP inbound queue share of the source full",
+    UdpSourceFull: "UDP inbound queue share of the source full",
     /// Inbound: a datagram, while no handle could read it.
     UdpNoListener: "UDP without a socket that reads",
     /// Inbound: a datagram that is not whole, or that arrived after the end of the stack.
-    UdpOther: "UDP datagram that is not whole",
+    UdpMalformed: "UDP datagram that is not whole",
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::fmt;
 /// # let (device, _) = brooklet::pipe(64);
 /// let Parts { stack, .. } = Builder::new().build(device)?;
 /// let stats = stack.stats();
-/// assert_eq!((stats.packets_in, stats.dropped(DropReason::Checksum)), (0, 0));
+/// assert_eq!((stats.packets_in, stats.dropped(DropReason::BadChecksum)), (0, 0));
 /// assert_eq!(stats.to_string(), "");
 /// # }
 /// # Ok::<(), std::io::Error>(())
@@ -125,14 +125,14 @@ impl Stats {
             DropReason::FragmentInvalid => fragments.invalid,
             DropReason::FragmentDuplicate => fragments.duplicates,
             DropReason::FragmentConflict => fragments.conflicts,
-            DropReason::FragmentFull => fragments.full,
+            DropReason::FragmentEvicted => fragments.full,
             DropReason::FragmentExpired => fragments.expired,
             DropReason::TcpMalformed => tcp.malformed,
-            DropReason::TcpFlags => tcp.bad_flags,
-            DropReason::TcpAddress => tcp.bad_address,
-            DropReason::TcpBacklog => tcp.backlog_full,
-            DropReason::TcpSource => tcp.source_full,
-            DropReason::TcpTable => tcp.table_full,
+            DropReason::TcpBadFlags => tcp.bad_flags,
+            DropReason::TcpBadAddress => tcp.bad_address,
+            DropReason::TcpBacklogFull => tcp.backlog_full,
+            DropReason::TcpSourceFull => tcp.source_full,
+            DropReason::TcpTableFull => tcp.table_full,
             DropReason::TcpRepeatedSyn => tcp.repeated_syns,
             DropReason::TcpLate => tcp.late,
             DropReason::TcpClosed => tcp.closed,
@@ -143,12 +143,12 @@ impl Stats {
             DropReason::TcpOldTimestamp => tcp.old_timestamp,
             DropReason::TcpOutsideWindow => tcp.outside_window,
             DropReason::TcpDuplicate => tcp.duplicates,
-            DropReason::TcpOutOfOrder => tcp.out_of_order_full,
-            DropReason::TcpOutbound => tcp.outbound_full,
+            DropReason::TcpOutOfOrderFull => tcp.out_of_order_full,
+            DropReason::TcpOutboundFull => tcp.outbound_full,
             DropReason::UdpFull => udp.dropped_full,
-            DropReason::UdpSource => udp.dropped_source,
+            DropReason::UdpSourceFull => udp.dropped_source,
             DropReason::UdpNoListener => udp.no_listener,
-            DropReason::UdpOther => udp.dropped_other,
+            DropReason::UdpMalformed => udp.dropped_other,
             // The driver counts the errors about other protocols.
             DropReason::IcmpIgnored => self.drops.0[reason.index()] + tcp.icmp_ignored,
             reason => self.drops.0[reason.index()],

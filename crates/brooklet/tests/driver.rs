@@ -145,7 +145,7 @@ fn ping_is_answered_for_every_address_or_for_none() {
     future::block_on(send(&mut wire, &ping(false)));
     run();
     assert_eq!(received(&mut wire), None);
-    assert_eq!(stack_off.stats().dropped(DropReason::Icmp), 1);
+    assert_eq!(stack_off.stats().dropped(DropReason::IcmpUnanswered), 1);
 }
 
 #[test]
@@ -177,9 +177,9 @@ fn bad_packets_are_counted_by_reason_and_nothing_else_happens() {
             &bad_header,
             DropReason::Malformed(ParseError::HeaderChecksum),
         ),
-        (&bad_checksum, DropReason::Checksum),
-        (&fragment, DropReason::Fragment),
-        (&protocol, DropReason::Protocol),
+        (&bad_checksum, DropReason::BadChecksum),
+        (&fragment, DropReason::ReassemblyOff),
+        (&protocol, DropReason::UnknownProtocol),
         (&multicast, DropReason::FilteredIn),
     ];
     for (packet, reason) in cases {
@@ -190,7 +190,7 @@ fn bad_packets_are_counted_by_reason_and_nothing_else_happens() {
         assert_eq!(stats.dropped(reason), before + 1, "{reason}:\n{stats}");
         let answer = received(&mut wire);
         match reason {
-            DropReason::Protocol => {
+            DropReason::UnknownProtocol => {
                 let answer = answer.expect("an ICMP protocol unreachable");
                 assert_eq!(Packet::parse(&answer).unwrap().protocol(), Protocol::Icmpv4);
             }

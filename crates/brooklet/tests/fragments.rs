@@ -150,8 +150,8 @@ fn a_ping_longer_than_the_mtu_is_answered_in_fragments() {
             // And by a stack, which finds the checksum right, and an answer it did not ask for.
             other.give(answers);
             let stats = other.stack.stats();
-            assert_eq!(stats.dropped(DropReason::Icmp), 1, "{stats}");
-            assert_eq!(stats.dropped(DropReason::Checksum), 0);
+            assert_eq!(stats.dropped(DropReason::IcmpUnanswered), 1, "{stats}");
+            assert_eq!(stats.dropped(DropReason::BadChecksum), 0);
         }
     }
 }
@@ -227,7 +227,7 @@ fn a_storm_of_fragments_is_held_within_limits() {
             );
         }
     }
-    assert!(host.stack.stats().dropped(DropReason::FragmentFull) > 1900);
+    assert!(host.stack.stats().dropped(DropReason::FragmentEvicted) > 1900);
     // A datagram in fragments still gets through.
     host.give(fragments(&whole, &[1200, 20_000]));
     assert_eq!(host.datagram().unwrap().payload, counting(40_000));
@@ -242,12 +242,12 @@ fn reassembly_has_limits_to_be_set_and_may_be_off() {
     let mut off = Host::new(Builder::new().reassembly(None));
     off.give(&pieces);
     assert!(off.datagram().is_none());
-    assert_eq!(off.stack.stats().dropped(DropReason::Fragment), 2);
+    assert_eq!(off.stack.stats().dropped(DropReason::ReassemblyOff), 2);
 
     let mut small = Host::new(Builder::new().reassembly(Some(ReassemblyConfig::new().bytes(1000))));
     small.give(&pieces);
     assert!(small.datagram().is_none());
-    assert_eq!(small.stack.stats().dropped(DropReason::FragmentFull), 2);
+    assert_eq!(small.stack.stats().dropped(DropReason::FragmentEvicted), 2);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn fragments_within_fragments_are_not_taken() {
     assert_eq!(
         (
             stats.reassembly.packets,
-            stats.dropped(DropReason::Fragment)
+            stats.dropped(DropReason::ReassemblyOff)
         ),
         (1, 1)
     );

@@ -103,10 +103,10 @@ fn a_protocol_that_nobody_speaks() {
             (Icmpv6ParamProblem::UnrecognizedNxtHdr, at)
         );
     }
-    assert_eq!(host.stack.stats().dropped(DropReason::Protocol), 3);
+    assert_eq!(host.stack.stats().dropped(DropReason::UnknownProtocol), 3);
     // Nothing follows: that is no unknown protocol.
     assert!(host.give([ip(from, to, 59, &[])]).is_empty());
-    assert_eq!(host.stack.stats().dropped(DropReason::Protocol), 4);
+    assert_eq!(host.stack.stats().dropped(DropReason::UnknownProtocol), 4);
 }
 
 #[test]
@@ -184,10 +184,10 @@ fn errors_of_others_are_counted_and_end_there() {
     }
     let stats = host.stack.stats();
     assert_eq!(
-        (stats.icmp_errors, stats.dropped(DropReason::Checksum)),
+        (stats.icmp_errors, stats.dropped(DropReason::BadChecksum)),
         (2, 2)
     );
-    assert_eq!(stats.dropped(DropReason::Icmp), 0);
+    assert_eq!(stats.dropped(DropReason::IcmpUnanswered), 0);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_udp_checksum_of_zero_is_right_with_ipv4_only() {
         packet[at..at + 2].fill(0);
         assert!(host.give([packet]).is_empty());
         assert_eq!(host.datagram().is_some(), taken);
-        let dropped = host.stack.stats().dropped(DropReason::Checksum);
+        let dropped = host.stack.stats().dropped(DropReason::BadChecksum);
         assert_eq!(dropped, u64::from(!taken));
     }
 }

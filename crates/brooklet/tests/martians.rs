@@ -102,5 +102,5 @@ fn a_tcp_segment_from_port_0_is_not_answered() {
     let packets = [ack(addr("10.0.0.2:0"), to), syn(addr("10.0.0.2:0"), to, 1)];
     assert!(host.give(packets).is_empty());
     let stats = host.stack.stats();
-    assert_eq!(stats.dropped(DropReason::TcpAddress), 2);
+    assert_eq!(stats.dropped(DropReason::TcpBadAddress), 2);
 }

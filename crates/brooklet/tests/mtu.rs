@@ -110,7 +110,7 @@ fn a_stack_without_ipv6_drops_and_counts_ipv6_packets() {
         assert_eq!(replies.len(), usize::from(from.is_ipv4()));
     }
     let stats = host.stack.stats();
-    assert_eq!(stats.dropped(DropReason::Ipv6), 3);
+    assert_eq!(stats.dropped(DropReason::Ipv6Disabled), 3);
     assert_eq!(stats.drops().map(|(_, n)| n).sum::<u64>(), 3);
     assert_eq!((stats.udp.datagrams_in, stats.tcp.requested), (1, 1));
 }

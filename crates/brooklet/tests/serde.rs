@@ -7,10 +7,10 @@ use brooklet::{DropReason, ParseError, Stats};
 #[test]
 fn the_counters_of_a_stack_read_back_as_written() {
     let text = r#"{"packets_in":9,"tcp":{"accepted":3},"udp":{"bytes_in":7},
-        "reassembly":{"fragments":4,"invalid":2},"drops":[["ipv6",5]]}"#;
+        "reassembly":{"fragments":4,"invalid":2},"drops":[["ipv6_disabled",5]]}"#;
     let stats: Stats = serde_json::from_str(text).unwrap();
     assert_eq!((stats.packets_in, stats.tcp.accepted), (9, 3));
-    assert_eq!(stats.dropped(DropReason::Ipv6), 5);
+    assert_eq!(stats.dropped(DropReason::Ipv6Disabled), 5);
     assert_eq!(stats.dropped(DropReason::FragmentInvalid), 2);
     let text = serde_json::to_string(&stats).unwrap();
     assert_eq!(serde_json::from_str::<Stats>(&text).unwrap(), stats);

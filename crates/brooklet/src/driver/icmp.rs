@@ -21,14 +21,14 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             return;
         }
         if !self.icmp_echo {
-            return self.stats.drops.count(DropReason::Icmp);
+            return self.stats.drops.count(DropReason::IcmpUnanswered);
         }
         match self
             .tx_scheduler
             .queue_icmp(|out| icmp::echo_reply(out, packet))
         {
             Ok(true) => self.stats.echo_replies += 1,
-            Ok(false) => self.stats.drops.count(DropReason::Icmp),
+            Ok(false) => self.stats.drops.count(DropReason::IcmpUnanswered),
             Err(reason) => self.stats.drops.count(reason),
         }
     }

@@ -75,7 +75,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         };
         let key = headers.key();
         if key.is_ipv6() && !self.common.ipv6 {
-            return self.stats.drops.count(DropReason::Ipv6);
+            return self.stats.drops.count(DropReason::Ipv6Disabled);
         }
         let (source, destination) = key.addresses();
         if is_martian(source, destination) {
@@ -118,7 +118,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Passes a fragment to the reassembler, and delivers the packet that it completes.
     fn handle_fragment(&mut self, now: Instant, headers: Headers) {
         let Some(reassembler) = &self.common.reassembler else {
-            return self.stats.drops.count(DropReason::Fragment);
+            return self.stats.drops.count(DropReason::ReassemblyOff);
         };
         let fragment = Packet::new(&self.inbound, headers);
         let reassembled = &mut self.reassembled;
@@ -134,7 +134,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match Headers::parse(&packet) {
             // No host has a reason to fragment a fragment.
             Ok(headers) if headers.fragment().is_some() => {
-                self.stats.drops.count(DropReason::Fragment);
+                self.stats.drops.count(DropReason::ReassemblyOff);
             }
             Ok(headers) => self.deliver(now, &mut packet, headers, false),
             Err(error) => self.stats.drops.count(DropReason::Malformed(error)),
@@ -161,7 +161,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             return self.stats.drops.count(DropReason::FilteredIn);
         }
         if !verified && !packet.verify_checksum() {
-            return self.stats.drops.count(DropReason::Checksum);
+            return self.stats.drops.count(DropReason::BadChecksum);
         }
         match packet.protocol() {
             Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
@@ -172,7 +172,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             },
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
-                self.stats.drops.count(DropReason::Protocol);
+                self.stats.drops.count(DropReason::UnknownProtocol);
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
                     self.send_icmp_error(now, &packet, Unreachable::Protocol);
                 }
