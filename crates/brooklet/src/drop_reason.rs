@@ -97,9 +97,9 @@ reasons! {
     /// Inbound: a fragment of a packet that was not complete in time.
     FragmentExpired: "fragment of a packet that was not complete in time",
     /// Inbound: the filter dropped it.
-    FilteredIn: "dropped by the filter, inbound",
+    FilteredIn: "filtered, inbound",
     /// Outbound: the filter dropped it.
-    FilteredOut: "dropped by the filter, outbound",
+    FilteredOut: "filtered, outbound",
     /// Inbound: neither TCP, UDP nor ICMP.
     UnknownProtocol: "neither TCP, UDP nor ICMP",
     /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
