@@ -1,6 +1,6 @@
-use crate::address::{is_endpoint, is_host};
+use crate::address::broken_rule;
 use crate::connection::Connection;
-use crate::error::unaddressable;
+use crate::error::not_available;
 use crate::listener::TcpListener;
 use crate::listeners::unspecified;
 use crate::options::TcpOptions;
@@ -16,7 +16,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Opens connections from this side and binds listeners. Clones share the stack.
+/// Opens connections from this side and binds listeners. Clones share the stack. Programs that use
+/// the crate `brooklet` call the methods of its `Stack` instead.
 ///
 /// ```
 /// use brooklet_cell::Threaded;
@@ -56,7 +57,11 @@ impl<F: Flavor> Connector<F> {
 
     /// Connects to `to`, from the stack's own address
     /// ([`Interface::ipv4`](crate::Interface::ipv4), [`Interface::ipv6`](crate::Interface::ipv6))
-    /// and an ephemeral port.
+    /// and an ephemeral port. In the crate `brooklet` this is `Stack::connect`.
+    ///
+    /// A `connect` to a host that does not answer fails with `TimedOut`, at the latest after
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout) (15 s). Loopback and
+    /// IPv4-mapped destinations fail at once with `AddrNotAvailable`: a stack does not reach them.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -118,7 +123,9 @@ impl<F: Flavor> Connector<F> {
     /// - [`HostUnreachable`](io::ErrorKind::HostUnreachable),
     ///   [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable): an ICMP error says that the peer
     ///   cannot be reached (RFC 1122, 4.2.3.9).
-    /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer.
+    /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer did not answer for
+    ///   [`handshake_timeout`](crate::Config::handshake_timeout) (15 s), or for a shorter
+    ///   [`user_timeout`](TcpOptions::user_timeout).
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     /// - [`QuotaExceeded`](io::ErrorKind::QuotaExceeded): there are
     ///   [`max_connections`](crate::Config::max_connections) already, or their buffers take all of
@@ -236,11 +243,10 @@ impl<F: Flavor> Connector<F> {
     ) -> io::Result<TcpListener<F>> {
         // Packets carry no scope, and the flow label does not identify a listener.
         let address = SocketAddr::new(address.ip(), address.port());
-        if !is_host(address.ip()) && !address.ip().is_unspecified() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                format!("{address} is not an address that a host can have on a link"),
-            ));
+        if let Some(rule) = broken_rule(address.ip())
+            && !address.ip().is_unspecified()
+        {
+            return Err(not_available(format!("cannot bind to {address}: {rule}")));
         }
         let options = Arc::new(options.usable());
         let id = self
@@ -260,15 +266,7 @@ impl<F: Flavor> Connector<F> {
         let Stack { table, config, .. } = &*self.stack;
         let now = self.stack.moment();
         let from = self.source(from)?;
-        if from.is_ipv4() != to.is_ipv4() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{from} and {to} are of different families; use two of one"),
-            ));
-        }
-        if !is_host(from.ip()) || !is_endpoint(to) || from == to {
-            return Err(unaddressable());
-        }
+        check(from, to)?;
         loop {
             let mut source = from;
             if from.port() == 0 {
@@ -278,7 +276,7 @@ impl<F: Flavor> Connector<F> {
                     io::Error::new(io::ErrorKind::AddrInUse, why)
                 })?);
             }
-            let key = FlowKey::new(to, source).ok_or_else(unaddressable)?;
+            let key = FlowKey::new(to, source).ok_or_else(|| two_families(from, to))?;
             let queue = queue_of(key, self.stack.queues().len());
             let mut connection = Connection::active((key, queue), options, config, now);
             connection.handles = 1;
@@ -310,13 +308,10 @@ impl<F: Flavor> Connector<F> {
             SocketAddr::V6(_) => (interface.ipv6.map(IpAddr::V6), "IPv6"),
         };
         let own = own.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                format!(
-                    "the stack has no {family} address to connect from: give it one when it is \
-                     built, or say the address with connect_from"
-                ),
-            )
+            not_available(format!(
+                "the stack has no {family} address to connect from: give it one with \
+                 `Builder::address`, or pass the source to `connect_from`"
+            ))
         })?;
         Ok(SocketAddr::new(own, from.port()))
     }
@@ -332,6 +327,30 @@ impl<F: Flavor> Connector<F> {
     pub fn stats(&self) -> Stats {
         self.stack.stats()
     }
+}
+
+/// Checks that packets can go from `from`, whose port may be 0, to `to`.
+fn check(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    if from.is_ipv4() != to.is_ipv4() {
+        return Err(two_families(from, to));
+    }
+    let why = if to.port() == 0 {
+        format!("cannot connect to {to}: the port is 0")
+    } else if let Some(rule) = broken_rule(to.ip()) {
+        format!("cannot connect to {to}: {rule}")
+    } else if let Some(rule) = broken_rule(from.ip()) {
+        format!("cannot connect from {from}: {rule}")
+    } else if from == to {
+        format!("cannot connect from {from} to itself: both ends are equal")
+    } else {
+        return Ok(());
+    };
+    Err(not_available(why))
+}
+
+fn two_families(from: SocketAddr, to: SocketAddr) -> io::Error {
+    let why = format!("{from} and {to} are of different families; use two of one");
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 /// The queue, out of `queues`, through which a connection that begins here sends.

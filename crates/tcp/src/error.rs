@@ -55,10 +55,7 @@ pub(crate) fn request_gone() -> io::Error {
     )
 }
 
-pub(crate) fn unaddressable() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::AddrNotAvailable,
-        "both ends need a port other than 0 and a unicast address of one family that is neither \
-         loopback nor IPv4-mapped",
-    )
+/// The addresses of a `connect` or `bind` cannot be used; `why` names the address and the rule.
+pub(crate) fn not_available(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrNotAvailable, why)
 }

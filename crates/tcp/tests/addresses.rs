@@ -186,18 +186,26 @@ fn an_own_address_that_no_host_can_have_counts_as_none() {
 }
 
 #[test]
-fn a_connection_to_or_from_a_loopback_or_mapped_address_is_an_error() {
+fn an_error_names_the_address_and_the_rule_that_it_breaks() {
     let host = stack();
-    for (from, to) in [
-        ("10.0.0.2:1", "127.0.0.1:80"),
-        ("127.0.0.1:1", SERVER),
-        ("[fd00::2]:1", "[::1]:80"),
-        ("[::1]:1", "[fd00::1]:80"),
-        ("[fd00::2]:1", "[::ffff:10.0.0.9]:80"),
-        ("[::ffff:10.0.0.9]:1", "[fd00::1]:80"),
+    for (from, to, bad) in [
+        ("10.0.0.2:1", "127.0.0.1:80", "to 127.0.0.1:80: a loopback"),
+        ("127.0.0.1:1", SERVER, "from 127.0.0.1:1: a loopback"),
+        ("[fd00::2]:1", "[::1]:80", "to [::1]:80: a loopback"),
+        ("[::1]:1", "[fd00::1]:80", "from [::1]:1: a loopback"),
+        ("[fd00::2]:1", "[::ffff:10.0.0.9]:80", "an IPv4-mapped"),
+        ("[::ffff:10.0.0.9]:1", "[fd00::1]:80", "an IPv4-mapped"),
+        ("10.0.0.2:1", "192.0.2.1:0", "to 192.0.2.1:0: the port is 0"),
+        (
+            "10.0.0.2:1",
+            "224.0.0.1:80",
+            "to 224.0.0.1:80: the address is not unicast",
+        ),
+        ("10.0.0.2:1", "10.0.0.2:1", "both ends are equal"),
     ] {
         let error = now(host.connector.connect_from(addr(from), addr(to))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{from} {to}");
+        assert!(error.to_string().contains(bad), "{error}");
     }
 }
 
