@@ -3,7 +3,8 @@ use crate::options::{TcpOptions, usable_time};
 use crate::setters::setters;
 use std::time::Duration;
 
-/// The configuration of an [`Engine`](crate::Engine).
+/// The configuration of the TCP side of a stack, an [`Engine`](crate::Engine). In the crate
+/// `brooklet`, `Config` is `TcpConfig`, which `Builder::tcp_config` takes, and `Stats` is `TcpStats`.
 ///
 /// A value that cannot work is replaced by the nearest that can: a limit of 0 by 1, a time
 /// above 10 years by 10 years.
@@ -68,8 +69,9 @@ pub struct Config {
     /// ([`half_open_full`](crate::Stats::half_open_full)), so that clients that never complete
     /// the handshake exclude no other; until then the request waits in the backlog. Default 1,024.
     pub max_half_open: usize,
-    /// How long a connection request waits for an answer after the client's last SYN, and an
-    /// answered request for the end of its handshake. Default 15 s.
+    /// How long a handshake may take, in both directions. A client's connection request waits for an
+    /// answer for this time after the client's last SYN, and an answered request for the end of its
+    /// handshake. A `connect` from this side fails with `TimedOut` after this time. Default 15 s.
     ///
     /// Clients double the time between their SYNs: Linux sends them 0, 1, 3, 7, 15, 31 and 63 s
     /// after the `connect`. A request therefore waits longer than this once the client repeats its

@@ -28,6 +28,10 @@ use std::time::Duration;
 /// was [bound](crate::Connector::bind) accepts the connections to its own address, and the first
 /// listener accepts the rest.
 ///
+/// In the crate `brooklet`, `Parts::tcp` is the first listener, and `Stack::bind` and
+/// `Stack::connect` stand in the place of the methods of `Connector`. Programs that use `brooklet`
+/// import `TcpListener` from `brooklet`.
+///
 /// Use one of two ways. [`accept`](Self::accept) and [`incoming`](Self::incoming) return connected
 /// streams, as any listener does. [`requests`](Self::requests) returns connection requests, so that
 /// a program can decide how to answer each client.
@@ -161,7 +165,7 @@ impl<F: Flavor> TcpListener<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no connection.
+    /// Dropping the future loses no connection; the next `accept` returns it.
     pub async fn accept(&self) -> io::Result<(TcpStream<F>, SocketAddr)> {
         let mut waiter = Waiter::new(self);
         poll_fn(|cx| waiter.poll_accept(cx)).await

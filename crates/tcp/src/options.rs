@@ -8,6 +8,7 @@ use std::time::Duration;
 /// [`TcpRequest::accept_with`](crate::TcpRequest::accept_with) take others for one connection,
 /// [`Connector::bind_with`](crate::Connector::bind_with) and
 /// [`TcpListener::set_options`](crate::TcpListener::set_options) for those that a listener accepts.
+/// In the crate `brooklet`, `Config` is `TcpConfig`, and `Stack` has the methods of `Connector`.
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised

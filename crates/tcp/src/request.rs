@@ -16,15 +16,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A client's connection request that was not answered yet: a SYN in the SYN queue.
+/// An unanswered connection request: a client has sent a SYN, and the stack has not replied. The
+/// client waits until the program calls one of the methods below. A proxy can therefore connect to
+/// its upstream first, and then accept the request or answer as the upstream did.
 ///
-/// The client waits, as for a distant host, until the program calls one of the methods. A proxy
-/// can so connect to its upstream first, and then accept the request or answer as the upstream
-/// did.
-///
-/// The request waits as long as the client repeats its SYN, for at most
-/// [`request_timeout`](crate::Config::request_timeout). Then, or when the client withdraws it with
-/// a RST, it is gone: [`withdrawn`](Self::withdrawn) is ready and `accept` fails. A new SYN never
+/// The request expires when the client stops repeating the SYN, at the latest after
+/// [`request_timeout`](crate::Config::request_timeout) (120 s), or when the client sends a RST. A
+/// request whose client never repeats the SYN expires after
+/// [`handshake_timeout`](crate::Config::handshake_timeout) (15 s). Then
+/// [`withdrawn`](Self::withdrawn) completes and `accept` returns `ConnectionAborted`. A new SYN never
 /// takes the place of a request that the program holds.
 ///
 /// | the program calls | the client's `connect` returns |
@@ -34,7 +34,11 @@ use std::sync::Arc;
 /// | [`unreachable`](Self::unreachable) | no route to host, or network unreachable |
 /// | [`drop_silently`](Self::drop_silently) | timed out, after a while |
 ///
-/// A request that is dropped is ignored.
+/// Dropping a `TcpRequest` is the same as [`drop_silently`](Self::drop_silently): the client gets no
+/// reply and times out.
+///
+/// Programs that use the crate `brooklet` import `TcpRequest` from `brooklet`, where `Config` is
+/// `TcpConfig`.
 ///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -64,7 +68,7 @@ use std::sync::Arc;
 /// # future::or(server, client).await
 /// # });
 /// ```
-#[must_use = "a request that is dropped is ignored: the client waits until it gives up"]
+#[must_use = "a dropped request gets no reply: the client times out"]
 pub struct TcpRequest<F: Flavor> {
     stack: StackShared<F>,
     id: SynId,
@@ -315,9 +319,8 @@ impl<F: Flavor> TcpRequest<F> {
         });
     }
 
-    /// Does not answer, as if the request was dropped. Retransmissions of the SYN are dropped until
-    /// the request expires; a later one makes a new request. A full backlog gives up such requests
-    /// first.
+    /// Sends no reply. The stack ignores repeated SYNs until the request expires; a SYN after that is
+    /// a new request. A full backlog evicts these requests first.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -339,8 +342,7 @@ impl<F: Flavor> TcpRequest<F> {
     /// stack's driver has ended. An answer is of no use then.
     ///
     /// A proxy races this future with its own `connect`, so that it does not go on for a client
-    /// that is gone. A client that starts anew with another SYN from the same port keeps its
-    /// request.
+    /// that is gone. A new SYN from the same client port does not end the request.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -368,8 +370,7 @@ impl<F: Flavor> TcpRequest<F> {
     /// # Ok(()) });
     /// ```
     ///
-    /// Any number of tasks on any thread may wait. Each of these futures takes memory of its own in
-    /// the stack, and returns it when it is dropped.
+    /// Any number of tasks may wait. Each waiting future uses a little memory until it is dropped.
     ///
     /// # Cancel safety
     ///

@@ -16,9 +16,18 @@ use std::task::{Context as TaskContext, Poll};
 
 /// A TCP connection.
 ///
+/// [`TcpListener::accept`](crate::TcpListener::accept) and
+/// [`TcpRequest::accept`](crate::TcpRequest::accept) return the streams that clients open,
+/// [`Connector::connect`](crate::Connector::connect) (in the crate `brooklet`: `Stack::connect`)
+/// those that the program opens. Programs that use `brooklet` import `TcpStream` from `brooklet`.
+///
 /// A stream is read and written through [`AsyncRead`](futures_io::AsyncRead) and
 /// [`AsyncWrite`](futures_io::AsyncWrite), which are implemented for references too. Clones are
 /// handles of the same connection: one task may read and another write.
+///
+/// A drop closes the connection too, but only `close` waits and reports an error. Reads have no
+/// deadline: race a read with a timer and drop the read, which loses nothing. To notice a peer that
+/// has gone silently, set a [keepalive](Self::set_keepalive).
 ///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
@@ -33,17 +42,18 @@ use std::task::{Context as TaskContext, Poll};
 /// # Ok(()) });
 /// ```
 ///
-/// `AsyncBufRead` is not implemented: the receive buffer belongs to a connection that handles and
-/// driver share, and a slice of the buffer cannot be lent out of the cell of the connection. To read
-/// lines, wrap the stream or its read half in `futures_lite::io::BufReader`, which has a buffer of
-/// its own.
-///
-/// Several tasks may wait for the same direction, and an event wakes all of them. Up to 1,024
-/// tasks wait side by side; one more wakes the others
-/// ([`PollWakers`](brooklet_cell::wakers::PollWakers) says why). A read that was dropped may leave
-/// its waker until the next event.
+/// `TcpStream` does not implement `AsyncBufRead`, because the receive buffer is behind a lock (a
+/// cell in the flavor for one thread), so no slice of it can be lent. Wrap the stream or its read
+/// half in `futures_lite::io::BufReader`.
 ///
 #[doc = include_str!("close.md")]
+///
+/// # Waiting tasks
+///
+/// Several tasks can wait for one direction, and an event wakes all of them. Up to 1,024 tasks can
+/// wait for one direction. The 1,025th wakes all of them; they poll again
+/// ([`PollWakers`](brooklet_cell::wakers::PollWakers) says why). A dropped read may leave its waker
+/// until the next event.
 pub struct TcpStream<F: Flavor> {
     stack: StackShared<F>,
     connection: Shared<F, Connection<F>>,
@@ -155,8 +165,8 @@ impl<F: Flavor> TcpStream<F> {
     /// Shuts down one direction or both.
     ///
     /// `Write` sends the data that was written and then a FIN; the peer may still send. `Read`
-    /// makes reads return `Ok(0)`, whatever becomes of the connection, except after
-    /// [`abort`](Self::abort); data that the peer sends is acknowledged and discarded.
+    /// makes reads return `Ok(0)`, also if the connection fails later; only
+    /// [`abort`](Self::abort) makes them fail. The stack acknowledges and discards incoming data.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
@@ -178,7 +188,7 @@ impl<F: Flavor> TcpStream<F> {
     /// # Errors
     ///
     /// - [`NotConnected`](io::ErrorKind::NotConnected): the connection was reset, timed out or was
-    ///   aborted. It is no error if both ends have closed the connection, nor is a second call.
+    ///   aborted; `close` returns that error instead. It is no error if both ends have closed the connection, nor is a second call.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.enter(|connection, fx| {
@@ -245,12 +255,11 @@ impl<F: Flavor> TcpStream<F> {
         })
     }
 
-    /// Waits until the connection is over, whatever waits to be read. `Ok` says that both ends have
-    /// sent a FIN, and both FINs are acknowledged.
+    /// Waits until both FINs are acknowledged, or the connection fails, even if unread data remains.
     ///
-    /// A task that only writes, or waits for something else, learns of a reset by this. The FIN of
-    /// the peer alone does not end the connection, because the peer may still read. The first
-    /// outcome stays: a later call returns the same.
+    /// Use `closed` in a task that does not read, to notice a reset. The FIN of the peer alone does
+    /// not end the connection, because the peer may still read. The first outcome stays: a later
+    /// call returns the same.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }

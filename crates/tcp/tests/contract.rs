@@ -153,6 +153,16 @@ fn stack_gone() {
         assert!(error.get_ref().unwrap().is::<StackClosed>());
         assert_eq!(kind(write(&stream, b"x")), ErrorKind::NetworkDown);
     }
+    assert_eq!(
+        kind(stream.shutdown(Shutdown::Write)),
+        ErrorKind::NetworkDown
+    );
+
+    // The peer is not told.
+    let (mut host, _, stream) = opened();
+    host.engine.shutdown();
+    drop(stream);
+    host.silent();
 }
 
 // Finishing.
@@ -187,7 +197,7 @@ fn close_waits_for_the_acknowledgement_of_the_fin_and_no_longer() {
 }
 
 #[test]
-fn close_fails_as_the_connection_did() {
+fn close_returns_the_error_of_the_connection() {
     let (mut host, peer, stream) = opened();
     write(&stream, b"data").unwrap();
     assert!(pends((&stream).close()));
@@ -197,6 +207,8 @@ fn close_fails_as_the_connection_did() {
 
     let (_host, _, stream) = opened();
     stream.abort();
+    let shut = stream.shutdown(Shutdown::Write);
+    assert_eq!(kind(shut), ErrorKind::NotConnected);
     assert_eq!(kind(now((&stream).close())), ErrorKind::ConnectionAborted);
 
     let (host, _, stream) = opened();
@@ -232,7 +244,7 @@ fn the_other_direction_goes_on() {
 }
 
 #[test]
-fn a_close_that_nobody_waits_for_still_happens() {
+fn a_dropped_close_still_sends_the_fin() {
     let (mut host, mut peer, stream) = opened();
     write(&stream, b"data").unwrap();
     // The future is dropped after the first poll; close again is the same close.
@@ -243,7 +255,7 @@ fn a_close_that_nobody_waits_for_still_happens() {
 }
 
 #[test]
-fn a_flush_does_not_wait_and_acknowledged_does() {
+fn flush_returns_at_once_and_wait_acked_waits() {
     let (mut host, mut peer, stream) = opened();
     now(stream.wait_acked()).unwrap();
     write(&stream, b"data").unwrap();
@@ -357,7 +369,7 @@ fn what_closed_said_stays_so() {
 // Letting go.
 
 #[test]
-fn only_the_last_handle_counts() {
+fn a_drop_of_the_last_handle_closes_the_connection() {
     let (mut host, mut peer, stream) = opened();
     let clone = stream.clone();
     drop(stream);
@@ -370,8 +382,9 @@ fn only_the_last_handle_counts() {
 }
 
 #[test]
-fn a_dropped_write_half_finishes() {
+fn a_dropped_writehalf_sends_a_fin() {
     let (mut host, mut peer, stream) = opened();
+    let _clone = stream.clone();
     let (mut reader, mut writer) = stream.split();
     now(writer.write_all(b"out")).unwrap();
     drop(writer);
@@ -397,7 +410,7 @@ fn reunited_halves_go_on() {
 }
 
 #[test]
-fn a_drop_delivers_and_then_finishes() {
+fn a_drop_delivers_and_then_sends_a_fin() {
     let (mut host, mut peer, stream) = opened();
     let data = vec![7; 100_000];
     assert_eq!(write(&stream, &data).unwrap(), data.len());
@@ -409,7 +422,7 @@ fn a_drop_delivers_and_then_finishes() {
 }
 
 #[test]
-fn a_drop_with_data_unread_is_a_reset_after_delivery() {
+fn dropped_with_unread_data_delivery_then_a_rst() {
     let (mut host, mut peer, stream) = opened();
     peer.send(&mut host, b"unread");
     host.all();
@@ -430,7 +443,7 @@ fn a_drop_with_data_unread_is_a_reset_after_delivery() {
 }
 
 #[test]
-fn data_after_a_drop_is_a_reset_after_delivery() {
+fn data_that_arrives_after_the_drop_delivery_then_a_rst() {
     let (mut host, mut peer, stream) = opened();
     write(&stream, b"written").unwrap();
     drop(stream);
@@ -444,7 +457,7 @@ fn data_after_a_drop_is_a_reset_after_delivery() {
 }
 
 #[test]
-fn linger_nothing_resets_at_once() {
+fn linger_of_0_a_rst_at_once() {
     let (mut host, _, stream) = opened();
     stream.set_linger(Some(Duration::ZERO));
     write(&stream, b"given up").unwrap();
@@ -455,7 +468,7 @@ fn linger_nothing_resets_at_once() {
 }
 
 #[test]
-fn linger_for_a_time_resets_after_it() {
+fn linger_of_a_time_a_rst_when_that_time_is_over() {
     let (mut host, mut peer, stream) = opened();
     stream.set_linger(Some(5 * SECOND));
     let data = vec![7; 100_000];
@@ -476,7 +489,7 @@ fn linger_for_a_time_resets_after_it() {
 }
 
 #[test]
-fn without_linger_delivery_goes_on_as_long_as_it_makes_progress() {
+fn no_linger_delivery_while_the_peer_acknowledges() {
     let (mut host, mut peer, stream) = opened();
     let data = vec![7; 30_000];
     assert_eq!(write(&stream, &data).unwrap(), data.len());
@@ -496,7 +509,7 @@ fn without_linger_delivery_goes_on_as_long_as_it_makes_progress() {
 }
 
 #[test]
-fn a_peer_that_never_finishes_is_given_up() {
+fn a_peer_that_never_sends_a_fin_is_given_up() {
     let (mut host, mut peer, stream) = opened();
     drop(stream);
     assert_eq!(peer.drain(&mut host), (vec![], true));
@@ -545,7 +558,7 @@ fn a_slow_reader_loses_nothing() {
 }
 
 #[test]
-fn a_request_that_was_not_taken_is_given_up() {
+fn a_dropped_connect_leaves_no_connection() {
     let mut host = host();
     let connector = host.connector.clone();
     let mut connection = Box::pin(connect(&connector, addr(CLIENT), addr(SERVER)));
@@ -567,6 +580,14 @@ fn a_request_that_was_not_taken_is_given_up() {
     drop(accept);
     assert!(host.one().flags.rst());
     assert_eq!(connections(&host), 0);
+
+    // The next `accept` returns the connection.
+    let mut peer = Peer::new("10.0.0.1:2345", SERVER);
+    host.tx(peer.syn());
+    assert!(pends(listener.accept()));
+    peer.establish(&mut host);
+    let (_, client) = now(listener.accept()).unwrap();
+    assert_eq!(client, addr("10.0.0.1:2345"));
 }
 
 #[test]
@@ -577,8 +598,9 @@ fn each_promise_has_its_test() {
         .map(|line| line.split(".**").next().unwrap());
     let mut count = 0;
     for promise in promises {
-        let words: Vec<_> = promise.split_whitespace().collect();
-        let test = format!("#[test]\nfn {}()", words.join("_").to_lowercase());
+        let name = promise.replace(['`', ',', ':'], "").to_lowercase();
+        let words: Vec<_> = name.split_whitespace().collect();
+        let test = format!("#[test]\nfn {}()", words.join("_"));
         assert!(include_str!("contract.rs").contains(&test), "{promise}");
         count += 1;
     }

@@ -69,8 +69,8 @@ impl<F: Flavor> Stream for TcpIncoming<'_, F> {
     }
 }
 
-/// Connected streams, each with the client's address and the address that the client connected to.
-/// The stream ends when the stack's driver does.
+/// Yields each connection that [`accept`](TcpListener::accept) returns, with the client's address and
+/// the address that the client connected to. The stream ends when the stack's driver does.
 #[cfg(feature = "futures")]
 impl<F: Flavor> Stream for TcpListener<F> {
     type Item = (TcpStream<F>, SocketAddr, SocketAddr);

@@ -1,4 +1,4 @@
-//! A stream in two halves, for a task each.
+//! A stream in two halves, so that one task can read and another can write.
 
 use super::TcpStream;
 use brooklet_cell::Flavor;
@@ -7,11 +7,13 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 
-/// The read half of a [`TcpStream`].
+/// The read half of a [`TcpStream`]. A drop of a `ReadHalf` alone does nothing: a drop of the last
+/// handle closes the connection.
 #[derive(Debug)]
 pub struct ReadHalf<F: Flavor>(TcpStream<F>);
 
-/// The write half of a [`TcpStream`]. Dropping it closes the stream for writing.
+/// The write half of a [`TcpStream`]. A drop of a `WriteHalf` sends a FIN at once, after the data
+/// that was written, even if clones of the stream remain.
 #[derive(Debug)]
 pub struct WriteHalf<F: Flavor> {
     stream: TcpStream<F>,
@@ -20,8 +22,8 @@ pub struct WriteHalf<F: Flavor> {
 }
 
 impl<F: Flavor> TcpStream<F> {
-    /// Splits the stream into a read half and a write half, for a task each. The halves share no
-    /// lock other than the connection's own.
+    /// Splits the stream into a read half and a write half, so that one task can read and another can
+    /// write. The halves share no lock other than the connection's own.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
@@ -235,7 +237,7 @@ impl<F: Flavor> Drop for WriteHalf<F> {
     }
 }
 
-/// Halves of different connections make no stream. The error has both.
+/// The two halves belong to different connections. The error returns both.
 ///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }

@@ -173,7 +173,7 @@ async_read! {
     /// # Errors
     ///
     /// An error is returned after the data that was received before it, and again by each later
-    /// read. Once `Ok(0)` was returned for one of the two reasons, only `abort` makes reads fail.
+    /// read. After `Ok(0)` for a FIN or for `shutdown(Read)`, reads fail only after `abort`.
     ///
     /// - [`ConnectionReset`](io::ErrorKind::ConnectionReset): the peer has reset the connection.
     /// - [`TimedOut`](io::ErrorKind::TimedOut): the peer has stopped answering.
@@ -202,8 +202,8 @@ async_read!(
 );
 
 async_write! {
-    /// A vectored write takes the buffers one after the other, as far as there is room, before the
-    /// first segment is made: short buffers share a segment.
+    /// A vectored write copies all buffers, as far as there is room, before it sends; short buffers
+    /// share one segment.
     ///
     /// `poll_flush` is ready at once: written data is sent without a flush. `poll_close` sends a
     /// FIN, as [`shutdown`](TcpStream::shutdown) does, and is ready as soon as the peer has

@@ -75,7 +75,7 @@ impl<F: Flavor> TcpStream<F> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) unless it is between 1 and 255.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `ttl` is 0 or above 255.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let hop_limit = u8::try_from(ttl)
             .ok()
@@ -184,9 +184,12 @@ impl<F: Flavor> TcpStream<F> {
             .with(|connection| connection.linger = micros(linger.map(usable_time)));
     }
 
-    /// The sizes of the receive buffer and the send buffer, in bytes, as
-    /// [`TcpOptions`](crate::TcpOptions) chose them when the connection was made. While memory runs
-    /// short the connection has smaller buffers ([`Config::memory`](crate::Config::memory)).
+    /// The current sizes of the receive buffer and the send buffer, in bytes.
+    ///
+    /// The initial sizes come from [`TcpOptions`](crate::TcpOptions). The buffers grow on a path with
+    /// a long round-trip time, up to [`recv_buffer_max`](crate::TcpOptions::recv_buffer_max) and
+    /// [`send_buffer_max`](crate::TcpOptions::send_buffer_max), and are smaller when memory is short
+    /// ([`Config::memory`](crate::Config::memory)).
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
