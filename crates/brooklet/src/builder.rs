@@ -8,6 +8,25 @@ use std::net::IpAddr;
 
 /// Builds a stack over a device, or over several queues of a device.
 ///
+/// ```
+/// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+/// use brooklet::{Builder, Parts};
+///
+/// let (device, _other_end) = brooklet::pipe(64); // or a `brooklet_tun::Tun`
+/// let Parts { stack, tcp, udp, driver, .. } = Builder::new().mtu(1420).build(device)?;
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+#[cfg_attr(
+    feature = "async-io",
+    doc = "The last call is [`build`](Self::build), or",
+    doc = "[`build_with_timer`](Self::build_with_timer) with another timer than that of async-io."
+)]
+#[cfg_attr(
+    not(feature = "async-io"),
+    doc = "The last call is [`build_with_timer`](Self::build_with_timer)."
+)]
 /// Nothing is spawned: the result is a set of handles and a
 /// [`Driver`](crate::generic::Driver), which is a future that the program runs. A setting that
 /// cannot work is an error when the stack is built.
@@ -69,8 +88,8 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
 impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Sets the MTU of the stack, in bytes: the length of the longest IP packet that it sends.
     ///
-    /// The default is what the device says ([`PacketIo::mtu`](brooklet_io::PacketIo::mtu)), or
-    /// 1,500 if it says nothing. An MTU above that of the device is an error, because the device
+    /// The default is the MTU of the device ([`PacketIo::mtu`](brooklet_io::PacketIo::mtu)), or
+    /// 1,500 if the device has none. An MTU above that of the device is an error, because the device
     /// would not send such packets.
     ///
     /// The range is 1,280 (the minimum of IPv6, RFC 8200, section 5) to 65,535, and 576 to 65,535
@@ -83,9 +102,10 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Sets whether the stack speaks IPv6. It does by default.
     ///
     /// A stack without IPv6 drops IPv6 packets and counts them
-    /// ([`DropReason::Ipv6Disabled`](crate::DropReason::Ipv6Disabled)), and to connect to, bind or send to an IPv6
-    /// address is an error. Its [`mtu`](Self::mtu) may be less than 1,280: the MTU of a tunnel for
-    /// IPv4 only.
+    /// ([`DropReason::Ipv6Disabled`](crate::DropReason::Ipv6Disabled)). `connect` and `bind` with an
+    /// IPv6 address fail with [`Unsupported`](std::io::ErrorKind::Unsupported), and `send_to` fails
+    /// with [`InvalidInput`](std::io::ErrorKind::InvalidInput). The [`mtu`](Self::mtu) of the stack
+    /// may be less than 1,280: the MTU of a tunnel for IPv4 only.
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
@@ -120,9 +140,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///   inbound fragment. Fragments of a packet that the filter would drop are held within the
     ///   limits of [`reassembly`](Self::reassembly). An echo reply that is longer than the MTU
     ///   leaves in fragments, each of which the filter sees.
-    /// - A super-packet of up to 64 KiB is one packet to the filter: count bytes, not packets.
-    /// - The filter gives one verdict for each packet, however long an outbound packet then waits
-    ///   for the device.
+    /// - The filter sees each packet once.
+    /// - A super-packet of up to 64 KiB is one packet to the filter: count bytes, not packets. Only a
+    ///   received super-packet of UDP is split first, and the filter sees each datagram.
     /// - [Martian](crate::generic::Driver#addresses) packets are dropped before the filter sees
     ///   them.
     ///

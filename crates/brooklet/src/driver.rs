@@ -38,9 +38,24 @@ const MAX_PACKET: usize = 40 + 65_535;
 /// Moves the packets between a device and the stack. The driver is a future that the program spawns
 /// or awaits.
 ///
+/// A driver is one task. It yields after four batches of packets. For the most throughput give it a
+/// thread of its own.
+///
+/// # The end of the stack
+///
 /// The driver ends with `Ok` after a [shutdown](crate::generic::Stack::shutdown), and with the
-/// device's error if the device fails. Once the driver has ended, or is dropped, every pending and
-/// later call on the handles of the stack fails with [`NetworkDown`](io::ErrorKind::NetworkDown).
+/// device's error if the device fails. Await the driver's task, or log its result: its error is why
+/// the stack ended.
+///
+/// The end of the driver, or its drop, is the end of the stack. Calls that need the network then
+/// fail with [`NetworkDown`](io::ErrorKind::NetworkDown). A stream first returns data that it has
+/// received, and an end that it already knows (see
+/// [the close contract](crate::generic::TcpStream#the-close-contract)). A UDP socket first returns
+/// the datagrams in its queue.
+///
+/// When the device fails or the driver is dropped, the peers are not told: no FIN or RST is sent. To
+/// close connections first, call [`Stack::shutdown`](crate::generic::Stack::shutdown) while the
+/// driver runs. After a `Driver` ends, build a new stack; handles cannot be moved to it.
 ///
 /// A stack over [several queues](crate::generic::Builder::build_queues_with_timers) has a driver
 /// for each queue. The end of one driver is the end of the stack: the others are woken, and end
@@ -50,8 +65,11 @@ const MAX_PACKET: usize = 40 + 65_535;
 ///
 /// # Addresses
 ///
-/// The driver drops martians: packets with addresses that no host uses on a link, whatever the
-/// filter says. It counts them as [`DropReason::Martian`](crate::DropReason::Martian).
+/// A received packet with an impossible address (a martian) is dropped before the filter runs.
+/// Loopback addresses do not work on a stack; use any other address in tests.
+///
+/// The driver counts martians as [`DropReason::Martian`](crate::DropReason::Martian). A packet is
+/// one if it has:
 ///
 /// - A source that is loopback, unspecified, multicast or broadcast, or in 0.0.0.0/8 or
 ///   240.0.0.0/4 (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2, 2.5.3 and 2.7).

@@ -7,11 +7,11 @@
 //! use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 //!
 //! // Two stacks, joined by a pipe in place of a TUN device.
-//! let (here, there) = brooklet::pipe(64);
-//! let Parts { stack, driver: client, .. } = Builder::new().build(here)?;
-//! let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
+//! let (client_device, server_device) = brooklet::pipe(64);
+//! let Parts { stack, driver: client, .. } = Builder::new().build(client_device)?;
+//! let Parts { tcp, driver: server, .. } = Builder::new().build(server_device)?;
 //!
-//! let talk = async {
+//! let exchange = async {
 //!     let accept = async {
 //!         let (mut stream, peer) = tcp.accept().await?;
 //!         stream.write_all(format!("hello, {peer}").as_bytes()).await
@@ -27,7 +27,7 @@
 //!     future::try_zip(accept, connect).await.map(drop)
 //! };
 //! // The library spawns nothing: the program runs the drivers.
-//! async_io::block_on(future::or(talk, future::or(client, server)))
+//! async_io::block_on(future::or(exchange, future::or(client, server)))
 //! # }
 //! # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
 //! ```
@@ -44,9 +44,18 @@
 //! | `stack` | `Stack` | opens connections, binds listeners, has the counters, shuts down |
 //! | `driver` | `Driver` | moves the packets: a future that the program runs |
 //!
+//! The crate [`brooklet-tun`](https://docs.rs/brooklet-tun) provides a TUN device. To use another
+//! device, implement [`PacketIo`].
+//!
+//! The full documentation of each type is in [`generic`]; `F` is the flavor.
+//!
 //! The stack works only while its driver runs: spawn the driver, or await it beside the rest of
-//! the program. The handles may be used by any task. They fail with
-//! [`NetworkDown`](std::io::ErrorKind::NetworkDown) once the driver has ended.
+//! the program. Await the driver's task, or log its result: its error is why the stack ended.
+//!
+//! The handles may be used by any task. Once the driver has ended, calls that need the network fail
+//! with [`NetworkDown`](std::io::ErrorKind::NetworkDown). A stream first returns data that it has
+//! received, and an end that it already knows (see
+//! [the close contract](generic::TcpStream#the-close-contract)).
 //!
 //! A stack on a TUN device serves every address that the machine sends packets to, so that a
 //! program can be a VPN, a proxy or a tunnel. A [`filter`] decides on each packet, and
@@ -62,8 +71,8 @@
 //!
 //! # Flavors
 //!
-//! The handles of a stack share its state. A flavor is the way in which they do: as an
-//! `Arc<Mutex<_>>` for several threads, or as an `Rc<RefCell<_>>` for one thread, without locks.
+//! Most programs can skip this section. The flavor selects how the handles of a stack share its
+//! state: `Threaded` uses `Arc<Mutex<_>>`, `SingleThread` uses `Rc<RefCell<_>>`.
 //!
 //! | flavor | feature | names | handles |
 //! |---|---|---|---|
@@ -84,7 +93,9 @@
 //! - `async-io` (default): `AsyncIoTimer`, a timer that works on every executor, and
 //!   `Builder::build`, which uses it. Without the feature, pass a [`Timer`] to
 //!   [`build_with_timer`](generic::Builder::build_with_timer).
-//! - `futures`: a pipe, a listener and a UDP socket as `Stream` and `Sink`.
+//! - `futures`: `Stream` and `Sink` for `Pipe`, `Stream` for `TcpListener` itself, `Stream` for
+//!   `UdpReadHalf` and `Sink` for `UdpWriteHalf`. `incoming()` and `requests()` are streams without
+//!   this feature.
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 

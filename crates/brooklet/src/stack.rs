@@ -23,17 +23,17 @@ impl<F: Flavor> Stack<F> {
     /// use brooklet::{Builder, Parts};
     /// use futures_lite::future::{block_on, or, zip};
     ///
-    /// let (here, there) = brooklet::pipe(64);
+    /// let (client_device, server_device) = brooklet::pipe(64);
     /// let Parts { stack, driver: client, .. } =
-    ///     Builder::new().address([10, 0, 0, 2].into()).build(here)?;
-    /// let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
-    /// let talk = async {
+    ///     Builder::new().address([10, 0, 0, 2].into()).build(client_device)?;
+    /// let Parts { tcp, driver: server, .. } = Builder::new().build(server_device)?;
+    /// let exchange = async {
     ///     let to = "192.0.2.1:80".parse().unwrap();
     ///     let (stream, accepted) = zip(stack.connect(to), tcp.accept()).await;
     ///     assert_eq!(stream?.local_addr()?, accepted?.1);
     ///     Ok(())
     /// };
-    /// block_on(or(talk, or(client, server)))
+    /// block_on(or(exchange, or(client, server)))
     /// # }
     /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
     /// ```
@@ -82,11 +82,11 @@ impl<F: Flavor> Stack<F> {
     /// use std::net::{Ipv4Addr, SocketAddr};
     /// use std::time::Duration;
     ///
-    /// # let (here, there) = brooklet::pipe(64);
+    /// # let (client_device, server_device) = brooklet::pipe(64);
     /// # let Parts { stack, driver: client, .. } =
-    /// #     Builder::new().address([10, 0, 0, 2].into()).build(here)?;
-    /// # let Parts { tcp, driver: server, .. } = Builder::new().build(there)?;
-    /// # let talk = async {
+    /// #     Builder::new().address([10, 0, 0, 2].into()).build(client_device)?;
+    /// # let Parts { tcp, driver: server, .. } = Builder::new().build(server_device)?;
+    /// # let exchange = async {
     /// // From the stack's own address.
     /// let from = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     /// let options = TcpOptions::new().user_timeout(Some(Duration::from_secs(20)));
@@ -95,7 +95,7 @@ impl<F: Flavor> Stack<F> {
     /// # assert_eq!(stream.user_timeout(), Some(Duration::from_secs(20)));
     /// # Ok(())
     /// # };
-    /// # block_on(or(talk, or(client, server)))
+    /// # block_on(or(exchange, or(client, server)))
     /// # }
     /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
     /// ```

@@ -2,10 +2,10 @@ use brooklet_tcp::Clock;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// A clock and one alarm: what a driver needs of an executor or reactor.
+/// A clock and one timer. The driver uses them for retransmissions and timeouts.
 ///
-/// The feature `async-io` has `AsyncIoTimer`, which works on every executor and which
-/// `Builder::build` uses. Other timers are for other reactors, and for simulations. Pass one to
+/// With the feature `async-io` (default), `Builder::build` uses `AsyncIoTimer`, which works on every
+/// executor. Implement `Timer` for tokio's timer or for virtual time, and pass it to
 /// [`Builder::build_with_timer`].
 ///
 /// The following timer is for a tokio runtime. The code is that of a tested program,
@@ -15,6 +15,13 @@ use std::time::Instant;
 #[doc = include_str!("timer/tokio.rs")]
 /// ```
 ///
+/// A stack with this timer:
+///
+/// ```rust,ignore
+/// let parts = Builder::new().build_with_timer(device, TokioTimer::default())?;
+/// tokio::spawn(parts.driver);
+/// ```
+///
 /// [`Builder::build_with_timer`]: crate::generic::Builder::build_with_timer
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a timer for a driver",
@@ -22,14 +29,15 @@ use std::time::Instant;
     note = "with the feature `async-io` use `brooklet::AsyncIoTimer`, or implement `Timer`"
 )]
 pub trait Timer {
-    /// Returns the clock by which the deadlines are meant.
+    /// Returns the clock that the deadlines refer to.
     fn clock(&self) -> Clock;
 
-    /// Polls for the end of `deadline`: ready once the clock has reached it, and never without a
-    /// deadline.
+    /// Returns `Ready` once the clock has reached `deadline`. With `None`, returns `Pending`.
     ///
-    /// The task of `cx` is woken at the deadline of the latest call. It may also be woken at that of
-    /// an earlier call, or at any other time: the driver then finds nothing due and polls again.
+    /// The timer must wake the task of `cx` at the deadline of the latest call. Extra wake-ups are
+    /// allowed: the driver polls again after each. So the timer may keep the alarm of an earlier call
+    /// if that alarm comes first, and set the later one when it is polled after the wake-up, as
+    /// `AsyncIoTimer` does. With `None` it may keep the alarm too.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()>;
 }
 

@@ -7,7 +7,12 @@ use std::task::{Context, Poll};
 /// Each call moves one packet, without a link-layer header. The trait does not require [`Send`]:
 /// the driver of a stack is `Send` if its device is, and otherwise stays on its thread.
 ///
+/// A *super-packet* is one packet of up to 64 KiB that stands for several segments (TSO, USO).
+/// Ignore this if your device has no offload.
+///
 /// # Examples
+///
+/// Users of `brooklet` import these names from `brooklet`.
 ///
 /// A device in memory, which receives each packet that was sent to it:
 ///
@@ -211,13 +216,19 @@ pub trait PacketIo {
 
     /// Receives the next IP packet into `packet` and sets its length.
     ///
+    /// Every packet needs its length: call [`PacketBuf::set_len`], [`resize`](PacketBuf::resize) or
+    /// [`copy_from_slice`](PacketBuf::copy_from_slice). Otherwise `packet` keeps the length and the
+    /// metadata of the packet before. The packet need not be valid: the stack drops and counts an
+    /// invalid one.
+    ///
     /// The device may deliver a super-packet, or a packet without its checksum, if it then sets
     /// the packet's [`Meta`](crate::Meta) by [`PacketBuf::set_meta`], after the length. The
     /// storage of `packet` has room for the MTU at least; that of a brooklet driver has room for
     /// 65,575 bytes, the longest IPv6 packet.
     ///
     /// Returns `Pending` after registering the waker of `cx`; the content of `packet` is then
-    /// unspecified.
+    /// unspecified. The driver of a stack calls `poll_recv` after every wake-up: a device with timers
+    /// of its own may poll them here.
     ///
     /// # Errors
     ///
@@ -226,12 +237,14 @@ pub trait PacketIo {
     /// interface that is down, wait or skip the packet instead.
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>>;
 
-    /// Sends one IP packet: complete, or with the work left to the device that its
-    /// [`offload`](Self::offload) lists and the packet's [`meta`](PacketBuf::meta) asks for.
+    /// Sends one IP packet. A device without offloads (the default) gets complete packets no longer
+    /// than the MTU of the stack. A device with [offloads](Self::offload) may get a super-packet or an
+    /// unfinished checksum; [`packet.meta()`](PacketBuf::meta) says which.
     ///
     /// Returns `Ready(Ok(()))` once the device has taken the packet, or `Pending` after
     /// registering the waker of `cx`; the device has not taken the packet then, and the caller
-    /// offers the same packet again.
+    /// offers the same packet again. A device that cannot send a packet may drop it and return
+    /// `Ready(Ok(()))`; TCP retransmits.
     ///
     /// # Errors
     ///

@@ -56,6 +56,46 @@
 //! On Linux, a program that only reads learns nothing of a datagram peer that is gone: give it a
 //! `SOCK_SEQPACKET` pair.
 //!
+//! # Android and iOS
+//!
+//! On these systems the VPN service opens the device, and [`Tun`] adopts its descriptor. On Android:
+//!
+//! ```no_run
+//! # #[cfg(unix)]
+//! # fn example(fd: std::os::fd::RawFd) -> std::io::Result<()> {
+//! use brooklet_tun::Tun;
+//! use std::os::fd::{FromRawFd, OwnedFd};
+//!
+//! // SAFETY: `ParcelFileDescriptor.detachFd()` has given the descriptor to this program.
+//! let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+//! let tun = Tun::from_fd(fd)?.with_mtu(1400); // as in `VpnService.Builder.setMtu(1400)`
+//! # drop(tun);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An adopted descriptor has no MTU otherwise, and the stack would use 1,500. Packets of the
+//! program's own sockets would also enter the VPN: call `VpnService.protect` for each socket before
+//! it connects.
+//!
+//! On iOS, `NEPacketTunnelFlow` has no public descriptor. Programs search the utun socket among the
+//! descriptors of the process. The system owns that descriptor, so adopt a copy:
+//!
+//! ```no_run
+//! # #[cfg(unix)]
+//! # fn example(fd: std::os::fd::RawFd) -> std::io::Result<()> {
+//! use brooklet_tun::{Framing, Tun};
+//! use std::os::fd::BorrowedFd;
+//!
+//! // SAFETY: the system keeps the descriptor open while the tunnel runs.
+//! let fd = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+//! // As in `NEPacketTunnelNetworkSettings.mtu`.
+//! let tun = Tun::from_fd_with(fd, Framing::FamilyHeader)?.with_mtu(1400);
+//! # drop(tun);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Platforms
 //!
 //! | system | `TunBuilder` | `Tun::from_fd` |

@@ -68,11 +68,11 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// Builds the stack over several queues of one device, with a driver for each queue. The
-    /// drivers may run on as many threads; the handles know nothing of the queues.
+    /// drivers may run on as many threads. The program uses the handles as with one queue.
     ///
     /// A connection sends through the queue on which its SYN arrived. The stack chooses the queue
-    /// of a connection that begins here, and that of the datagrams between two addresses, which
-    /// stay in order. A packet may arrive on every queue: Linux gives the packets of a flow to the
+    /// of a connection that `Stack::connect` opens, and that of the datagrams between two addresses,
+    /// which stay in order. A packet may arrive on every queue: Linux gives the packets of a flow to the
     /// queue through which the flow was last sent. Limits are those of the whole stack, except for
     /// the outbound queues. The end of one driver is the end of the stack.
     ///
