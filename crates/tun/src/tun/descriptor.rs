@@ -13,6 +13,9 @@ impl Tun {
     /// configured with `IFF_NO_PI` and without `IFF_VNET_HDR`, which cannot be checked here;
     /// [`from_fd_with`](Self::from_fd_with) adopts one with `IFF_VNET_HDR`.
     ///
+    /// An adopted descriptor has no MTU until [`with_mtu`](Self::with_mtu) sets it. The crate's
+    /// documentation has examples for [Android and iOS](crate#android-and-ios).
+    ///
     /// A socket serves as well, as one end of a socket pair with another program: a datagram or a
     /// `SOCK_SEQPACKET` socket, which keep the bounds of packets. An empty datagram is dropped and
     /// counted. The crate's documentation says [how the end shows](crate#faults).
