@@ -56,13 +56,10 @@ fn main() -> ExitCode {
 
 async fn transfer(executor: &smol::LocalExecutor<'_>, mib: u64) -> io::Result<()> {
     let (left, right) = Wire::pair();
-    let client = Builder::new()
-        .mtu(MTU)
-        .address([10, 0, 0, 1].into())
-        .build(left)?;
+    let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]).build(left)?;
     let server = Builder::new()
         .mtu(MTU)
-        .address([10, 0, 0, 2].into())
+        .address([10, 0, 0, 2])
         .build(right)?;
     // The drivers move the packets. Nothing else has to run.
     executor.spawn(client.driver).detach();

@@ -87,7 +87,7 @@ fn main() -> io::Result<()> {
         start(framed)?;
         let client = Builder::new()
             .mtu(MTU)
-            .address([10, 0, 0, 1].into())
+            .address([10, 0, 0, 1])
             .build(client)?;
         smol::spawn(client.driver).detach();
 
@@ -124,7 +124,7 @@ mod tests {
         smol::block_on(async {
             let (framed, client) = brooklet::pipe(512);
             start(framed)?;
-            let builder = Builder::new().mtu(MTU).address([10, 0, 0, 1].into());
+            let builder = Builder::new().mtu(MTU).address([10, 0, 0, 1]);
             let client = builder.build(client)?;
             smol::spawn(client.driver).detach();
             for n in 1..=3 {

@@ -167,7 +167,7 @@ mod tests {
     /// A client's stack, whose connections go to the SOCKS server.
     fn client_of(proxy: SocketAddr) -> io::Result<Stack> {
         let (here, there) = brooklet::pipe(64);
-        let client = Builder::new().address([10, 0, 0, 1].into()).build(here)?;
+        let client = Builder::new().address([10, 0, 0, 1]).build(here)?;
         let forwarder = Builder::new().build(there)?;
         smol::spawn(client.driver).detach();
         smol::spawn(forwarder.driver).detach();

@@ -158,7 +158,7 @@ mod tests {
         smol::block_on(async {
             let (here, there) = UnixDatagram::pair()?;
             smol::spawn(serve(Device::new(there)?)).detach();
-            let client = Builder::new().mtu(MTU).address([10, 0, 0, 1].into());
+            let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]);
             let client = client.build(Device::new(here)?)?;
             smol::spawn(client.driver).detach();
 
@@ -186,7 +186,7 @@ mod tests {
     fn the_stack_ends_when_the_peer_has_gone() -> io::Result<()> {
         smol::block_on(async {
             let (here, there) = UnixDatagram::pair()?;
-            let client = Builder::new().mtu(MTU).address([10, 0, 0, 1].into());
+            let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]);
             let client = client.build(Device::new(here)?)?;
             drop(there);
             let connect = client.stack.connect(([192, 0, 2, 1], 7).into());

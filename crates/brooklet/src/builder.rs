@@ -207,18 +207,20 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
     /// let (device, _) = brooklet::pipe(64);
     /// let parts = brooklet::Builder::new()
-    ///     .address([10, 0, 0, 2].into())
-    ///     .address([0xfd00, 0, 0, 0, 0, 0, 0, 2].into())
+    ///     .address([10, 0, 0, 2])
+    ///     .address([0xfd00, 0, 0, 0, 0, 0, 0, 2])
     ///     .build(device)?;
     /// # }
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn address(mut self, address: IpAddr) -> Self {
-        self.addresses.push(address);
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.addresses.push(address.into());
         self
     }
 
-    /// Sets limits, timeouts and default options of TCP.
+    /// Sets limits, timeouts and default options of TCP. A value that cannot work makes
+    /// [`build_with_timer`](Self::build_with_timer) fail with the name of the field
+    /// ([`TcpConfig::check`](brooklet_tcp::Config::check)).
     ///
     /// ```
     /// # #[cfg(all(feature = "sync", feature = "async-io"))] {

@@ -1,4 +1,3 @@
-use crate::addresses::is_off_link;
 use crate::common::Common;
 use crate::stats::Stats;
 use brooklet_cell::Flavor;
@@ -25,7 +24,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// let (client_device, server_device) = brooklet::pipe(64);
     /// let Parts { stack, driver: client, .. } =
-    ///     Builder::new().address([10, 0, 0, 2].into()).build(client_device)?;
+    ///     Builder::new().address([10, 0, 0, 2]).build(client_device)?;
     /// let Parts { tcp, driver: server, .. } = Builder::new().build(server_device)?;
     /// let exchange = async {
     ///     let to = "192.0.2.1:80".parse().unwrap();
@@ -84,7 +83,7 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # let (client_device, server_device) = brooklet::pipe(64);
     /// # let Parts { stack, driver: client, .. } =
-    /// #     Builder::new().address([10, 0, 0, 2].into()).build(client_device)?;
+    /// #     Builder::new().address([10, 0, 0, 2]).build(client_device)?;
     /// # let Parts { tcp, driver: server, .. } = Builder::new().build(server_device)?;
     /// # let exchange = async {
     /// // From the stack's own address.
@@ -171,19 +170,12 @@ impl<F: Flavor> Stack<F> {
         self.connector.bind_with(address, options)
     }
 
-    /// Checks that packets with `address` can be sent, and that those of the other side pass the
-    /// driver.
+    /// Checks that the stack speaks the family of `address`; the connector checks the rest.
     fn check(&self, address: SocketAddr) -> io::Result<()> {
         if address.is_ipv6() && !self.common.ipv6 {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("{address} is an IPv6 address, and the stack was built without IPv6"),
-            ));
-        }
-        if is_off_link(address.ip()) {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                format!("{address} is not an address that a host can have on a link"),
             ));
         }
         Ok(())

@@ -31,8 +31,11 @@ async fn ask(stack: &Stack, to: SocketAddr) -> io::Result<SocketAddr> {
 fn two_stacks_talk_as_two_hosts_do() {
     let (here, there) = brooklet::pipe(64);
     let host = |device, v4: &str, v6: &str| {
-        let builder = Builder::new().address(v4.parse().unwrap());
-        builder.address(v6.parse().unwrap()).build(device).unwrap()
+        let builder = Builder::new().address(v4.parse::<IpAddr>().unwrap());
+        builder
+            .address(v6.parse::<IpAddr>().unwrap())
+            .build(device)
+            .unwrap()
     };
     let a = host(here, "10.0.0.1", "fd00::1");
     let b = host(there, "10.0.0.2", "fd00::2");
@@ -76,7 +79,9 @@ fn an_address_that_is_not_of_one_host_is_refused() {
     ];
     for bad in bad {
         let (device, _other) = brooklet::pipe(1);
-        let built = Builder::new().address(bad.parse().unwrap()).build(device);
+        let built = Builder::new()
+            .address(bad.parse::<IpAddr>().unwrap())
+            .build(device);
         assert_eq!(
             built.unwrap_err().kind(),
             io::ErrorKind::InvalidInput,
@@ -88,9 +93,9 @@ fn an_address_that_is_not_of_one_host_is_refused() {
 #[test]
 fn a_second_address_of_a_family_is_refused() {
     for [first, second] in [["10.0.0.1", "10.0.0.2"], ["fd00::1", "fd00::2"]] {
-        let builder = Builder::new().address(first.parse().unwrap());
+        let builder = Builder::new().address(first.parse::<IpAddr>().unwrap());
         let built = builder
-            .address(second.parse().unwrap())
+            .address(second.parse::<IpAddr>().unwrap())
             .build(brooklet::pipe(1).0);
         let error = built.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -118,7 +123,31 @@ fn an_address_that_no_host_has_on_a_link_is_neither_connected_nor_bound() {
         for result in results {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable, "{bad}");
-            assert!(error.to_string().contains("on a link"), "{error}");
+            assert!(error.to_string().contains(&bad.ip().to_string()), "{error}");
         }
+    }
+}
+
+#[test]
+fn a_tcp_configuration_that_cannot_work_is_an_error_that_names_the_field() {
+    use brooklet::{TcpConfig, TcpOptions};
+    let cases = [
+        (TcpConfig::new().backlog(0), "backlog of 0"),
+        (TcpConfig::new().max_connections(0), "max_connections of 0"),
+        (TcpConfig::new().max_half_open(0), "max_half_open of 0"),
+        (
+            TcpConfig::new().options(TcpOptions::new().ttl(0)),
+            "ttl of 0",
+        ),
+        (
+            TcpConfig::new().options(TcpOptions::new().recv_buffer(1)),
+            "recv_buffer of 1",
+        ),
+    ];
+    for (config, text) in cases {
+        let (device, _wire) = brooklet::pipe(1);
+        let error = Builder::new().tcp_config(config).build(device).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(text), "{error}");
     }
 }

@@ -93,7 +93,7 @@ fn an_mtu_below_1280_needs_a_stack_without_ipv6_and_575_is_too_small() {
     }
     let builder = Builder::new()
         .ipv6(false)
-        .address("fd00::2".parse().unwrap());
+        .address(std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2));
     assert_eq!(build(builder).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 

@@ -245,3 +245,32 @@ fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
         assert_eq!(seen.packets, sent.len());
     }
 }
+
+#[test]
+fn a_task_that_reads_loses_no_datagram_of_a_stream_of_super_packets() {
+    const DATAGRAMS: usize = 3_840;
+    let [from, to] = V4;
+    // The pipe holds all of them, so that nothing but the driver limits how fast they come.
+    let (mut wire, device) = brooklet::pipe(DATAGRAMS / 64);
+    let Parts {
+        udp, driver, stack, ..
+    } = Builder::new().build(device).unwrap();
+    let packet = datagrams(from, to, &[7; 64_000], 1000);
+    for _ in 0..DATAGRAMS / 64 {
+        future::block_on(future::poll_fn(|cx| wire.poll_send(cx, &packet))).unwrap();
+    }
+    // The reader and the driver are tasks of one executor, which takes turns with them.
+    let executor = async_executor::LocalExecutor::new();
+    let read = executor.spawn(async move {
+        for n in 0..DATAGRAMS {
+            let datagram = udp.recv_datagram().await.unwrap();
+            assert_eq!(datagram.payload, [7; 1000], "datagram {n}");
+        }
+    });
+    let _driver = executor.spawn(driver);
+    let dropped = || stack.stats().drops().map(|(_, count)| count).sum::<u64>();
+    while !read.is_finished() && dropped() == 0 {
+        executor.try_tick();
+    }
+    assert_eq!(dropped(), 0, "{}", stack.stats());
+}

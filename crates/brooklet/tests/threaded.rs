@@ -64,3 +64,15 @@ fn echo_on_four_threads() {
         let _ = thread.join().unwrap();
     }
 }
+
+mod glob {
+    #[expect(
+        unused_imports,
+        reason = "the names that it must not shadow are the test"
+    )]
+    use brooklet::*;
+
+    // `Sync` and `Send` are those of the standard library.
+    const fn is_sync<T: Sync + Send>() {}
+    const _: () = is_sync::<u8>();
+}

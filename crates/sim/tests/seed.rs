@@ -97,7 +97,7 @@ fn run(seed: u64) -> Vec<Sent> {
         udp,
         ..
     } = builder()
-        .address([10, 0, 0, 2].into())
+        .address([10, 0, 0, 2])
         .build_with_timer(here, sim.time().timer())
         .unwrap();
     drop((tcp, udp)); // so that datagrams are answered by ICMP errors

@@ -2,6 +2,7 @@ use crate::buffer::promised;
 use crate::options::{TcpOptions, usable_time};
 use crate::setters::setters;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// The configuration of the TCP side of a stack, an [`Engine`](crate::Engine). In the crate
 /// `brooklet`, `Config` is `TcpConfig`, which `Builder::tcp_config` takes, and `Stats` is `TcpStats`.
@@ -140,6 +141,65 @@ impl Config {
         max_time_wait: usize,
         rfc1337: bool,
         outbound_packets: usize,
+    }
+
+    /// Checks that every value can work, so that the engine replaces none.
+    ///
+    /// `Builder::build` of the facade calls this method. A maximum buffer that is smaller than the
+    /// initial buffer is no error, nor is a number of connections that the
+    /// [memory](Self#structfield.memory) does not suffice for: their documentation says what
+    /// happens.
+    ///
+    /// ```
+    /// use brooklet_tcp::{Config, TcpOptions};
+    ///
+    /// assert!(Config::new().check().is_ok());
+    /// let error = Config::new().options(TcpOptions::new().ttl(0)).check().unwrap_err();
+    /// assert_eq!(error.to_string(), "TCP configuration: ttl of 0 cannot work; use 1");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with the name of the field, its value and the
+    /// nearest value that can work.
+    pub fn check(&self) -> io::Result<()> {
+        let usable = self.clone().usable();
+        let mut wrong = None;
+        let mut field = |name: &str, given: &dyn fmt::Debug, usable: &dyn fmt::Debug| {
+            let (given, usable) = (format!("{given:?}"), format!("{usable:?}"));
+            if given != usable && wrong.is_none() {
+                let why = format!("TCP configuration: {name} of {given} cannot work; use {usable}");
+                wrong = Some(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        };
+        let (given, other) = (&self.options, &usable.options);
+        field("recv_buffer", &given.recv_buffer, &other.recv_buffer);
+        field("send_buffer", &given.send_buffer, &other.send_buffer);
+        field("keepalive", &given.keepalive, &other.keepalive);
+        field("user_timeout", &given.user_timeout, &other.user_timeout);
+        field("linger", &given.linger, &other.linger);
+        field("ttl", &given.ttl, &other.ttl);
+        if self.max_connections == 0 {
+            field("max_connections", &0, &1);
+        }
+        field("backlog", &self.backlog, &usable.backlog);
+        field(
+            "backlog_per_source",
+            &self.backlog_per_source,
+            &usable.backlog_per_source,
+        );
+        field("max_half_open", &self.max_half_open, &usable.max_half_open);
+        field(
+            "handshake_timeout",
+            &self.handshake_timeout,
+            &usable.handshake_timeout,
+        );
+        field(
+            "request_timeout",
+            &self.request_timeout,
+            &usable.request_timeout,
+        );
+        wrong.map_or(Ok(()), Err)
     }
 
     /// The configuration with each value that cannot work replaced by the nearest that can.

@@ -265,8 +265,10 @@ impl<F: Flavor> Connector<F> {
     ) -> io::Result<TcpStream<F>> {
         let Stack { table, config, .. } = &*self.stack;
         let now = self.stack.moment();
+        // The destination first: a better source does not help a wrong one.
+        check_destination(to)?;
         let from = self.source(from)?;
-        check(from, to)?;
+        check_source(from, to)?;
         loop {
             let mut source = from;
             if from.port() == 0 {
@@ -329,16 +331,22 @@ impl<F: Flavor> Connector<F> {
     }
 }
 
-/// Checks that packets can go from `from`, whose port may be 0, to `to`.
-fn check(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+/// Checks that packets can go to `to`.
+fn check_destination(to: SocketAddr) -> io::Result<()> {
+    let why = match broken_rule(to.ip()) {
+        Some(rule) => format!("cannot connect to {to}: {rule}"),
+        None if to.port() == 0 => format!("cannot connect to {to}: the port is 0"),
+        None => return Ok(()),
+    };
+    Err(not_available(why))
+}
+
+/// Checks that packets to `to` can come from `from`, whose port may be 0.
+fn check_source(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     if from.is_ipv4() != to.is_ipv4() {
         return Err(two_families(from, to));
     }
-    let why = if to.port() == 0 {
-        format!("cannot connect to {to}: the port is 0")
-    } else if let Some(rule) = broken_rule(to.ip()) {
-        format!("cannot connect to {to}: {rule}")
-    } else if let Some(rule) = broken_rule(from.ip()) {
+    let why = if let Some(rule) = broken_rule(from.ip()) {
         format!("cannot connect from {from}: {rule}")
     } else if from == to {
         format!("cannot connect from {from} to itself: both ends are equal")

@@ -10,7 +10,7 @@ use std::time::Duration;
 fn an_echo_server_on_async_std() -> io::Result<()> {
     task::block_on(async {
         let (here, there) = brooklet::pipe(64);
-        let client = Builder::new().address([10, 0, 0, 1].into()).build(here)?;
+        let client = Builder::new().address([10, 0, 0, 1]).build(here)?;
         let server = Builder::new().build(there)?;
         task::spawn(client.driver);
         task::spawn(server.driver);

@@ -26,7 +26,7 @@ const NAME: &str = "server.example";
 fn requests_over_tls_are_answered() -> Result<()> {
     smol::block_on(async {
         let (here, there) = brooklet::pipe(64);
-        let client = Builder::new().address([10, 0, 0, 1].into()).build(here)?;
+        let client = Builder::new().address([10, 0, 0, 1]).build(here)?;
         let server = Builder::new().build(there)?;
         smol::spawn(client.driver).detach();
         smol::spawn(server.driver).detach();

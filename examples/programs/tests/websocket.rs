@@ -9,7 +9,7 @@ use futures_lite::{StreamExt, future};
 fn messages_come_back_and_both_sides_close() -> Result<()> {
     smol::block_on(async {
         let (here, there) = brooklet::pipe(64);
-        let client = Builder::new().address([10, 0, 0, 1].into()).build(here)?;
+        let client = Builder::new().address([10, 0, 0, 1]).build(here)?;
         let server = Builder::new().build(there)?;
         smol::spawn(client.driver).detach();
         smol::spawn(server.driver).detach();

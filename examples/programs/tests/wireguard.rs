@@ -16,7 +16,7 @@ fn a_stream_crosses_the_tunnel() -> io::Result<()> {
         let (here, there) = tunnel()?;
         let client = Builder::new()
             .mtu(MTU)
-            .address([10, 0, 0, 1].into())
+            .address([10, 0, 0, 1])
             .build(here)?;
         let server = Builder::new().mtu(MTU).build(there)?;
         smol::spawn(client.driver).detach();
@@ -51,7 +51,7 @@ fn a_peer_that_begins_later_is_reached() -> io::Result<()> {
     smol::block_on(async {
         let (here, there) = tunnel()?;
         let client = Builder::new()
-            .address([10, 0, 0, 1].into())
+            .address([10, 0, 0, 1])
             .mtu(MTU)
             .build(here)?;
         smol::spawn(client.driver).detach();
@@ -77,7 +77,7 @@ fn a_peer_with_another_key_is_not_heard() -> io::Result<()> {
         let there = Tunnel::new(there, other, PublicKey::from(&ours))?;
         let client = Builder::new()
             .mtu(MTU)
-            .address([10, 0, 0, 1].into())
+            .address([10, 0, 0, 1])
             .build(here)?;
         let server = Builder::new().mtu(MTU).build(there)?;
         smol::spawn(client.driver).detach();

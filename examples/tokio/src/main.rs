@@ -29,7 +29,7 @@ async fn main() -> io::Result<()> {
 
 /// Starts a stack with an address of its own.
 fn client(device: Pipe) -> io::Result<Stack> {
-    let builder = Builder::new().address([10, 0, 0, 1].into());
+    let builder = Builder::new().address([10, 0, 0, 1]);
     let parts = builder.build_with_timer(device, TokioTimer::default())?;
     tokio::spawn(parts.driver);
     Ok(parts.stack)

@@ -151,6 +151,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         device_mtu: Option<usize>,
         clock: Clock,
     ) -> io::Result<Plan<F>> {
+        self.tcp.check()?;
         let mtu = self.usable_mtu(device_mtu)?;
         let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
         for &address in &self.addresses {
@@ -220,7 +221,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     fn check_address(&self, address: IpAddr) -> io::Result<()> {
         if !is_unicast(address) || is_off_link(address) {
             return Err(invalid(format!(
-                "{address} is not an address that a host can have on a link"
+                "a stack cannot have the address {address}: use a unicast address that is neither \
+                 loopback nor IPv4-mapped"
             )));
         }
         if address.is_ipv6() && !self.ipv6 {
