@@ -74,7 +74,9 @@ fn run(seed: u64) -> Vec<Sent> {
     let sim = Simulation::new();
     let line = LinkConfig::new()
         .delay(Duration::from_millis(10))
-        .loss(0.05);
+        .loss(0.05)
+        .duplicate(0.02)
+        .reorder(0.05);
     let (link, here, there) = Link::new(sim.time(), 7, line);
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (log, start) = (sent.clone(), sim.time().now());

@@ -13,8 +13,12 @@ use std::time::Duration;
 /// println!("{}, a round trip takes {:?}", info.state, info.rtt);
 /// # Ok(()) });
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct TcpInfo {
     /// The state of the connection.

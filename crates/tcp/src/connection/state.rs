@@ -9,7 +9,7 @@ use std::fmt;
 ///
 /// assert_eq!(TcpState::FinWait1.to_string(), "FIN-WAIT-1");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -36,6 +36,7 @@ pub enum TcpState {
     /// Both have closed; late segments are still answered.
     TimeWait,
     /// There is no connection any more.
+    #[default]
     Closed,
 }
 
