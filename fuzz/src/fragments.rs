@@ -51,7 +51,7 @@ pub fn fragments(data: &[u8]) -> Tally {
     }
     reassembler.handle_timeout(now + config.lifetime);
     let stats = reassembler.stats();
-    assert_eq!((stats.held_bytes, stats.held_packets), (0, 0));
+    assert_eq!((stats.queued_bytes, stats.queued_packets), (0, 0));
     assert_eq!(reassembler.poll_timeout(), None);
     Tally {
         packets: stats.packets,
@@ -117,14 +117,14 @@ fn fragment(step: &[u8; STEP]) -> Vec<u8> {
 
 fn accounted(reassembler: &Reassembler, config: &Config, now: Instant) {
     let stats = reassembler.stats();
-    assert!(stats.held_bytes <= config.bytes as u64, "{stats:?}");
+    assert!(stats.queued_bytes <= config.bytes as u64, "{stats:?}");
     assert!(
-        stats.held_packets <= config.packets.max(1) as u64,
+        stats.queued_packets <= config.packets.max(1) as u64,
         "{stats:?}"
     );
-    assert!(stats.held_fragments <= 128 * stats.held_packets);
+    assert!(stats.queued_fragments <= 128 * stats.queued_packets);
     let counted = stats.used
-        + stats.held_fragments
+        + stats.queued_fragments
         + stats.invalid
         + stats.duplicates
         + stats.conflicts
@@ -132,7 +132,7 @@ fn accounted(reassembler: &Reassembler, config: &Config, now: Instant) {
         + stats.expired;
     assert_eq!(stats.fragments, counted, "{stats:?}");
     let deadline = reassembler.poll_timeout();
-    assert_eq!(deadline.is_some(), stats.held_packets > 0);
+    assert_eq!(deadline.is_some(), stats.queued_packets > 0);
     assert!(
         deadline.is_none_or(|at| at > now),
         "what is due has been done"

@@ -28,7 +28,7 @@ pub(super) fn segment_out() -> Box<dyn Path> {
         move |bench| {
             if !std::mem::take(&mut acknowledged) {
                 bench.acknowledge();
-                bench.hear();
+                bench.receive();
             }
         },
         |bench| bench.send(),
@@ -42,7 +42,7 @@ pub(super) fn ack_in() -> Box<dyn Path> {
             bench.send();
             bench.acknowledge();
         },
-        Bench::hear,
+        Bench::receive,
     )
 }
 
@@ -129,7 +129,7 @@ impl Bench {
         }
     }
 
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         self.rig.take_in(&mut self.packets);
         self.rig.flush();
         self.rig.transmit();

@@ -184,9 +184,9 @@ impl fmt::Display for Stats {
             ("fragments in", self.reassembly.fragments),
             ("packets reassembled", self.reassembly.packets),
             ("fragments used", self.reassembly.used),
-            ("packets in reassembly", self.reassembly.held_packets),
-            ("fragments in reassembly", self.reassembly.held_fragments),
-            ("bytes in reassembly", self.reassembly.held_bytes),
+            ("packets in reassembly", self.reassembly.queued_packets),
+            ("fragments in reassembly", self.reassembly.queued_fragments),
+            ("bytes in reassembly", self.reassembly.queued_bytes),
             ("TCP connections", tcp.connections),
             ("TCP requests waiting", tcp.requests),
             ("TCP connections in TIME-WAIT", tcp.time_wait),
@@ -239,8 +239,8 @@ mod tests {
         };
         let mut stats = Stats::default();
         number!(next, stats, packets_in bytes_in packets_out bytes_out echo_replies icmp_errors);
-        number!(next, stats.reassembly, fragments packets used held_packets held_fragments);
-        number!(next, stats.reassembly, held_bytes invalid duplicates conflicts full expired);
+        number!(next, stats.reassembly, fragments packets used queued_packets queued_fragments);
+        number!(next, stats.reassembly, queued_bytes invalid duplicates conflicts full expired);
         number!(next, stats.tcp, connections requests time_wait buffered buffers pooled_buffers);
         number!(next, stats.tcp, requested accepted refused unreachable dropped_silently withdrawn);
         number!(next, stats.tcp, expired connects resets half_open_full limited_acks malformed);

@@ -206,7 +206,10 @@ fn time_ends_what_is_not_complete() {
     host.pass(Duration::from_secs(15));
     let stats = host.stack.stats();
     assert_eq!(stats.dropped(DropReason::FragmentExpired), 1);
-    assert_eq!((stats.reassembly.held_bytes, host.sleeps_for()), (0, None));
+    assert_eq!(
+        (stats.reassembly.queued_bytes, host.sleeps_for()),
+        (0, None)
+    );
     host.give([&pieces[1]]);
     assert!(host.datagram().is_none());
 }
@@ -222,7 +225,7 @@ fn a_storm_of_fragments_is_held_within_limits() {
             host.give([fragment(&header, 0, true, &whole[20..20 + 20_000])]);
             let held = host.stack.stats().reassembly;
             assert!(
-                held.held_bytes <= 1 << 20 && held.held_packets <= 64,
+                held.queued_bytes <= 1 << 20 && held.queued_packets <= 64,
                 "{held:?}"
             );
         }

@@ -88,7 +88,7 @@ impl Reassembler {
     /// ```
     /// # use brooklet_packet::reassembly::{Config, Reassembler};
     /// let reassembler = Reassembler::new(Config::default());
-    /// assert_eq!(reassembler.stats().held_bytes, 0);
+    /// assert_eq!(reassembler.stats().queued_bytes, 0);
     /// ```
     pub fn new(config: Config) -> Self {
         Self {
@@ -167,8 +167,8 @@ impl Reassembler {
             self.stats.full += 1;
             return false;
         };
-        self.stats.held_bytes += fragment.cost() as u64;
-        self.stats.held_fragments += 1;
+        self.stats.queued_bytes += fragment.cost() as u64;
+        self.stats.queued_fragments += 1;
         let complete = self.incomplete[at].queue.as_mut().is_some_and(|queue| {
             queue.insert(fragment);
             queue.is_complete()
@@ -234,8 +234,8 @@ impl Reassembler {
         if let Some(oldest) = oldest {
             self.displace(oldest);
         }
-        self.stats.held_packets += 1;
-        self.stats.held_bytes += PACKET_COST as u64;
+        self.stats.queued_packets += 1;
+        self.stats.queued_bytes += PACKET_COST as u64;
         self.incomplete.push(Incomplete {
             key,
             since: now,
@@ -247,7 +247,7 @@ impl Reassembler {
     /// Drops the oldest packets until there is room for `cost` bytes. Returns the new position of
     /// the packet at `at`, or `None` if that packet was dropped.
     fn make_room(&mut self, mut at: usize, cost: usize) -> Option<usize> {
-        while self.stats.held_bytes as usize + cost > self.config.bytes {
+        while self.stats.queued_bytes as usize + cost > self.config.bytes {
             self.displace(0);
             at = at.checked_sub(1)?;
         }
@@ -261,8 +261,8 @@ impl Reassembler {
     /// Drops all fragments of a packet and keeps its entry.
     fn drop_fragments(&mut self, at: usize) {
         if let Some(queue) = self.incomplete[at].queue.take() {
-            self.stats.held_bytes -= queue.cost() as u64;
-            self.stats.held_fragments -= queue.count();
+            self.stats.queued_bytes -= queue.cost() as u64;
+            self.stats.queued_fragments -= queue.count();
             self.stats.conflicts += queue.count();
         }
     }
@@ -284,10 +284,10 @@ impl Reassembler {
 
     fn remove(&mut self, at: usize) -> Option<FragmentQueue> {
         let entry = self.incomplete.remove(at);
-        self.stats.held_packets -= 1;
-        self.stats.held_bytes -= entry.cost() as u64;
+        self.stats.queued_packets -= 1;
+        self.stats.queued_bytes -= entry.cost() as u64;
         let queue = entry.queue?;
-        self.stats.held_fragments -= queue.count();
+        self.stats.queued_fragments -= queue.count();
         Some(queue)
     }
 }

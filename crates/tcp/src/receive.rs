@@ -37,7 +37,7 @@ pub(crate) enum Text {
     /// In order: RCV.NXT has advanced, over the peer's FIN if `fin` says so.
     InOrder { fin: bool },
     /// In order, but the bytes beyond the window were dropped.
-    Cut,
+    Truncated,
     /// Beyond a gap.
     OutOfOrder,
     /// All of it had arrived before.
@@ -144,10 +144,10 @@ impl<F: Flavor> Receiver<F> {
         });
         self.window.set_capacity(ring.capacity());
         // An idle connection has given back a buffer that had grown, and the peer may fill the
-        // window that it was told of then.
-        let edge = self.window.right_edge();
-        let advertised = edge.wrapping_sub(start) as usize;
-        if after(edge, start) && advertised > self.window.capacity() {
+        // window that it was advertised then.
+        let right_edge = self.window.right_edge();
+        let advertised = right_edge.wrapping_sub(start) as usize;
+        if after(right_edge, start) && advertised > self.window.capacity() {
             self.grow(advertised, claim);
         }
     }
@@ -169,14 +169,14 @@ impl<F: Flavor> Receiver<F> {
     /// one (RFC 9293, 3.4). An old duplicate is acceptable as far back as a window, so that it is
     /// looked at for its ACK.
     pub(crate) fn acceptable(&self) -> (u32, u32) {
-        let edge = self.window.right_edge();
-        let window = match after(edge, self.rcv_nxt) {
-            true => edge.wrapping_sub(self.rcv_nxt),
+        let right_edge = self.window.right_edge();
+        let window = match after(right_edge, self.rcv_nxt) {
+            true => right_edge.wrapping_sub(self.rcv_nxt),
             false => 0,
         };
         (
             self.rcv_nxt.wrapping_sub(window.max(65_536)),
-            edge.wrapping_add(1),
+            right_edge.wrapping_add(1),
         )
     }
 
@@ -212,19 +212,19 @@ impl<F: Flavor> Receiver<F> {
         // Of a FIN behind data that does not fit nothing is taken: the reader would be told that
         // all of the stream arrived.
         let room = limit.wrapping_sub(start) as usize;
-        let cut = data.len() > room;
+        let truncated = data.len() > room;
         data = &data[..data.len().min(room)];
-        let fin = fin && !cut;
+        let fin = fin && !truncated;
         match start == next && self.out_of_order.is_none() {
             true => {
                 self.push(data);
                 self.rcv_nxt = self.rcv_nxt.wrapping_add(u32::from(fin));
-                match cut {
-                    true => Text::Cut,
+                match truncated {
+                    true => Text::Truncated,
                     false => Text::InOrder { fin },
                 }
             }
-            false => self.insert(start, data, fin, cut),
+            false => self.insert(start, data, fin, truncated),
         }
     }
 
@@ -256,7 +256,7 @@ impl<F: Flavor> Receiver<F> {
 
     /// Takes in data while there are gaps, or that makes one. Of bytes that arrive twice the first
     /// copy is kept, so that a later one cannot change what was inspected.
-    fn insert(&mut self, start: u32, data: &[u8], fin: bool, cut: bool) -> Text {
+    fn insert(&mut self, start: u32, data: &[u8], fin: bool, truncated: bool) -> Text {
         let next = self.rcv_nxt;
         let limit = self.window.max_ranges();
         let queue = self.out_of_order.get_or_insert_default();
@@ -303,8 +303,8 @@ impl<F: Flavor> Receiver<F> {
         self.rcv_nxt = end;
         // A FIN that has arrived is the end of everything, so nothing lies behind it.
         let fin = fin.is_some_and(|fin| after(end, fin));
-        match cut && !fin {
-            true => Text::Cut,
+        match truncated && !fin {
+            true => Text::Truncated,
             false => Text::InOrder { fin },
         }
     }

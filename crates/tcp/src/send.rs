@@ -34,7 +34,7 @@ const DEFAULT_MSS: u32 = 536;
 /// only a connection with losses needs is on the heap.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    board: Scoreboard,
+    scoreboard: Scoreboard,
     window: Window,
     rto: Rto,
     rack: Rack,
@@ -100,7 +100,7 @@ pub(crate) struct NegotiatedOptions {
 impl Sender {
     pub(crate) fn new(kind: Congestion) -> Self {
         Self {
-            board: Scoreboard::new(0),
+            scoreboard: Scoreboard::new(0),
             window: Window::new(kind, DEFAULT_MSS),
             rto: Rto::default(),
             rack: Rack::default(),
@@ -126,7 +126,7 @@ impl Sender {
 
     /// Our SYN has the number `iss`. Nothing has been sent.
     pub(crate) fn start(&mut self, iss: u32) {
-        self.board = Scoreboard::new(iss);
+        self.scoreboard = Scoreboard::new(iss);
         self.window_edge = iss.wrapping_add(1);
     }
 
@@ -135,8 +135,8 @@ impl Sender {
         self.sack = options.sack;
         self.largest_window = options.window;
         self.window = Window::new(self.window.kind(), options.mss);
-        if self.board.flight() > 0 {
-            self.window_edge = self.board.nxt().wrapping_add(options.window);
+        if self.scoreboard.flight() > 0 {
+            self.window_edge = self.scoreboard.nxt().wrapping_add(options.window);
         }
     }
 
@@ -145,7 +145,7 @@ impl Sender {
     pub(crate) fn set_mss(&mut self, mss: u32) {
         let fell = mss < self.mss();
         self.window.set_mss(mss);
-        if fell && self.board.lose_larger_than(mss) > 0 {
+        if fell && self.scoreboard.lose_larger_than(mss) > 0 {
             self.bypass_cwnd = true;
         }
     }
@@ -153,7 +153,7 @@ impl Sender {
     /// Gives all heap memory back. Nothing is in flight and will not be for some time, or nothing
     /// will be sent any more.
     pub(crate) fn release(&mut self) {
-        self.board.release();
+        self.scoreboard.release();
         self.window.release();
         self.recovery = None;
     }
@@ -162,26 +162,29 @@ impl Sender {
     pub(crate) fn heap_size(&self) -> usize {
         let recovery = self.recovery.as_ref();
         let recovery = recovery.map_or(0, |r| size_of::<Recovery>() + r.heap_size());
-        self.board.heap_size() + self.window.heap_size() + recovery
+        self.scoreboard.heap_size() + self.window.heap_size() + recovery
     }
 
     pub(crate) fn una(&self) -> u32 {
-        self.board.una()
+        self.scoreboard.una()
     }
 
     pub(crate) fn nxt(&self) -> u32 {
-        self.board.nxt()
+        self.scoreboard.nxt()
     }
 
     /// The sequence number of a segment without data. SND.NXT may lie outside of a window that has
     /// shrunk, and a peer ignores the acknowledgment of such a segment.
     pub(crate) fn empty(&self) -> u32 {
-        earlier(self.board.nxt(), later(self.window_edge, self.board.una()))
+        earlier(
+            self.scoreboard.nxt(),
+            later(self.window_edge, self.scoreboard.una()),
+        )
     }
 
     /// Sent and not acknowledged, in sequence numbers.
     pub(crate) fn flight(&self) -> u32 {
-        self.board.flight()
+        self.scoreboard.flight()
     }
 
     /// Bytes of data in a full segment.
@@ -192,7 +195,7 @@ impl Sender {
     /// New numbers up to `end` were sent, in segments of [`mss`](Self::mss) bytes of which the last
     /// may be shorter. `fin` says whether the last carries a FIN.
     pub(crate) fn sent(&mut self, now: Micros, end: u32, fin: bool) {
-        if self.board.flight() == 0 {
+        if self.scoreboard.flight() == 0 {
             if self.sent_at > 0 && now > self.sent_at + self.rto.timeout(0) {
                 self.window.on_idle();
             }
@@ -202,7 +205,7 @@ impl Sender {
             self.fin = end.wrapping_sub(1);
             self.fin_sent = true;
         }
-        self.board.push(now, end, self.window.mss());
+        self.scoreboard.push(now, end, self.window.mss());
         self.sent_at = now;
         self.sws_override = false;
     }
@@ -221,8 +224,8 @@ impl Sender {
 
     /// The SYN was retransmitted.
     pub(crate) fn retransmitted_syn(&mut self, now: Micros) {
-        let syn = (self.board.una(), self.board.nxt());
-        self.board.retransmitted(now, syn, 1);
+        let syn = (self.scoreboard.una(), self.scoreboard.nxt());
+        self.scoreboard.retransmitted(now, syn, 1);
         self.retransmits = self.retransmits.saturating_add(1);
         self.start_timer(now);
     }
@@ -230,14 +233,14 @@ impl Sender {
     /// Whether an ACK of `ack` with a window of `window` bytes says nothing new: nothing is in
     /// flight.
     pub(crate) fn is_acknowledged(&self, ack: u32, window: u32) -> bool {
-        ack == self.board.nxt()
-            && self.board.flight() == 0
+        ack == self.scoreboard.nxt()
+            && self.scoreboard.flight() == 0
             && self.window_edge == ack.wrapping_add(window)
     }
 
     /// Whether something is to be retransmitted, as soon as the congestion window allows.
     pub(crate) fn has_retransmission(&self) -> bool {
-        self.board.lost() > 0
+        self.scoreboard.lost() > 0
     }
 
     /// The next stretch to retransmit, at most `most` bytes as far as the congestion window allows:
@@ -248,9 +251,9 @@ impl Sender {
         now: Micros,
         most: u32,
     ) -> Option<(u32, u32, bool)> {
-        let (start, end) = self.board.first_lost(most)?;
+        let (start, end) = self.scoreboard.first_lost(most)?;
         let (mut end, mut fin) = self.data_end(start, end, most);
-        let (pipe, mss) = (self.board.pipe(), self.mss());
+        let (pipe, mss) = (self.scoreboard.pipe(), self.mss());
         let mut room = self.window.cwnd().saturating_sub(pipe);
         if pipe == 0 || self.bypass_cwnd {
             room = room.max(mss);
@@ -264,13 +267,13 @@ impl Sender {
             return None;
         }
         self.bypass_cwnd = false;
-        self.board.retransmitted(now, (start, upto), mss);
+        self.scoreboard.retransmitted(now, (start, upto), mss);
         if let Some(recovery) = &mut self.recovery {
             recovery.on_retransmission(now, start, upto);
         }
         let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
         self.retransmits = self.retransmits.saturating_add(segments);
-        if start == self.board.una() || !self.timer_runs {
+        if start == self.scoreboard.una() || !self.timer_runs {
             self.start_timer(now);
         }
         self.sent_at = now;
@@ -287,24 +290,24 @@ impl Sender {
             return (self.fin, true);
         }
         // The FIN takes no room in a full segment.
-        let more = end == self.fin && self.board.first_lost(most + 1) != Some((start, end));
+        let more = end == self.fin && self.scoreboard.first_lost(most + 1) != Some((start, end));
         (end, more)
     }
 
     /// Up to where new data may be sent, in bytes from SND.UNA; `unsent` bytes wait.
     pub(crate) fn allowance(&self, unsent: usize) -> u32 {
-        let flight = self.board.flight();
+        let flight = self.scoreboard.flight();
         let usable = self.peer_window().saturating_sub(flight);
-        if self.board.lost() > 0 || (self.is_silly(usable, unsent) && !self.sws_override) {
+        if self.scoreboard.lost() > 0 || (self.is_silly(usable, unsent) && !self.sws_override) {
             return flight;
         }
         let mss = self.mss();
         let pipe = match (&self.recovery, self.sack) {
             // Each duplicate acknowledgment says that a segment has left the path.
             (Some(recovery), false) => {
-                (self.board.pipe()).saturating_sub(recovery.dup_acks.saturating_mul(mss))
+                (self.scoreboard.pipe()).saturating_sub(recovery.dup_acks.saturating_mul(mss))
             }
-            _ => self.board.pipe(),
+            _ => self.scoreboard.pipe(),
         };
         let room = match self.window.cwnd().saturating_sub(pipe) {
             room if unsent <= room as usize => room,
@@ -322,7 +325,7 @@ impl Sender {
 
     /// The peer's window is zero.
     pub(crate) fn closed(&self) -> bool {
-        !after(self.window_edge, self.board.una())
+        !after(self.window_edge, self.scoreboard.una())
     }
 
     /// Smoothed round-trip time and its variation, once measured.
@@ -345,7 +348,7 @@ impl Sender {
     /// (RFC 8899, 3).
     pub(crate) fn timeouts(&self) -> (u32, u32) {
         let timeouts = if self.closed() { 0 } else { self.backoff };
-        (timeouts.into(), self.board.first_segment_len())
+        (timeouts.into(), self.scoreboard.first_segment_len())
     }
 
     /// Congestion window and slow start threshold, in bytes.
@@ -368,7 +371,7 @@ impl Sender {
     pub(crate) fn peer_window(&self) -> u32 {
         match self.closed() {
             true => 0,
-            false => self.window_edge.wrapping_sub(self.board.una()),
+            false => self.window_edge.wrapping_sub(self.scoreboard.una()),
         }
     }
 }

@@ -12,13 +12,13 @@
 //! keep up with cannot keep newer clients out. If the program was given every entry, the new SYN is
 //! dropped; its client repeats it. [`lifetime`] says how long an entry can hold its place.
 
-mod keep;
 mod lifetime;
 mod list;
 mod source;
+mod stored_syn;
 
-pub(crate) use self::keep::syn_to_keep;
 pub(crate) use self::lifetime::Lifetimes;
+pub(crate) use self::stored_syn::syn_to_keep;
 
 use self::lifetime::Lifetime;
 use self::list::{KINDS, Link, Linked, List, ListKind, push, push_front, unlink};

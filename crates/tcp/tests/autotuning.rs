@@ -30,12 +30,12 @@ impl Path {
         let mut host = Host::new(config);
         let mut peer = Peer::new(CLIENT, SERVER);
         peer.scale = Some(8);
-        peer.stamp = Some((1000, 0));
+        peer.timestamp = Some((1000, 0));
         host.tx(peer.syn());
         assert!(pends(host.listener().accept()));
         host.pass(RTT);
         let syn_ack = peer.establish(&mut host);
-        peer.stamp = Some((1066, syn_ack.stamp.unwrap().0));
+        peer.timestamp = Some((1066, syn_ack.timestamp.unwrap().0));
         let (stream, _) = now(host.listener().accept()).unwrap();
         Self {
             edge: peer.seq.wrapping_add(syn_ack.window.into()),
@@ -52,15 +52,15 @@ impl Path {
         let sent = self.host.all();
         if let Some(last) = sent.last() {
             self.edge = last.ack.wrapping_add(u32::from(last.window) << self.scale);
-            self.peer.stamp = Some((self.peer.stamp.unwrap().0, last.stamp.unwrap().0));
+            self.peer.timestamp = Some((self.peer.timestamp.unwrap().0, last.timestamp.unwrap().0));
         }
         sent
     }
 
     fn pass_a_round_trip(&mut self) {
         self.host.pass(RTT);
-        let (val, ecr) = self.peer.stamp.unwrap();
-        self.peer.stamp = Some((val + 66, ecr));
+        let (val, ecr) = self.peer.timestamp.unwrap();
+        self.peer.timestamp = Some((val + 66, ecr));
     }
 
     /// The window as the peer knows it.

@@ -53,7 +53,7 @@ fn drops_one(host: &mut Host, packet: Vec<u8>, reason: &'static str) {
 fn a_segment_of_an_established_connection() {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
-    peer.stamp = Some((5000, 0));
+    peer.timestamp = Some((5000, 0));
     let _stream = peer.open(&mut host);
     peer.send(&mut host, b"data");
     host.all();
@@ -89,9 +89,9 @@ fn a_segment_of_an_established_connection() {
     peer.ack = ack.wrapping_sub(1 << 30);
     drops_one(&mut host, peer.seg(ACK, b"x"), "bad_ack");
     peer.ack = ack;
-    peer.stamp = Some((4999, 0));
+    peer.timestamp = Some((4999, 0));
     drops_one(&mut host, peer.seg(ACK, b"x"), "old_timestamp");
-    peer.stamp = Some((5000, 0));
+    peer.timestamp = Some((5000, 0));
     host.tx(peer.seg(ACK | FIN, &[]));
     host.all();
     drops_one(

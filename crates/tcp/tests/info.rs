@@ -129,7 +129,7 @@ fn round_trips_are_measured() {
 
 #[test]
 fn a_segment_is_as_long_as_peer_and_path_allow() {
-    for (mss, stamp, expected) in [
+    for (mss, timestamp, expected) in [
         (Some(1460), None, 1460),
         (Some(1460), Some((1, 0)), 1448),
         (Some(9000), None, 1460),
@@ -138,9 +138,9 @@ fn a_segment_is_as_long_as_peer_and_path_allow() {
     ] {
         let mut host = host();
         let mut peer = Peer::new(CLIENT, SERVER);
-        (peer.mss, peer.stamp) = (mss, stamp);
+        (peer.mss, peer.timestamp) = (mss, timestamp);
         let stream = peer.open(&mut host);
-        assert_eq!(stream.info().mss, expected, "{mss:?} {stamp:?}");
+        assert_eq!(stream.info().mss, expected, "{mss:?} {timestamp:?}");
         write(&stream, &[1; 3000]);
         assert_eq!(host.rx().unwrap().data.len(), expected);
     }
@@ -158,7 +158,7 @@ fn the_congestion_window_grows_with_acknowledgements_and_falls_with_losses() {
     // Slow start (RFC 5681, 3.1).
     assert_eq!(stream.info().cwnd, 29_200);
     assert_eq!(stream.info().retransmits, 0);
-    // Nothing is heard of the rest.
+    // Nothing is received of the rest.
     host.all();
     host.pass(5 * SECOND);
     let after = stream.info();

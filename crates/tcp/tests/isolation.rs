@@ -61,7 +61,7 @@ fn length(id: u32) -> usize {
     HEAD + [0, 30, 900, 2500][id as usize / 16 % 4]
 }
 
-/// What client `id` says, and hears with `back`.
+/// What client `id` says, and receives with `back`.
 fn byte(id: u32, at: usize, back: bool) -> u8 {
     match at {
         0..4 => id.to_be_bytes()[at],
@@ -102,7 +102,7 @@ struct Client {
     /// What the stack has acknowledged. It takes less at a time than the longest message.
     acked: usize,
     finished: bool,
-    heard: usize,
+    received: usize,
     done: bool,
 }
 
@@ -172,21 +172,21 @@ impl Client {
             return None;
         }
         let at = tcp.seq.wrapping_sub(theirs.wrapping_add(1)) as usize;
-        if at == self.heard {
-            for (n, &heard) in data.iter().enumerate() {
+        if at == self.received {
+            for (n, &received) in data.iter().enumerate() {
                 assert_eq!(
-                    heard,
+                    received,
                     byte(self.id, at + n, true),
                     "byte {} of {}",
                     at + n,
                     self.id
                 );
             }
-            self.heard += data.len();
+            self.received += data.len();
             self.peer.ack = self.peer.ack.wrapping_add(data.len() as u32);
             if tcp.flags.fin() {
                 assert_eq!(
-                    self.heard,
+                    self.received,
                     length(self.id),
                     "client {} was cut off",
                     self.id
@@ -321,7 +321,7 @@ impl Storm {
             sent: 0,
             acked: 0,
             finished: false,
-            heard: 0,
+            received: 0,
             done: false,
             peer,
         };
@@ -350,7 +350,7 @@ impl Storm {
         let far = client
             .next()
             .wrapping_add(0x2000_0000 + random % 0x4000_0000);
-        let stranger = |bit: u16| {
+        let unmatched = |bit: u16| {
             let mut peer = client.peer.clone();
             let port = peer.from.port() ^ bit;
             peer.from.set_port(port | 0x8000); // nobody's
@@ -360,7 +360,7 @@ impl Storm {
             0..=3 => Some(client.peer.at(client.isn, SYN, &[])),
             4 => Some(client.peer.at(far, RST, &[])),
             5 => Some(client.peer.at(far, RST | ACK, &[])),
-            6 => Some(stranger(1).at(client.next(), RST, &[])),
+            6 => Some(unmatched(1).at(client.next(), RST, &[])),
             7 if client.theirs.is_some() => Some(client.peer.at(far, SYN, &[])),
             // The end before the middle, and further than the stack has allowed.
             9 if client.theirs.is_some() && fate == LinkOutcome::Served => {
@@ -368,7 +368,7 @@ impl Storm {
                 let from = from.min(length(client.id));
                 Some(client.data(from, 1400))
             }
-            8 => Some(stranger(2).at(client.next(), ACK, b"who?")),
+            8 => Some(unmatched(2).at(client.next(), ACK, b"who?")),
             _ => None,
         };
         let own = match client.theirs {

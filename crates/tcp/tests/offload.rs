@@ -37,11 +37,11 @@ fn what_is_written_leaves_in_one_piece_to_be_cut_at_the_mss() {
         ("[2001:db8::2]:40000", "[2001:db8::1]:80", 1440),
     ];
     for (client, server, our_mss) in clients {
-        for (stamp, place) in [(None, 0), (Some((7, 0)), 12)] {
+        for (timestamp, place) in [(None, 0), (Some((7, 0)), 12)] {
             let mut host = host(TcpOptions::default());
             let mut peer = Peer::new(client, server);
             peer.mss = Some(1000);
-            peer.stamp = stamp;
+            peer.timestamp = timestamp;
             host.tx(peer.syn());
             assert!(pends(host.listener().accept()));
             let syn_ack = peer.establish(&mut host);

@@ -128,17 +128,17 @@ fn a_segment_without_usable_timestamps_is_taken_on_a_connection_with_them() {
     for options in MALFORMED {
         let mut host = host();
         let mut peer = Peer::new(CLIENT, SERVER);
-        peer.stamp = Some((1000, 0));
+        peer.timestamp = Some((1000, 0));
         let stream = peer.open(&mut host);
         host.tx(with_options(&peer.seg(ACK | PSH, b"hello"), options));
         assert_eq!(read(&stream).unwrap(), b"hello", "{options:?}");
-        assert_eq!(host.one().stamp.unwrap().1, 1000);
+        assert_eq!(host.one().timestamp.unwrap().1, 1000);
     }
 }
 
 #[test]
 fn well_formed_timestamps_behind_a_malformed_option_are_read() {
-    let stamp = [1, 1, 8, 10, 0, 0, 3, 242, 0, 0, 0, 0]; // TSval 1010
+    let timestamp = [1, 1, 8, 10, 0, 0, 3, 242, 0, 0, 0, 0]; // TSval 1010
     for (before, read) in [
         (&[3, 4, 7, 7][..], true),
         (&[2, 3, 5, 1], true),
@@ -150,11 +150,11 @@ fn well_formed_timestamps_behind_a_malformed_option_are_read() {
     ] {
         let mut host = host();
         let mut peer = Peer::new(CLIENT, SERVER);
-        peer.stamp = Some((1000, 0));
+        peer.timestamp = Some((1000, 0));
         let _stream = peer.open(&mut host);
-        let options = [before, &stamp].concat();
+        let options = [before, &timestamp].concat();
         host.tx(with_options(&peer.seg(ACK | PSH, b"hello"), &options));
-        let echoed = host.one().stamp.unwrap().1;
+        let echoed = host.one().timestamp.unwrap().1;
         assert_eq!(echoed, if read { 1010 } else { 1000 }, "{before:?}");
     }
 }

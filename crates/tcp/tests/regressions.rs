@@ -14,12 +14,12 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use support::*;
 
-/// A queue of two packets, filled by answers to strangers.
+/// A queue of two packets, filled by answers to unmatched segments.
 fn fill_the_queue(host: &mut Host) {
     for n in 1..=2 {
-        let mut stranger = Peer::new(&format!("10.0.0.9:{n}"), SERVER);
-        stranger.ack = 1;
-        host.tx(stranger.seg(ACK, &[]));
+        let mut unmatched = Peer::new(&format!("10.0.0.9:{n}"), SERVER);
+        unmatched.ack = 1;
+        host.tx(unmatched.seg(ACK, &[]));
     }
 }
 
@@ -175,7 +175,7 @@ fn acknowledgements_behind_a_fin_that_filled_the_window_count() {
     host.silent();
 }
 
-/// The peer has finished, data is under way, and the peer says that its window is closed.
+/// The peer has finished, data is in flight, and the peer says that its window is closed.
 fn closed_window_over_data(close: bool) {
     let mut host = Host::new(Config::new().options(TcpOptions::new().user_timeout(None)));
     let mut peer = Peer::new(CLIENT, SERVER);

@@ -211,8 +211,8 @@ fn without_a_listener_clients_are_refused() {
     let mut host = host();
     let mut waiting = Peer::new("10.0.0.2:1", SERVER);
     host.tx(waiting.syn());
-    let mut shaken = Peer::new("10.0.0.2:2", SERVER);
-    host.tx(shaken.syn());
+    let mut established = Peer::new("10.0.0.2:2", SERVER);
+    host.tx(established.syn());
     assert!(pends(host.listener().accept()));
     waiting.establish(&mut host);
     host.rx().unwrap();
@@ -224,8 +224,8 @@ fn without_a_listener_clients_are_refused() {
         resets, 3,
         "the established, the half open and the waiting one"
     );
-    shaken.seq += 5;
-    host.tx(shaken.syn());
+    established.seq += 5;
+    host.tx(established.syn());
     assert!(host.rx().unwrap().flags.rst());
 }
 

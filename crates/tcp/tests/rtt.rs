@@ -18,7 +18,7 @@ fn write(mut stream: &Stream, len: usize) {
 fn measured(stamped: bool) -> (Host, Peer, Stream) {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
-    peer.stamp = stamped.then_some((1000, 0));
+    peer.timestamp = stamped.then_some((1000, 0));
     let stream = peer.open(&mut host);
     for _ in 0..80 {
         write(&stream, 100);
@@ -34,7 +34,9 @@ fn measured(stamped: bool) -> (Host, Peer, Stream) {
 /// The peer acknowledges `seg`, and echoes its timestamp.
 fn acknowledge(host: &mut Host, peer: &mut Peer, seg: &Seg) {
     peer.ack = seg.end();
-    peer.stamp = peer.stamp.map(|(val, _)| (val + 100, seg.stamp.unwrap().0));
+    peer.timestamp = peer
+        .timestamp
+        .map(|(val, _)| (val + 100, seg.timestamp.unwrap().0));
     host.tx(peer.seg(ACK, &[]));
 }
 
@@ -62,7 +64,7 @@ fn an_ack_in_a_batch_older_than_the_segment_is_no_sample() {
             write(&stream, 100);
             let sent = host.one();
             peer.ack = sent.end();
-            peer.stamp = sent.stamp.map(|(val, recent)| (recent + 1, val));
+            peer.timestamp = sent.timestamp.map(|(val, recent)| (recent + 1, val));
             take_in_at(&mut host, batch, peer.seg(ACK, &[]));
             host.pass(100 * MS);
         }

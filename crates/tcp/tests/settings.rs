@@ -44,7 +44,7 @@ fn without_nodelay_small_writes_are_gathered() {
     for (mut host, mut peer, stream) in [by_option, by_call] {
         assert!(!stream.nodelay().unwrap());
         write(&stream, b"a");
-        assert_eq!(host.one().data, b"a", "nothing was under way");
+        assert_eq!(host.one().data, b"a", "nothing was in flight");
         write(&stream, b"b");
         write(&stream, b"c");
         host.silent();

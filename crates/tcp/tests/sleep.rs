@@ -169,7 +169,7 @@ fn numbers_go_on_across_the_wrap() {
         let from = ["10.0.0.2:40000", "10.0.0.2:40001"][usize::from(stamps)];
         let mut peer = Peer::new(from, SERVER);
         peer.seq = u32::MAX - 70;
-        peer.stamp = stamps.then_some((1, 0));
+        peer.timestamp = stamps.then_some((1, 0));
         let stream = peer.open(&mut host);
         if !stamps {
             assert_eq!(peer.ack, u32::MAX - 99, "not where it was to be");

@@ -25,7 +25,7 @@ impl Path {
         let mut host = host();
         host.rtt = 100 * MS;
         let mut peer = Peer::new(CLIENT, SERVER);
-        peer.stamp = stamped.then_some((1000, 0));
+        peer.timestamp = stamped.then_some((1000, 0));
         let stream = peer.open(&mut host);
         let mut path = Self { host, peer, stream };
         for _ in 0..80 {
@@ -58,7 +58,9 @@ impl Path {
     fn ack(&mut self, echo: &Seg, ack: u32, blocks: &[(u32, u32)]) {
         let Self { host, peer, .. } = self;
         peer.ack = ack;
-        peer.stamp = peer.stamp.map(|(val, _)| (val + 1, echo.stamp.unwrap().0));
+        peer.timestamp = peer
+            .timestamp
+            .map(|(val, _)| (val + 1, echo.timestamp.unwrap().0));
         peer.blocks = [0, 1, 2].map(|n| blocks.get(n).copied());
         host.tx(peer.seg(ACK, &[]));
         peer.blocks = [None; 3];
@@ -140,7 +142,7 @@ fn an_echo_of_the_original_undoes_the_reduction_at_once() {
     path.host.pass(100 * MS);
     let again = path.all_but_the_first_arrive(&sent);
     assert_eq!(again.len(), 1);
-    assert_ne!(again[0].stamp.unwrap().0, sent[0].stamp.unwrap().0);
+    assert_ne!(again[0].timestamp.unwrap().0, sent[0].timestamp.unwrap().0);
     path.assert_reduced(&before);
     path.host.pass(10 * MS);
     path.ack(&sent[0], sent[9].end(), &[]);

@@ -57,7 +57,7 @@ struct Client {
     /// The stack's sequence number, once there was a SYN-ACK.
     theirs: Option<u32>,
     /// It has acknowledged the SYN-ACK: the third packet.
-    shaken: bool,
+    established: bool,
     /// Bytes it wants to send, then comes its FIN.
     total: usize,
     /// How far it has sent.
@@ -85,7 +85,7 @@ impl Client {
             isn: peer.seq,
             peer,
             theirs: None,
-            shaken: false,
+            established: false,
             total: [0, 5, 3000, 30_000][rng.below(4) as usize] + 8 + rng.below(500) as usize,
             sent: 0,
             acked: 0,
@@ -131,8 +131,8 @@ impl Client {
                 // An old SYN of this client has come to life: it says where it is.
                 return Some(self.peer.at(self.seq(self.sent), ACK, &[]));
             }
-            if !self.shaken {
-                self.shaken = true;
+            if !self.established {
+                self.established = true;
                 self.peer.ack = tcp.seq.wrapping_add(1);
                 self.edge = self.seq(0).wrapping_add(tcp.window.into());
                 self.shift = scale.unwrap_or(0);
@@ -285,7 +285,7 @@ impl Storm {
                 client.dead = true;
                 client.peer.at(client.seq(client.sent), RST, &[])
             }
-            2 if client.shaken => {
+            2 if client.established => {
                 // Anywhere in the window.
                 let somewhere = rng.below(2000) as u32;
                 self.reset.insert(key, true);
@@ -309,19 +309,19 @@ impl Storm {
                 }
             }
             6 => {
-                let mut stranger = client.peer.clone();
-                stranger.from.set_port(60_000 + rng.below(1000) as u16);
-                stranger.seg(ACK, b"who are you?")
+                let mut unmatched = client.peer.clone();
+                unmatched.from.set_port(60_000 + rng.below(1000) as u16);
+                unmatched.seg(ACK, b"who are you?")
             }
-            7 if client.shaken => {
+            7 if client.established => {
                 let peer = Peer {
                     ack: rng.next() as u32,
                     ..client.peer.clone()
                 };
                 peer.at(client.seq(client.sent).wrapping_add(0x2000_0000), ACK, &[])
             }
-            8 if client.shaken => client.data(client.total, 0, true),
-            _ if !client.shaken || client.dead => return,
+            8 if client.established => client.data(client.total, 0, true),
+            _ if !client.established || client.dead => return,
             9 | 10 => {
                 let at = rng.below(client.sent as u64 + 1) as usize;
                 client.data(at, rng.below(1400) as usize, true)
@@ -385,9 +385,9 @@ impl Storm {
             let key = packet.key().reversed();
             if let Some(&n) = self.latest.get(&key) {
                 let client = &mut self.clients[n];
-                let was = client.shaken;
+                let was = client.established;
                 let answer = client.take(tcp, scale(packet.transport()), packet.payload());
-                if client.shaken && !was {
+                if client.established && !was {
                     self.counts.entry(key).or_default().0 += 1;
                 }
                 if let Some(answer) = answer {
@@ -636,7 +636,7 @@ impl Storm {
         self.wire.clear();
         let mut live: Vec<usize> = self.latest.values().copied().collect();
         live.sort_unstable();
-        live.retain(|&n| self.clients[n].shaken && !self.clients[n].dead);
+        live.retain(|&n| self.clients[n].established && !self.clients[n].dead);
         for _ in 0..400 {
             for &n in &live {
                 let client = &mut self.clients[n];

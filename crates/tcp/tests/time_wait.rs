@@ -25,7 +25,7 @@ fn into_time_wait(host: &mut Host, peer: &mut Peer) -> Seg {
 
 fn peer_with_timestamps(tsval: u32) -> Peer {
     Peer {
-        stamp: Some((tsval, 0)),
+        timestamp: Some((tsval, 0)),
         ..Peer::new(CLIENT, SERVER)
     }
 }
@@ -48,10 +48,10 @@ fn a_syn_with_a_lower_number_and_a_newer_timestamp_opens_time_wait() {
     into_time_wait(&mut host, &mut peer);
     peer.seq = peer.seq.wrapping_sub(1 << 30);
     for old in [5000, 4999, 5000_u32.wrapping_sub(1 << 30)] {
-        peer.stamp = Some((old, 0));
+        peer.timestamp = Some((old, 0));
         assert!(!opens(&mut host, &peer), "TSval {old}");
     }
-    peer.stamp = Some((5001, 0));
+    peer.timestamp = Some((5001, 0));
     host.tx(peer.syn());
     assert_eq!(host.engine.stats().time_wait, 0);
     assert!(pends(host.listener().accept()));
@@ -68,7 +68,7 @@ fn a_syn_with_a_higher_number_opens_time_wait_unless_its_timestamp_is_older() {
         let mut peer = peer_with_timestamps(5000);
         into_time_wait(&mut host, &mut peer);
         peer.seq = peer.seq.wrapping_add(1);
-        peer.stamp = tsval.map(|tsval| (tsval, 0));
+        peer.timestamp = tsval.map(|tsval| (tsval, 0));
         assert_eq!(opens(&mut host, &peer), expected, "TSval {tsval:?}");
     }
 }
@@ -79,7 +79,7 @@ fn without_timestamps_only_a_higher_number_opens_time_wait() {
     let mut peer = Peer::new(CLIENT, SERVER);
     into_time_wait(&mut host, &mut peer);
     peer.seq = peer.seq.wrapping_sub(1);
-    peer.stamp = Some((u32::MAX, 0));
+    peer.timestamp = Some((u32::MAX, 0));
     assert!(!opens(&mut host, &peer));
     peer.seq = peer.seq.wrapping_add(2);
     assert!(opens(&mut host, &peer));
@@ -90,21 +90,21 @@ fn acks_of_time_wait_carry_timestamps_if_they_were_negotiated() {
     let mut host = host();
     let mut peer = peer_with_timestamps(5000);
     let first = into_time_wait(&mut host, &mut peer);
-    let (tsval, tsecr) = first.stamp.expect("timestamps were negotiated");
+    let (tsval, tsecr) = first.timestamp.expect("timestamps were negotiated");
     assert_eq!(tsecr, 5000);
     host.pass(2 * SECOND);
     // The retransmitted FIN moves TS.Recent on.
-    peer.stamp = Some((7000, tsval));
+    peer.timestamp = Some((7000, tsval));
     host.tx(peer.at(peer.seq.wrapping_sub(1), FIN | ACK, &[]));
     let again = host.one();
-    assert_eq!(again.stamp, Some((tsval.wrapping_add(2000), 7000)));
+    assert_eq!(again.timestamp, Some((tsval.wrapping_add(2000), 7000)));
     assert_eq!((again.seq, again.ack), (first.seq, first.ack));
 
     let mut plain = Peer::new("10.0.0.2:2", SERVER);
     into_time_wait(&mut host, &mut plain);
-    plain.stamp = Some((1, 1));
+    plain.timestamp = Some((1, 1));
     host.tx(plain.at(plain.seq.wrapping_sub(1), FIN | ACK, &[]));
-    assert_eq!(host.one().stamp, None);
+    assert_eq!(host.one().timestamp, None);
 }
 
 #[test]

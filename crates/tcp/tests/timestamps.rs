@@ -11,7 +11,7 @@ use support::*;
 fn stamped() -> (Host, Peer, Stream, Seg) {
     let mut host = host();
     let mut peer = Peer::new(CLIENT, SERVER);
-    peer.stamp = Some((1000, 0));
+    peer.timestamp = Some((1000, 0));
     host.tx(peer.syn());
     assert!(pends(host.listener().accept()));
     let syn_ack = peer.establish(&mut host);
@@ -23,20 +23,20 @@ fn stamped() -> (Host, Peer, Stream, Seg) {
 fn they_are_sent_in_every_segment_if_the_peer_offered_them() {
     // 3.2.
     let (mut host, mut peer, stream, syn_ack) = stamped();
-    assert_eq!(syn_ack.stamp.expect("in the SYN-ACK").1, 1000);
-    peer.stamp = Some((1001, syn_ack.stamp.unwrap().0));
+    assert_eq!(syn_ack.timestamp.expect("in the SYN-ACK").1, 1000);
+    peer.timestamp = Some((1001, syn_ack.timestamp.unwrap().0));
     peer.send(&mut host, b"data");
-    assert_eq!(host.one().stamp.expect("in an acknowledgement").1, 1001);
+    assert_eq!(host.one().timestamp.expect("in an acknowledgement").1, 1001);
     host.tx(peer.at(peer.seq + 9, ACK, b"early"));
-    assert_eq!(host.one().stamp.expect("in a duplicate one").1, 1001);
+    assert_eq!(host.one().timestamp.expect("in a duplicate one").1, 1001);
     read(&stream).unwrap();
     now((&stream).write_all(b"data")).unwrap();
-    assert_eq!(host.one().stamp.expect("in data").1, 1001);
+    assert_eq!(host.one().timestamp.expect("in data").1, 1001);
     host.pass(3 * SECOND);
     let again = host.all();
     assert!(!again.is_empty());
     for seg in again {
-        assert_eq!(seg.stamp.expect("in data sent again").1, 1001);
+        assert_eq!(seg.timestamp.expect("in data sent again").1, 1001);
     }
 }
 
@@ -46,11 +46,11 @@ fn they_are_not_sent_to_a_peer_that_did_not() {
     let mut peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.syn());
     assert!(pends(host.listener().accept()));
-    assert_eq!(peer.establish(&mut host).stamp, None);
+    assert_eq!(peer.establish(&mut host).timestamp, None);
     // Also if it sends some later (3.2).
-    peer.stamp = Some((7, 7));
+    peer.timestamp = Some((7, 7));
     peer.send(&mut host, b"data");
-    assert_eq!(host.one().stamp, None);
+    assert_eq!(host.one().timestamp, None);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_value_grows_by_one_each_millisecond() {
     let (mut host, mut peer, _stream, _) = stamped();
     let mut val = || {
         peer.send(&mut host, b"x");
-        let val = host.one().stamp.unwrap().0;
+        let val = host.one().timestamp.unwrap().0;
         host.pass(Duration::from_millis(250));
         val
     };
@@ -74,10 +74,10 @@ fn the_value_does_not_tell_one_connection_of_another() {
     let mut host = host();
     let vals = [1, 2, 3].map(|port| {
         let mut peer = Peer::new(&format!("10.0.0.2:{port}"), SERVER);
-        peer.stamp = Some((1, 0));
+        peer.timestamp = Some((1, 0));
         let stream = peer.open(&mut host);
         now((&stream).write_all(b"x")).unwrap();
-        let val = host.one().stamp.unwrap().0;
+        let val = host.one().timestamp.unwrap().0;
         stream.abort();
         host.all();
         val
@@ -93,25 +93,25 @@ fn the_value_does_not_tell_one_connection_of_another() {
 fn old_segments_are_acknowledged_and_not_taken() {
     // 5.3: PAWS.
     let (mut host, mut peer, stream, _) = stamped();
-    peer.stamp = Some((2000, 0));
+    peer.timestamp = Some((2000, 0));
     peer.send(&mut host, b"data");
     read(&stream).unwrap();
     host.all();
     for old in [1999, 1000, 2000u32.wrapping_sub(0x7fff_ffff)] {
         host.pass(SECOND);
-        peer.stamp = Some((old, 0));
+        peer.timestamp = Some((old, 0));
         host.tx(peer.seg(ACK, b"wandered"));
         let answer = host.one();
         assert!(answer.is_bare_ack());
-        assert_eq!((answer.ack, answer.stamp.unwrap().1), (peer.seq, 2000));
+        assert_eq!((answer.ack, answer.timestamp.unwrap().1), (peer.seq, 2000));
         assert!(pends((&stream).read(&mut [0; 8])), "{old}");
     }
     // The same value is not an old one.
-    peer.stamp = Some((2000, 0));
+    peer.timestamp = Some((2000, 0));
     peer.send(&mut host, b"taken");
     assert_eq!(read(&stream).unwrap(), b"taken");
     // A reset is never old (5.2).
-    peer.stamp = Some((1, 0));
+    peer.timestamp = Some((1, 0));
     host.tx(peer.seg(RST, &[]));
     assert!(read(&stream).is_err());
 }
@@ -121,10 +121,10 @@ fn after_24_days_nothing_is_old() {
     // 5.5.
     let (mut host, mut peer, stream, _) = stamped();
     host.pass(25 * 86_400 * SECOND);
-    peer.stamp = Some((1, 0));
+    peer.timestamp = Some((1, 0));
     peer.send(&mut host, b"taken");
     assert_eq!(read(&stream).unwrap(), b"taken");
-    assert_eq!(host.one().stamp.unwrap().1, 1);
+    assert_eq!(host.one().timestamp.unwrap().1, 1);
 }
 
 #[test]
@@ -132,19 +132,19 @@ fn what_is_echoed_is_of_the_segment_that_was_acknowledged_last() {
     // 4.3, (2): not of one that came early, whose time would hide a loss.
     let (mut host, mut peer, _stream, _) = stamped();
     let start = peer.seq;
-    peer.stamp = Some((1100, 0));
+    peer.timestamp = Some((1100, 0));
     host.tx(peer.at(start + 5, ACK, b"early"));
-    assert_eq!(host.one().stamp.unwrap().1, 1000);
-    peer.stamp = Some((1200, 0));
+    assert_eq!(host.one().timestamp.unwrap().1, 1000);
+    peer.timestamp = Some((1200, 0));
     host.tx(peer.at(start, ACK, b"first"));
-    assert_eq!(host.all().pop().unwrap().stamp.unwrap().1, 1200);
+    assert_eq!(host.all().pop().unwrap().timestamp.unwrap().1, 1200);
 }
 
 #[test]
 fn a_round_trip_is_measured_by_the_echo_of_what_was_sent_again() {
     // 4.1: without them such a segment tells nothing (RFC 6298, 3).
     let (mut host, mut peer, stream, syn_ack) = stamped();
-    peer.stamp = Some((1001, syn_ack.stamp.unwrap().0));
+    peer.timestamp = Some((1001, syn_ack.timestamp.unwrap().0));
     now((&stream).write_all(b"data")).unwrap();
     host.one();
     host.pass(SECOND);
@@ -152,7 +152,7 @@ fn a_round_trip_is_measured_by_the_echo_of_what_was_sent_again() {
     host.pass(Duration::from_millis(100));
     host.all();
     peer.ack = again.end();
-    peer.stamp = Some((1200, again.stamp.unwrap().0));
+    peer.timestamp = Some((1200, again.timestamp.unwrap().0));
     host.tx(peer.seg(ACK, &[]));
     let rtt = stream.info().rtt.unwrap();
     assert!(rtt > Duration::from_millis(5), "{rtt:?}");

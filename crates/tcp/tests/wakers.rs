@@ -411,9 +411,9 @@ fn a_fast_retransmission_that_finds_the_queue_full_is_not_forgotten() {
     now((&stream).write_all(&[1; 8000])).unwrap();
     host.all();
     for n in 1..=2 {
-        let mut stranger = Peer::new(&format!("10.0.0.9:{n}"), SERVER);
-        stranger.ack = 1;
-        host.tx(stranger.seg(ACK, &[])); // a reset in the queue
+        let mut unmatched = Peer::new(&format!("10.0.0.9:{n}"), SERVER);
+        unmatched.ack = 1;
+        host.tx(unmatched.seg(ACK, &[])); // a reset in the queue
     }
     for _ in 0..4 {
         host.tx(peer.seg(ACK, &[]));

@@ -284,7 +284,7 @@ fn addresses_and_flags_that_are_not_looked_at_are_found() {
                 }
                 true
             },
-            // Whoever asked by another address or port hears the answer all the same.
+            // Whoever asked by another address or port receives the answer all the same.
             |bytes| seg(bytes).is_some(),
         )
     });

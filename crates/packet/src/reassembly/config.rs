@@ -135,11 +135,11 @@ pub struct Stats {
     /// Fragments of reassembled packets.
     pub used: u64,
     /// Incomplete packets held.
-    pub held_packets: u64,
+    pub queued_packets: u64,
     /// Fragments held.
-    pub held_fragments: u64,
+    pub queued_fragments: u64,
     /// Bytes held, as [`Config::bytes`] counts them.
-    pub held_bytes: u64,
+    pub queued_bytes: u64,
     /// Fragments dropped because no packet can have them: empty, beyond 65,535 bytes, or not the
     /// last one and not a multiple of 8 bytes long.
     pub invalid: u64,

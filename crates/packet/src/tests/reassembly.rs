@@ -51,13 +51,13 @@ impl Bench {
     /// Nothing beyond the limits, and each fragment counted once.
     fn check(&self) {
         let (stats, config) = (self.stats(), self.config);
-        assert!(stats.held_bytes <= config.bytes as u64, "{stats:?}");
-        assert!(stats.held_packets <= config.packets as u64, "{stats:?}");
-        let least = stats.held_packets * PACKET + stats.held_fragments * FRAGMENT;
-        assert!(stats.held_bytes >= least, "{stats:?}");
+        assert!(stats.queued_bytes <= config.bytes as u64, "{stats:?}");
+        assert!(stats.queued_packets <= config.packets as u64, "{stats:?}");
+        let least = stats.queued_packets * PACKET + stats.queued_fragments * FRAGMENT;
+        assert!(stats.queued_bytes >= least, "{stats:?}");
         let counted = [
             stats.used,
-            stats.held_fragments,
+            stats.queued_fragments,
             stats.invalid,
             stats.duplicates,
             stats.conflicts,
@@ -66,7 +66,7 @@ impl Bench {
         ];
         assert_eq!(stats.fragments, counted.iter().sum::<u64>(), "{stats:?}");
         let deadline = self.reassembler.poll_timeout();
-        assert_eq!(deadline.is_some(), stats.held_packets > 0);
+        assert_eq!(deadline.is_some(), stats.queued_packets > 0);
     }
 }
 
@@ -168,7 +168,7 @@ fn three_fragments_in_every_order() {
             assert_eq!(packet.payload(), payload);
             assert!(packet.verify_checksum() && packet.fragment().is_none());
             let stats = bench.stats();
-            assert_eq!((stats.packets, stats.used, stats.held_bytes), (1, 3, 0));
+            assert_eq!((stats.packets, stats.used, stats.queued_bytes), (1, 3, 0));
         }
     }
 }
@@ -197,7 +197,7 @@ fn the_longest_packets_and_none_longer() {
             "ping of death"
         );
         assert_eq!(bench.stats().invalid, 2);
-        assert_eq!(bench.stats().held_packets, 0);
+        assert_eq!(bench.stats().queued_packets, 0);
     }
 }
 
@@ -219,7 +219,10 @@ fn a_header_that_makes_it_too_long_in_the_end() {
         None
     );
     let stats = bench.stats();
-    assert_eq!((stats.invalid, stats.packets, stats.held_bytes), (2, 0, 0));
+    assert_eq!(
+        (stats.invalid, stats.packets, stats.queued_bytes),
+        (2, 0, 0)
+    );
 }
 
 #[test]
@@ -235,7 +238,7 @@ fn fragments_that_no_packet_has() {
         assert_eq!(bench.push(&bad), None);
     }
     let stats = bench.stats();
-    assert_eq!((stats.invalid, stats.held_packets), (5, 0));
+    assert_eq!((stats.invalid, stats.queued_packets), (5, 0));
 }
 
 #[test]
@@ -257,7 +260,7 @@ fn what_is_not_a_fragment_is_left_alone() {
         &[fragment_header(17, 0, false, 1), udp(b"")].concat(),
     ));
     assert_eq!(
-        (bench.stats().held_fragments, bench.stats().packets),
+        (bench.stats().queued_fragments, bench.stats().packets),
         (1, 0)
     );
 }
@@ -338,8 +341,8 @@ fn contradictions_are_the_end_of_all_fragments() {
             "{what}"
         );
         let stats = bench.stats();
-        assert_eq!((stats.conflicts, stats.held_fragments), (2, 0), "{what}");
-        assert_eq!(stats.held_bytes, PACKET, "{what}: no bytes are kept");
+        assert_eq!((stats.conflicts, stats.queued_fragments), (2, 0), "{what}");
+        assert_eq!(stats.queued_bytes, PACKET, "{what}: no bytes are kept");
         // Nor do the right fragments bring it back (RFC 5722, 4).
         bench.push(&fragment_v4(1, 0, true, &[1; 8]));
         there(&mut bench);
@@ -392,7 +395,7 @@ fn packets_are_told_apart() {
     for at in [5, 9, 15, 19] {
         assert_eq!(bench.push(&changed(at)), None, "byte {at}");
     }
-    assert_eq!(bench.stats().held_packets, 5);
+    assert_eq!(bench.stats().queued_packets, 5);
     assert!(bench.push(&end).is_some());
 
     // With IPv6 what follows the fragment header is the first fragment's to say.
@@ -406,7 +409,7 @@ fn packets_are_told_apart() {
 }
 
 proptest! {
-    /// Any packet, cut anywhere, in any order, with repetitions and with strangers between them.
+    /// Any packet, cut anywhere, in any order, with repetitions and with unmatched packets between them.
     #[test]
     fn any_cut_in_any_order(
         len in 9usize..4000,

@@ -207,12 +207,12 @@ impl<F: Flavor> Connection<F> {
     /// carries and however small the window is.
     fn check_rst(&mut self, segment: &Arrival<'_>, fx: &mut Effects<'_, F>) {
         let next = self.recv.rcv_nxt();
-        let edge = self.recv.window.right_edge();
+        let right_edge = self.recv.window.right_edge();
         if segment.seq == next {
             return self.on_rst(End::Reset);
         }
         fx.dropped = Some(Dropped::BadRst);
-        if after(segment.seq, next) && after(edge, segment.seq) {
+        if after(segment.seq, next) && after(right_edge, segment.seq) {
             self.send_limited_ack(Limited::Challenge, fx);
         }
     }
@@ -359,7 +359,7 @@ impl<F: Flavor> Connection<F> {
                     self.ack_deferred = false;
                 }
             }
-            Text::Cut | Text::OutOfOrder => self.send_ack(fx),
+            Text::Truncated | Text::OutOfOrder => self.send_ack(fx),
             Text::Duplicate | Text::Outside | Text::Full => {
                 fx.dropped = Some(match text {
                     Text::Duplicate => Dropped::Duplicate,
@@ -377,11 +377,11 @@ impl<F: Flavor> Connection<F> {
     /// Sends an ACK at once, whatever the outbound queue holds: the peer counts these. Where there
     /// is no room, what is owed stays owed.
     pub(super) fn send_ack(&mut self, fx: &mut Effects<'_, F>) {
-        let told = self.recv.window;
+        let saved = self.recv.window;
         let window = self.recv.repeat_window();
         let ack = self.bare_ack(fx.now, window);
         if !self.send_control(&ack, fx) {
-            self.recv.window = told;
+            self.recv.window = saved;
         }
     }
 

@@ -150,7 +150,7 @@ impl<F: Flavor> Connection<F> {
         if self.state == TcpState::Closed {
             return;
         }
-        // A peer that has never heard of the connection need not hear of its end.
+        // A peer that has never received a segment of the connection need not learn of its end.
         self.pending_control = self.syn_sent.then_some(Control::Rst);
         self.enter_closed();
     }

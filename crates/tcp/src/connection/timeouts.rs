@@ -148,10 +148,10 @@ impl<F: Flavor> Connection<F> {
         if self.unanswered_since == NEVER {
             self.unanswered_since = fx.now;
         }
-        let told = self.recv.window;
+        let saved = self.recv.window;
         let probe = self.probe_segment(fx.now);
         if !self.send_control(&probe, fx) {
-            self.recv.window = told; // an ACK that is owed stays owed
+            self.recv.window = saved; // an ACK that is owed stays owed
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Window {
     scaled: bool,
     /// RCV.NXT as it was in the last segment sent (Linux: `rcv_wup`).
     last_ack: u32,
-    /// RCV.WND as the last segment sent told it, in bytes.
+    /// RCV.WND as the last segment sent advertised it, in bytes.
     rcv_wnd: u32,
     /// The furthest right edge that was ever advertised.
     right_edge: u32,
@@ -114,29 +114,31 @@ impl Window {
         let max = u32::from(u16::MAX);
         let free = self.capacity.saturating_sub(waiting);
         let units = (free >> self.shift).min(max);
-        let edge = rcv_nxt.wrapping_add(units << self.shift);
-        let told = later(self.right_edge, rcv_nxt);
-        let units = if after(edge, told) && edge.wrapping_sub(told) >= self.sws_threshold() {
+        let new_edge = rcv_nxt.wrapping_add(units << self.shift);
+        let right_edge = later(self.right_edge, rcv_nxt);
+        let units = if after(new_edge, right_edge)
+            && new_edge.wrapping_sub(right_edge) >= self.sws_threshold()
+        {
             units
         } else {
             // The right edge stays where it is. It must not move to the left (RFC 9293, 3.8.6),
             // as far as the unit of the scale allows.
-            let told = told.wrapping_sub(rcv_nxt);
-            let up = told.div_ceil(1 << self.shift);
+            let advertised = right_edge.wrapping_sub(rcv_nxt);
+            let up = advertised.div_ceil(1 << self.shift);
             match up << self.shift <= free {
                 true => up.min(max),
-                false => (told >> self.shift).min(units),
+                false => (advertised >> self.shift).min(units),
             }
         };
         units as u16 // at most `max`
     }
 
-    /// The window beyond `rcv_nxt` as the last segment told it. The furthest edge may lie further:
-    /// a buffer may have been larger.
-    fn told_beyond(&self, rcv_nxt: u32) -> u32 {
-        let edge = self.last_ack.wrapping_add(self.rcv_wnd);
-        match after(edge, rcv_nxt) {
-            true => edge.wrapping_sub(rcv_nxt),
+    /// The window beyond `rcv_nxt` as the last segment advertised it. The furthest
+    /// edge may lie further: a buffer may have been larger.
+    fn advertised_beyond(&self, rcv_nxt: u32) -> u32 {
+        let right_edge = self.last_ack.wrapping_add(self.rcv_wnd);
+        match after(right_edge, rcv_nxt) {
+            true => right_edge.wrapping_sub(rcv_nxt),
             false => 0,
         }
     }
@@ -155,7 +157,7 @@ impl Window {
         // threshold, so that a buffer of two segments does not cause one for each segment read.
         let window = free >> self.shift << self.shift;
         let least = self.sws_threshold() + 2;
-        window >= self.told_beyond(rcv_nxt) + (self.capacity.min(max) / 3).max(least)
+        window >= self.advertised_beyond(rcv_nxt) + (self.capacity.min(max) / 3).max(least)
     }
 }
 
@@ -170,20 +172,20 @@ mod tests {
             let mut window = Window::new(capacity, shift);
             window.of_syn(Some(0));
             let (mut rcv_nxt, mut waiting) = (0, 0);
-            let mut edge = 0;
+            let mut right_edge = 0;
             let mut rng = 7u32;
             for _ in 0..1000 {
                 rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let told = u32::from(window.advertise(rcv_nxt, waiting)) << shift;
-                let new = rcv_nxt + told;
+                let advertised = u32::from(window.advertise(rcv_nxt, waiting)) << shift;
+                let new = rcv_nxt + advertised;
                 assert!(
-                    new + (1 << shift) > edge,
-                    "shift {shift}: {new} after {edge}"
+                    new + (1 << shift) > right_edge,
+                    "shift {shift}: {new} after {right_edge}"
                 );
-                edge = edge.max(new);
-                assert!(waiting + told <= capacity as u32);
+                right_edge = right_edge.max(new);
+                assert!(waiting + advertised <= capacity as u32);
                 // The peer fills some of the window, and the application reads some of that.
-                let more = (rng >> 8) % (told + 1);
+                let more = (rng >> 8) % (advertised + 1);
                 rcv_nxt += more;
                 waiting += more;
                 waiting -= (rng >> 4) % (waiting + 1);
@@ -203,15 +205,18 @@ mod tests {
     #[test]
     fn a_sender_that_waits_for_half_of_a_small_buffer_is_told_of_it() {
         // The scale is that of a buffer of 4 MiB: a unit is 128 bytes.
-        for told in (0..1024).step_by(128) {
+        for advertised in (0..1024).step_by(128) {
             let mut window = Window::new(2048, 7);
             window.of_syn(Some(0));
             window.advertise(2048, 2048);
             window.right_edge = 2048;
-            let waiting = 2048 - told;
-            window.rcv_wnd = told;
-            assert!(!window.should_update(2048, waiting), "{told}");
-            assert!(window.should_update(2048, 0), "{told}: the sender waits");
+            let waiting = 2048 - advertised;
+            window.rcv_wnd = advertised;
+            assert!(!window.should_update(2048, waiting), "{advertised}");
+            assert!(
+                window.should_update(2048, 0),
+                "{advertised}: the sender waits"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::seq::{Micros, after, later};
 impl Sender {
     /// Takes in an acknowledgment. Says whether SND.UNA has advanced.
     pub(crate) fn process_ack(&mut self, now: Micros, ack: Ack<'_>) -> bool {
-        let (una, flight) = (self.board.una(), self.board.flight());
+        let (una, flight) = (self.scoreboard.una(), self.scoreboard.flight());
         if after(una, ack.ack) {
             return false;
         }
@@ -17,20 +17,20 @@ impl Sender {
             self.window.on_lost_syns();
         }
         let window_changed = self.update_window(&ack);
-        let prior_fack = self.board.fack();
+        let prior_fack = self.scoreboard.fack();
         let mut delivered = Delivered::default();
         let dsack = match ack.sack {
             [] => None,
             _ => self.process_sack(&ack, prior_fack, &mut delivered),
         };
-        self.board.acked(ack.ack, prior_fack, &mut delivered);
+        self.scoreboard.acked(ack.ack, prior_fack, &mut delivered);
         let advanced = after(ack.ack, una);
         self.update_rtt(now, &ack, &delivered);
         self.update_rack(now, &ack, &delivered);
         self.reordering_seen |= delivered.reordering;
         if advanced {
             self.backoff = 0;
-            self.timer_runs = self.board.flight() > 0;
+            self.timer_runs = self.scoreboard.flight() > 0;
             self.timer_start = now;
         }
         let duplicate = !advanced && !ack.data && !window_changed && flight > 0 && !self.sack;
@@ -43,15 +43,15 @@ impl Sender {
             self.end_recovery(ack.ack);
             self.end_probe(&ack, advanced, dsack.is_some());
         }
-        let overtaken = self.board.sacked() > 0 || delivered.retransmitted_at.is_some();
-        if overtaken || self.recovery.is_some() {
+        let reordered = self.scoreboard.sacked() > 0 || delivered.retransmitted_at.is_some();
+        if reordered || self.recovery.is_some() {
             self.detect_losses(now, advanced);
         }
         if delivered.bytes > 0 && self.phase() != Phase::Fast {
             let sent_at = delivered.measurable().filter(|&at| at < now);
             let rtt = sent_at.map(|at| now - at);
             let progress = (delivered.bytes, ack.ack);
-            let nxt = self.board.nxt();
+            let nxt = self.scoreboard.nxt();
             self.window.on_ack(now, progress, flight, (rtt, nxt));
         }
         advanced
@@ -63,21 +63,22 @@ impl Sender {
     /// number that is not older, is newer than the one the window is from. SND.WL2 never exceeds
     /// SND.UNA, and so needs no place of its own.
     fn update_window(&mut self, ack: &Ack<'_>) -> bool {
-        let newer =
-            !self.window_known || after(ack.ack, self.board.una()) || !after(self.snd_wl1, ack.seq);
+        let newer = !self.window_known
+            || after(ack.ack, self.scoreboard.una())
+            || !after(self.snd_wl1, ack.seq);
         if !newer {
             return false;
         }
         self.window_known = true;
         self.snd_wl1 = ack.seq;
         let closed = self.closed();
-        let edge = ack.ack.wrapping_add(ack.window);
-        let changed = edge != self.window_edge;
-        self.window_edge = edge;
+        let right_edge = ack.ack.wrapping_add(ack.window);
+        let changed = right_edge != self.window_edge;
+        self.window_edge = right_edge;
         self.largest_window = self.largest_window.max(ack.window);
         if closed && ack.window > 0 {
             // What was retransmitted into the closed window was most likely not taken.
-            if self.backoff > 0 && self.board.lose_if(|_| true) > 0 {
+            if self.backoff > 0 && self.scoreboard.lose_if(|_| true) > 0 {
                 self.bypass_cwnd = true;
             }
             self.backoff = 0;
@@ -85,7 +86,7 @@ impl Sender {
         changed
     }
 
-    /// The segment with the number `seq` told the window that is known. SND.WL1 follows all the
+    /// The segment with the number `seq` advertised the window that is known. SND.WL1 follows all the
     /// same: 2 GiB later an older one would look newer than each segment that comes.
     pub(crate) fn confirm_window(&mut self, seq: u32) {
         self.snd_wl1 = later(self.snd_wl1, seq);
@@ -103,16 +104,16 @@ impl Sender {
         let mut dsack = None;
         for (n, &block) in ack.sack.iter().enumerate() {
             let (start, end) = block;
-            let twice = n == 0
+            let is_dsack = n == 0
                 && (!after(end, ack.ack) || ack.sack.get(1).is_some_and(|&two| inside(block, two)));
-            if twice {
+            if is_dsack {
                 dsack = Some(block);
             } else if self.sack
                 && after(end, start)
                 && after(start, ack.ack)
-                && !after(end, self.board.nxt())
+                && !after(end, self.scoreboard.nxt())
             {
-                self.board.sack(start, end, prior_fack, delivered);
+                self.scoreboard.sack(start, end, prior_fack, delivered);
             }
         }
         dsack
@@ -136,7 +137,7 @@ impl Sender {
 
     /// RACK_update (RFC 8985, 6.2, step 2).
     fn update_rack(&mut self, now: Micros, ack: &Ack<'_>, delivered: &Delivered) {
-        let Some((at, end, retransmitted)) = delivered.newest else {
+        let Some((at, end, retransmitted)) = delivered.most_recent else {
             return;
         };
         let rtt = now.saturating_sub(at);

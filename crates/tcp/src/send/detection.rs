@@ -21,7 +21,7 @@ impl Sender {
     /// (RFC 9438, 4.9).
     pub(super) fn enter(&mut self, phase: Phase) {
         let again = self.phase() != Phase::Open;
-        let nxt = self.board.nxt();
+        let nxt = self.scoreboard.nxt();
         let undo = match again {
             true => None,
             false => Some(Undo::new(self.window.prior())),
@@ -43,7 +43,7 @@ impl Sender {
         dsack: Option<(u32, u32)>,
         delivered: &Delivered,
     ) {
-        let (una, nxt, sack) = (self.board.una(), self.board.nxt(), self.sack);
+        let (una, nxt, sack) = (self.scoreboard.una(), self.scoreboard.nxt(), self.sack);
         let Some(recovery) = self.recovery.as_deref_mut() else {
             return;
         };
@@ -52,10 +52,10 @@ impl Sender {
         let mut spurious_timeout = false;
         let mut all = false;
         if let Some(undo) = &mut recovery.undo {
-            let twice = dsack.is_some_and(|(start, end)| undo.on_dsack(start, end));
+            let by_dsack = dsack.is_some_and(|(start, end)| undo.on_dsack(start, end));
             let echoed = ack.tsecr_sent_at.filter(|_| advanced);
             let spurious = echoed.is_some_and(|at| undo.on_echo(prior_una, ack.ack, at));
-            spurious_retransmission = twice || (spurious && !timeout);
+            spurious_retransmission = by_dsack || (spurious && !timeout);
             // F-RTO (RFC 5682, 3.1): what arrived had been given up and not retransmitted. A peer
             // without SACK may acknowledge at last what it had long received.
             spurious_timeout = timeout && (spurious || (sack && delivered.lost_original));
@@ -78,7 +78,7 @@ impl Sender {
         recovery.dup_acks = 0;
         self.window.restore(undo.prior);
         if phase != Phase::Open {
-            self.board.unmark_lost();
+            self.scoreboard.unmark_lost();
         }
         // What seemed lost had been overtaken, unless the whole path had been silent.
         self.reordering_seen |= phase != Phase::Timeout;
@@ -116,7 +116,7 @@ impl Sender {
         let rack = self.rack;
         let wait = Micros::from(rack.rtt) + self.reo_wnd();
         let mut next: Option<Micros> = None;
-        let found = self.board.lose_if(|run| {
+        let found = self.scoreboard.lose_if(|run| {
             let newer = run.sent_at > rack.xmit_ts
                 || (run.sent_at == rack.xmit_ts && !after(rack.end_seq, run.end));
             if newer {
@@ -136,7 +136,8 @@ impl Sender {
 
     /// RACK.reo_wnd: for so long a segment may be overtaken before it counts as lost.
     pub(super) fn reo_wnd(&self) -> Micros {
-        let certain = self.phase() != Phase::Open || self.board.sacked_segments() >= DUP_THRESH;
+        let certain =
+            self.phase() != Phase::Open || self.scoreboard.sacked_segments() >= DUP_THRESH;
         if certain && !self.reordering_seen {
             return 0;
         }
@@ -148,17 +149,17 @@ impl Sender {
     /// Without SACK, three duplicate acknowledgments mean a loss (RFC 5681, 3.2), and so does one
     /// in recovery that does not acknowledge all (RFC 6582, 3.2).
     fn dup_ack_loss(&mut self, advanced: bool) -> u32 {
-        let una = self.board.una();
+        let una = self.scoreboard.una();
         let first = una.wrapping_add(self.mss());
-        let flight = self.board.flight();
+        let flight = self.scoreboard.flight();
         let Some(recovery) = self.recovery.as_deref_mut() else {
             return 0;
         };
         match recovery.phase {
-            Phase::Fast if advanced => self.board.lose(una, first),
+            Phase::Fast if advanced => self.scoreboard.lose(una, first),
             Phase::Open if recovery.dup_acks == DUP_THRESH && flight > 0 => {
                 recovery.dup_acks += 1;
-                self.board.lose(una, first)
+                self.scoreboard.lose(una, first)
             }
             phase => {
                 if advanced && phase == Phase::Open {

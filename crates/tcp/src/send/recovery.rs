@@ -164,13 +164,13 @@ impl Undo {
             return false;
         }
         if self.by_dsack {
-            self.cut(start, end);
+            self.split(start, end);
         }
         true
     }
 
     /// The retransmissions in `start..end` were spurious.
-    fn cut(&mut self, start: u32, end: u32) {
+    fn split(&mut self, start: u32, end: u32) {
         let mut split = None;
         self.retransmissions.retain_mut(|r| {
             if !after(r.end, start) || !after(end, r.start) {

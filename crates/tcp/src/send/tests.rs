@@ -81,9 +81,9 @@ impl Bench {
         now.0 >= cwnd && now.1 == ssthresh
     }
 
-    /// Ten segments are sent, of which the first is overtaken by three and retransmitted. Returns
+    /// Sends ten segments; three arrive before the first, which is retransmitted. Returns
     /// when they were sent.
-    fn overtaken(&mut self) -> Micros {
+    fn reorder_first(&mut self) -> Micros {
         let sent = self.now;
         let una = self.sender.una();
         self.send(INITIAL);
@@ -113,7 +113,7 @@ fn an_old_timestamp_undoes_a_spurious_fast_recovery() {
     // RFC 3522, RFC 9438, 4.9.
     let mut bench = Bench::new();
     let before = bench.sender.window();
-    let sent = bench.overtaken();
+    let sent = bench.reorder_first();
     bench.pass(2_000);
     assert!(bench.ack(4 * MSS + 1, &[], sent));
     let (cwnd, ssthresh) = bench.sender.window();
@@ -137,7 +137,7 @@ fn an_old_timestamp_undoes_a_spurious_fast_recovery() {
 fn a_timestamp_of_the_retransmission_undoes_nothing() {
     let mut bench = Bench::new();
     let before = bench.sender.window();
-    bench.overtaken();
+    bench.reorder_first();
     let again = bench.now;
     bench.pass(RTT);
     bench.ack(10 * MSS + 1, &[], again);
@@ -151,7 +151,7 @@ fn a_dsack_for_each_retransmission_undoes_a_spurious_recovery() {
         let mut bench = Bench::new();
         bench.timestamps = false;
         let before = bench.sender.window();
-        let sent = bench.overtaken();
+        let sent = bench.reorder_first();
         bench.pass(2_000);
         bench.ack(10 * MSS + 1, &[], sent);
         assert!(!bench.is_undone(before));
@@ -194,7 +194,7 @@ fn a_spurious_timeout_is_undone_and_what_was_not_retransmitted_is_in_flight() {
         }
         assert_eq!(bench.retransmit(), [(1, 1 + MSS, false)]);
         assert_eq!(bench.cwnd(), MSS);
-        assert_eq!(bench.sender.board.lost(), 9 * MSS);
+        assert_eq!(bench.sender.scoreboard.lost(), 9 * MSS);
         // The originals come late: the first by its timestamp (RFC 3522), or the second, which was
         // not retransmitted (RFC 5682).
         bench.pass(1_000);
@@ -345,7 +345,7 @@ fn retransmissions_come_in_long_stretches_within_the_congestion_window() {
     let mut bench = Bench::new();
     bench.send(INITIAL);
     bench.sender.sent(bench.now, 1 + INITIAL + 501, true);
-    bench.sender.board.lose_if(|_| true);
+    bench.sender.scoreboard.lose_if(|_| true);
     let now = bench.now;
     // cwnd is ten segments; the FIN needs no segment of its own.
     let mut next = |most| bench.sender.next_retransmission(now, most);
@@ -356,7 +356,7 @@ fn retransmissions_come_in_long_stretches_within_the_congestion_window() {
     bench.ack(1 + 2 * MSS, &[], now);
     let last = bench.sender.next_retransmission(bench.now, 64 * MSS);
     assert_eq!(last, Some((1 + 10 * MSS, 501 + 10 * MSS, true)));
-    assert_eq!(bench.sender.board.lost(), 0);
+    assert_eq!(bench.sender.scoreboard.lost(), 0);
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn a_full_segment_and_its_fin_are_one_retransmission() {
     let mut bench = Bench::new();
     let now = bench.now;
     bench.sender.sent(now, 2 + 2 * MSS, true);
-    bench.sender.board.lose_if(|_| true);
+    bench.sender.scoreboard.lose_if(|_| true);
     let sent = bench.retransmit();
     assert_eq!(sent, [(1, 1 + MSS, false), (1 + MSS, 1 + 2 * MSS, true)]);
 }
@@ -405,16 +405,16 @@ fn a_smaller_mss_loses_what_is_larger_and_a_larger_one_nothing() {
     bench.pass(1);
     bench.send(300);
     bench.sender.set_mss(MSS + 100);
-    assert_eq!(bench.sender.board.lost(), 0);
+    assert_eq!(bench.sender.scoreboard.lost(), 0);
     bench.sender.set_mss(500);
-    assert_eq!(bench.sender.board.lost(), 2 * MSS);
+    assert_eq!(bench.sender.scoreboard.lost(), 2 * MSS);
     assert_eq!(bench.retransmit().len(), 4);
 }
 
 #[test]
 fn an_idle_sender_holds_no_heap_memory() {
     let mut bench = Bench::new();
-    bench.overtaken();
+    bench.reorder_first();
     assert!(bench.sender.heap_size() > 0);
     let again = bench.now;
     bench.pass(RTT);
@@ -437,7 +437,7 @@ fn a_hostile_peer_makes_neither_many_runs_nor_much_work() {
         let blocks = [0, 2, 4, 6].map(|more| (byte + more, byte + more + 1));
         bench.ack(1, &blocks, bench.now - RTT);
     }
-    assert_eq!(bench.sender.board.sacked(), 0);
+    assert_eq!(bench.sender.scoreboard.sacked(), 0);
     assert!(
         bench.sender.heap_size() < 1000,
         "{}",

@@ -11,7 +11,7 @@ const MIN_PTO: Micros = 2_000;
 impl Sender {
     /// When [`on_deadline`](Self::on_deadline) is to be called; `unsent` bytes wait.
     pub(crate) fn deadline(&mut self, now: Micros, unsent: usize) -> Option<Micros> {
-        if self.board.flight() == 0 {
+        if self.scoreboard.flight() == 0 {
             let silly = self.is_silly(self.peer_window(), unsent) && !self.sws_override;
             if unsent == 0 || !(self.closed() || silly) {
                 self.timer_runs = false;
@@ -45,14 +45,17 @@ impl Sender {
     /// When the end of what is in flight is retransmitted to learn whether it was lost
     /// (RFC 8985, 7.2).
     fn probe_deadline(&self) -> Option<Micros> {
-        let open = self.sack && self.backoff == 0 && self.board.sacked() + self.board.lost() == 0;
+        let open = self.sack
+            && self.backoff == 0
+            && self.scoreboard.sacked() + self.scoreboard.lost() == 0;
         let recovery = self.recovery.as_ref();
-        let probed = recovery.is_some_and(|r| r.phase != Phase::Open || r.tlp_end_seq.is_some());
-        if !open || probed || !self.timer_runs {
+        let recovering_or_probing =
+            recovery.is_some_and(|r| r.phase != Phase::Open || r.tlp_end_seq.is_some());
+        if !open || recovering_or_probing || !self.timer_runs {
             return None;
         }
         let mut pto = 2 * self.rto.srtt()?;
-        if self.board.flight() <= self.mss() {
+        if self.scoreboard.flight() <= self.mss() {
             pto += MAX_ACK_DELAY;
         }
         Some(self.timer_start.max(self.sent_at) + pto.max(MIN_PTO))
@@ -65,7 +68,7 @@ impl Sender {
         }
         let timeout = self.timeout();
         let expired = self.timer_runs && self.timer_start + timeout <= now;
-        if self.board.flight() == 0 {
+        if self.scoreboard.flight() == 0 {
             if !expired || unsent == 0 {
                 return false;
             }
@@ -89,11 +92,11 @@ impl Sender {
 
     /// The last segments, as many as make a full one, are retransmitted (RFC 8985, 7.3).
     fn send_probe(&mut self, now: Micros) {
-        let nxt = self.board.nxt();
+        let nxt = self.scoreboard.nxt();
         let fin = u32::from(self.fin_sent);
-        let last = later(self.board.una(), nxt.wrapping_sub(self.mss() + fin));
-        if self.board.lose(last, nxt) == 0 {
-            self.board.lose_if(|run| run.end == nxt);
+        let last = later(self.scoreboard.una(), nxt.wrapping_sub(self.mss() + fin));
+        if self.scoreboard.lose(last, nxt) == 0 {
+            self.scoreboard.lose_if(|run| run.end == nxt);
         }
         self.recovery_mut().tlp_end_seq = Some(nxt);
         self.bypass_cwnd = true;
@@ -114,10 +117,10 @@ impl Sender {
             // No sign of congestion: the peer has closed its window over what was sent. What it
             // selectively acknowledged before that it may have discarded (RFC 2018, 8).
             if self.backoff > 1 {
-                self.board.forget_sacked();
+                self.scoreboard.forget_sacked();
             }
-            let una = self.board.una();
-            self.board.lose(una, una.wrapping_add(self.mss()));
+            let una = self.scoreboard.una();
+            self.scoreboard.lose(una, una.wrapping_add(self.mss()));
             return;
         }
         // A lost SYN says nothing about the capacity of the path.
@@ -125,9 +128,9 @@ impl Sender {
             self.enter(Phase::Timeout);
             self.window.on_timeout(self.backoff > 1);
             if self.backoff > 1 {
-                self.board.forget_sacked();
+                self.scoreboard.forget_sacked();
             }
         }
-        self.board.lose_if(|_| true);
+        self.scoreboard.lose_if(|_| true);
     }
 }

@@ -53,8 +53,8 @@ impl Lifetime {
         let now_millis = limits.millis(now);
         let gap = now_millis.wrapping_sub(self.last_syn);
         self.last_syn = now_millis;
-        let patience = Duration::from_millis(gap.into()) * GAPS;
-        let expiry = limits.second(now + patience.max(limits.handshake_timeout));
+        let next_syn_timeout = Duration::from_millis(gap.into()) * GAPS;
+        let expiry = limits.second(now + next_syn_timeout.max(limits.handshake_timeout));
         // A SYN that the network has doubled makes the time no shorter.
         self.expiry = expiry.max(self.expiry).min(self.latest_expiry);
     }

@@ -34,7 +34,7 @@ fn crowd(syns: u16, epoch: Instant) -> SynQueue {
     let mut queue = queue(syns.into(), epoch);
     for n in 0..syns {
         let key = key(&format!("2001:db8:0:{n:x}::2"), 1000);
-        queue.insert((key, 0, 0), n.into(), &[0; keep::MAX_SYN], epoch);
+        queue.insert((key, 0, 0), n.into(), &[0; stored_syn::MAX_SYN], epoch);
     }
     queue
 }

@@ -121,7 +121,7 @@ pub struct Seg {
     /// What it reports as received beyond a gap (RFC 2018).
     pub sack: Vec<(u32, u32)>,
     /// TSval and TSecr (RFC 7323).
-    pub stamp: Option<(u32, u32)>,
+    pub timestamp: Option<(u32, u32)>,
     /// TTL or hop limit.
     pub ttl: u8,
     /// The whole packet.
@@ -247,7 +247,9 @@ impl Host {
             mss: repr.max_seg_size,
             scale: repr.window_scale,
             sack: repr.sack_ranges.into_iter().flatten().collect(),
-            stamp: repr.timestamp.map(|stamp| (stamp.tsval, stamp.tsecr)),
+            timestamp: repr
+                .timestamp
+                .map(|timestamp| (timestamp.tsval, timestamp.tsecr)),
             ttl: packet.hop_limit(),
             bytes,
         };
@@ -296,7 +298,7 @@ pub struct Peer {
     pub scale: Option<u8>,
     pub mss: Option<u16>,
     /// TSval and TSecr, if it sends timestamps.
-    pub stamp: Option<(u32, u32)>,
+    pub timestamp: Option<(u32, u32)>,
     /// What it reports as received beyond a gap, or twice (RFC 2018, 2883).
     pub blocks: [Option<(u32, u32)>; 3],
 }
@@ -312,7 +314,7 @@ impl Peer {
             sack: true,
             scale: Some(7),
             mss: Some(1460),
-            stamp: None,
+            timestamp: None,
             blocks: [None; 3],
         }
     }
@@ -335,7 +337,9 @@ impl Peer {
             max_seg_size: self.mss.filter(|_| syn),
             sack_permitted: syn && self.sack,
             sack_ranges: self.blocks,
-            timestamp: self.stamp.map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
+            timestamp: self
+                .timestamp
+                .map(|(val, ecr)| TcpTimestampRepr::new(val, ecr)),
             payload: data,
         };
         let (from, to): (IpAddress, IpAddress) = (self.from.ip().into(), self.to.ip().into());

@@ -237,7 +237,7 @@ fn tcp_between(from: IpAddr, to: IpAddr, payload: &[u8]) -> Vec<u8> {
 /// The kernel forwards to a device that wants each packet whole, and so has to do what it is told
 /// in the virtio-net header.
 #[test]
-fn the_kernel_cuts_as_the_splitter_does() {
+fn the_kernel_cuts_as_the_segmenter_does() {
     in_namespace(|| {
         let mut tun = open_with_offload(HOST.into(), HOST6);
         let mut plain = TunBuilder::new("tun1")

@@ -22,12 +22,12 @@ pub(super) const CASES: &[Case] = &[
     case("F34", "urgent data passes in line", f34),
     case(
         "F35",
-        "silly window: no crumbs for a window of 100 bytes",
+        "silly window: no small segments for a window of 100 bytes",
         f35,
     ),
     case(
         "F36",
-        "silly window: the own window does not open by crumbs",
+        "silly window: the own window does not open by small steps",
         f36,
     ),
     case(
@@ -222,12 +222,15 @@ fn f35(wire: &mut Wire) -> Done {
         }
     }
     peer.ack(wire)?;
-    let crumbs = peer.collect(wire, ms(100))?;
-    let crumbs = crumbs
+    let small_segments = peer.collect(wire, ms(100))?;
+    let small_segments = small_segments
         .iter()
         .filter(|(_, seg)| !seg.data.is_empty())
         .count();
-    check!(crumbs == 0, "{crumbs} segments of at most 100 bytes");
+    check!(
+        small_segments == 0,
+        "{small_segments} segments of at most 100 bytes"
+    );
     peer.window = 65_535;
     peer.ack(wire)?;
     peer.read(wire, 10_000).map(drop)
@@ -277,9 +280,9 @@ fn f38(wire: &mut Wire) -> Done {
     let Some((value, _)) = syn_ack.options.stamps else {
         return Err("no timestamps".into());
     };
-    let stamped = |seg: Seg, stamp: u32| {
+    let stamped = |seg: Seg, timestamp: u32| {
         let options = Options {
-            stamps: Some((stamp, value)),
+            stamps: Some((timestamp, value)),
             ..Options::default()
         };
         Seg { options, ..seg }

@@ -368,7 +368,7 @@ fn f87(wire: &mut Wire) -> Done {
     let mut edge = first.wrapping_add(u32::from(syn_ack.window));
     let (mut acked, mut back) = (first, Vec::<u8>::new());
     while back.len() < data.len() {
-        // A window of our own, so that both directions are under way.
+        // A window of our own, so that both directions have data in flight.
         let sent = peer.seq.wrapping_sub(first) as usize;
         let room = (edge.wrapping_sub(peer.seq) as usize).min(data.len() - sent);
         if room > 0 && peer.seq.wrapping_sub(acked) < 30_000 {

@@ -228,7 +228,7 @@ fn t35(wire: &mut Wire) -> Done {
     wire.alive()
 }
 
-/// The most that is under way while everything is acknowledged, round by round.
+/// The most that is in flight while everything is acknowledged, round by round.
 fn flight(wire: &mut Wire, peer: &mut Peer, rounds: usize) -> Result<u32, String> {
     peer.open(wire)?;
     let mut most = 0;
@@ -264,11 +264,11 @@ fn t36(wire: &mut Wire) -> Done {
         let most = flight(wire, &mut peer, 10)?;
         check!(
             most <= limit,
-            "{most} bytes under way with {window} << {scale}"
+            "{most} bytes in flight with {window} << {scale}"
         );
         check!(
             most > limit - 4 * 1460,
-            "at most {most} bytes under way with {window} << {scale}"
+            "at most {most} bytes in flight with {window} << {scale}"
         );
         wire.send(&peer.seg(RST, b""))?;
     }

@@ -24,7 +24,7 @@ fn time_runs_from_the_first_fragment_and_frees_everything() {
     bench.check();
     let stats = bench.stats();
     assert_eq!(
-        (stats.expired, stats.held_packets, stats.held_fragments),
+        (stats.expired, stats.queued_packets, stats.queued_fragments),
         (2, 1, 1)
     );
     assert_eq!(
@@ -36,7 +36,7 @@ fn time_runs_from_the_first_fragment_and_frees_everything() {
     assert_eq!(bench.push(&fragment_v4(1, 1600, false, b"end")), None);
     let stats = bench.stats();
     assert_eq!(
-        (stats.expired, stats.held_packets, stats.packets),
+        (stats.expired, stats.queued_packets, stats.packets),
         (3, 1, 0)
     );
     bench
@@ -44,7 +44,7 @@ fn time_runs_from_the_first_fragment_and_frees_everything() {
         .handle_timeout(bench.now + Duration::from_secs(15));
     bench.check();
     assert_eq!(
-        (bench.stats().held_bytes, bench.stats().held_packets),
+        (bench.stats().queued_bytes, bench.stats().queued_packets),
         (0, 0)
     );
 }
@@ -76,7 +76,7 @@ fn one_source_has_sixteen_places() {
         bench.push(&start(8, id));
     }
     let stats = bench.stats();
-    assert_eq!((stats.held_packets, stats.full), (17, 1));
+    assert_eq!((stats.queued_packets, stats.full), (17, 1));
     assert!(
         bench.push(&end(7, 1)).is_some(),
         "another source has lost nothing"
@@ -100,9 +100,9 @@ fn the_addresses_of_one_ipv6_network_share_their_places() {
         bench.push(&first(2, host, 1));
     }
     // Three hosts of one /64 have two places; another /64 has its own.
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (3, 1));
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (3, 1));
     bench.push(&first(1, 9, 1));
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (4, 1));
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (4, 1));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn sixty_four_places_in_all() {
     for host in 0..65 {
         bench.push(&start(host));
     }
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (64, 1));
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (64, 1));
     assert!(bench.push(&end(64)).is_some());
     assert!(bench.push(&end(1)).is_some());
     assert_eq!(bench.push(&end(0)), None);
@@ -129,18 +129,18 @@ fn bytes_are_bounded_and_the_oldest_goes() {
     for id in 0..4 {
         bench.push(&fragment_v4(id, 0, true, &[0; 1024]));
     }
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (4, 0));
-    assert_eq!(bench.stats().held_bytes, config.bytes as u64);
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (4, 0));
+    assert_eq!(bench.stats().queued_bytes, config.bytes as u64);
     // Every byte is taken: the smallest fragment displaces.
     bench.push(&fragment_v4(3, 1024, true, &[0; 8]));
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (3, 1));
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (3, 1));
     // A packet can displace itself when it is the oldest.
     bench.push(&fragment_v4(1, 1024, true, &[0; 4096]));
-    assert_eq!((bench.stats().held_packets, bench.stats().full), (2, 3));
+    assert_eq!((bench.stats().queued_packets, bench.stats().full), (2, 3));
     // Larger than all there is: nothing stays.
     bench.push(&fragment_v4(9, 0, true, &[0; 8192]));
     assert_eq!(
-        (bench.stats().held_packets, bench.stats().held_bytes),
+        (bench.stats().queued_packets, bench.stats().queued_bytes),
         (0, 0)
     );
 }
@@ -151,10 +151,10 @@ fn a_packet_has_at_most_128_fragments() {
     for at in 0..128 {
         assert_eq!(bench.push(&fragment_v6(1, at * 8, true, &[0; 8])), None);
     }
-    assert_eq!(bench.stats().held_fragments, 128);
+    assert_eq!(bench.stats().queued_fragments, 128);
     bench.push(&fragment_v6(1, 128 * 8, false, &[0; 8]));
     assert_eq!(
-        (bench.stats().conflicts, bench.stats().held_fragments),
+        (bench.stats().conflicts, bench.stats().queued_fragments),
         (129, 0)
     );
 }

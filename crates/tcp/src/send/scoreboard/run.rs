@@ -67,7 +67,7 @@ impl Run {
 pub(in crate::send) struct Delivered {
     pub(in crate::send) bytes: u32,
     /// Of the segments delivered, the one sent last: when, its end, and whether it was retransmitted.
-    pub(in crate::send) newest: Option<(Micros, u32, bool)>,
+    pub(in crate::send) most_recent: Option<(Micros, u32, bool)>,
     /// When the last of the segments was sent that were never retransmitted.
     sent_once_at: Option<Micros>,
     /// When the last of the segments was retransmitted that were.
@@ -88,8 +88,8 @@ impl Delivered {
         let newer = |(at, last, _): (Micros, u32, bool)| {
             run.sent_at > at || (run.sent_at == at && after(end, last))
         };
-        if self.newest.is_none_or(newer) {
-            self.newest = Some((run.sent_at, end, run.retransmitted));
+        if self.most_recent.is_none_or(newer) {
+            self.most_recent = Some((run.sent_at, end, run.retransmitted));
         }
         if run.retransmitted {
             self.retransmitted_at = self.retransmitted_at.max(Some(run.sent_at));
