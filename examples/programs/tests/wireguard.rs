@@ -14,10 +14,7 @@ const BYTES: usize = 1024 * 1024;
 fn a_stream_crosses_the_tunnel() -> io::Result<()> {
     smol::block_on(async {
         let (here, there) = tunnel()?;
-        let client = Builder::new()
-            .mtu(MTU)
-            .address([10, 0, 0, 1])
-            .build(here)?;
+        let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]).build(here)?;
         let server = Builder::new().mtu(MTU).build(there)?;
         smol::spawn(client.driver).detach();
         smol::spawn(server.driver).detach();
@@ -50,10 +47,7 @@ fn a_stream_crosses_the_tunnel() -> io::Result<()> {
 fn a_peer_that_begins_later_is_reached() -> io::Result<()> {
     smol::block_on(async {
         let (here, there) = tunnel()?;
-        let client = Builder::new()
-            .address([10, 0, 0, 1])
-            .mtu(MTU)
-            .build(here)?;
+        let client = Builder::new().address([10, 0, 0, 1]).mtu(MTU).build(here)?;
         smol::spawn(client.driver).detach();
         let stack = client.stack;
         let connecting =
@@ -75,10 +69,7 @@ fn a_peer_with_another_key_is_not_heard() -> io::Result<()> {
         let (ours, theirs, other) = (secret(1), secret(2), secret(3));
         let here = Tunnel::new(here, ours.clone(), PublicKey::from(&theirs))?;
         let there = Tunnel::new(there, other, PublicKey::from(&ours))?;
-        let client = Builder::new()
-            .mtu(MTU)
-            .address([10, 0, 0, 1])
-            .build(here)?;
+        let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]).build(here)?;
         let server = Builder::new().mtu(MTU).build(there)?;
         smol::spawn(client.driver).detach();
         smol::spawn(server.driver).detach();
