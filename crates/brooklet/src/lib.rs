@@ -230,6 +230,13 @@ macro_rules! names {
 
         /// Creates an in-memory link between two stacks: each end receives what the other sends. At
         /// most `limit` packets wait in each direction. See [`generic::Pipe`](crate::generic::Pipe).
+        ///
+        /// ```
+        /// # #[cfg(feature = "sync")] {
+        /// let (one, other) = brooklet::pipe(64);
+        /// # drop((one, other));
+        /// # }
+        /// ```
         pub fn pipe(limit: usize) -> (Pipe, Pipe) {
             crate::generic::Pipe::pair(limit)
         }

@@ -13,10 +13,24 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-/// The connection requests to a [`TcpListener`](crate::TcpListener), as a [`Stream`] of [`TcpRequest`]. An example is at
+/// The connection requests to a [`TcpListener`](crate::TcpListener), as a [`Stream`] of [`TcpRequest`]; see
 /// [`TcpListener::requests`](crate::TcpListener::requests).
 ///
 /// When the stack's driver ends, the stream returns that error once and then ends.
+///
+/// ```no_run
+/// use brooklet_cell::Flavor;
+/// use brooklet_tcp::TcpListener;
+/// use futures_lite::StreamExt;
+///
+/// async fn serve<F: Flavor>(listener: TcpListener<F>) -> std::io::Result<()> {
+///     let mut items = listener.requests();
+///     while let Some(item) = items.next().await {
+///         item?.refuse();
+///     }
+///     Ok(())
+/// }
+/// ```
 ///
 /// # Cancel safety
 ///
@@ -41,10 +55,24 @@ impl<F: Flavor> Stream for TcpRequests<'_, F> {
     }
 }
 
-/// The connections of a [`TcpListener`](crate::TcpListener), as a [`Stream`] of [`TcpStream`]. An example is at
+/// The connections of a [`TcpListener`](crate::TcpListener), as a [`Stream`] of [`TcpStream`]; see
 /// [`TcpListener::incoming`](crate::TcpListener::incoming).
 ///
 /// When the stack's driver ends, the stream returns that error once and then ends.
+///
+/// ```no_run
+/// use brooklet_cell::Flavor;
+/// use brooklet_tcp::TcpListener;
+/// use futures_lite::StreamExt;
+///
+/// async fn serve<F: Flavor>(listener: TcpListener<F>) -> std::io::Result<()> {
+///     let mut items = listener.incoming();
+///     while let Some(item) = items.next().await {
+///         println!("connected to {}", item?.peer_addr()?);
+///     }
+///     Ok(())
+/// }
+/// ```
 ///
 /// # Cancel safety
 ///
