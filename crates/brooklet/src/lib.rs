@@ -101,7 +101,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod addresses;
 mod builder;
 mod common;
 mod driver;

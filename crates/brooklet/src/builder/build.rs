@@ -1,7 +1,6 @@
 //! Checks the settings of a stack and puts its parts together.
 
 use super::Builder;
-use crate::addresses::is_off_link;
 use crate::common::{Common, Settings};
 use crate::driver::Driver;
 use crate::parts::{Parts, QueueParts};
@@ -13,7 +12,7 @@ use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
-use brooklet_packet::is_unicast;
+use brooklet_packet::is_martian;
 use brooklet_tcp::{Clock, TcpListener};
 use brooklet_udp::UdpSocket;
 use std::io;
@@ -219,7 +218,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     fn check_address(&self, address: IpAddr) -> io::Result<()> {
-        if !is_unicast(address) || is_off_link(address) {
+        // The driver would drop the answers to such an address.
+        if is_martian(address, address) {
             return Err(invalid(format!(
                 "a stack cannot have the address {address}: use a unicast address that is neither \
                  loopback nor IPv4-mapped"
