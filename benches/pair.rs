@@ -3,7 +3,9 @@
 //! There is no executor and no system timer, whose own work would be counted as well.
 
 use crate::rig::{BATCH, Still, poll};
-use brooklet::generic::{Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::generic::{
+    Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, TransparentUdpSocket,
+};
 use brooklet::{Offload, Threaded, Timer};
 use brooklet_filter::UnicastOnly;
 use brooklet_tcp::Clock;
@@ -28,7 +30,7 @@ pub struct Side {
     /// Its handle.
     pub stack: Stack<Threaded>,
     /// Its UDP.
-    pub udp: UdpSocket<Threaded>,
+    pub udp: TransparentUdpSocket<Threaded>,
     tcp: TcpListener<Threaded>,
     driver: Driver<Threaded, Pipe<Threaded>, Alarm, UnicastOnly>,
     block: Vec<u8>,

@@ -14,7 +14,7 @@
 
 use async_executor::{Executor, LocalExecutor, Task};
 use async_signal::{Signal, Signals};
-use brooklet::generic::{Stack, TcpListener, TcpRequest, TcpStream, UdpSocket};
+use brooklet::generic::{Stack, TcpListener, TcpRequest, TcpStream, TransparentUdpSocket};
 use brooklet::{Flavor, TcpConfig};
 use brooklet_tun::Tun;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt, future};
@@ -256,7 +256,7 @@ async fn answer<F: Flavor>(request: TcpRequest<F>) -> io::Result<()> {
     stream.close().await
 }
 
-async fn echo_datagrams<F: Flavor>(socket: UdpSocket<F>) {
+async fn echo_datagrams<F: Flavor>(socket: TransparentUdpSocket<F>) {
     let mut buffer = vec![0; 65_535];
     // An error is the end of the stack, which the driver reports.
     while let Ok((n, from, to)) = socket.recv_from(&mut buffer).await {

@@ -9,7 +9,7 @@
 //! packets between device and stack, and two more serve connections and datagrams. Here the device
 //! is one end of a wire in memory, whose other end is a client.
 
-use brooklet::{Builder, Parts, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::{Builder, Parts, Stack, TcpListener, TcpStream, TransparentUdpSocket};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use std::io;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ async fn answer(mut stream: TcpStream, local: SocketAddr, remote: SocketAddr) ->
 }
 
 /// Sends every datagram back in the name of the host that the datagram was meant for.
-async fn handle_inbound_datagram(udp_socket: UdpSocket) {
+async fn handle_inbound_datagram(udp_socket: TransparentUdpSocket) {
     let (mut read_half, mut write_half) = udp_socket.split();
     while let Some((data, local, remote)) = read_half.next().await {
         // A datagram that is longer than the MTU allows is lost.
@@ -107,7 +107,7 @@ async fn ask(stack: &Stack, to: SocketAddr) -> io::Result<String> {
 }
 
 async fn ask_by_datagram(
-    socket: &UdpSocket,
+    socket: &TransparentUdpSocket,
     from: SocketAddr,
     to: SocketAddr,
 ) -> io::Result<brooklet::Datagram> {

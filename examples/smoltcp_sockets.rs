@@ -306,7 +306,7 @@ async fn echo_streams(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-async fn echo_datagrams(socket: brooklet::local::UdpSocket) -> io::Result<()> {
+async fn echo_datagrams(socket: brooklet::local::TransparentUdpSocket) -> io::Result<()> {
     loop {
         let datagram = socket.recv_datagram().await?;
         socket

@@ -15,7 +15,9 @@
 //! - `two threads` has each stack, with its task, on a thread of its own. It says what the threads
 //!   cost or spare, and nothing else that the others do not.
 
-use brooklet::generic::{Builder, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::generic::{
+    Builder, Parts, Pipe, Stack, TcpListener, TcpStream, TransparentUdpSocket,
+};
 use brooklet::{Flavor, Offload, SingleThread, Threaded};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
@@ -103,8 +105,8 @@ struct Pair<F: Flavor> {
     executor: LocalExecutor<'static>,
     stack: Stack<F>,
     listener: TcpListener<F>,
-    client_udp: UdpSocket<F>,
-    server_udp: UdpSocket<F>,
+    client_udp: TransparentUdpSocket<F>,
+    server_udp: TransparentUdpSocket<F>,
 }
 
 impl<F: Flavor> Pair<F> {
@@ -237,7 +239,7 @@ async fn transfer<F: Flavor>([client, server]: &[TcpStream<F>; 2]) -> io::Result
 }
 
 /// Sends [`IN_FLIGHT`] datagrams and waits for as many answers.
-async fn ask<F: Flavor>(udp: &UdpSocket<F>, payload: &[u8]) -> io::Result<()> {
+async fn ask<F: Flavor>(udp: &TransparentUdpSocket<F>, payload: &[u8]) -> io::Result<()> {
     let (from, to) = addresses();
     for _ in 0..IN_FLIGHT {
         udp.send_to(payload, from, to).await?;
@@ -250,7 +252,7 @@ async fn ask<F: Flavor>(udp: &UdpSocket<F>, payload: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-async fn echo<F: Flavor>(udp: UdpSocket<F>) -> io::Result<()> {
+async fn echo<F: Flavor>(udp: TransparentUdpSocket<F>) -> io::Result<()> {
     let mut buf = [0; 1500];
     loop {
         let (len, from, to) = udp.recv_from(&mut buf).await?;

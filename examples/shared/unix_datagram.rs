@@ -1,7 +1,7 @@
 //! A stack on a Unix datagram socket: each datagram is one IP packet.
 
 use async_io::Async;
-use brooklet::{Builder, PacketBuf, PacketIo, TcpListener, UdpSocket};
+use brooklet::{Builder, PacketBuf, PacketIo, TcpListener, TransparentUdpSocket};
 use futures_lite::{AsyncWriteExt, future};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -113,7 +113,7 @@ async fn echo_streams(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-async fn echo_datagrams(socket: UdpSocket) -> io::Result<()> {
+async fn echo_datagrams(socket: TransparentUdpSocket) -> io::Result<()> {
     loop {
         let datagram = socket.recv_datagram().await?;
         let reply = datagram.reply(&datagram.payload[..]);

@@ -40,7 +40,7 @@
 //! | part | type | what it does |
 //! |---|---|---|
 //! | `tcp` | `TcpListener` | accepts the TCP connections to every address |
-//! | `udp` | `UdpSocket` | receives the datagrams to every address, and sends from every address |
+//! | `udp` | `TransparentUdpSocket` | receives the datagrams to every address, and sends from every address |
 //! | `stack` | `Stack` | opens connections, binds listeners, has the counters, shuts down |
 //! | `driver` | `Driver` | moves the packets: a future that the program runs |
 //!
@@ -162,7 +162,9 @@ pub mod generic {
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
         WriteHalf,
     };
-    pub use brooklet_udp::{ReuniteError as UdpReuniteError, UdpReadHalf, UdpSocket, UdpWriteHalf};
+    pub use brooklet_udp::{
+        ReuniteError as UdpReuniteError, TransparentUdpSocket, UdpReadHalf, UdpWriteHalf,
+    };
 }
 
 #[cfg(any(feature = "sync", feature = "local"))]
@@ -217,8 +219,8 @@ macro_rules! names {
         /// The halves of two UDP sockets do not make one. See
         /// [`generic::UdpReuniteError`](crate::generic::UdpReuniteError).
         pub type UdpReuniteError = crate::generic::UdpReuniteError<$flavor>;
-        /// Receives and sends datagrams. See [`generic::UdpSocket`](crate::generic::UdpSocket).
-        pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
+        /// Receives and sends datagrams. See [`generic::TransparentUdpSocket`](crate::generic::TransparentUdpSocket).
+        pub type TransparentUdpSocket = crate::generic::TransparentUdpSocket<$flavor>;
         /// The reading half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
         pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
         /// The writing half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).

@@ -5,7 +5,7 @@ use crate::timer::AsyncIoTimer;
 use brooklet_cell::Flavor;
 use brooklet_filter::UnicastOnly;
 use brooklet_tcp::TcpListener;
-use brooklet_udp::UdpSocket;
+use brooklet_udp::TransparentUdpSocket;
 use std::fmt;
 
 /// The parts of a stack: take them apart by a pattern.
@@ -32,7 +32,7 @@ pub struct Parts<
     /// Accepts the connections to every address.
     pub tcp: TcpListener<F>,
     /// Receives the datagrams to every address.
-    pub udp: UdpSocket<F>,
+    pub udp: TransparentUdpSocket<F>,
     /// Moves the packets. The stack works only while the driver runs.
     pub driver: Driver<F, D, T, P>,
 }
@@ -62,7 +62,7 @@ pub struct QueueParts<
     /// Accepts the connections to every address.
     pub tcp: TcpListener<F>,
     /// Receives the datagrams to every address.
-    pub udp: UdpSocket<F>,
+    pub udp: TransparentUdpSocket<F>,
     /// Each moves the packets of one queue. The stack works only while all of them run.
     pub drivers: Vec<Driver<F, D, T, P>>,
 }

@@ -4,7 +4,9 @@
 mod support;
 
 use brooklet::filter::{Direction, Verdict};
-use brooklet::local::{Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::local::{
+    Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, TransparentUdpSocket,
+};
 use brooklet::{Packet, PacketBuf, PacketIo};
 use smol::LocalExecutor;
 use static_assertions::assert_not_impl_any;
@@ -17,7 +19,7 @@ assert_not_impl_any!(Stack: Send, Sync);
 assert_not_impl_any!(TcpListener: Send, Sync);
 assert_not_impl_any!(TcpStream: Send, Sync);
 assert_not_impl_any!(brooklet::local::TcpRequest: Send, Sync);
-assert_not_impl_any!(UdpSocket: Send, Sync);
+assert_not_impl_any!(TransparentUdpSocket: Send, Sync);
 assert_not_impl_any!(
     Driver<Pipe, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>: Send, Sync
 );

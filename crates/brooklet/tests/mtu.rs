@@ -7,7 +7,9 @@ mod host;
 mod packets;
 mod support;
 
-use brooklet::{Builder, DropReason, Headers, PacketBuf, PacketIo, UdpSendError, UdpSocket};
+use brooklet::{
+    Builder, DropReason, Headers, PacketBuf, PacketIo, TransparentUdpSocket, UdpSendError,
+};
 use futures_lite::{AsyncWriteExt, future};
 use host::Host;
 use packets::{ping, summed, syn, udp};
@@ -149,7 +151,7 @@ impl PacketIo for Limited {
 }
 
 /// The longest datagram that the stack sends, as a measure of its MTU.
-fn mtu_of(udp: &UdpSocket) -> usize {
+fn mtu_of(udp: &TransparentUdpSocket) -> usize {
     let (from, to) = ends();
     let sends = |len| future::block_on(udp.send_to(&vec![0; len], from, to)).is_ok();
     let fits = (500..65_508).rev().find(|&len| sends(len)).unwrap();

@@ -7,7 +7,7 @@ mod support;
 
 use brooklet::{
     Builder, Driver, DropReason, Packet, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpListener,
-    TcpStream, UdpSocket,
+    TcpStream, TransparentUdpSocket,
 };
 use futures_lite::future::{block_on, poll_once};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +37,7 @@ impl Wake for Count {
 struct Host {
     stack: Stack,
     tcp: TcpListener,
-    udp: UdpSocket,
+    udp: TransparentUdpSocket,
     queues: Vec<Queue>,
 }
 
@@ -144,7 +144,7 @@ struct Peer {
     driver: Driver<Pipe>,
     wire: Pipe,
     tcp: TcpListener,
-    _udp: UdpSocket,
+    _udp: TransparentUdpSocket,
 }
 
 impl Peer {

@@ -4,7 +4,7 @@
 mod support;
 
 use async_executor::Executor;
-use brooklet::{Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::{Builder, Driver, Parts, Pipe, Stack, TcpListener, TcpStream, TransparentUdpSocket};
 use futures_lite::future;
 use static_assertions::assert_impl_all;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ assert_impl_all!(Stack: Send, Sync, Clone);
 assert_impl_all!(TcpListener: Send, Sync, Clone);
 assert_impl_all!(TcpStream: Send, Sync, Clone);
 assert_impl_all!(brooklet::TcpRequest: Send, Sync);
-assert_impl_all!(UdpSocket: Send, Sync, Clone);
+assert_impl_all!(TransparentUdpSocket: Send, Sync, Clone);
 assert_impl_all!(
     Driver<Pipe, brooklet::AsyncIoTimer, brooklet::filter::UnicastOnly>: Send, Future
 );

@@ -10,6 +10,6 @@ fn handles_may_cross_catch_unwind() {
     is_unwind_safe::<brooklet::Stack>();
     is_unwind_safe::<brooklet::TcpListener>();
     is_unwind_safe::<brooklet::TcpStream>();
-    is_unwind_safe::<brooklet::UdpSocket>();
+    is_unwind_safe::<brooklet::TransparentUdpSocket>();
     is_unwind_safe::<brooklet::Builder>();
 }

@@ -8,6 +8,7 @@
 //!   work that a device does in place of the stack.
 //! - [`TxQueue`] holds outbound packets until the device takes them. The queue is bounded; a
 //!   sender that finds the queue full registers itself and is called once there is room.
+//! - [`Clock`] is the source of the time for everything that reads none itself.
 //! - [`BufferPool`] keeps the buffers of packets for the next packets.
 //!
 //! The crate depends on the standard library only, unless the feature `serde` is enabled, which
@@ -16,6 +17,7 @@
 
 mod buf;
 mod buffer_pool;
+mod clock;
 mod closed;
 mod io;
 mod offload;
@@ -23,6 +25,7 @@ mod queue;
 
 pub use buf::PacketBuf;
 pub use buffer_pool::BufferPool;
+pub use clock::Clock;
 pub use closed::StackClosed;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};

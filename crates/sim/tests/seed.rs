@@ -1,7 +1,7 @@
 //! A stack with a seed is the same to the byte in every run.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use brooklet::{Builder, Parts, Stack, TcpListener, UdpSocket};
+use brooklet::{Builder, Parts, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_sim::{Link, LinkConfig, Simulation};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ async fn fetch(stack: Stack) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve(tcp: TcpListener, udp: UdpSocket) -> io::Result<()> {
+async fn serve(tcp: TcpListener, udp: TransparentUdpSocket) -> io::Result<()> {
     let answer = async |stream: brooklet::TcpStream| -> io::Result<()> {
         let mut request = [0; 3000];
         (&stream).read_exact(&mut request).await?;

@@ -2,7 +2,6 @@ mod arrival;
 mod closing;
 mod timeouts;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connector::Connector;
@@ -16,6 +15,7 @@ use crate::stack::StackShared;
 use crate::stats::Stats;
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
+use brooklet_io::Clock;
 use brooklet_io::PacketBuf;
 use brooklet_packet::FlowKey;
 use std::num::NonZeroU8;

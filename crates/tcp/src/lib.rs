@@ -22,7 +22,6 @@
 
 mod address;
 mod buffer;
-mod clock;
 mod config;
 mod connection;
 mod connector;
@@ -50,9 +49,9 @@ mod table;
 mod time_wait;
 mod timers;
 
+pub use brooklet_io::Clock;
 pub use brooklet_io::StackClosed;
 pub use brooklet_packet::icmp::Unreachable;
-pub use clock::Clock;
 pub use config::Config;
 pub use connection::TcpState;
 pub use connection::info::TcpInfo;

@@ -1,6 +1,6 @@
 use crate::{
     config::Config, counters::Counters, inbound::Inbound, interface::Interface, outbound::Outbound,
-    queues::Queues, received::Received, socket::UdpSocket, stats::Stats,
+    queues::Queues, received::Received, socket::TransparentUdpSocket, stats::Stats,
 };
 use brooklet_cell::{Flavor, Shared, wakers::WakeList};
 use brooklet_packet::Packet;
@@ -60,10 +60,10 @@ impl<F: Flavor> Engine<F> {
     /// # let _ = (engine, socket);
     /// # }
     /// ```
-    pub fn new(interface: Interface, config: Config) -> (Self, UdpSocket<F>) {
+    pub fn new(interface: Interface, config: Config) -> (Self, TransparentUdpSocket<F>) {
         let queues = Queues::new(NonZeroU8::MIN, interface, config);
         let outbound = queues.outbound()[0].clone();
-        let socket = UdpSocket::new(&queues);
+        let socket = TransparentUdpSocket::new(&queues);
         (Self { queues, outbound }, socket)
     }
 
@@ -95,9 +95,9 @@ impl<F: Flavor> Engine<F> {
         queues: NonZeroU8,
         interface: Interface,
         config: Config,
-    ) -> (Vec<Self>, UdpSocket<F>) {
+    ) -> (Vec<Self>, TransparentUdpSocket<F>) {
         let queues = Queues::new(queues, interface, config);
-        let socket = UdpSocket::new(&queues);
+        let socket = TransparentUdpSocket::new(&queues);
         let engine = |outbound: &Shared<F, Outbound>| Self {
             queues: queues.clone(),
             outbound: outbound.clone(),

@@ -9,8 +9,8 @@
 //!   [`handle_packet`](Engine::handle_packet), complete IP packets come out by
 //!   [`poll_transmit`](Engine::poll_transmit). The engine does no I/O, reads no clock and needs no
 //!   executor.
-//! - [`UdpSocket`] is the application's side. It works on any executor, and can be
-//!   [split](UdpSocket::split) into a [`UdpReadHalf`] and a [`UdpWriteHalf`].
+//! - [`TransparentUdpSocket`] is the application's side. It works on any executor, and can be
+//!   [split](TransparentUdpSocket::split) into a [`UdpReadHalf`] and a [`UdpWriteHalf`].
 //!
 //! Both are generic over the [`Flavor`](brooklet_cell::Flavor): an `Engine<Threaded>` is for many
 //! threads, an `Engine<SingleThread>` stays on one.
@@ -104,7 +104,7 @@ pub use error::SendError;
 pub use interface::Interface;
 pub use read_half::UdpReadHalf;
 pub use received::Received;
-pub use socket::UdpSocket;
+pub use socket::TransparentUdpSocket;
 pub use split::ReuniteError;
 pub use stats::Stats;
 pub use write_half::UdpWriteHalf;

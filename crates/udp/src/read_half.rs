@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The read half of a [`UdpSocket`](crate::UdpSocket).
+/// The read half of a [`TransparentUdpSocket`](crate::TransparentUdpSocket).
 ///
 /// Clones read from the same queue: each datagram goes to one of them. When the last handle that
 /// reads is dropped, the datagrams in the queue are dropped, too, and later datagrams find no
@@ -54,7 +54,7 @@ impl<F: Flavor> UdpReadHalf<F> {
         }
     }
 
-    /// Receives one datagram; see [`UdpSocket::recv_from`](crate::UdpSocket::recv_from).
+    /// Receives one datagram; see [`TransparentUdpSocket::recv_from`](crate::TransparentUdpSocket::recv_from).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -76,13 +76,13 @@ impl<F: Flavor> UdpReadHalf<F> {
     ///
     /// # Errors
     ///
-    /// As for [`UdpSocket::recv_from`](crate::UdpSocket::recv_from).
+    /// As for [`TransparentUdpSocket::recv_from`](crate::TransparentUdpSocket::recv_from).
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
         self.wait(|inbound| inbound.read_into(buf, Take::Yes)).await
     }
 
     /// Receives one datagram and leaves it in the queue; see
-    /// [`UdpSocket::peek_from`](crate::UdpSocket::peek_from).
+    /// [`TransparentUdpSocket::peek_from`](crate::TransparentUdpSocket::peek_from).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -110,7 +110,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     }
 
     /// Receives one whole datagram; see
-    /// [`UdpSocket::recv_datagram`](crate::UdpSocket::recv_datagram).
+    /// [`TransparentUdpSocket::recv_datagram`](crate::TransparentUdpSocket::recv_datagram).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -137,7 +137,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     }
 
     /// The poll form of [`recv_from`](Self::recv_from); see
-    /// [`UdpSocket::poll_recv_from`](crate::UdpSocket::poll_recv_from).
+    /// [`TransparentUdpSocket::poll_recv_from`](crate::TransparentUdpSocket::poll_recv_from).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {

@@ -27,7 +27,7 @@ pub enum Received {
     /// The datagram is in the inbound queue.
     Queued,
     /// The datagram was dropped and counted because no handle can read it: every
-    /// [`UdpSocket`](crate::UdpSocket) and [`UdpReadHalf`](crate::UdpReadHalf) has been dropped.
+    /// [`TransparentUdpSocket`](crate::TransparentUdpSocket) and [`UdpReadHalf`](crate::UdpReadHalf) has been dropped.
     /// The caller answers with an ICMP "port unreachable" (RFC 1122, section 4.1.3.1).
     NoListener,
     /// The packet was dropped and counted: the queue is full, the source holds more than its share

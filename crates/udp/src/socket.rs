@@ -23,11 +23,11 @@ use std::{
 /// ```
 /// # #[cfg(feature = "sync")] {
 /// use brooklet_cell::Flavor;
-/// use brooklet_udp::UdpSocket;
+/// use brooklet_udp::TransparentUdpSocket;
 /// use std::io;
 ///
 /// /// Echoes each datagram, from the address that the datagram was sent to.
-/// async fn echo<F: Flavor>(socket: UdpSocket<F>) -> io::Result<()> {
+/// async fn echo<F: Flavor>(socket: TransparentUdpSocket<F>) -> io::Result<()> {
 ///     let mut buf = [0; 1500];
 ///     loop {
 ///         let (len, from, to) = socket.recv_from(&mut buf).await?;
@@ -40,12 +40,12 @@ use std::{
 /// # assert_eq!(end.kind(), io::ErrorKind::NetworkDown);
 /// # }
 /// ```
-pub struct UdpSocket<F: Flavor> {
+pub struct TransparentUdpSocket<F: Flavor> {
     pub(crate) read: UdpReadHalf<F>,
     pub(crate) write: UdpWriteHalf<F>,
 }
 
-impl<F: Flavor> UdpSocket<F> {
+impl<F: Flavor> TransparentUdpSocket<F> {
     pub(crate) fn new(queues: &Queues<F>) -> Self {
         Self {
             read: UdpReadHalf::new(&queues.inbound),
@@ -172,10 +172,10 @@ impl<F: Flavor> UdpSocket<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// use brooklet_cell::Flavor;
-    /// use brooklet_udp::UdpSocket;
+    /// use brooklet_udp::TransparentUdpSocket;
     ///
     /// /// Answers each datagram from the address that the datagram was sent to.
-    /// async fn serve<F: Flavor>(socket: UdpSocket<F>) -> std::io::Result<()> {
+    /// async fn serve<F: Flavor>(socket: TransparentUdpSocket<F>) -> std::io::Result<()> {
     ///     loop {
     ///         let question = socket.recv_datagram().await?;
     ///         socket.send_datagram(&question.reply(*b"answer")).await?;
@@ -249,7 +249,7 @@ impl<F: Flavor> UdpSocket<F> {
     }
 }
 
-impl<F: Flavor> Clone for UdpSocket<F> {
+impl<F: Flavor> Clone for TransparentUdpSocket<F> {
     fn clone(&self) -> Self {
         Self {
             read: self.read.clone(),
@@ -258,8 +258,9 @@ impl<F: Flavor> Clone for UdpSocket<F> {
     }
 }
 
-impl<F: Flavor> fmt::Debug for UdpSocket<F> {
+impl<F: Flavor> fmt::Debug for TransparentUdpSocket<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").finish_non_exhaustive()
+        f.debug_struct("TransparentUdpSocket")
+            .finish_non_exhaustive()
     }
 }

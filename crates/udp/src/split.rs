@@ -1,10 +1,10 @@
 //! A socket in two halves, and back.
 
-use crate::{read_half::UdpReadHalf, socket::UdpSocket, write_half::UdpWriteHalf};
+use crate::{read_half::UdpReadHalf, socket::TransparentUdpSocket, write_half::UdpWriteHalf};
 use brooklet_cell::Flavor;
 use std::{error::Error, fmt};
 
-impl<F: Flavor> UdpSocket<F> {
+impl<F: Flavor> TransparentUdpSocket<F> {
     /// Splits the socket into owned halves, for a task each. Only the read half listens.
     ///
     /// ```
@@ -43,7 +43,10 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// # Errors
     ///
     /// If the halves belong to two stacks, the [`ReuniteError`] gives both back.
-    pub fn reunite(self, write: UdpWriteHalf<F>) -> Result<UdpSocket<F>, ReuniteError<F>> {
+    pub fn reunite(
+        self,
+        write: UdpWriteHalf<F>,
+    ) -> Result<TransparentUdpSocket<F>, ReuniteError<F>> {
         if !self.waiter.queue.same(&write.queues.inbound) {
             return Err(ReuniteError(self, write));
         }
@@ -52,7 +55,7 @@ impl<F: Flavor> UdpReadHalf<F> {
             unsent: None,
             ..write
         };
-        Ok(UdpSocket { read: self, write })
+        Ok(TransparentUdpSocket { read: self, write })
     }
 }
 

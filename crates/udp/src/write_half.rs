@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// The write half of a [`UdpSocket`](crate::UdpSocket).
+/// The write half of a [`TransparentUdpSocket`](crate::TransparentUdpSocket).
 ///
 /// The half does not listen: when only write halves are left, inbound datagrams find no listener.
 ///
@@ -55,12 +55,12 @@ impl<F: Flavor> UdpWriteHalf<F> {
         }
     }
 
-    /// Sends one datagram; see [`UdpSocket::send_to`](crate::UdpSocket::send_to). An example is at
+    /// Sends one datagram; see [`TransparentUdpSocket::send_to`](crate::TransparentUdpSocket::send_to). An example is at
     /// [`UdpWriteHalf`].
     ///
     /// # Errors
     ///
-    /// As for [`UdpSocket::send_to`](crate::UdpSocket::send_to).
+    /// As for [`TransparentUdpSocket::send_to`](crate::TransparentUdpSocket::send_to).
     pub async fn send_to(
         &self,
         payload: &[u8],
@@ -73,7 +73,7 @@ impl<F: Flavor> UdpWriteHalf<F> {
         Ok(payload.len())
     }
 
-    /// Sends `datagram`; see [`UdpSocket::send_datagram`](crate::UdpSocket::send_datagram).
+    /// Sends `datagram`; see [`TransparentUdpSocket::send_datagram`](crate::TransparentUdpSocket::send_datagram).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -99,7 +99,7 @@ impl<F: Flavor> UdpWriteHalf<F> {
     }
 
     /// The poll form of [`send_to`](Self::send_to); see
-    /// [`UdpSocket::poll_send_to`](crate::UdpSocket::poll_send_to).
+    /// [`TransparentUdpSocket::poll_send_to`](crate::TransparentUdpSocket::poll_send_to).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {

@@ -2,7 +2,7 @@
 
 use super::*;
 use async_io::Timer;
-use brooklet::{Builder, Stack, UdpSocket};
+use brooklet::{Builder, Stack, TransparentUdpSocket};
 use futures_lite::future::{block_on, or, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_millis(300);
 
 struct World {
     client: Stack,
-    datagrams: UdpSocket,
+    datagrams: TransparentUdpSocket,
     streams: Streams,
 }
 

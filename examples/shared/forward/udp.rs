@@ -1,6 +1,6 @@
 use super::{Limits, Map};
 use async_io::{Async, Timer};
-use brooklet::UdpSocket;
+use brooklet::TransparentUdpSocket;
 use futures_lite::future;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -29,7 +29,7 @@ struct Session {
 
 /// Forwards every datagram until the stack ends. An answer goes to the client with the address that
 /// the client sent to as its source.
-pub async fn datagrams(socket: UdpSocket, map: Map, limits: Limits) {
+pub async fn datagrams(socket: TransparentUdpSocket, map: Map, limits: Limits) {
     let sessions = Sessions::default();
     let mut buffer = vec![0; LARGEST];
     // An error is the end of the stack, which the driver reports.
@@ -59,7 +59,7 @@ fn begin(
     sessions: &Sessions,
     key: Key,
     session: &Arc<Session>,
-    socket: &UdpSocket,
+    socket: &TransparentUdpSocket,
     limits: Limits,
 ) {
     let idle = if key.1.port() == 53 {
@@ -102,7 +102,12 @@ fn begin(
 }
 
 /// Sends answers to the client until the session has been idle for long enough.
-async fn answers(session: &Session, (client, to): Key, socket: &UdpSocket, idle: Duration) {
+async fn answers(
+    session: &Session,
+    (client, to): Key,
+    socket: &TransparentUdpSocket,
+    idle: Duration,
+) {
     // Pages that no datagram reaches cost address space, and no memory.
     let mut buffer = vec![0; LARGEST];
     let mut timer = Timer::after(idle);

@@ -7,7 +7,7 @@
 //! The drivers are tasks of the runtime, [`TokioTimer`] gives them the runtime's time, and
 //! `compat()` of tokio-util makes tokio's `AsyncRead` and `AsyncWrite` of a stream.
 
-use brooklet::{Builder, Pipe, Stack, TcpListener, UdpSocket};
+use brooklet::{Builder, Pipe, Stack, TcpListener, TransparentUdpSocket};
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
@@ -55,7 +55,7 @@ async fn echo_streams(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-async fn echo_datagrams(socket: UdpSocket) -> io::Result<()> {
+async fn echo_datagrams(socket: TransparentUdpSocket) -> io::Result<()> {
     loop {
         let datagram = socket.recv_datagram().await?;
         let reply = datagram.reply(&datagram.payload[..]);

@@ -1,7 +1,7 @@
 use crate::Checked;
 use brooklet::{
     Builder, Clock, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpConfig, TcpListener, Timer,
-    UdpConfig, UdpSocket,
+    TransparentUdpSocket, UdpConfig,
 };
 use brooklet_tcp::TcpOptions;
 use shuttle::future::JoinHandle;
@@ -16,8 +16,8 @@ use std::time::Instant;
 pub struct Net {
     pub here: Stack,
     pub there: Stack,
-    pub here_udp: UdpSocket,
-    pub there_udp: UdpSocket,
+    pub here_udp: TransparentUdpSocket,
+    pub there_udp: TransparentUdpSocket,
     /// The listener of the far stack.
     pub tcp: TcpListener,
     /// That of the near one, to which nobody connects.
@@ -116,7 +116,10 @@ pub fn net(options: Options) -> Net {
     }
 }
 
-fn stack(devices: Vec<Device>, options: Options) -> (Stack, TcpListener, UdpSocket, Vec<Driver>) {
+fn stack(
+    devices: Vec<Device>,
+    options: Options,
+) -> (Stack, TcpListener, TransparentUdpSocket, Vec<Driver>) {
     let timer = Frozen::new();
     let QueueParts {
         stack,

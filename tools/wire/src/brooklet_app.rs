@@ -4,7 +4,7 @@ use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS};
 use crate::backend::{CLIENT, SERVER};
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
-use brooklet::local::{Builder, Parts, TcpRequest, UdpSocket};
+use brooklet::local::{Builder, Parts, TcpRequest, TransparentUdpSocket};
 use brooklet::{PacketIo, TcpConfig, Timer, filter};
 use futures_lite::StreamExt;
 use std::future::Future;
@@ -101,7 +101,7 @@ async fn connection(env: Env, request: TcpRequest) {
     }
 }
 
-async fn datagrams(env: Env, socket: UdpSocket) {
+async fn datagrams(env: Env, socket: TransparentUdpSocket) {
     loop {
         let datagram = match socket.recv_datagram().await {
             Ok(datagram) => datagram,

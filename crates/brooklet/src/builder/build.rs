@@ -14,7 +14,7 @@ use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
 use brooklet_packet::is_martian;
 use brooklet_tcp::{Clock, TcpListener};
-use brooklet_udp::UdpSocket;
+use brooklet_udp::TransparentUdpSocket;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
@@ -242,7 +242,7 @@ fn invalid(why: String) -> io::Error {
 struct Plan<F: Flavor> {
     stack: Stack<F>,
     tcp: TcpListener<F>,
-    udp: UdpSocket<F>,
+    udp: TransparentUdpSocket<F>,
     /// The engines of each queue.
     engines: Vec<(brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>)>,
     mtu: usize,

@@ -6,8 +6,8 @@
 )]
 
 use brooklet::{
-    Builder, Clock, Driver, PacketBuf, PacketIo, Parts, Pipe, Stack, TcpListener, Timer, UdpSocket,
-    filter::Filter, generic,
+    Builder, Clock, Driver, PacketBuf, PacketIo, Parts, Pipe, Stack, TcpListener, Timer,
+    TransparentUdpSocket, filter::Filter, generic,
 };
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ impl Timer for ManualTimer {
 pub struct Host<P: Filter> {
     pub stack: Stack,
     pub tcp: Option<TcpListener>,
-    pub udp: Option<UdpSocket>,
+    pub udp: Option<TransparentUdpSocket>,
     driver: Driver<Pipe, ManualTimer, P>,
     wire: Pipe,
     timer: ManualTimer,

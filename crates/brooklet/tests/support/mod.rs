@@ -7,7 +7,7 @@
 )]
 
 use brooklet::Flavor;
-use brooklet::generic::{Stack, TcpListener, TcpStream, UdpSocket};
+use brooklet::generic::{Stack, TcpListener, TcpStream, TransparentUdpSocket};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ pub async fn echo<F: Flavor>(stream: TcpStream<F>) -> io::Result<()> {
 }
 
 /// Sends every datagram back, as the one it was sent to.
-pub async fn echo_datagrams<F: Flavor>(udp: UdpSocket<F>) -> io::Result<()> {
+pub async fn echo_datagrams<F: Flavor>(udp: TransparentUdpSocket<F>) -> io::Result<()> {
     let mut buf = vec![0; 65_535];
     loop {
         let (n, from, to) = udp.recv_from(&mut buf).await?;
@@ -66,7 +66,7 @@ pub async fn check<F: Flavor>(stack: Stack<F>, n: u16) {
 }
 
 /// A client's part of UDP: the datagram comes back from where it was sent to.
-pub async fn check_datagrams<F: Flavor>(udp: UdpSocket<F>) {
+pub async fn check_datagrams<F: Flavor>(udp: TransparentUdpSocket<F>) {
     let mut buf = vec![0; 2000];
     for (from, to) in [
         ("10.0.0.2:5353", "1.1.1.1:53"),

@@ -12,7 +12,7 @@ mod sources;
 mod threads;
 mod waiting;
 
-use crate::{Config, Engine, Interface, Received, UdpReadHalf, UdpSocket, UdpWriteHalf};
+use crate::{Config, Engine, Interface, Received, TransparentUdpSocket, UdpReadHalf, UdpWriteHalf};
 use brooklet_cell::Flavor;
 use brooklet_packet::{Packet, udp};
 use std::{
@@ -72,7 +72,10 @@ fn arrive<F: Flavor>(engine: &Engine<F>, payload: &[u8]) -> Received {
 }
 
 /// Sends from the server to the client.
-async fn answer<F: Flavor>(socket: &UdpSocket<F>, payload: &[u8]) -> std::io::Result<usize> {
+async fn answer<F: Flavor>(
+    socket: &TransparentUdpSocket<F>,
+    payload: &[u8],
+) -> std::io::Result<usize> {
     socket.send_to(payload, addr(SERVER), addr(CLIENT)).await
 }
 
@@ -83,13 +86,15 @@ fn sent<F: Flavor>(engine: &Engine<F>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn engine_with<F: Flavor>(change: impl FnOnce(&mut Config)) -> (Engine<F>, UdpSocket<F>) {
+fn engine_with<F: Flavor>(
+    change: impl FnOnce(&mut Config),
+) -> (Engine<F>, TransparentUdpSocket<F>) {
     let mut config = Config::default();
     change(&mut config);
     Engine::new(Interface::default(), config)
 }
 
-fn engine<F: Flavor>() -> (Engine<F>, UdpSocket<F>) {
+fn engine<F: Flavor>() -> (Engine<F>, TransparentUdpSocket<F>) {
     Engine::new(Interface::default(), Config::default())
 }
 
@@ -177,10 +182,10 @@ impl Drop for Hook {
 const _: () = {
     use brooklet_cell::Threaded;
     static_assertions::assert_impl_all!(Engine<Threaded>: Send, Sync, Unpin);
-    static_assertions::assert_impl_all!(UdpSocket<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(TransparentUdpSocket<Threaded>: Send, Sync, Unpin);
     static_assertions::assert_impl_all!(UdpReadHalf<Threaded>: Send, Sync, Unpin);
     static_assertions::assert_impl_all!(UdpWriteHalf<Threaded>: Send, Sync, Unpin);
-    fn _futures(socket: &UdpSocket<Threaded>) -> impl Send {
+    fn _futures(socket: &TransparentUdpSocket<Threaded>) -> impl Send {
         (socket.recv_datagram(), answer(socket, b""))
     }
 };
@@ -189,7 +194,7 @@ const _: () = {
 const _: () = {
     use brooklet_cell::SingleThread;
     static_assertions::assert_not_impl_any!(Engine<SingleThread>: Send, Sync);
-    static_assertions::assert_not_impl_any!(UdpSocket<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(TransparentUdpSocket<SingleThread>: Send, Sync);
     static_assertions::assert_not_impl_any!(UdpReadHalf<SingleThread>: Send, Sync);
     static_assertions::assert_not_impl_any!(UdpWriteHalf<SingleThread>: Send, Sync);
 };

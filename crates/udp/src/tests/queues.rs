@@ -13,7 +13,7 @@ both_flavors!(
 
 const QUEUES: u8 = 3;
 
-fn engines<F: Flavor>() -> (Vec<Engine<F>>, UdpSocket<F>) {
+fn engines<F: Flavor>() -> (Vec<Engine<F>>, TransparentUdpSocket<F>) {
     let config = Config {
         outbound_packets: 2,
         ..Config::default()
@@ -30,13 +30,17 @@ fn client(port: u16) -> SocketAddr {
 }
 
 /// Sends to the client with that port.
-async fn send<F: Flavor>(socket: &UdpSocket<F>, port: u16) -> std::io::Result<usize> {
+async fn send<F: Flavor>(socket: &TransparentUdpSocket<F>, port: u16) -> std::io::Result<usize> {
     let payload = port.to_be_bytes();
     socket.send_to(&payload, addr(SERVER), client(port)).await
 }
 
 /// The queue of the flow to that port.
-fn queue_of<F: Flavor>(engines: &[Engine<F>], socket: &UdpSocket<F>, port: u16) -> usize {
+fn queue_of<F: Flavor>(
+    engines: &[Engine<F>],
+    socket: &TransparentUdpSocket<F>,
+    port: u16,
+) -> usize {
     now(send(socket, port)).unwrap();
     let queues: Vec<usize> = (0..engines.len())
         .filter(|&n| !sent(&engines[n]).is_empty())
@@ -46,7 +50,7 @@ fn queue_of<F: Flavor>(engines: &[Engine<F>], socket: &UdpSocket<F>, port: u16) 
 }
 
 /// A port for each queue.
-fn ports<F: Flavor>(engines: &[Engine<F>], socket: &UdpSocket<F>) -> Vec<u16> {
+fn ports<F: Flavor>(engines: &[Engine<F>], socket: &TransparentUdpSocket<F>) -> Vec<u16> {
     let port = |queue| (1..100).find(|&port| queue_of(engines, socket, port) == queue);
     (0..engines.len()).map(|n| port(n).unwrap()).collect()
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// own clock.
 ///
 /// ```
-/// use brooklet_tcp::Clock;
+/// use brooklet_io::Clock;
 /// use std::time::Instant;
 ///
 /// let start = Instant::now();
@@ -23,7 +23,7 @@ impl Clock {
     /// Makes a clock of a function, which must be monotonic.
     ///
     /// ```
-    /// use brooklet_tcp::Clock;
+    /// use brooklet_io::Clock;
     /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     /// use std::sync::Arc;
     /// use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Clock {
     /// The current time.
     ///
     /// ```
-    /// use brooklet_tcp::Clock;
+    /// use brooklet_io::Clock;
     /// use std::time::Instant;
     ///
     /// let before = Instant::now();
