@@ -67,6 +67,7 @@
 
 mod cidr;
 mod criteria;
+mod direction;
 mod filter;
 mod list;
 mod matching;
@@ -78,12 +79,13 @@ pub use criteria::{
     Criterion, InSet, Ports, any, destination, destination_in, destination_port, direction,
     protocol, source, source_in, source_port,
 };
+pub use direction::{Direction, ParseDirectionError};
 pub use filter::{Filter, PassAll, UnicastOnly, filter_fn};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use list::{ListError, ListErrorKind};
 pub use matching::{And, Match, Matching, Not, Or, matching};
 pub use rules::Rules;
-pub use verdict::{Direction, ParseDirectionError, ParseVerdictError, Verdict};
+pub use verdict::{ParseVerdictError, Reject, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,81 +1,101 @@
-//! The direction of a packet, and the verdict on it.
+//! The verdict on a packet.
 
+use brooklet_packet::icmp::Unreachable;
 use std::{error::Error, fmt, str::FromStr};
-
-/// The direction of a packet, seen from the program that owns the TUN device.
-///
-/// [`Display`](fmt::Display) writes `inbound` or `outbound`, and [`FromStr`] reads them.
-///
-/// ```
-/// use brooklet_filter::Direction;
-///
-/// assert_eq!(Direction::Inbound.to_string(), "inbound");
-/// assert_eq!("outbound".parse(), Ok(Direction::Outbound));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "lowercase")
-)]
-pub enum Direction {
-    /// From the device into the program: the packets that applications on the machine send.
-    Inbound,
-    /// From the program to the device: the packets that applications on the machine receive.
-    Outbound,
-}
 
 /// What happens to a packet.
 ///
-/// [`Display`](fmt::Display) writes `pass` or `drop`, and [`FromStr`] reads them.
+/// [`Display`](fmt::Display) writes the words of nftables where nftables has them, and [`FromStr`]
+/// reads them: `pass`, `drop`, `divert`, and `reject` in the forms that [`Reject`] lists. With the
+/// feature `serde` a verdict is that text.
 ///
 /// ```
-/// use brooklet_filter::Verdict;
+/// use brooklet_filter::{Reject, Verdict};
+/// use brooklet_packet::icmp::Unreachable;
 ///
 /// assert_eq!(Verdict::Pass.to_string(), "pass");
 /// assert_eq!("drop".parse(), Ok(Verdict::Drop));
+/// let reject = Verdict::Reject(Reject::Icmp(Unreachable::Host));
+/// assert_eq!(reject.to_string(), "reject with icmp host-unreachable");
+/// assert_eq!("reject".parse(), Ok(Verdict::Reject(Reject::TcpReset)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "lowercase")
-)]
 #[non_exhaustive]
 pub enum Verdict {
     /// The packet passes.
     Pass,
     /// The packet is dropped without an answer.
     Drop,
+    /// The packet is dropped, and its sender gets an answer.
+    Reject(Reject),
+    /// The packet goes to the program as a raw packet, and not to a protocol of the stack.
+    Divert,
 }
 
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        })
-    }
+/// The answer to a rejected packet.
+///
+/// No answer is sent where a host must not send one (RFC 9293, 3.10.7.1; RFC 1122, 3.2.2; RFC 4443,
+/// 2.4(e)): to a RST, to an ICMP error, to a fragment other than the first, and to a packet to or
+/// from a multicast or broadcast address.
+///
+/// | text | reject |
+/// |---|---|
+/// | `reject`, `reject with tcp reset` | [`TcpReset`](Self::TcpReset) |
+/// | `reject with icmp net-unreachable` | [`Icmp(Network)`](Unreachable::Network) |
+/// | `reject with icmp host-unreachable` | [`Icmp(Host)`](Unreachable::Host) |
+/// | `reject with icmp prot-unreachable` | [`Icmp(Protocol)`](Unreachable::Protocol) |
+/// | `reject with icmp port-unreachable` | [`Icmp(Port)`](Unreachable::Port) |
+/// | `reject with icmp admin-prohibited` | [`Icmp(Prohibited)`](Unreachable::Prohibited) |
+/// | `reject with icmp packet-too-big 1400` | [`Icmp(PacketTooBig)`](Unreachable::PacketTooBig) with that MTU |
+///
+/// `icmp` stands for ICMP with IPv4 and for ICMPv6 with IPv6.
+///
+/// ```
+/// use brooklet_filter::{Reject, Verdict};
+/// use brooklet_packet::icmp::Unreachable;
+///
+/// let verdict: Verdict = "reject with icmp admin-prohibited".parse()?;
+/// assert_eq!(verdict, Verdict::Reject(Reject::Icmp(Unreachable::Prohibited)));
+/// # Ok::<(), brooklet_filter::ParseVerdictError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reject {
+    /// A RST answers a TCP segment, and an ICMP error "port unreachable" answers every other packet.
+    /// A client's `connect` fails with `ConnectionRefused` in both cases.
+    TcpReset,
+    /// An ICMP error answers the packet, TCP segments included.
+    Icmp(Unreachable),
 }
 
-impl FromStr for Direction {
-    type Err = ParseDirectionError;
-
-    fn from_str(text: &str) -> Result<Self, ParseDirectionError> {
-        match text {
-            "inbound" => Ok(Self::Inbound),
-            "outbound" => Ok(Self::Outbound),
-            _ => Err(ParseDirectionError(())),
-        }
-    }
-}
+/// The words of nftables, also for the reasons that ICMPv6 names otherwise.
+const REASONS: [(&str, Unreachable); 5] = [
+    ("net-unreachable", Unreachable::Network),
+    ("host-unreachable", Unreachable::Host),
+    ("prot-unreachable", Unreachable::Protocol),
+    ("port-unreachable", Unreachable::Port),
+    ("admin-prohibited", Unreachable::Prohibited),
+];
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pass => "pass",
-            Self::Drop => "drop",
-        })
+        match self {
+            Self::Pass => f.pad("pass"),
+            Self::Drop => f.pad("drop"),
+            Self::Divert => f.pad("divert"),
+            Self::Reject(Reject::TcpReset) => f.pad("reject"),
+            Self::Reject(Reject::Icmp(reason)) => {
+                if let Unreachable::PacketTooBig { mtu } = reason {
+                    return write!(f, "reject with icmp packet-too-big {mtu}");
+                }
+                let known = REASONS.iter().find(|(_, known)| known == reason);
+                write!(
+                    f,
+                    "reject with icmp {}",
+                    known.map_or("unknown", |(word, _)| word)
+                )
+            }
+        }
     }
 }
 
@@ -83,43 +103,54 @@ impl FromStr for Verdict {
     type Err = ParseVerdictError;
 
     fn from_str(text: &str) -> Result<Self, ParseVerdictError> {
-        match text {
-            "pass" => Ok(Self::Pass),
-            "drop" => Ok(Self::Drop),
-            _ => Err(ParseVerdictError(())),
-        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let reject = match *words {
+            ["pass"] => return Ok(Self::Pass),
+            ["drop"] => return Ok(Self::Drop),
+            ["divert"] => return Ok(Self::Divert),
+            ["reject"] | ["reject", "with", "tcp", "reset"] => Some(Reject::TcpReset),
+            ["reject", "with", "icmp", "packet-too-big", mtu] => mtu
+                .parse()
+                .ok()
+                .map(|mtu| Reject::Icmp(Unreachable::PacketTooBig { mtu })),
+            ["reject", "with", "icmp", word] => REASONS
+                .iter()
+                .find(|(known, _)| *known == word)
+                .map(|(_, reason)| Reject::Icmp(*reason)),
+            _ => None,
+        };
+        reject.map(Self::Reject).ok_or(ParseVerdictError(()))
     }
 }
 
-/// The error of reading a [`Direction`] from a text.
-///
-/// ```
-/// let error = "up".parse::<brooklet_filter::Direction>().unwrap_err();
-/// assert_eq!(error.to_string(), "neither `inbound` nor `outbound`");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseDirectionError(());
-
-impl fmt::Display for ParseDirectionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("neither `inbound` nor `outbound`")
+#[cfg(feature = "serde")]
+impl serde::Serialize for Verdict {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl Error for ParseDirectionError {}
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Verdict {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|error| serde::de::Error::custom(format_args!("`{text}`: {error}")))
+    }
+}
 
 /// The error of reading a [`Verdict`] from a text.
 ///
 /// ```
-/// let error = "reject".parse::<brooklet_filter::Verdict>().unwrap_err();
-/// assert_eq!(error.to_string(), "neither `pass` nor `drop`");
+/// let error = "accept".parse::<brooklet_filter::Verdict>().unwrap_err();
+/// assert_eq!(error.to_string(), "not a verdict: `pass`, `drop`, `reject` or `divert`");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseVerdictError(());
 
 impl fmt::Display for ParseVerdictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("neither `pass` nor `drop`")
+        f.write_str("not a verdict: `pass`, `drop`, `reject` or `divert`")
     }
 }
 

@@ -256,3 +256,34 @@ fn unicast_only() {
         assert_eq!(verdict(&PassAll, &bytes), Verdict::Pass);
     }
 }
+
+#[test]
+fn a_verdict_is_read_back_from_its_text() {
+    use brooklet_packet::icmp::Unreachable;
+    let reasons = [
+        Unreachable::Network,
+        Unreachable::Host,
+        Unreachable::Protocol,
+        Unreachable::Port,
+        Unreachable::Prohibited,
+        Unreachable::PacketTooBig { mtu: 1400 },
+    ];
+    let mut verdicts = vec![Verdict::Pass, Verdict::Drop, Verdict::Divert];
+    verdicts.push(Verdict::Reject(Reject::TcpReset));
+    verdicts.extend(reasons.map(|reason| Verdict::Reject(Reject::Icmp(reason))));
+    for verdict in verdicts {
+        assert_eq!(verdict.to_string().parse(), Ok(verdict));
+    }
+    let reset = Ok(Verdict::Reject(Reject::TcpReset));
+    assert_eq!("reject with tcp reset".parse(), reset);
+    for wrong in [
+        "",
+        "Pass",
+        "pass pass",
+        "reject with",
+        "reject with icmp",
+        "reject with icmp unknown",
+    ] {
+        assert!(wrong.parse::<Verdict>().is_err(), "{wrong}");
+    }
+}
