@@ -118,7 +118,10 @@ fn only_etherparse(error: ParseError, theirs: &SlicedPacket<'_>) -> Option<Reaso
             let sum = fold(words(slice.header().slice()));
             (sum != 0xffff).then_some(Reason::HeaderChecksum)
         }
-        (ParseError::ExtensionHeader, Some(InternetSlice::Ipv6(slice))) => chain(slice),
+        (
+            ParseError::ExtensionHeader | ParseError::RoutingHeader | ParseError::UnknownOption,
+            Some(InternetSlice::Ipv6(slice)),
+        ) => chain(slice),
         (ParseError::UdpHeader, _) => match &theirs.transport {
             Some(TransportSlice::Udp(udp)) if udp.length() == 0 => Some(Reason::UdpLengthZero),
             _ => None,

@@ -49,7 +49,10 @@ pub fn fragments(data: &[u8]) -> Tally {
             again(&out);
         }
     }
-    reassembler.handle_timeout(now + config.lifetime);
+    while reassembler.handle_timeout(now + config.lifetime, &mut out) {
+        let first = Packet::parse(&out).expect("a first fragment comes out as it arrived");
+        assert!(first.fragment().is_some_and(|fragment| fragment.offset == 0));
+    }
     let stats = reassembler.stats();
     assert_eq!((stats.queued_bytes, stats.queued_packets), (0, 0));
     assert_eq!(reassembler.poll_timeout(), None);

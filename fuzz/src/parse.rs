@@ -119,7 +119,7 @@ fn answers(packet: &Packet<'_>) {
         Unreachable::Prohibited,
         Unreachable::PacketTooBig { mtu: 1400 },
     ] {
-        let written = icmp::unreachable(&mut out, packet, why);
+        let written = icmp::error(&mut out, packet, why);
         check(
             written,
             &out,
@@ -130,7 +130,7 @@ fn answers(packet: &Packet<'_>) {
             assert!(packet.bytes().starts_with(error.payload()));
             understood(packet, why, &error);
             assert!(
-                !icmp::unreachable(&mut Vec::new(), &error, why),
+                !icmp::error(&mut Vec::new(), &error, why),
                 "errors answer no errors"
             );
         }

@@ -5,8 +5,12 @@ use std::fmt;
 
 /// The error of [`Headers::parse`](crate::Headers::parse).
 ///
-/// A host drops a packet with any of these errors and sends no answer. [`ParseError::index`]
-/// numbers the errors for an array of counters.
+/// A host drops a packet with any of these errors. [`icmp::malformed_reply`] writes the answer to
+/// the few that ask for one: [`HopByHopOrder`](Self::HopByHopOrder),
+/// [`RoutingHeader`](Self::RoutingHeader) and [`UnknownOption`](Self::UnknownOption).
+/// [`ParseError::index`] numbers the errors for an array of counters.
+///
+/// [`icmp::malformed_reply`]: crate::icmp::malformed_reply
 ///
 /// ```
 /// use brooklet_packet::{Headers, ParseError};
@@ -37,10 +41,18 @@ pub enum ParseError {
     /// The IPv4 header checksum is wrong (RFC 1122, 3.2.1.2).
     HeaderChecksum,
     /// The chain of IPv6 extension headers is not acceptable: a header reaches beyond the packet,
-    /// hop-by-hop options are not the first header (RFC 8200, 4.1), a routing header has segments
-    /// left (RFC 8200, 4.4), an authentication header is shorter than 12 bytes (RFC 4302, 2), or
-    /// the chain is longer than 8 headers or 2 KiB.
+    /// an option beyond its header, an authentication header is shorter than 12 bytes (RFC 4302,
+    /// 2), the chain is longer than 8 headers or 2 KiB, or one header has more than 8 options, more
+    /// than 7 bytes of padding in a row or padding other than zeros (RFC 8504, 5.3).
     ExtensionHeader,
+    /// A hop-by-hop options header is not the first extension header (RFC 8200, 4.1 and 4.3).
+    HopByHopOrder,
+    /// A routing header has segments left, so that this host is not the last destination (RFC 8200,
+    /// 4.4). The parser knows no type of routing header.
+    RoutingHeader,
+    /// The type of an unknown option in a hop-by-hop or destination options header asks to drop the
+    /// packet: its highest two bits are not 00 (RFC 8200, 4.2).
+    UnknownOption,
     /// The TCP header does not fit: fewer than 20 bytes, or a data offset below five words or
     /// beyond the segment (RFC 9293, 3.1).
     TcpHeader,
@@ -61,13 +73,16 @@ impl ParseError {
     ///     assert_eq!(error.index(), index);
     /// }
     /// ```
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Truncated,
         Self::Version,
         Self::HeaderLength,
         Self::TotalLength,
         Self::HeaderChecksum,
         Self::ExtensionHeader,
+        Self::HopByHopOrder,
+        Self::RoutingHeader,
+        Self::UnknownOption,
         Self::TcpHeader,
         Self::UdpHeader,
         Self::IcmpHeader,
@@ -94,6 +109,9 @@ impl fmt::Display for ParseError {
             Self::TotalLength => "the IP length does not cover the header, or is a jumbogram's",
             Self::HeaderChecksum => "the IPv4 header checksum is wrong",
             Self::ExtensionHeader => "the IPv6 extension headers are broken or too many",
+            Self::HopByHopOrder => "the IPv6 hop-by-hop options are not the first header",
+            Self::RoutingHeader => "an IPv6 routing header has segments left",
+            Self::UnknownOption => "an unknown IPv6 option asks to drop the packet",
             Self::TcpHeader => "the TCP header does not fit the segment",
             Self::UdpHeader => "the UDP header does not fit the datagram",
             Self::IcmpHeader => "the ICMP message is cut short",

@@ -1,5 +1,8 @@
 //! The chain of IPv6 extension headers (RFC 8200, 4).
 
+mod options;
+
+use crate::icmp::{ParameterProblem, ParameterProblemKind};
 use crate::{Fragment, ParseError};
 
 /// The length of the IPv6 header itself.
@@ -34,6 +37,38 @@ pub(crate) struct Chain {
     pub(crate) fragment_named_at: usize,
 }
 
+/// The reason why a host drops a packet because of its extension headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) error: ParseError,
+    /// The ICMP error that the sender of the packet is due, if it is due one.
+    pub(crate) problem: Option<ParameterProblem>,
+}
+
+impl Fault {
+    /// A fault that a host drops in silence.
+    const BROKEN: Self = Self {
+        error: ParseError::ExtensionHeader,
+        problem: None,
+    };
+
+    /// A fault that a host answers with a parameter problem pointing to the byte at `pointer`.
+    fn problem(error: ParseError, kind: ParameterProblemKind, pointer: usize) -> Self {
+        // A chain is at most 2 KiB long.
+        let pointer = pointer as u32;
+        Self {
+            error,
+            problem: Some(ParameterProblem { pointer, kind }),
+        }
+    }
+}
+
+impl From<Fault> for ParseError {
+    fn from(fault: Fault) -> Self {
+        fault.error
+    }
+}
+
 /// Whether `next_header` names a header that [`walk`] reads.
 ///
 /// The encapsulating security payload is not one of them: the bytes behind its header are encrypted.
@@ -44,49 +79,93 @@ pub(crate) fn is_extension(next_header: u8) -> bool {
     )
 }
 
-/// Walks the extension headers of `packet`, an IPv6 packet with at least its first header.
+/// Walks the extension headers of `packet`, an IPv6 packet with at least its first header, as the
+/// destination of the packet does: the options, the routing header and the order are checked.
 ///
 /// Stops behind the header of a fragment: the bytes behind it may be from anywhere in the original
 /// packet.
-pub(crate) fn walk(packet: &[u8]) -> Result<Chain, ParseError> {
-    let mut chain = Chain {
-        protocol: packet[6],
-        named_at: 6,
-        end: IPV6_HEADER,
-        fragment: None,
-        fragment_named_at: 6,
-    };
+#[inline]
+pub(crate) fn walk(packet: &[u8]) -> Result<Chain, Fault> {
+    let chain = Chain::start(packet);
+    if is_extension(chain.protocol) {
+        walk_headers(packet, chain, true)
+    } else {
+        Ok(chain)
+    }
+}
+
+/// Walks the extension headers of `packet` and checks their lengths alone: for the quotation in an
+/// ICMP error, whose headers are for another host, and for a packet that [`walk`] refuses.
+pub(crate) fn skip(packet: &[u8]) -> Result<Chain, Fault> {
+    walk_headers(packet, Chain::start(packet), false)
+}
+
+impl Chain {
+    fn start(packet: &[u8]) -> Self {
+        Self {
+            protocol: packet[6],
+            named_at: 6,
+            end: IPV6_HEADER,
+            fragment: None,
+            fragment_named_at: 6,
+        }
+    }
+}
+
+// Few packets have extension headers: the loop is not inlined into the parser.
+#[inline(never)]
+fn walk_headers(packet: &[u8], mut chain: Chain, is_destination: bool) -> Result<Chain, Fault> {
     let mut headers = 0;
     while is_extension(chain.protocol) {
         headers += 1;
+        // RFC 8200, 4.1: directly behind the IPv6 header and nowhere else.
+        if is_destination && chain.protocol == HOP_BY_HOP && headers > 1 {
+            return Err(Fault::problem(
+                ParseError::HopByHopOrder,
+                ParameterProblemKind::NextHeader,
+                chain.named_at,
+            ));
+        }
+        let start = chain.end;
         let header = packet
-            .get(chain.end..)
+            .get(start..)
             .and_then(|rest| rest.first_chunk::<8>())
-            .ok_or(ParseError::ExtensionHeader)?;
+            .ok_or(Fault::BROKEN)?;
         let units = usize::from(header[1]);
         let length = match chain.protocol {
-            // RFC 8200, 4.3: directly behind the IPv6 header and nowhere else.
-            HOP_BY_HOP if headers > 1 => return Err(ParseError::ExtensionHeader),
-            // RFC 8200, 4.4: with segments left this host is not the destination, and the transport
-            // checksum is for another address.
-            ROUTING if header[3] != 0 => return Err(ParseError::ExtensionHeader),
-            FRAGMENT => {
-                chain.fragment = fragment(header);
-                chain.fragment_named_at = chain.named_at;
-                FRAGMENT_HEADER
-            }
+            FRAGMENT => FRAGMENT_HEADER,
             // RFC 4302, 2: at least 12 bytes. The field counts 32-bit words, minus two.
-            AUTHENTICATION if units == 0 => return Err(ParseError::ExtensionHeader),
+            AUTHENTICATION if units == 0 => return Err(Fault::BROKEN),
             AUTHENTICATION => (units + 2) * 4,
             _ => (units + 1) * 8,
         };
-        chain.protocol = header[0];
-        chain.named_at = chain.end;
         chain.end += length;
         let too_long = headers > MAX_HEADERS || chain.end - IPV6_HEADER > MAX_BYTES;
         if too_long || chain.end > packet.len() {
-            return Err(ParseError::ExtensionHeader);
+            return Err(Fault::BROKEN);
         }
+        match chain.protocol {
+            HOP_BY_HOP | DESTINATION_OPTIONS if is_destination => {
+                options::check(packet, start, chain.end)?;
+            }
+            // RFC 8200, 4.4: no type of routing header is known here, so that with segments left
+            // this host is not the destination, and the transport checksum is for another address.
+            // The pointer is to the routing type.
+            ROUTING if is_destination && header[3] != 0 => {
+                return Err(Fault::problem(
+                    ParseError::RoutingHeader,
+                    ParameterProblemKind::HeaderField,
+                    start + 2,
+                ));
+            }
+            FRAGMENT => {
+                chain.fragment = fragment(header);
+                chain.fragment_named_at = chain.named_at;
+            }
+            _ => {}
+        }
+        chain.protocol = header[0];
+        chain.named_at = start;
         if chain.fragment.is_some() {
             break;
         }

@@ -3,7 +3,7 @@
 use crate::ext::{self, IPV6_HEADER};
 use crate::protocol::{ICMPV4, ICMPV6, TCP, UDP};
 use crate::transport::{Detail, Transport, be16};
-use crate::{FlowKey, Fragment, ParseError, Protocol, TcpHeader, checksum};
+use crate::{FlowKey, Fragment, ParseError, Protocol, TcpHeader, TrafficClass, checksum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
@@ -37,6 +37,18 @@ pub struct Headers {
     transport_start: u16,
     protocol: u8,
     hop_limit: u8,
+    traffic_class: u8,
+    dont_fragment: bool,
+    has_options: bool,
+}
+
+/// The fields of the IP header that the parser copies.
+struct IpHeader {
+    transport_start: usize,
+    protocol: u8,
+    hop_limit: u8,
+    traffic_class: u8,
+    dont_fragment: bool,
     has_options: bool,
 }
 
@@ -101,64 +113,39 @@ impl Headers {
             transport.ports.0,
             transport.ports.1,
         );
-        let has_options = header_len > IPV4_HEADER;
-        Ok(Self::new(
-            key,
-            packet,
-            header_len,
+        let ip = IpHeader {
+            transport_start: header_len,
             protocol,
-            header[8],
-            has_options,
-            transport,
-        ))
+            hop_limit: header[8],
+            traffic_class: header[1],
+            dont_fragment: word & 0x4000 != 0,
+            has_options: header_len > IPV4_HEADER,
+        };
+        Ok(Self::new(key, packet, ip, transport))
     }
 
     // RFC 8200, 3
     fn parse_v6(bytes: &[u8]) -> Result<Self, ParseError> {
-        let header = bytes
-            .first_chunk::<IPV6_HEADER>()
-            .ok_or(ParseError::Truncated)?;
-        let payload_len = usize::from(be16(header, 4));
-        if payload_len == 0 && header[6] == ext::HOP_BY_HOP {
-            return Err(ParseError::TotalLength); // RFC 2675, 3
-        }
-        let packet = bytes
-            .get(..IPV6_HEADER + payload_len)
-            .ok_or(ParseError::Truncated)?;
+        let (header, packet) = split_v6(bytes)?;
         let chain = ext::walk(packet)?;
         let transport = match chain.fragment {
             Some(fragment) => Transport::fragment(packet, chain.end, fragment),
             None => Transport::parse(packet, chain.end, chain.protocol, ICMPV6)?,
         };
-        let [_, _, _, _, _, _, _, _, addresses @ ..] = header;
-        let (source, destination) = addresses.split_at(16);
-        let key = FlowKey::v6(
-            v6_address(source),
-            v6_address(destination),
-            transport.ports.0,
-            transport.ports.1,
-        );
-        let has_options = chain.end > IPV6_HEADER;
-        Ok(Self::new(
-            key,
-            packet,
-            chain.end,
-            chain.protocol,
-            header[7],
-            has_options,
-            transport,
-        ))
+        let (source, destination) = v6_addresses(header);
+        let key = FlowKey::v6(source, destination, transport.ports.0, transport.ports.1);
+        let ip = IpHeader {
+            transport_start: chain.end,
+            protocol: chain.protocol,
+            hop_limit: header[7],
+            traffic_class: header[0] << 4 | header[1] >> 4,
+            dont_fragment: true,
+            has_options: chain.end > IPV6_HEADER,
+        };
+        Ok(Self::new(key, packet, ip, transport))
     }
 
-    fn new(
-        key: FlowKey,
-        packet: &[u8],
-        transport_start: usize,
-        protocol: u8,
-        hop_limit: u8,
-        has_options: bool,
-        transport: Transport,
-    ) -> Self {
+    fn new(key: FlowKey, packet: &[u8], ip: IpHeader, transport: Transport) -> Self {
         // No packet is longer than 40 + 65,535 bytes, and no IP header longer than 40 + 2048.
         Self {
             key,
@@ -166,10 +153,12 @@ impl Headers {
             total_len: packet.len() as u32,
             payload_start: transport.payload_start as u32,
             transport_end: transport.end as u32,
-            transport_start: transport_start as u16,
-            protocol,
-            hop_limit,
-            has_options,
+            transport_start: ip.transport_start as u16,
+            protocol: ip.protocol,
+            hop_limit: ip.hop_limit,
+            traffic_class: ip.traffic_class,
+            dont_fragment: ip.dont_fragment,
+            has_options: ip.has_options,
         }
     }
 
@@ -241,6 +230,33 @@ impl Headers {
     /// ```
     pub fn hop_limit(&self) -> u8 {
         self.hop_limit
+    }
+
+    /// Returns the IPv4 type of service or the IPv6 traffic class: DSCP and ECN.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Ecn, Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert_eq!(Headers::parse(&bytes)?.traffic_class().ecn(), Ecn::NotEct);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn traffic_class(&self) -> TrafficClass {
+        TrafficClass::from_bits(self.traffic_class)
+    }
+
+    /// Returns whether routers may not fragment the packet: the IPv4 flag "don't fragment", and
+    /// always `true` with IPv6 (RFC 8200, 4.5).
+    ///
+    /// ```
+    /// # use brooklet_packet::{Headers, udp};
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"hello")?;
+    /// assert!(Headers::parse(&bytes)?.dont_fragment());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dont_fragment(&self) -> bool {
+        self.dont_fragment
     }
 
     /// Returns the identification and offset of a fragment, or `None` for an unfragmented packet.
@@ -372,8 +388,27 @@ impl Headers {
     }
 }
 
-pub(crate) fn v6_address(bytes: &[u8]) -> Ipv6Addr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(bytes);
-    octets.into()
+/// The header of an IPv6 packet, and the packet without padding behind it.
+pub(crate) fn split_v6(bytes: &[u8]) -> Result<(&[u8; IPV6_HEADER], &[u8]), ParseError> {
+    let header = bytes
+        .first_chunk::<IPV6_HEADER>()
+        .ok_or(ParseError::Truncated)?;
+    let payload_len = usize::from(be16(header, 4));
+    if payload_len == 0 && header[6] == ext::HOP_BY_HOP {
+        return Err(ParseError::TotalLength); // RFC 2675, 3
+    }
+    let packet = bytes
+        .get(..IPV6_HEADER + payload_len)
+        .ok_or(ParseError::Truncated)?;
+    Ok((header, packet))
+}
+
+/// Source and destination of an IPv6 header.
+pub(crate) fn v6_addresses(header: &[u8; IPV6_HEADER]) -> (Ipv6Addr, Ipv6Addr) {
+    let address = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&header[at..at + 16]);
+        Ipv6Addr::from(octets)
+    };
+    (address(8), address(24))
 }

@@ -6,10 +6,11 @@
 //! the ranges of transport and payload. [`Packet`] is the headers together with the bytes. Parsing
 //! returns a value or a [`ParseError`] and never panics, and every range is inside of the packet.
 //!
-//! The writers make the packets that a host sends: [`udp::write`] and [`tcp::write`] write a datagram
-//! and a segment; [`icmp::echo_reply`], [`icmp::unreachable`] and [`tcp::reset`] answer a packet. They
-//! fill a `Vec<u8>` of the caller, so a running stack allocates nothing. [`icmp::parse_error`] reads
-//! ICMP errors.
+//! The writers make the packets that a host sends: [`udp::write`], [`tcp::write`] and
+//! [`icmp::write_echo_request`] write a datagram, a segment and a ping; [`icmp::echo_reply`],
+//! [`icmp::error`], [`icmp::malformed_reply`] and [`tcp::reset`] answer a packet. They fill a
+//! `Vec<u8>` of the caller, so a running stack allocates nothing. [`icmp::parse_error`] reads ICMP
+//! errors, and [`PathMtus`] keeps the path MTUs that they report.
 //!
 //! Devices leave work to the stack, or do work for it: [`Headers::fill_checksum`] and
 //! [`Headers::fill_partial_checksum`] write checksums, a [`Segmenter`] splits a super-packet, and a
@@ -58,8 +59,10 @@ mod flags;
 mod fragmentation;
 mod headers;
 pub mod icmp;
+mod ip_fields;
 mod key;
 mod packet;
+mod path_mtus;
 mod protocol;
 pub mod reassembly;
 mod segmenter;
@@ -68,6 +71,7 @@ mod serde_text;
 mod source;
 mod strip;
 pub mod tcp;
+mod traffic_class;
 mod transport;
 pub mod udp;
 mod write;
@@ -78,12 +82,15 @@ pub use error::{ParseError, WriteError};
 pub use flags::{ParseTcpFlagsError, TcpFlags};
 pub use fragmentation::fragment;
 pub use headers::Headers;
+pub use ip_fields::IpFields;
 pub use key::{FlowKey, ParseFlowKeyError};
 pub use packet::Packet;
+pub use path_mtus::PathMtus;
 pub use protocol::{ParseProtocolError, Protocol};
 pub use segmenter::Segmenter;
 pub use source::SourcePrefix;
 pub use strip::strip_options;
+pub use traffic_class::{Ecn, TrafficClass};
 pub use transport::{Fragment, TcpHeader};
 
 #[cfg(test)]

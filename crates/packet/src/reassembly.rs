@@ -11,7 +11,7 @@ pub use config::{Config, Stats};
 
 use crate::{FlowKey, Packet, SourcePrefix};
 use queue::{Fit, FragmentQueue, HeldFragment};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The cost of an incomplete packet beside its fragments, in bytes, rounded up.
 const PACKET_COST: usize = 256;
@@ -77,6 +77,10 @@ struct Incomplete {
 }
 
 impl Incomplete {
+    fn has_expired(&self, now: Instant, lifetime: Duration) -> bool {
+        now.saturating_duration_since(self.since) >= lifetime
+    }
+
     fn cost(&self) -> usize {
         PACKET_COST + self.queue.as_ref().map_or(0, FragmentQueue::cost)
     }
@@ -109,6 +113,8 @@ impl Reassembler {
     /// the IPv6 extension headers before the fragment header. A packet that is not a fragment has no
     /// effect.
     ///
+    /// An incomplete packet takes no fragment after its lifetime, also before
+    /// [`handle_timeout`](Self::handle_timeout) drops it.
     /// [`poll_timeout`](Self::poll_timeout) may return an earlier time afterwards.
     ///
     /// ```
@@ -135,7 +141,6 @@ impl Reassembler {
             return false;
         };
         self.stats.fragments += 1;
-        self.handle_timeout(now);
         let Some(fragment) = HeldFragment::new(packet, header) else {
             self.stats.invalid += 1;
             return false;
@@ -145,7 +150,12 @@ impl Reassembler {
             id: header.id,
             protocol: (!packet.key().is_ipv6()).then(|| packet.protocol().into()),
         };
-        let found = self.incomplete.iter().position(|entry| entry.key == key);
+        // An expired packet waits for `handle_timeout` and takes no more fragments.
+        let lifetime = self.config.lifetime;
+        let found = self
+            .incomplete
+            .iter()
+            .position(|entry| entry.key == key && !entry.has_expired(now, lifetime));
         let at = found.unwrap_or_else(|| self.begin(now, key));
         let Some(queue) = &mut self.incomplete[at].queue else {
             self.stats.conflicts += 1;
@@ -191,19 +201,53 @@ impl Reassembler {
             .checked_add(self.config.lifetime)
     }
 
-    /// Drops the incomplete packets whose lifetime is over.
+    /// Drops the incomplete packets whose lifetime is over, up to one whose first fragment arrived.
+    /// Returns whether there was such a packet: then `out` holds that first fragment, otherwise
+    /// `out` is empty. Call again until the method returns `false`.
+    ///
+    /// The sender of the packet is due the error
+    /// [`ReassemblyTimeExceeded`](crate::icmp::IcmpErrorKind::ReassemblyTimeExceeded) about the first
+    /// fragment, and no error without a first fragment (RFC 792; RFC 8200, 4.5).
     ///
     /// ```
-    /// # use brooklet_packet::reassembly::{Config, Reassembler};
-    /// # use std::time::Instant;
+    /// use brooklet_packet::icmp::{self, IcmpErrorKind};
+    /// use brooklet_packet::reassembly::{Config, Reassembler};
+    /// use brooklet_packet::{Packet, fragment, udp};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (from, to) = ("[2001:db8::1]:53".parse()?, "[2001:db8::2]:5000".parse()?);
+    /// let mut datagram = Vec::new();
+    /// udp::write(&mut datagram, from, to, 64, &[7; 2000])?;
+    /// let first = fragment(&Packet::parse(&datagram)?, 1500, 99).next().expect("a fragment");
+    ///
     /// let mut reassembler = Reassembler::new(Config::default());
-    /// reassembler.handle_timeout(Instant::now());
-    /// assert_eq!(reassembler.stats().expired, 0);
+    /// let (mut now, mut out) = (Instant::now(), Vec::new());
+    /// reassembler.handle_fragment(now, &Packet::parse(&first)?, &mut out);
+    ///
+    /// now += Duration::from_secs(60);
+    /// let mut errors = Vec::new();
+    /// while reassembler.handle_timeout(now, &mut out) {
+    ///     let (first, mut error) = (Packet::parse(&out)?, Vec::new());
+    ///     if icmp::error(&mut error, &first, IcmpErrorKind::ReassemblyTimeExceeded) {
+    ///         errors.push(error);
+    ///     }
+    /// }
+    /// assert_eq!(out, b"");
+    /// let error = icmp::parse_error(&Packet::parse(&errors[0])?).expect("an error");
+    /// assert_eq!(error.key.source(), from);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        out.clear();
         while self.poll_timeout().is_some_and(|at| at <= now) {
-            self.stats.expired += self.remove(0).map_or(0, |queue| queue.count());
+            if let Some(queue) = self.remove(0) {
+                self.stats.expired += queue.count();
+                if queue.write_first(out) {
+                    return true;
+                }
+            }
         }
+        false
     }
 
     /// Returns the counters.

@@ -1,7 +1,9 @@
 //! Writers of TCP segments (RFC 9293).
 
-use crate::write::{self, HOP_LIMIT};
-use crate::{FlowKey, Packet, TcpFlags, TcpHeader, WriteError, checksum, is_unicast, protocol};
+use crate::{
+    FlowKey, IpFields, Packet, TcpFlags, TcpHeader, WriteError, checksum, is_unicast, protocol,
+    write,
+};
 
 /// A TCP header without options, in bytes.
 const HEADER: usize = 20;
@@ -53,8 +55,8 @@ pub fn write(
     }
     let header_len = HEADER + options.len();
     let length = header_len.saturating_add(payload.len());
-    let Some(mut draft) = write::begin(out, key.addresses(), protocol::TCP, hop_limit, length)
-    else {
+    let fields = IpFields::new().hop_limit(hop_limit);
+    let Some(mut draft) = write::begin(out, key.addresses(), protocol::TCP, fields, length) else {
         return Err(WriteError::TooLong);
     };
     let mut bytes = [0; HEADER];
@@ -132,7 +134,7 @@ pub fn reset(out: &mut Vec<u8>, offending: &Packet<'_>) -> bool {
         window: 0,
         flags,
     };
-    write(out, key, header, &[], HOP_LIMIT, &[]).is_ok()
+    write(out, key, header, &[], IpFields::new().hop_limit, &[]).is_ok()
 }
 
 /// Computes the checksum of `segment`, a TCP segment from the source of `key` to its destination,

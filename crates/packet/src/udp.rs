@@ -1,8 +1,7 @@
 //! The writer of UDP datagrams (RFC 768).
 
-use crate::WriteError;
 use crate::protocol::UDP;
-use crate::write;
+use crate::{IpFields, WriteError, write};
 use std::net::SocketAddr;
 
 const HEADER: usize = 8;
@@ -36,12 +35,47 @@ pub fn write(
     hop_limit: u8,
     payload: &[u8],
 ) -> Result<(), WriteError> {
+    write_with(out, from, to, IpFields::new().hop_limit(hop_limit), payload)
+}
+
+/// Writes a UDP datagram as one IP packet with these `fields` of the IP header into `out` and
+/// replaces the previous contents.
+///
+/// Otherwise the function is [`write`].
+///
+/// # Errors
+///
+/// Those of [`write`].
+///
+/// ```
+/// use brooklet_packet::{Ecn, IpFields, Packet, TrafficClass, udp};
+///
+/// let (from, to) = ("10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?);
+/// let fields = IpFields::new()
+///     .traffic_class(TrafficClass::default().with_ecn(Ecn::Ect0))
+///     .dont_fragment(false)
+///     .identification(7);
+/// let mut out = Vec::new();
+/// udp::write_with(&mut out, from, to, fields, b"a question")?;
+///
+/// let packet = Packet::parse(&out)?;
+/// assert_eq!(packet.traffic_class().ecn(), Ecn::Ect0);
+/// assert!(!packet.dont_fragment());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_with(
+    out: &mut Vec<u8>,
+    from: SocketAddr,
+    to: SocketAddr,
+    fields: IpFields,
+    payload: &[u8],
+) -> Result<(), WriteError> {
     out.clear();
     if from.is_ipv4() != to.is_ipv4() {
         return Err(WriteError::Families);
     }
     let length = HEADER.saturating_add(payload.len());
-    let Some(mut draft) = write::begin(out, (from.ip(), to.ip()), UDP, hop_limit, length) else {
+    let Some(mut draft) = write::begin(out, (from.ip(), to.ip()), UDP, fields, length) else {
         return Err(WriteError::TooLong);
     };
     let mut header = [0; HEADER];

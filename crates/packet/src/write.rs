@@ -1,12 +1,9 @@
 //! The IP header of the packets that are written here.
 
-use crate::checksum;
+use crate::{IpFields, checksum};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr};
 use std::net::IpAddr;
-
-/// The hop limit of packets whose hop limit the caller does not choose (RFC 1700, "IP TIME TO LIVE").
-pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// A packet whose IP header is written.
 pub(crate) struct Draft<'a> {
@@ -24,11 +21,12 @@ pub(crate) fn begin(
     out: &mut Vec<u8>,
     ends: (IpAddr, IpAddr),
     protocol: u8,
-    hop_limit: u8,
+    fields: IpFields,
     payload_len: usize,
 ) -> Option<Draft<'_>> {
     out.clear();
     let next_header = protocol.into();
+    let hop_limit = fields.hop_limit;
     match ends {
         (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
             let repr = Ipv4Repr {
@@ -43,11 +41,16 @@ pub(crate) fn begin(
             }
             out.reserve(repr.buffer_len() + payload_len);
             out.resize(repr.buffer_len(), 0);
-            // The identification is 0 with "don't fragment" (RFC 6864, 4.1).
-            repr.emit(
-                &mut Ipv4Packet::new_unchecked(&mut out[..]),
-                &ChecksumCapabilities::default(),
-            );
+            let mut header = Ipv4Packet::new_unchecked(&mut out[..]);
+            // `emit` writes the flag "don't fragment", and with it the identification 0 (RFC 6864, 4.1).
+            repr.emit(&mut header, &ChecksumCapabilities::ignored());
+            header.set_dscp(fields.traffic_class.dscp());
+            header.set_ecn(fields.traffic_class.ecn() as u8);
+            if !fields.dont_fragment {
+                header.set_dont_frag(false);
+                header.set_ident(fields.identification);
+            }
+            header.fill_checksum();
         }
         (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
             let repr = Ipv6Repr {
@@ -62,7 +65,9 @@ pub(crate) fn begin(
             }
             out.reserve(repr.buffer_len() + payload_len);
             out.resize(repr.buffer_len(), 0);
-            repr.emit(&mut Ipv6Packet::new_unchecked(&mut out[..]));
+            let mut header = Ipv6Packet::new_unchecked(&mut out[..]);
+            repr.emit(&mut header);
+            header.set_traffic_class(fields.traffic_class.bits());
         }
         _ => return None,
     }

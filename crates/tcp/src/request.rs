@@ -314,9 +314,8 @@ impl<F: Flavor> TcpRequest<F> {
     pub fn unreachable(mut self, why: Unreachable) {
         self.answered = true;
         let syn = self.take(|stats| &mut stats.unreachable);
-        self.stack.reply(syn.as_slice(), |out, packet| {
-            icmp::unreachable(out, packet, why)
-        });
+        self.stack
+            .reply(syn.as_slice(), |out, packet| icmp::error(out, packet, why));
     }
 
     /// Sends no reply. The stack ignores repeated SYNs until the request expires; a SYN after that is

@@ -11,7 +11,7 @@
 mod support;
 
 use brooklet_packet::Packet;
-use brooklet_packet::icmp::{Unreachable, parse_error, unreachable};
+use brooklet_packet::icmp::{self, Unreachable, parse_error};
 use brooklet_tcp::{Config, Congestion, Interface, TcpOptions};
 use futures_lite::{AsyncRead, AsyncWrite};
 use smoltcp::wire::{IpAddress, TcpPacket};
@@ -275,7 +275,7 @@ impl Link {
                     let why = Unreachable::PacketTooBig {
                         mtu: self.mtu as u32,
                     };
-                    if self.rng.chance(self.harm.icmp) && unreachable(&mut error, &parsed, why) {
+                    if self.rng.chance(self.harm.icmp) && icmp::error(&mut error, &parsed, why) {
                         let error = parse_error(&Packet::parse(&error).unwrap()).unwrap();
                         host.engine.handle_icmp_error(now, &error);
                         host.engine.flush(now);

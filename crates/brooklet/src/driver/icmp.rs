@@ -40,7 +40,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let mut limited = false;
         let queued = self.tx_scheduler.queue_icmp(|out| {
             // An error that may not be sent takes no token.
-            let allowed = icmp::unreachable(out, packet, why);
+            let allowed = icmp::error(out, packet, why);
             limited = allowed && !bucket.with(|bucket| bucket.take(now));
             allowed && !limited
         });

@@ -147,8 +147,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if self.fragments_until.is_some_and(|at| at <= now)
             && let Some(reassembler) = &self.common.reassembler
         {
+            let first = &mut self.reassembled;
             self.fragments_until = reassembler.with(|reassembler| {
-                reassembler.handle_timeout(now);
+                while reassembler.handle_timeout(now, first) {}
                 reassembler.poll_timeout()
             });
         }

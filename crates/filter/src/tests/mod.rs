@@ -46,11 +46,7 @@ fn fragment(from: &str, to: &str) -> Vec<u8> {
 fn icmp(from: &str, to: &str) -> Vec<u8> {
     let (offending, mut bytes) = (packet(from, to), Vec::new());
     let offending = Packet::parse(&offending).unwrap();
-    assert!(icmp::unreachable(
-        &mut bytes,
-        &offending,
-        icmp::Unreachable::Port
-    ));
+    assert!(icmp::error(&mut bytes, &offending, icmp::Unreachable::Port));
     bytes
 }
 

@@ -1,108 +1,70 @@
-//! The reasons that ICMP errors give, and their numbers.
+//! What the readers and the writers of ICMP messages share: numbers, and the message itself.
 
-use crate::{Packet, is_unicast};
-use std::fmt;
+use crate::protocol::{ICMPV4, ICMPV6};
+use crate::{IpFields, Packet, WriteError, is_unicast, write};
+use std::net::IpAddr;
 
 /// The length of the ICMP header, in bytes.
 pub(super) const HEADER: usize = 8;
 
 // RFC 792
+pub(super) const V4_ECHO_REPLY: u8 = 0;
 pub(super) const V4_UNREACHABLE: u8 = 3;
+pub(super) const V4_ECHO_REQUEST: u8 = 8;
+pub(super) const V4_TIME_EXCEEDED: u8 = 11;
+pub(super) const V4_PARAMETER_PROBLEM: u8 = 12;
 // RFC 4443
 pub(super) const V6_UNREACHABLE: u8 = 1;
 pub(super) const V6_PACKET_TOO_BIG: u8 = 2;
+pub(super) const V6_TIME_EXCEEDED: u8 = 3;
 pub(super) const V6_PARAMETER_PROBLEM: u8 = 4;
-pub(super) const V6_UNRECOGNISED_NEXT_HEADER: u8 = 1;
+pub(super) const V6_ECHO_REQUEST: u8 = 128;
+pub(super) const V6_ECHO_REPLY: u8 = 129;
 
-/// The reason of an ICMP error "destination unreachable" or "packet too big".
-///
-/// ```
-/// use brooklet_packet::icmp::Unreachable;
-///
-/// assert_eq!(Unreachable::Port.to_string(), "port unreachable");
-/// let too_big = Unreachable::PacketTooBig { mtu: 1400 };
-/// assert_eq!(too_big.to_string(), "packet too big, MTU 1400");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
-#[non_exhaustive]
-pub enum Unreachable {
-    /// There is no route to the destination. IPv4 code 0, IPv6 code 0.
-    Network,
-    /// The host does not answer. IPv4 code 1, IPv6 code 3.
-    Host,
-    /// The host does not support the protocol. IPv4 code 2. IPv6 has a parameter problem, code 1,
-    /// that points to the next-header field that names the protocol (RFC 4443, 3.4).
-    Protocol,
-    /// No socket is bound to the port. IPv4 code 3, IPv6 code 4.
-    Port,
-    /// A packet filter prohibits the communication. IPv4 code 13 (RFC 1812, 5.2.7.1), IPv6 code 1.
-    Prohibited,
-    /// The packet is longer than the MTU of a link on its path. IPv4 code 4 (RFC 1191, 4); IPv6
-    /// has a message of its own (RFC 4443, 3.2).
-    PacketTooBig {
-        /// The MTU of that link, in bytes. An IPv4 error carries at most 65,535.
-        mtu: u32,
-    },
-}
+// The codes of "time exceeded", of either version.
+pub(super) const HOP_LIMIT_EXCEEDED: u8 = 0;
+pub(super) const REASSEMBLY_TIME_EXCEEDED: u8 = 1;
 
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Network => "network unreachable",
-            Self::Host => "host unreachable",
-            Self::Protocol => "protocol unreachable",
-            Self::Port => "port unreachable",
-            Self::Prohibited => "administratively prohibited",
-            Self::PacketTooBig { mtu } => return write!(f, "packet too big, MTU {mtu}"),
-        })
-    }
-}
+// The codes of the parameter problem: RFC 4443, 3.4; RFC 7112, 6.
+pub(super) const HEADER_FIELD: u8 = 0;
+pub(super) const NEXT_HEADER: u8 = 1;
+pub(super) const OPTION: u8 = 2;
+pub(super) const INCOMPLETE_HEADER_CHAIN: u8 = 3;
 
-/// The kind of an ICMP error.
-///
-/// ```
-/// use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
-///
-/// let kind = IcmpErrorKind::Unreachable(Unreachable::Host);
-/// assert_eq!(kind.to_string(), "host unreachable");
-/// assert_eq!(IcmpErrorKind::TimeExceeded.to_string(), "time exceeded");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
-#[non_exhaustive]
-pub enum IcmpErrorKind {
-    /// The packet did not reach its destination, for this reason. A code without a variant of its
-    /// own in [`Unreachable`] counts as the variant that the code refines.
-    ///
-    /// [`PacketTooBig`](Unreachable::PacketTooBig) has the MTU that the error carries: 0 from an
-    /// IPv4 router older than RFC 1191, and never below 1,280 with IPv6.
-    Unreachable(Unreachable),
-    /// The hop limit reached 0, or a fragment did not arrive in time for the reassembly.
-    TimeExceeded,
-    /// A header field other than the protocol is invalid or unknown.
-    ParameterProblem,
-}
-
-impl fmt::Display for IcmpErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(why) => why.fmt(f),
-            Self::TimeExceeded => f.write_str("time exceeded"),
-            Self::ParameterProblem => f.write_str("parameter problem"),
-        }
-    }
+/// The protocol of ICMP messages of either IP version.
+pub(super) fn protocol(is_ipv6: bool) -> u8 {
+    if is_ipv6 { ICMPV6 } else { ICMPV4 }
 }
 
 /// Whether source and destination are addresses of one host each.
 pub(super) fn between_hosts(packet: &Packet<'_>) -> bool {
     is_unicast(packet.source()) && is_unicast(packet.destination())
+}
+
+/// Writes an ICMP message into `out` and replaces the previous contents. The checksum in `header` is
+/// zero.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    ends: (IpAddr, IpAddr),
+    fields: IpFields,
+    header: [u8; HEADER],
+    body: &[u8],
+) -> Result<(), WriteError> {
+    out.clear();
+    let (from, to) = ends;
+    if from.is_ipv6() != to.is_ipv6() {
+        return Err(WriteError::Families);
+    }
+    let protocol = protocol(from.is_ipv6());
+    let length = HEADER.saturating_add(body.len());
+    let mut draft = write::begin(out, ends, protocol, fields, length).ok_or(WriteError::TooLong)?;
+    draft.push(&header);
+    draft.push(body);
+    let checksum = if protocol == ICMPV6 {
+        draft.segment_checksum()
+    } else {
+        draft.plain_checksum()
+    };
+    draft.set_checksum(2, checksum);
+    Ok(())
 }

@@ -1,20 +1,18 @@
 //! The reader of ICMP errors.
 
+use super::echo::Echo;
+use super::kind::{IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable};
 use super::message::{
-    HEADER, IcmpErrorKind, Unreachable, V4_UNREACHABLE, V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM,
-    V6_UNREACHABLE, V6_UNRECOGNISED_NEXT_HEADER, between_hosts,
+    HEADER, HOP_LIMIT_EXCEEDED, INCOMPLETE_HEADER_CHAIN, NEXT_HEADER, OPTION,
+    REASSEMBLY_TIME_EXCEEDED, V4_ECHO_REQUEST, V4_PARAMETER_PROBLEM, V4_TIME_EXCEEDED,
+    V4_UNREACHABLE, V6_ECHO_REQUEST, V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM, V6_TIME_EXCEEDED,
+    V6_UNREACHABLE, between_hosts,
 };
 use crate::ext::{self, IPV6_HEADER};
-use crate::headers::{IPV4_HEADER, v6_address};
+use crate::headers::{IPV4_HEADER, v6_addresses};
 use crate::transport::{be16, be32};
 use crate::{FlowKey, Packet, Protocol};
-use std::net::Ipv4Addr;
-
-// RFC 792
-const V4_TIME_EXCEEDED: u8 = 11;
-const V4_PARAMETER_PROBLEM: u8 = 12;
-// RFC 4443
-const V6_TIME_EXCEEDED: u8 = 3;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The smallest MTU of an IPv6 link (RFC 8200, 5), in bytes.
 const V6_LEAST_MTU: u32 = 1280;
@@ -32,7 +30,7 @@ const V6_LEAST_MTU: u32 = 1280;
 /// let (here, there) = ("10.0.0.1:5000".parse()?, "10.0.0.2:9".parse()?);
 /// let (mut datagram, mut error) = (Vec::new(), Vec::new());
 /// udp::write(&mut datagram, here, there, 64, b"hello")?;
-/// icmp::unreachable(&mut error, &Packet::parse(&datagram)?, Unreachable::Port);
+/// icmp::error(&mut error, &Packet::parse(&datagram)?, Unreachable::Port);
 ///
 /// let IcmpError { kind, key, .. } = icmp::parse_error(&Packet::parse(&error)?).expect("an error");
 /// assert_eq!(format!("{kind}: {key}"), "port unreachable: 10.0.0.1:5000 -> 10.0.0.2:9");
@@ -44,6 +42,8 @@ const V6_LEAST_MTU: u32 = 1280;
 pub struct IcmpError {
     /// The kind of the error.
     pub kind: IcmpErrorKind,
+    /// The host or router that sent the error.
+    pub from: IpAddr,
     /// The flow of the packet that caused the error, **in the direction of that packet**: the
     /// source is this host, which receives the error, and the destination is the peer. Packets
     /// from that peer have the [reversed](FlowKey::reversed) key. The ports are 0 with protocols
@@ -53,6 +53,9 @@ pub struct IcmpError {
     pub protocol: Protocol,
     /// The sequence number of the packet that caused the error, if it was a TCP segment.
     pub seq: Option<u32>,
+    /// The identifier and sequence number of the packet that caused the error, if it was an echo
+    /// request.
+    pub echo: Option<Echo>,
 }
 
 /// Reads an ICMP error about a packet that this host sent.
@@ -71,7 +74,7 @@ pub struct IcmpError {
 /// let mut datagram = Vec::new();
 /// udp::write(&mut datagram, here, there, 64, b"anyone?")?;
 /// let mut answer = Vec::new();
-/// icmp::unreachable(&mut answer, &Packet::parse(&datagram)?, Unreachable::Port);
+/// icmp::error(&mut answer, &Packet::parse(&datagram)?, Unreachable::Port);
 ///
 /// let error = icmp::parse_error(&Packet::parse(&answer)?).expect("it is one");
 /// assert_eq!(error.kind, IcmpErrorKind::Unreachable(Unreachable::Port));
@@ -100,12 +103,13 @@ pub fn parse_error(packet: &Packet<'_>) -> Option<IcmpError> {
     if !ours || !between_hosts(packet) || !packet.verify_checksum() {
         return None;
     }
-    let Caused { key, protocol, seq } = caused;
     Some(IcmpError {
         kind,
-        key,
-        protocol,
-        seq,
+        from: packet.source(),
+        key: caused.key,
+        protocol: caused.protocol,
+        seq: caused.seq,
+        echo: caused.echo,
     })
 }
 
@@ -124,8 +128,15 @@ fn kind_v4(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
             9 | 10 | 13..=15 => Unreachable::Prohibited,
             _ => return None,
         },
-        (V4_TIME_EXCEEDED, 0 | 1) => return Some(IcmpErrorKind::TimeExceeded),
-        (V4_PARAMETER_PROBLEM, 0..=2) => return Some(IcmpErrorKind::ParameterProblem),
+        (V4_TIME_EXCEEDED, code) => return time_exceeded(code),
+        // 1: a required option is missing (RFC 1108); 2: bad length.
+        (V4_PARAMETER_PROBLEM, 0..=2) => {
+            let problem = ParameterProblem {
+                pointer: header[4].into(),
+                kind: ParameterProblemKind::HeaderField,
+            };
+            return Some(problem.into());
+        }
         _ => return None,
     };
     Some(IcmpErrorKind::Unreachable(why))
@@ -147,12 +158,30 @@ fn kind_v6(header: &[u8; HEADER]) -> Option<IcmpErrorKind> {
             mtu if mtu < V6_LEAST_MTU => return None,
             mtu => Unreachable::PacketTooBig { mtu },
         },
-        (V6_TIME_EXCEEDED, 0 | 1) => return Some(IcmpErrorKind::TimeExceeded),
-        (V6_PARAMETER_PROBLEM, V6_UNRECOGNISED_NEXT_HEADER) => Unreachable::Protocol,
-        (V6_PARAMETER_PROBLEM, 0..=3) => return Some(IcmpErrorKind::ParameterProblem),
+        (V6_TIME_EXCEEDED, code) => return time_exceeded(code),
+        (V6_PARAMETER_PROBLEM, NEXT_HEADER) => Unreachable::Protocol,
+        (V6_PARAMETER_PROBLEM, code) => {
+            let kind = match code {
+                OPTION => ParameterProblemKind::Option,
+                INCOMPLETE_HEADER_CHAIN => ParameterProblemKind::IncompleteHeaderChain,
+                // 4 is RFC 8754, 5 to 10 are limits of a router (RFC 8883).
+                0 | 4..=10 => ParameterProblemKind::HeaderField,
+                _ => return None,
+            };
+            let pointer = be32(header, 4);
+            return Some(ParameterProblem { pointer, kind }.into());
+        }
         _ => return None,
     };
     Some(IcmpErrorKind::Unreachable(why))
+}
+
+fn time_exceeded(code: u8) -> Option<IcmpErrorKind> {
+    match code {
+        HOP_LIMIT_EXCEEDED => Some(IcmpErrorKind::HopLimitExceeded),
+        REASSEMBLY_TIME_EXCEEDED => Some(IcmpErrorKind::ReassemblyTimeExceeded),
+        _ => None,
+    }
 }
 
 /// The part of the packet that caused an error which the error quotes.
@@ -160,6 +189,7 @@ struct Caused {
     key: FlowKey,
     protocol: Protocol,
     seq: Option<u32>,
+    echo: Option<Echo>,
 }
 
 /// Reads the start of an IPv4 packet. The header checksum of that packet is not verified: routers
@@ -181,6 +211,8 @@ fn caused_v4(quoted: &[u8]) -> Option<Caused> {
         key: FlowKey::v4(source, destination, from, to),
         protocol,
         seq: seq(protocol, start),
+        echo: (protocol == Protocol::Icmpv4 && start[0] == V4_ECHO_REQUEST)
+            .then(|| Echo::of(start)),
     })
 }
 
@@ -190,20 +222,21 @@ fn caused_v6(quoted: &[u8]) -> Option<Caused> {
     if header[0] >> 4 != 6 {
         return None;
     }
-    let chain = ext::walk(quoted).ok()?;
+    let chain = ext::skip(quoted).ok()?;
     if chain.fragment.is_some_and(|fragment| fragment.offset != 0) {
         return None;
     }
     let long_enough = IPV6_HEADER + usize::from(be16(header, 4)) >= chain.end + HEADER;
     let start = quoted.get(chain.end..)?.first_chunk()?;
-    let [_, _, _, _, _, _, _, _, addresses @ ..] = header;
-    let (source, destination) = addresses.split_at(16);
+    let (source, destination) = v6_addresses(header);
     let protocol = chain.protocol.into();
     let (from, to) = ports(protocol, start);
     long_enough.then(|| Caused {
-        key: FlowKey::v6(v6_address(source), v6_address(destination), from, to),
+        key: FlowKey::v6(source, destination, from, to),
         protocol,
         seq: seq(protocol, start),
+        echo: (protocol == Protocol::Icmpv6 && start[0] == V6_ECHO_REQUEST)
+            .then(|| Echo::of(start)),
     })
 }
 

@@ -20,7 +20,8 @@ pub(super) struct HeldFragment {
     start: usize,
     bytes: Box<[u8]>,
     is_last: bool,
-    /// The header of the packet, if this is the first fragment.
+    /// The IP header with the IPv4 options or the IPv6 extension headers up to the fragment header,
+    /// as it arrived, if this is the first fragment.
     header: Option<Box<[u8]>>,
 }
 
@@ -46,11 +47,7 @@ impl HeldFragment {
             start,
             bytes: bytes.into(),
             is_last: !fragment.more,
-            header: if start == 0 {
-                Some(header(packet)?)
-            } else {
-                None
-            },
+            header: (start == 0).then(|| packet.bytes()[..before].into()),
         })
     }
 
@@ -60,31 +57,6 @@ impl HeldFragment {
 
     pub(super) fn cost(&self) -> usize {
         FRAGMENT_COST + self.bytes.len() + self.header.as_ref().map_or(0, |header| header.len())
-    }
-}
-
-/// The header of the reassembled packet, made from the first fragment. The length and the IPv4
-/// checksum are not set yet.
-fn header(first: &Packet<'_>) -> Option<Box<[u8]>> {
-    let (bytes, end) = (first.bytes(), first.transport_range().start);
-    if !first.key().is_ipv6() {
-        let mut header: Box<[u8]> = bytes[..end].into();
-        header[6..8].fill(0);
-        return Some(header);
-    }
-    // Never `None`: the parser has walked the same headers.
-    let named_at = ext::walk(bytes).ok()?.fragment_named_at;
-    let mut header: Box<[u8]> = bytes[..end - FRAGMENT_HEADER].into();
-    header[named_at] = first.protocol().into();
-    Some(header)
-}
-
-/// The part of a header that its own length field counts, in bytes.
-fn counted(header: &[u8]) -> usize {
-    if header[0] >> 4 == 4 {
-        header.len()
-    } else {
-        header.len() - IPV6_HEADER
     }
 }
 
@@ -156,33 +128,66 @@ impl FragmentQueue {
             .is_some_and(|last| last.is_last && last.end() == self.bytes)
     }
 
+    /// The first fragment and its header.
+    fn first(&self) -> Option<(&HeldFragment, &[u8])> {
+        let first = self.fragments.first()?;
+        Some((first, first.header.as_deref()?))
+    }
+
+    /// Writes the first fragment into `out`, which is empty, as it arrived. Returns `false` and
+    /// writes nothing if the first fragment did not arrive.
+    pub(super) fn write_first(&self, out: &mut Vec<u8>) -> bool {
+        let Some((first, header)) = self.first() else {
+            return false;
+        };
+        out.extend_from_slice(header);
+        out.extend_from_slice(&first.bytes);
+        true
+    }
+
     /// Writes the reassembled packet into `out`, which is empty. Returns `false` and writes nothing
     /// if the packet is too long.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> bool {
-        let Some(header) = self
-            .fragments
-            .first()
-            .and_then(|first| first.header.as_ref())
-        else {
+        let Some((_, header)) = self.first() else {
             return false;
         };
-        let length = counted(header) + self.bytes;
-        let Ok(length) = u16::try_from(length) else {
-            return false;
-        };
-        out.reserve(header.len() + self.bytes);
-        out.extend_from_slice(header);
-        if header[0] >> 4 == 4 {
-            out[2..4].copy_from_slice(&length.to_be_bytes());
-            out[10..12].fill(0);
-            let checksum = checksum::of(out);
-            out[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let written = if header[0] >> 4 == 4 {
+            write_header_v4(out, header, self.bytes)
         } else {
-            out[4..6].copy_from_slice(&length.to_be_bytes());
+            write_header_v6(out, header, self.bytes)
+        };
+        if written.is_none() {
+            out.clear();
+            return false;
         }
+        out.reserve(self.bytes);
         for fragment in &self.fragments {
             out.extend_from_slice(&fragment.bytes);
         }
         true
     }
+}
+
+/// Writes the header of a reassembled packet with `payload` bytes, made from the `first` header.
+fn write_header_v4(out: &mut Vec<u8>, first: &[u8], payload: usize) -> Option<()> {
+    let length = u16::try_from(first.len() + payload).ok()?;
+    out.extend_from_slice(first);
+    out[2..4].copy_from_slice(&length.to_be_bytes());
+    out[6..8].fill(0);
+    out[10..12].fill(0);
+    let checksum = checksum::of(out);
+    out[10..12].copy_from_slice(&checksum.to_be_bytes());
+    Some(())
+}
+
+/// The same for IPv6: without the fragment header, which is the last.
+fn write_header_v6(out: &mut Vec<u8>, first: &[u8], payload: usize) -> Option<()> {
+    // Never `None`: the parser has walked the same headers.
+    let named_at = ext::skip(first).ok()?.fragment_named_at;
+    let (before, fragment) = first.split_last_chunk::<FRAGMENT_HEADER>()?;
+    let length = u16::try_from(before.len() - IPV6_HEADER + payload).ok()?;
+    out.extend_from_slice(before);
+    out[4..6].copy_from_slice(&length.to_be_bytes());
+    out[named_at] = fragment[0];
+    Some(())
 }

@@ -60,11 +60,27 @@ pub(super) fn v6(next_header: u8, body: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// One IPv6 extension header of the common form: length in units of 8 bytes, less one.
+/// An IPv6 header of hop-by-hop or destination options: the length in units of 8 bytes, less one. The
+/// options are of an experimental type that a host skips (RFC 4727).
 pub(super) fn ext(next_header: u8, units: u8) -> Vec<u8> {
+    let mut header = vec![next_header, units];
+    let mut room = (usize::from(units) + 1) * 8 - 2;
+    while room > 0 {
+        let len = room.min(257);
+        match len {
+            1 => header.push(0),
+            _ => header.extend([0x1e, (len - 2) as u8]),
+        }
+        header.resize(header.len() + len.saturating_sub(2), 0xab);
+        room -= len;
+    }
+    header
+}
+
+/// An IPv6 routing header without segments left: the length in units of 8 bytes, less one.
+pub(super) fn routing(next_header: u8, units: u8) -> Vec<u8> {
     let mut header = vec![0; (usize::from(units) + 1) * 8];
-    header[0] = next_header;
-    header[1] = units;
+    (header[0], header[1]) = (next_header, units);
     header
 }
 
@@ -180,7 +196,7 @@ pub(super) fn assert_well_formed(packet: &[u8]) {
             "transport checksum"
         );
     } else {
-        assert_eq!(packet[0], 0x60);
+        assert_eq!(packet[0] >> 4, 6);
         assert_eq!(
             usize::from(u16::from_be_bytes([packet[4], packet[5]])),
             packet.len() - 40

@@ -23,6 +23,7 @@ fn chain(kinds: &[(u8, u8)]) -> Vec<u8> {
                 header[..2].copy_from_slice(&[next, *units]);
                 body.extend(header);
             }
+            ROUTING => body.extend(routing(next, *units)),
             _ => body.extend(ext(next, *units)),
         }
     }
@@ -101,16 +102,16 @@ fn a_header_that_is_named_and_not_there() {
 #[test]
 fn hop_by_hop_options_come_first_or_not_at_all() {
     let late = chain(&[(DESTINATION, 0), (HOP_BY_HOP, 0)]);
-    assert_eq!(start(&late), Err(ParseError::ExtensionHeader));
+    assert_eq!(start(&late), Err(ParseError::HopByHopOrder));
     let twice = chain(&[(HOP_BY_HOP, 0), (HOP_BY_HOP, 0)]);
-    assert_eq!(start(&twice), Err(ParseError::ExtensionHeader));
+    assert_eq!(start(&twice), Err(ParseError::HopByHopOrder));
 }
 
 #[test]
 fn routing_with_segments_left() {
     let mut packet = chain(&[(ROUTING, 2)]);
     packet[43] = 1;
-    assert_eq!(start(&packet), Err(ParseError::ExtensionHeader));
+    assert_eq!(start(&packet), Err(ParseError::RoutingHeader));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Echo replies and errors, rule by rule of RFC 1122, 3.2.2 and RFC 4443.
 
 use super::build::*;
-use crate::icmp::{Unreachable, echo_reply, unreachable};
+use crate::icmp::{Unreachable, echo_reply, error};
 use crate::{Packet, Protocol};
 
 const WHYS: [Unreachable; 5] = [
@@ -19,10 +19,7 @@ fn assert_silent(bytes: &[u8]) {
     assert!(out.is_empty());
     for why in WHYS {
         out.extend(b"what was there");
-        assert!(
-            !unreachable(&mut out, &packet, why),
-            "{why:?} for {packet:?}"
-        );
+        assert!(!error(&mut out, &packet, why), "{why:?} for {packet:?}");
         assert!(out.is_empty());
     }
 }
@@ -30,7 +27,7 @@ fn assert_silent(bytes: &[u8]) {
 fn error_for(bytes: &[u8], why: Unreachable) -> Vec<u8> {
     let offending = Packet::parse(bytes).unwrap();
     let mut out = b"what was there".to_vec();
-    assert!(unreachable(&mut out, &offending, why), "{why:?}");
+    assert!(error(&mut out, &offending, why), "{why:?}");
     assert_well_formed(&out);
     let answer = Packet::parse(&out).unwrap();
     assert_eq!(answer.source(), offending.destination());
@@ -44,7 +41,7 @@ fn error_for(bytes: &[u8], why: Unreachable) -> Vec<u8> {
 }
 
 fn is_answered(bytes: &[u8]) -> bool {
-    unreachable(
+    error(
         &mut Vec::new(),
         &Packet::parse(bytes).unwrap(),
         Unreachable::Host,
@@ -208,7 +205,7 @@ fn too_big_says_how_big() {
     let mut out = vec![1];
     let cuttable = v4(17, &[], &udp(b"data"));
     let cuttable = Packet::parse(&cuttable).unwrap();
-    assert!(!unreachable(&mut out, &cuttable, why(1400)) && out.is_empty());
+    assert!(!error(&mut out, &cuttable, why(1400)) && out.is_empty());
 
     let out = error_for(&v6(17, &udp(b"data")), why(70_000));
     assert_eq!(out[40..42], [2, 0]);

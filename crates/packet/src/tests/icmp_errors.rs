@@ -1,7 +1,10 @@
 //! The errors of others: what they say, and about which packet.
 
 use super::build::*;
-use crate::icmp::{IcmpError, IcmpErrorKind, Unreachable, parse_error, unreachable};
+use crate::icmp::{
+    self, IcmpError, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable,
+    parse_error,
+};
 use crate::{FlowKey, Packet, Protocol};
 
 fn error_of(bytes: &[u8]) -> Option<IcmpError> {
@@ -43,6 +46,10 @@ fn error_in(is_v4: bool, kind: u8, code: u8, number: u32, quoted: &[u8]) -> Vec<
     packet
 }
 
+fn problem(pointer: u32, kind: ParameterProblemKind) -> IcmpErrorKind {
+    ParameterProblem { pointer, kind }.into()
+}
+
 fn key(v4: bool, ports: bool) -> FlowKey {
     let (from, to) = if ports { (4000, 80) } else { (0, 0) };
     if v4 {
@@ -64,12 +71,14 @@ fn what_is_written_is_read() {
             Unreachable::PacketTooBig { mtu: 1300 },
         ] {
             let mut out = Vec::new();
-            assert!(unreachable(&mut out, &Packet::parse(&sent).unwrap(), why));
+            assert!(icmp::error(&mut out, &Packet::parse(&sent).unwrap(), why));
             let expected = IcmpError {
                 kind: IcmpErrorKind::Unreachable(why),
+                from: Packet::parse(&sent).unwrap().destination(),
                 key: Packet::parse(&sent).unwrap().key(),
                 protocol: Protocol::Tcp,
                 seq: Some(0x0102_0304),
+                echo: None,
             };
             assert_eq!(error_of(&out), Some(expected));
         }
@@ -78,7 +87,7 @@ fn what_is_written_is_read() {
 
 #[test]
 fn kinds_of_ipv4() {
-    use IcmpErrorKind::{ParameterProblem, TimeExceeded};
+    use IcmpErrorKind::{HopLimitExceeded, ReassemblyTimeExceeded};
     use Unreachable::*;
     let kind = |kind, code| error_of(&error(kind, code, 0, &sent_v4())).map(|error| error.kind);
     let codes = [
@@ -108,9 +117,12 @@ fn kinds_of_ipv4() {
     }
     assert_eq!(
         (kind(11, 0), kind(11, 1)),
-        (Some(TimeExceeded), Some(TimeExceeded))
+        (Some(HopLimitExceeded), Some(ReassemblyTimeExceeded))
     );
-    assert_eq!(kind(12, 0), Some(ParameterProblem));
+    for code in 0..=2 {
+        let read = error_of(&error(12, code, 0x14ff_ffff, &sent_v4())).unwrap();
+        assert_eq!(read.kind, problem(20, ParameterProblemKind::HeaderField));
+    }
     // Unknown codes, echo, source quench, redirect, and ICMPv6's numbers.
     for (other, code) in [
         (3, 16),
@@ -129,7 +141,7 @@ fn kinds_of_ipv4() {
 
 #[test]
 fn kinds_of_ipv6() {
-    use IcmpErrorKind::{ParameterProblem, TimeExceeded};
+    use IcmpErrorKind::{HopLimitExceeded, ReassemblyTimeExceeded};
     use Unreachable::*;
     let kind = |kind, code| error_of(&error(kind, code, 1280, &sent_v6())).map(|error| error.kind);
     let codes = [
@@ -146,11 +158,19 @@ fn kinds_of_ipv6() {
     assert_eq!((kind(2, 0), kind(2, 7)), (too_big, too_big));
     assert_eq!(
         (kind(3, 0), kind(3, 1)),
-        (Some(TimeExceeded), Some(TimeExceeded))
+        (Some(HopLimitExceeded), Some(ReassemblyTimeExceeded))
     );
-    assert_eq!(kind(4, 0), Some(ParameterProblem));
     assert_eq!(kind(4, 1), Some(IcmpErrorKind::Unreachable(Protocol)));
-    for (other, code) in [(1, 7), (3, 2), (4, 4), (11, 0), (128, 0), (137, 0), (0, 0)] {
+    for (code, what) in [
+        (0, ParameterProblemKind::HeaderField),
+        (2, ParameterProblemKind::Option),
+        (3, ParameterProblemKind::IncompleteHeaderChain),
+        (4, ParameterProblemKind::HeaderField),
+        (10, ParameterProblemKind::HeaderField),
+    ] {
+        assert_eq!(kind(4, code), Some(problem(1280, what)), "{code}");
+    }
+    for (other, code) in [(1, 7), (3, 2), (4, 11), (11, 0), (128, 0), (137, 0), (0, 0)] {
         assert_eq!(kind(other, code), None, "{other} {code}");
     }
 }

@@ -75,7 +75,7 @@ fn exercise(bytes: &[u8]) -> Result<(), ParseError> {
     let written = icmp::echo_reply(&mut out, &packet);
     answers(written, &out);
     for why in [Unreachable::Protocol, Unreachable::Port] {
-        let written = icmp::unreachable(&mut out, &packet, why);
+        let written = icmp::error(&mut out, &packet, why);
         answers(written, &out);
     }
     Ok(())
@@ -95,7 +95,13 @@ fn packets() -> Vec<Vec<u8>> {
         v6(58, &summed_v6(58, icmp(128, 0, b"hello"))),
         v6(
             0,
-            &[ext(43, 1), ext(60, 2), ext(6, 0), summed_v6(6, segment())].concat(),
+            &[
+                ext(43, 1),
+                routing(60, 2),
+                ext(6, 0),
+                summed_v6(6, segment()),
+            ]
+            .concat(),
         ),
         v6(
             44,

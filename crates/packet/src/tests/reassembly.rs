@@ -44,6 +44,20 @@ impl Bench {
         whole.then_some(out)
     }
 
+    /// Lets time pass; the first fragments of the packets that expire.
+    fn expire(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        self.now = now;
+        let (mut firsts, mut out) = (Vec::new(), b"what was there".to_vec());
+        while self.reassembler.handle_timeout(now, &mut out) {
+            assert!(!out.is_empty());
+            firsts.push(out.clone());
+            self.check();
+        }
+        assert!(out.is_empty());
+        self.check();
+        firsts
+    }
+
     fn stats(&self) -> Stats {
         self.reassembler.stats()
     }

@@ -1,8 +1,8 @@
 //! Plain data as JSON and back.
 
-use crate::icmp::{IcmpErrorKind, Unreachable};
+use crate::icmp::{IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable};
 use crate::reassembly::{Config, Stats};
-use crate::{FlowKey, Fragment, ParseError, Protocol, TcpFlags, TcpHeader};
+use crate::{Ecn, FlowKey, Fragment, ParseError, Protocol, TcpFlags, TcpHeader, TrafficClass};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -50,7 +50,17 @@ fn headers_and_errors_are_named() {
         &IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1400 }),
         r#"{"unreachable":{"packet_too_big":{"mtu":1400}}}"#,
     );
-    is(&IcmpErrorKind::TimeExceeded, r#""time_exceeded""#);
+    is(&IcmpErrorKind::HopLimitExceeded, r#""hop_limit_exceeded""#);
+    let problem = ParameterProblem {
+        pointer: 42,
+        kind: ParameterProblemKind::Option,
+    };
+    is(
+        &IcmpErrorKind::ParameterProblem(problem),
+        r#"{"parameter_problem":{"pointer":42,"kind":"option"}}"#,
+    );
+    is(&TrafficClass::from_bits(0xb8), "184");
+    is(&Ecn::Ect0, r#""ect0""#);
     is(&ParseError::HeaderLength, r#""header_length""#);
 }
 

@@ -31,7 +31,7 @@ fn extension_headers_go() {
         (6, vec![]),
         (0, ext(6, 2)),
         (44, fragment_header(6, 0, false, 7)), // atomic
-        (0, [ext(43, 0), ext(60, 0), ext(6, 1)].concat()),
+        (0, [ext(43, 0), routing(60, 0), ext(6, 1)].concat()),
     ];
     for (first, chain) in chains {
         let bytes = v6(first, &[chain, segment.clone()].concat());

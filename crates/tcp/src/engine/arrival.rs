@@ -186,7 +186,7 @@ impl<F: Flavor> Engine<F> {
     /// let syn = engine.poll_transmit().expect("a SYN");
     /// # let mut received = Vec::new();
     /// # let syn_packet = Packet::parse(&syn)?;
-    /// # assert!(icmp::unreachable(&mut received, &syn_packet, Unreachable::Host));
+    /// # assert!(icmp::error(&mut received, &syn_packet, Unreachable::Host));
     /// // A router answers the SYN.
     /// if let Some(error) = icmp::parse_error(&Packet::parse(&received)?) {
     ///     engine.handle_icmp_error(Instant::now(), &error);

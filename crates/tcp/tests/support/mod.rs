@@ -272,7 +272,7 @@ impl Host {
     pub fn icmp(&mut self, seg: &Seg, why: Unreachable) {
         let mut answer = Vec::new();
         let packet = Packet::parse(&seg.bytes).unwrap();
-        assert!(icmp::unreachable(&mut answer, &packet, why));
+        assert!(icmp::error(&mut answer, &packet, why));
         let error = icmp::parse_error(&Packet::parse(&answer).unwrap()).unwrap();
         let now = self.now();
         self.engine.handle_icmp_error(now, &error);

@@ -132,11 +132,7 @@ fn fragments_and_other_protocols_are_dropped<F: Flavor>() {
     let mut error = Vec::new();
     let bytes = packet(b"question", CLIENT, SERVER);
     let question = Packet::parse(&bytes).unwrap();
-    assert!(icmp::unreachable(
-        &mut error,
-        &question,
-        icmp::Unreachable::Port
-    ));
+    assert!(icmp::error(&mut error, &question, icmp::Unreachable::Port));
     assert_eq!(
         engine.handle_packet(&Packet::parse(&error).unwrap()),
         Received::Dropped

@@ -14,14 +14,9 @@ fn time_runs_from_the_first_fragment_and_frees_everything() {
         bench.reassembler.poll_timeout(),
         Some(start + Duration::from_secs(15))
     );
-    bench
-        .reassembler
-        .handle_timeout(start + Duration::from_millis(14_999));
+    bench.expire(start + Duration::from_millis(14_999));
     assert_eq!(bench.stats().expired, 0);
-    bench
-        .reassembler
-        .handle_timeout(start + Duration::from_secs(15));
-    bench.check();
+    bench.expire(start + Duration::from_secs(15));
     let stats = bench.stats();
     assert_eq!(
         (stats.expired, stats.queued_packets, stats.queued_fragments),
@@ -31,22 +26,63 @@ fn time_runs_from_the_first_fragment_and_frees_everything() {
         bench.reassembler.poll_timeout(),
         Some(start + Duration::from_secs(25))
     );
-    // Late fragments begin anew, and a fragment alone is enough to have the time looked at.
+    // A late fragment begins anew, beside the fragments that wait for `handle_timeout`.
     bench.now = start + Duration::from_secs(25);
-    assert_eq!(bench.push(&fragment_v4(1, 1600, false, b"end")), None);
+    assert_eq!(bench.push(&fragment_v4(2, 800, false, b"end")), None);
     let stats = bench.stats();
     assert_eq!(
         (stats.expired, stats.queued_packets, stats.packets),
-        (3, 1, 0)
+        (2, 2, 0)
     );
-    bench
-        .reassembler
-        .handle_timeout(bench.now + Duration::from_secs(15));
-    bench.check();
+    assert_eq!(bench.reassembler.poll_timeout(), Some(bench.now));
+    bench.expire(start + Duration::from_secs(40));
+    assert_eq!(bench.stats().expired, 4);
     assert_eq!(
         (bench.stats().queued_bytes, bench.stats().queued_packets),
         (0, 0)
     );
+}
+
+#[test]
+fn an_expired_packet_hands_out_its_first_fragment() {
+    let with_options = |more: bool| {
+        let mut packet = v4(17, &[1; 8], &[7; 16]);
+        packet[1] = 0xb8;
+        packet[6] = if more { 0x20 } else { 0 };
+        fix_v4(&mut packet);
+        packet
+    };
+    let behind_a_chain = {
+        let fragment = [fragment_header(17, 0, true, 9), vec![7; 16]].concat();
+        v6(60, &[ext(44, 1), fragment].concat())
+    };
+    for first in [
+        with_options(true),
+        fragment_v6(3, 0, true, &[7; 16]),
+        behind_a_chain,
+    ] {
+        let mut bench = Bench::default();
+        bench.push(&first);
+        let end = bench.now + Duration::from_secs(15);
+        assert_eq!(bench.expire(end - Duration::from_millis(1)), [[0u8; 0]; 0]);
+        assert_eq!(bench.expire(end), [first]);
+        assert_eq!(bench.stats().queued_bytes, 0);
+    }
+}
+
+#[test]
+fn an_expired_packet_without_its_first_fragment_hands_out_nothing() {
+    let mut bench = Bench::default();
+    bench.push(&fragment_v4(1, 8, true, &[7; 16]));
+    bench.push(&fragment_v6(1, 16, false, &[7; 16]));
+    // Nor does one whose fragments overlap: all of them were dropped.
+    bench.push(&fragment_v4(2, 0, true, &[7; 16]));
+    bench.push(&fragment_v4(2, 8, true, &[8; 16]));
+    let first = fragment_v4(3, 0, true, &[7; 16]);
+    bench.push(&first);
+    bench.push(&fragment_v4(3, 24, true, &[7; 16]));
+    assert_eq!(bench.expire(bench.now + Duration::from_secs(15)), [first]);
+    assert_eq!((bench.stats().expired, bench.stats().conflicts), (4, 2));
 }
 
 #[test]
