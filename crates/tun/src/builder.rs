@@ -15,7 +15,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
-/// Makes a TUN device, or attaches to a persistent one of the same name.
+/// Makes a TUN or TAP device, or attaches to a persistent one of the same name.
 ///
 /// The builder does not set again what a persistent device already has: its MTU, an address, a
 /// route, being up. Its owner can therefore attach without privileges to a device that was set up
@@ -254,6 +254,54 @@ impl TunBuilder {
     /// ```
     pub fn offload(mut self, offload: bool) -> Self {
         self.settings.offload = offload;
+        self
+    }
+
+    /// Opens a TAP device instead of a TUN: each packet is an Ethernet frame, without the frame
+    /// check sequence. Off by default. The adapter of the crate brooklet-ethernet makes IP packets
+    /// of the frames.
+    ///
+    /// [`mtu`](Self::mtu) sets the MTU of the interface, the length of the longest IP packet;
+    /// [`Tun::mtu`] then returns the length of the longest frame, 14 bytes more. A TAP has no
+    /// [`offload`](Self::offload).
+    ///
+    /// Linux only.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let tap = brooklet_tun::TunBuilder::new("tap0").tap(true).mtu(1500).open()?;
+    /// assert_eq!(tap.mtu(), Some(1514));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tap(mut self, tap: bool) -> Self {
+        self.settings.tap = tap;
+        self
+    }
+
+    /// Opens the device without `IFF_NO_PI`: the kernel puts four bytes in front of each packet,
+    /// [`Framing::PacketInfo`](crate::Framing::PacketInfo). Off by default.
+    ///
+    /// [`Tun`] takes the header off and puts it on. The setting serves a program that gets the
+    /// descriptor from this one and expects the header; and it makes Linux tell of packets that are
+    /// longer than the buffer, which are then [counted](crate::DropCounter::truncated). Such a
+    /// device has no [`offload`](Self::offload).
+    ///
+    /// Linux only.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// # #[cfg(target_os = "linux")] {
+    /// use brooklet_tun::{Framing, TunBuilder};
+    ///
+    /// let tun = TunBuilder::new("tun0").packet_info(true).open()?;
+    /// assert_eq!(tun.framing(), Framing::PacketInfo);
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn packet_info(mut self, packet_info: bool) -> Self {
+        self.settings.packet_info = packet_info;
         self
     }
 

@@ -1,3 +1,4 @@
+use crate::fault::whole;
 use brooklet_io::{Offload, PacketBuf};
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -27,7 +28,8 @@ impl DeviceIo {
         cx: &mut Context<'_>,
         packet: &PacketBuf,
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_send(cx, packet)
+        let written = ready!(self.0.poll_send(cx, packet))?;
+        Poll::Ready(whole(written, packet.len()))
     }
 
     pub(crate) async fn recv(&self, packet: &mut PacketBuf) -> io::Result<usize> {
@@ -37,6 +39,6 @@ impl DeviceIo {
     }
 
     pub(crate) async fn send(&self, packet: &PacketBuf) -> io::Result<usize> {
-        self.0.send(packet).await
+        whole(self.0.send(packet).await?, packet.len())
     }
 }

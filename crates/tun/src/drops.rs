@@ -24,6 +24,7 @@ pub struct DropCounter(Arc<Counts>);
 struct Counts {
     refused: AtomicU64,
     malformed: AtomicU64,
+    truncated: AtomicU64,
 }
 
 impl DropCounter {
@@ -37,7 +38,9 @@ impl DropCounter {
     /// # }
     /// ```
     pub fn get(&self) -> u64 {
-        self.refused().saturating_add(self.malformed())
+        self.refused()
+            .saturating_add(self.malformed())
+            .saturating_add(self.truncated())
     }
 
     /// Returns the number of sent packets that the system did not take: the interface was down,
@@ -62,8 +65,8 @@ impl DropCounter {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of received packets that were empty, or that came with a virtio-net
-    /// header that makes no sense.
+    /// Returns the number of received packets that were empty, or that came with a header that
+    /// makes no sense.
     ///
     /// ```
     /// # use brooklet_io::PacketBuf;
@@ -85,8 +88,35 @@ impl DropCounter {
         self.0.malformed.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of truncated packets: sent packets of which the system took only a part,
+    /// and received packets that were longer than the buffer where the system says so, as Linux
+    /// does with [`Framing::PacketInfo`](crate::Framing::PacketInfo).
+    ///
+    /// ```
+    /// # use brooklet_io::PacketBuf;
+    /// # use brooklet_tun::Tun;
+    /// # use std::os::unix::net::UnixStream;
+    /// # fn main() -> std::io::Result<()> {
+    /// # futures_lite::future::block_on(async {
+    /// // A stream, which does not keep the bounds of packets, takes what it has room for.
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let tun = Tun::from_fd(ours.into())?;
+    /// tun.send(&PacketBuf::from(vec![0; 8 << 20])).await?;
+    /// assert_eq!(tun.drop_counter().truncated(), 1);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn truncated(&self) -> u64 {
+        self.0.truncated.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn add_refused(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_truncated(&self) {
+        self.0.truncated.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn add_malformed(&self) {

@@ -1,4 +1,30 @@
-use std::io;
+use std::{error, fmt, io};
+
+/// The error of a packet of which the system took or delivered only a part, inside of an
+/// [`io::Error`].
+#[derive(Debug)]
+struct Truncated;
+
+impl fmt::Display for Truncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system truncated the packet")
+    }
+}
+
+impl error::Error for Truncated {}
+
+/// Returns the error of a truncated packet.
+pub(crate) fn truncated() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Truncated)
+}
+
+/// Returns `written`, the result of a write of `len` bytes, or the error of a short write.
+pub(crate) fn whole(written: usize, len: usize) -> io::Result<usize> {
+    match written < len {
+        true => Err(truncated()),
+        false => Ok(written),
+    }
+}
 
 /// The meaning of an error of the device for its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +37,8 @@ pub(crate) enum Fault {
     Closed,
     /// The received bytes are no packet.
     Malformed,
+    /// The system took or delivered only a part of the packet.
+    Truncated,
     /// Any other error.
     Other,
 }
@@ -21,7 +49,10 @@ impl Fault {
             io::ErrorKind::Interrupted => Self::Again,
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => Self::Closed,
             io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Self::Closed,
-            io::ErrorKind::InvalidData => Self::Malformed,
+            io::ErrorKind::InvalidData => match error.get_ref() {
+                Some(inner) if inner.is::<Truncated>() => Self::Truncated,
+                _ => Self::Malformed,
+            },
             io::ErrorKind::NetworkDown | io::ErrorKind::OutOfMemory => Self::Passing,
             _ => error.raw_os_error().map_or(Self::Other, Self::of_code),
         }

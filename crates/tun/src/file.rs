@@ -1,3 +1,4 @@
+use crate::fault::whole;
 use crate::framing::{Framing, LONGEST};
 use crate::socket::Kind;
 use async_io::Async;
@@ -45,8 +46,8 @@ impl FileIo {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) while there is no packet;
-    /// [`InvalidData`](io::ErrorKind::InvalidData) for an empty one, or one behind a header that
-    /// makes no sense.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for an empty one, one behind a header that
+    /// makes no sense, or a truncated one.
     fn try_recv(&self, packet: &mut PacketBuf) -> io::Result<usize> {
         let mut header = [0; LONGEST];
         let storage = packet.storage_mut();
@@ -77,9 +78,15 @@ impl FileIo {
     }
 
     /// Writes one packet, by one system call.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while there is no room;
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a short write, after which the rest of the
+    /// packet is lost.
     fn try_send(&self, packet: &PacketBuf) -> io::Result<usize> {
         let mut header = [0; LONGEST];
-        self.framing.write_header(&mut header, packet);
+        self.framing.write_header(&mut header, packet)?;
         let result = match self.header_len {
             0 => self.file.get_ref().write(packet),
             len => {
@@ -87,7 +94,10 @@ impl FileIo {
                 self.file.get_ref().write_vectored(&parts)
             }
         };
-        result.map_err(|error| self.kind.write_failed(self.as_fd(), error))
+        match result {
+            Ok(written) => whole(written, self.header_len + packet.len()),
+            Err(error) => Err(self.kind.write_failed(self.as_fd(), error)),
+        }
     }
 
     /// For one task at a time: a second one replaces the waker of the first.

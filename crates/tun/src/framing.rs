@@ -1,3 +1,4 @@
+use crate::fault::truncated;
 use crate::vnet;
 use brooklet_io::{Meta, Offload, PacketBuf};
 use rustix::net::AddressFamily;
@@ -28,6 +29,13 @@ pub enum Framing {
     /// Four bytes in front of each packet, the address family as a number in network byte order:
     /// the utun sockets of macOS and iOS, and the TUN devices of the BSDs.
     FamilyHeader,
+    /// Four bytes in front of each packet, a `struct tun_pi`: flags, and the EtherType of IPv4 or
+    /// IPv6 in network byte order. A TUN of Linux and Android without `IFF_NO_PI` and
+    /// `IFF_VNET_HDR`.
+    ///
+    /// The flags tell of a packet that was longer than the buffer: the packet is dropped and
+    /// [counted](crate::DropCounter::truncated).
+    PacketInfo,
     /// A `struct virtio_net_hdr` in front of each packet: Linux and Android with `IFF_NO_PI` and
     /// `IFF_VNET_HDR`.
     VirtioNet {
@@ -45,6 +53,11 @@ pub enum Framing {
 const AF_INET: u32 = AddressFamily::INET.as_raw() as u32;
 const AF_INET6: u32 = AddressFamily::INET6.as_raw() as u32;
 
+// linux/if_ether.h and linux/if_tun.h.
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const TUN_PKT_STRIP: u16 = 1;
+
 /// The longest header in front of a packet, in bytes.
 pub(crate) const LONGEST: usize = 64;
 
@@ -58,7 +71,7 @@ impl Framing {
     pub(crate) fn header_len(self) -> io::Result<usize> {
         match self {
             Self::Plain => Ok(0),
-            Self::FamilyHeader => Ok(4),
+            Self::FamilyHeader | Self::PacketInfo => Ok(4),
             Self::VirtioNet { header_len, .. } => {
                 if (vnet::HEADER..=LONGEST).contains(&header_len) {
                     return Ok(header_len);
@@ -77,7 +90,7 @@ impl Framing {
     pub(crate) fn offload(self) -> Offload {
         match self {
             Self::VirtioNet { offload, .. } => offload,
-            Self::Plain | Self::FamilyHeader => Offload::default(),
+            Self::Plain | Self::FamilyHeader | Self::PacketInfo => Offload::default(),
         }
     }
 
@@ -85,20 +98,49 @@ impl Framing {
     ///
     /// # Errors
     ///
-    /// [`InvalidData`](io::ErrorKind::InvalidData) for a header that makes no sense.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a header that makes no sense, and for one
+    /// that tells of a truncated packet.
     pub(crate) fn read_header(self, header: &[u8; LONGEST], packet: &[u8]) -> io::Result<Meta> {
-        match (self, header.first_chunk()) {
-            (Self::VirtioNet { .. }, Some(header)) => {
-                vnet::decode(header, packet).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        match self {
+            Self::Plain | Self::FamilyHeader => Ok(Meta::default()),
+            Self::PacketInfo => {
+                let [flags_0, flags_1, proto_0, proto_1, ..] = *header;
+                if u16::from_ne_bytes([flags_0, flags_1]) & TUN_PKT_STRIP != 0 {
+                    return Err(truncated());
+                }
+                match u16::from_be_bytes([proto_0, proto_1]) {
+                    ETH_P_IP | ETH_P_IPV6 => Ok(Meta::default()),
+                    _ => Err(io::ErrorKind::InvalidData.into()),
+                }
             }
-            _ => Ok(Meta::default()),
+            Self::VirtioNet { .. } => header
+                .first_chunk()
+                .and_then(|header| vnet::decode(header, packet))
+                .ok_or_else(|| io::ErrorKind::InvalidData.into()),
         }
     }
 
     /// Writes the header for `packet`; the rest of `header` must be zeros.
-    pub(crate) fn write_header(self, header: &mut [u8; LONGEST], packet: &PacketBuf) {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the header cannot tell of the packet, which
+    /// is neither IPv4 nor IPv6: Linux would take the packet and drop it silently.
+    pub(crate) fn write_header(
+        self,
+        header: &mut [u8; LONGEST],
+        packet: &PacketBuf,
+    ) -> io::Result<()> {
         match self {
             Self::Plain => {}
+            Self::PacketInfo => {
+                let proto = match packet.first().map(|byte| byte >> 4) {
+                    Some(4) => ETH_P_IP,
+                    Some(6) => ETH_P_IPV6,
+                    _ => return Err(io::ErrorKind::InvalidInput.into()),
+                };
+                header[2..4].copy_from_slice(&proto.to_be_bytes());
+            }
             Self::FamilyHeader => {
                 let v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
                 let family = if v6 { AF_INET6 } else { AF_INET };
@@ -108,5 +150,6 @@ impl Framing {
                 header[..vnet::HEADER].copy_from_slice(&vnet::encode(packet.meta(), packet));
             }
         }
+        Ok(())
     }
 }

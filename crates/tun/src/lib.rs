@@ -39,7 +39,8 @@
 //!   `ENETDOWN`), the device is read again every 100 ms.
 //! - A packet that the system does not take (`EIO` while the interface is down, `ENOBUFS`,
 //!   `EINVAL`) is dropped and counted by [`Tun::dropped`]. So is a received packet that is empty,
-//!   or that comes with a virtio-net header that makes no sense.
+//!   or that comes with a header that makes no sense. A packet of which the system takes or
+//!   delivers only a part is counted too: nothing is truncated silently.
 //! - A device that is gone is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), on reads and
 //!   on writes.
 //!
@@ -100,7 +101,7 @@
 //!
 //! | system | `TunBuilder` | `Tun::from_fd` |
 //! |---|---|---|
-//! | Linux | `/dev/net/tun`, with `CAP_NET_ADMIN` | a TUN with `IFF_NO_PI`; with `IFF_VNET_HDR`: `Framing::VirtioNet` |
+//! | Linux | `/dev/net/tun`, with `CAP_NET_ADMIN` | a TUN with `IFF_NO_PI`; with `IFF_VNET_HDR`: `Framing::VirtioNet`; without `IFF_NO_PI`: `Framing::PacketInfo` |
 //! | Android | | `VpnService.Builder.establish()`, detached |
 //! | macOS | a `utunN`, as root | a utun socket, with `Framing::FamilyHeader` |
 //! | iOS, tvOS | | the packet tunnel's utun socket, with `Framing::FamilyHeader` |
@@ -117,7 +118,7 @@
 //! | `ipv4` | any number | any number | one |
 //! | `offload` | yes | none | none |
 //! | `queues` | 1 to 256 | 1 | 1 |
-//! | `route`, `tx_queue_len`, `owner`, `group`, `persist`, `netns` | yes | no | no |
+//! | `route`, `tx_queue_len`, `owner`, `group`, `persist`, `netns`, `tap`, `packet_info` | yes | no | no |
 //!
 //! The calls of an open device:
 //!

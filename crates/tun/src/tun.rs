@@ -20,7 +20,8 @@ mod tests;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A TUN device: one IP packet per call in both directions, or one super-packet where the device
-/// has [offload](Self::offload).
+/// has [offload](Self::offload). A [TAP](crate::TunBuilder::tap) carries one Ethernet frame per
+/// call.
 ///
 /// The driver of a stack owns the device and uses it as a [`PacketIo`]. Programs that look at
 /// packets themselves call [`recv`](Self::recv) and [`send`](Self::send), which take the device by
@@ -94,7 +95,9 @@ impl Tun {
     }
 
     /// Returns the MTU in bytes: that of the interface when it was opened, or the one given by
-    /// [`with_mtu`](Self::with_mtu). `None` for an adopted descriptor without it.
+    /// [`with_mtu`](Self::with_mtu). `None` for an adopted descriptor without it. For a
+    /// [TAP](crate::TunBuilder::tap), this is the length of the longest frame: 14 bytes more than
+    /// the MTU of the interface.
     ///
     /// The stack must have the same MTU: it truncates a packet that is larger than its buffers.
     ///
@@ -143,7 +146,7 @@ impl Tun {
     }
 
     /// Returns the number of packets dropped so far: those that the system did not take, empty
-    /// ones, and those behind a virtio-net header that makes no sense.
+    /// ones, those behind a header that makes no sense, and truncated ones.
     ///
     /// [`drop_counter`](Self::drop_counter) gives the number by reason, and once the device belongs
     /// to a stack.
@@ -286,9 +289,13 @@ impl Tun {
             // Not on readiness: a device that fails is often reported as ready.
             Fault::Passing => Next::Wait,
             Fault::Closed => Next::Return(Err(closed())),
+            // A flood of malformed packets must not keep the task from its other work.
             Fault::Malformed => {
                 self.drops.add_malformed();
-                // A flood of malformed packets must not keep the task from its other work.
+                Next::Yield
+            }
+            Fault::Truncated => {
+                self.drops.add_truncated();
                 Next::Yield
             }
             Fault::Other => Next::Return(Err(error)),
@@ -301,6 +308,10 @@ impl Tun {
             Ok(_) => Some(Ok(())),
             Err(Fault::Again) => None,
             Err(Fault::Closed) => Some(Err(closed())),
+            Err(Fault::Truncated) => {
+                self.drops.add_truncated();
+                Some(Ok(()))
+            }
             Err(Fault::Passing | Fault::Malformed | Fault::Other) => {
                 self.drops.add_refused();
                 Some(Ok(()))

@@ -113,6 +113,55 @@ fn a_header_without_a_packet_is_dropped_and_counted() {
     assert_eq!(tun.dropped(), 3);
 }
 
+/// A stream keeps no bounds of packets: it takes what it has room for.
+#[test]
+fn a_short_write_is_counted() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut tun = Tun::from_fd(ours.into()).unwrap();
+    let long = PacketBuf::from(vec![0x45; 8 << 20]);
+    soon(tun.send(&long)).unwrap();
+    assert_eq!(tun.drop_counter().truncated(), 1);
+    thread::scope(|scope| {
+        scope.spawn(|| theirs.read(&mut vec![0; 8 << 20]));
+        soon(poll_fn(|cx| tun.poll_send(cx, &long))).unwrap();
+    });
+    assert_eq!((tun.dropped(), tun.drop_counter().truncated()), (2, 2));
+}
+
+#[test]
+fn packet_information_is_taken_off_and_put_on() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let tun = Tun::from_fd_with(ours.into(), Framing::PacketInfo).unwrap();
+    let [strip_0, strip_1] = 1u16.to_ne_bytes();
+    for (header, malformed, truncated) in [
+        (&[][..], 1, 0),
+        (&[0, 0], 2, 0),
+        (&[0, 0, 8, 0], 3, 0),                   // a header without a packet
+        (&[0, 0, 8, 6, 0x45], 4, 0),             // ARP, which no TUN carries
+        (&[strip_0, strip_1, 8, 0, 0x45], 4, 1), // the system has truncated the packet
+        (&[strip_0, strip_1, 0x86, 0xdd, 0x60], 4, 2),
+    ] {
+        theirs.send(header).unwrap();
+        waits(&tun);
+        let drops = tun.drop_counter();
+        assert_eq!(
+            (drops.malformed(), drops.truncated()),
+            (malformed, truncated)
+        );
+    }
+    let mut buf = [0; 100];
+    for (header, packet) in [([0, 0, 8, 0], &V4[..]), ([0, 0, 0x86, 0xdd], &V6)] {
+        let framed = [&header, packet].concat();
+        theirs.send(&framed).unwrap();
+        assert_eq!(soon(recv(&tun)).unwrap(), packet);
+        soon(tun.send(&PacketBuf::from(packet.to_vec()))).unwrap();
+        let len = theirs.recv(&mut buf).unwrap();
+        assert_eq!(buf[..len], framed);
+    }
+    soon(tun.send(&PacketBuf::from(vec![0x50; 40]))).unwrap();
+    assert_eq!(tun.drop_counter().refused(), 1);
+}
+
 /// A flood of empty packets leaves the task its other work.
 #[test]
 fn empty_datagrams_are_skipped_one_per_poll() {
@@ -149,7 +198,12 @@ mod seqpacket {
 
     #[test]
     fn a_closed_peer_is_the_end_in_every_framing() {
-        for framing in [Framing::Plain, Framing::FamilyHeader, VIRTIO] {
+        for framing in [
+            Framing::Plain,
+            Framing::FamilyHeader,
+            Framing::PacketInfo,
+            VIRTIO,
+        ] {
             let (ours, theirs) = pair(SocketType::SEQPACKET);
             let mut tun = Tun::from_fd_with(ours, framing).unwrap();
             drop(theirs);

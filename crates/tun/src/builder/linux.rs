@@ -11,7 +11,7 @@ use netns::in_namespace;
 use plan::Plan;
 use std::io;
 use std::os::fd::AsFd;
-use tun_rs::{DeviceBuilder, SyncDevice};
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 mod explain;
 mod interface;
@@ -19,6 +19,9 @@ mod netlink;
 mod netns;
 mod owner;
 mod plan;
+
+/// The length in bytes of an Ethernet header without a VLAN tag.
+const ETHERNET_HEADER: u16 = 14;
 
 pub(super) fn open(wanted: &Settings) -> io::Result<Vec<Tun>> {
     if let Some(fault) = explain::name_fault(&wanted.name) {
@@ -43,6 +46,8 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
         DeviceBuilder::new()
             .name(name)
             .inherit_enable_state()
+            .layer(if wanted.tap { Layer::L2 } else { Layer::L3 })
+            .packet_information(wanted.packet_info)
             .multi_queue(plan.multi_queue)
             .offload(offload)
             .build_sync()
@@ -51,6 +56,7 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
 
     let uso = device.udp_gso();
     let framing = match device.tcp_gso() {
+        false if wanted.packet_info => Framing::PacketInfo,
         false => Framing::Plain,
         true => Framing::VirtioNet {
             header_len: vnet::HEADER,
@@ -59,14 +65,17 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
     };
     if let Some(note) = note {
         log::warn!("TUN `{name}` goes without segmentation offload: {note}");
-    } else if framing != Framing::Plain && !uso {
+    } else if device.tcp_gso() && !uso {
         log::info!("TUN `{name}` goes without segmentation offload of UDP: it takes Linux 6.2");
     }
 
     interface.configure(wanted, device.if_index()?)?;
     // The device keeps its name and MTU of now: a later call might come from a thread in another
     // network namespace.
-    let (name, mtu) = (device.name()?, device.mtu()?);
+    let (name, mut mtu) = (device.name()?, device.mtu()?);
+    if wanted.tap {
+        mtu = mtu.saturating_add(ETHERNET_HEADER);
+    }
     let adopt = |queue: &SyncDevice| -> io::Result<Tun> {
         // tun-rs keeps no more than the descriptor.
         let io = FileIo::new(queue.as_fd().try_clone_to_owned()?, framing)?;

@@ -67,6 +67,8 @@ fn unsupported(wanted: &Settings, ipv4: usize) -> Option<&'static str> {
         (wanted.group.is_some(), "groups"),
         (wanted.persist, "persistent devices"),
         (wanted.netns.is_some(), "network namespaces"),
+        (wanted.tap, "TAP devices"),
+        (wanted.packet_info, "headers with packet information"),
     ]
     .into_iter()
     .find_map(|(used, setting)| used.then_some(setting))

@@ -54,6 +54,8 @@ pub(super) struct Settings {
     pub(super) persist: bool,
     pub(super) netns: Option<PathBuf>,
     pub(super) offload: bool,
+    pub(super) tap: bool,
+    pub(super) packet_info: bool,
     pub(super) queues: usize,
 }
 
@@ -70,6 +72,8 @@ impl Settings {
             persist: false,
             netns: None,
             offload: true,
+            tap: false,
+            packet_info: false,
             queues: 1,
         }
     }
@@ -131,6 +135,9 @@ impl Settings {
                 )));
             }
         }
+        if self.tap && self.packet_info {
+            return Err(self.unfit("a TAP has no packet information: leave `packet_info` out"));
+        }
         if self.queues == 0 {
             return Err(self.unfit("0 queues: ask for one or more"));
         }
@@ -144,7 +151,20 @@ impl Settings {
 
     /// An error of opening the device, as one line.
     pub(super) fn error(&self, kind: io::ErrorKind, why: impl fmt::Display) -> io::Error {
-        io::Error::new(kind, format!("cannot open TUN `{}`: {why}", self.name))
+        let device = self.device();
+        io::Error::new(kind, format!("cannot open {device} `{}`: {why}", self.name))
+    }
+
+    /// Returns the kind of device, for messages.
+    pub(super) fn device(&self) -> &'static str {
+        if self.tap { "TAP" } else { "TUN" }
+    }
+
+    /// Returns whether the device is to be opened with segmentation offload. Super-packets come
+    /// with virtio-net headers, which this crate reads and writes for IP packets only.
+    #[cfg(target_os = "linux")]
+    pub(super) fn wants_offload(&self) -> bool {
+        self.offload && !self.tap && !self.packet_info
     }
 }
 
@@ -222,6 +242,12 @@ mod tests {
         assert!(refusal(|s| s.tx_queue_len = Some(0)).contains("use 1 or more"));
         assert!(refusal(|s| s.tx_queue_len = Some(524_289)).contains("at most 524288"));
         assert!(refusal(|s| s.queues = 0).contains("one or more"));
+    }
+
+    #[test]
+    fn a_tap_with_packet_information_is_refused() {
+        let text = refusal(|s| (s.tap, s.packet_info) = (true, true));
+        assert!(text.starts_with("cannot open TAP"), "{text}");
     }
 
     #[test]

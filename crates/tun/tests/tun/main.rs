@@ -6,6 +6,8 @@ mod descriptor;
 mod device;
 mod namespace;
 mod offload;
+mod packet_info;
 mod queues;
 mod settings;
 mod support;
+mod tap;

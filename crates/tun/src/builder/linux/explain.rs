@@ -22,8 +22,8 @@ pub(super) fn name_fault(name: &str) -> Option<&'static str> {
 
 /// An error of opening `/dev/net/tun` and attaching to the device.
 pub(super) fn opening(wanted: &Settings, error: &io::Error) -> io::Error {
-    let code = Errno::from_io_error(error);
-    let help = match code {
+    let (device, mode) = (wanted.device(), wanted.device().to_lowercase());
+    let help = match Errno::from_io_error(error) {
         _ if error.kind() == io::ErrorKind::NotFound => {
             "/dev/net/tun is missing: run `modprobe tun`, or `mkdir -p /dev/net && mknod \
              /dev/net/tun c 10 200`; give a container --device=/dev/net/tun"
@@ -36,24 +36,25 @@ pub(super) fn opening(wanted: &Settings, error: &io::Error) -> io::Error {
             "no permission to open /dev/net/tun: run as root, or `chmod 666 /dev/net/tun` \
              (making a device takes CAP_NET_ADMIN all the same)"
         }
-        Some(Errno::PERM) => {
+        Some(Errno::PERM) => &format!(
             "not permitted: run as root or with CAP_NET_ADMIN (`setcap cap_net_admin+ep \
              PROGRAM`; a container: --cap-add=NET_ADMIN --device=/dev/net/tun), or attach to \
-             a persistent device of your own (`ip tuntap add NAME mode tun user YOU`)"
-        }
+             a persistent device of your own (`ip tuntap add NAME mode {mode} user YOU`)"
+        ),
         Some(Errno::BUSY) => {
             "the device is in use by another process: stop that one or choose another name"
         }
-        Some(Errno::INVAL) if wanted.queues > 1 => {
-            "an interface of this name exists that is not a TUN with several queues: make it with \
-             `ip tuntap add NAME mode tun multi_queue`, open one queue, or choose another name"
-        }
+        Some(Errno::INVAL) if wanted.queues > 1 => &format!(
+            "an interface of this name exists that is not a {device} with several queues: make it \
+             with `ip tuntap add NAME mode {mode} multi_queue`, open one queue, or choose another \
+             name"
+        ),
         Some(Errno::TOOBIG) => {
             "the device has no more queues: open fewer (Linux has 256 of each device)"
         }
-        Some(Errno::INVAL) => {
-            "an interface of this name exists that is not a plain TUN: choose another name"
-        }
+        Some(Errno::INVAL) => &format!(
+            "an interface of this name exists that is not a plain {device}: choose another name"
+        ),
         _ => return wanted.error(error.kind(), error),
     };
     wanted.error(error.kind(), help)
@@ -125,10 +126,10 @@ fn failed(
     error: &io::Error,
     help: impl Display,
 ) -> io::Error {
-    let name = &wanted.name;
+    let (device, name) = (wanted.device(), &wanted.name);
     io::Error::new(
         error.kind(),
-        format!("cannot set {what} of TUN `{name}`: {help}"),
+        format!("cannot set {what} of {device} `{name}`: {help}"),
     )
 }
 
@@ -177,6 +178,16 @@ mod tests {
             assert_eq!(error.kind(), system.kind());
             assert!(text.contains("tun3") && text.contains(word), "{text}");
             assert!(!text.contains('\n') && !text.contains("  "), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_of_a_tap_say_so() {
+        let mut wanted = Settings::new("tap3".into());
+        wanted.tap = true;
+        for (code, word) in [(Errno::PERM, "mode tap"), (Errno::INVAL, "plain TAP")] {
+            let text = opening(&wanted, &code.into()).to_string();
+            assert!(text.contains("TAP `tap3`") && text.contains(word), "{text}");
         }
     }
 }

@@ -39,6 +39,9 @@ pub(super) struct Link {
 pub(super) struct TunInfo {
     /// The device was made for several queues.
     pub(super) multi_queue: bool,
+    /// Those who are attached have packet information in front of each packet, or the last who was
+    /// had it.
+    pub(super) packet_info: bool,
     /// Those who are attached have virtio-net headers, or the last who was had them.
     pub(super) vnet_hdr: bool,
     /// The number of open queues, of a device for several.
@@ -46,6 +49,7 @@ pub(super) struct TunInfo {
 }
 
 // linux/if_link.h, of which the crate has no names.
+const IFLA_TUN_PI: u16 = 4;
 const IFLA_TUN_VNET_HDR: u16 = 5;
 const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 const IFLA_TUN_NUM_QUEUES: u16 = 8;
@@ -280,6 +284,7 @@ fn parse_tun(attributes: &[InfoTun]) -> Option<TunInfo> {
     };
     Some(TunInfo {
         multi_queue: number(IFLA_TUN_MULTI_QUEUE)? != 0,
+        packet_info: number(IFLA_TUN_PI)? != 0,
         vnet_hdr: number(IFLA_TUN_VNET_HDR)? != 0,
         queues: number(IFLA_TUN_NUM_QUEUES).unwrap_or(0),
     })

@@ -20,10 +20,23 @@ impl Plan {
         let shared = present.filter(|link| link.multi_queue && link.queues > 0);
         let plan = Self {
             multi_queue: wanted.queues > 1 || present.is_some_and(|link| link.multi_queue),
-            offload: shared.map_or(wanted.offload, |link| link.vnet_hdr),
+            offload: shared.map_or_else(|| wanted.wants_offload(), |link| link.vnet_hdr),
             note: None,
         };
-        match (wanted.offload, plan.offload) {
+        if shared.is_some_and(|link| link.packet_info != wanted.packet_info) {
+            let (others, advice) = match wanted.packet_info {
+                true => ("without", "leave `packet_info` out"),
+                false => ("with", "open this one with `packet_info`"),
+            };
+            return Err(wanted.error(
+                io::ErrorKind::ResourceBusy,
+                format_args!(
+                    "other queues of it are open {others} packet information: {advice}, or close \
+                     those"
+                ),
+            ));
+        }
+        match (wanted.wants_offload(), plan.offload) {
             (true, false) => Ok(Self {
                 note: Some("other queues of it are open without"),
                 ..plan
@@ -66,6 +79,7 @@ mod tests {
 
     const OTHERS: TunInfo = TunInfo {
         multi_queue: true,
+        packet_info: false,
         vnet_hdr: true,
         queues: 1,
     };
@@ -119,6 +133,35 @@ mod tests {
         let error = plan(false, 1, Some(OTHERS)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
         assert!(error.to_string().contains("with offload"), "{error}");
+    }
+
+    #[test]
+    fn a_later_queue_has_the_packet_information_of_the_open_ones() {
+        let with = TunInfo {
+            packet_info: true,
+            vnet_hdr: false,
+            ..OTHERS
+        };
+        let mut wanted = Settings::new("tun3".into());
+        wanted.packet_info = true;
+        assert!(Plan::new(&wanted, Some(with)).is_ok());
+        let error = Plan::new(&wanted, Some(OTHERS)).unwrap_err();
+        assert!(error.to_string().contains("without packet"), "{error}");
+        wanted.packet_info = false;
+        let error = Plan::new(&wanted, Some(with)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        assert!(error.to_string().contains("with `packet_info`"), "{error}");
+    }
+
+    #[test]
+    fn a_tap_and_packet_information_go_without_offload() {
+        let changes: [fn(&mut Settings); 2] = [|s| s.tap = true, |s| s.packet_info = true];
+        for change in changes {
+            let mut wanted = Settings::new("tun3".into());
+            change(&mut wanted);
+            let plan = Plan::new(&wanted, None).unwrap();
+            assert!(!plan.offload && plan.note.is_none());
+        }
     }
 
     #[test]
