@@ -115,9 +115,7 @@ pub struct Driver<
     /// The buffer of a reassembled packet.
     reassembled: Vec<u8>,
     icmp_echo: bool,
-    /// A datagram was queued since the last look at the inbound UDP queue.
-    datagram_queued: bool,
-    /// Half of the inbound UDP queue was taken at the last look.
+    /// A datagram has filled the first half of its queue since the last look.
     udp_congested: bool,
     /// Batches read since a pause, while timeouts wait.
     batches_after_pause: u32,
@@ -205,7 +203,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             fragments_until: None,
             reassembled: Vec::new(),
             icmp_echo: settings.icmp_echo,
-            datagram_queued: false,
             udp_congested: false,
             batches_after_pause: 0,
             stats: Stats::default(),
@@ -287,12 +284,18 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Returns the earliest timeout.
     fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let tcp = self.tcp.poll_timeout(now);
-        tcp.into_iter().chain(self.fragments_until).min()
+        let others = self
+            .udp
+            .poll_timeout()
+            .into_iter()
+            .chain(self.fragments_until);
+        tcp.into_iter().chain(others).min()
     }
 
     /// Handles the timeouts that have passed.
     fn handle_timeout(&mut self, now: Instant) {
         self.expire_fragments(now);
+        self.udp.handle_timeout(now);
         self.tcp.handle_timeout(now);
     }
 

@@ -12,7 +12,7 @@ const BATCH_CAPACITY: usize = 65_535;
 #[derive(Debug)]
 pub(crate) struct UdpBatches {
     /// The oldest packet of the queue, which was taken out as a candidate for the last batch.
-    next: Option<Vec<u8>>,
+    next: Option<PacketBuf>,
     /// The buffer of the last batch. The driver has one batch at a time.
     pool: BufferPool,
 }
@@ -34,21 +34,23 @@ impl UdpBatches {
         uso: bool,
     ) -> Option<PacketBuf> {
         let first = self.next.take().or_else(|| udp.poll_transmit())?;
-        if !uso {
-            return Some(first.into());
+        // The application's own batches stay as they are.
+        if !uso || first.meta().gso_size.is_some() {
+            return Some(first);
         }
         self.next = udp.poll_transmit();
-        let Some(second) = &self.next else {
-            return Some(first.into());
+        let Some(second) = self.next.as_ref().filter(|next| next.meta() == Meta::new()) else {
+            return Some(first);
         };
         let Some(mut coalescer) = Coalescer::new(&first).filter(|one| one.takes(&first, second))
         else {
-            return Some(first.into());
+            return Some(first);
         };
         let mut batch = self.pool.take(BATCH_CAPACITY);
         batch.extend_from_slice(&first);
         udp.recycle(first);
         while let Some(next) = &self.next
+            && next.meta() == Meta::new()
             && coalescer.push(&mut batch, next)
         {
             let coalesced = std::mem::replace(&mut self.next, udp.poll_transmit());
@@ -63,10 +65,10 @@ impl UdpBatches {
     /// Takes back the buffer of a packet that [`next`](Self::next) returned.
     pub(crate) fn recycle<F: Flavor>(&mut self, udp: &brooklet_udp::Engine<F>, packet: PacketBuf) {
         let buffer = packet.into_vec();
-        if buffer.capacity() >= BATCH_CAPACITY {
+        if buffer.capacity() >= BATCH_CAPACITY && self.pool.is_empty() {
             self.pool.recycle(buffer);
         } else {
-            udp.recycle(buffer);
+            udp.recycle(buffer.into());
         }
     }
 }

@@ -1,3 +1,5 @@
+use crate::setters::setters;
+
 /// The limits and settings of an [`Engine`](crate::Engine).
 ///
 /// ```
@@ -18,17 +20,22 @@
 )]
 #[non_exhaustive]
 pub struct Config {
-    /// The largest number of datagrams in the inbound queue. Default 512, at least 1. A datagram
-    /// that finds the queue full is dropped and counted; see also the
-    /// [shares](crate#shares-of-the-inbound-queue) of the sources.
+    /// The largest number of datagrams in the inbound queue of the
+    /// [`TransparentUdpSocket`](crate::TransparentUdpSocket), and in that of each
+    /// [`UdpSocket`](crate::UdpSocket). Default 512, at least 1. A datagram that finds the queue
+    /// full is dropped and counted; see also the [shares](crate#shares-of-the-inbound-queue) of the
+    /// sources. Sessions have the limits of their [`SessionConfig`](crate::SessionConfig).
     pub inbound_packets: usize,
-    /// The largest number of bytes of payload in the inbound queue. Default 1 MiB. A datagram that
-    /// does not fit is dropped and counted. With less than 65,507 bytes, the longest datagrams
-    /// never fit.
+    /// The largest number of bytes of payload in such a queue. Default 1 MiB. A datagram that does
+    /// not fit is dropped and counted. With less than 65,507 bytes, the longest datagrams never
+    /// fit.
     pub inbound_bytes: usize,
     /// The largest number of packets in the outbound queue, of which each queue of the device has
     /// one. Default 256, at least 1. A sender that finds the queue full waits.
     pub outbound_packets: usize,
+    /// An outbound queue with this many bytes in it accepts no further packet. Default 1 MiB, at
+    /// least 1. The bytes exceed the limit by less than one packet.
+    pub outbound_bytes: usize,
     /// The IPv4 time to live and IPv6 hop limit of outbound packets. Default 64, at least 1.
     pub hop_limit: u8,
 }
@@ -39,6 +46,7 @@ impl Default for Config {
             inbound_packets: 512,
             inbound_bytes: 1 << 20,
             outbound_packets: 256,
+            outbound_bytes: 1 << 20,
             hop_limit: 64,
         }
     }
@@ -51,32 +59,12 @@ impl Config {
         Self::default()
     }
 
-    /// Sets [`inbound_packets`](Self#structfield.inbound_packets).
-    #[must_use]
-    pub fn inbound_packets(mut self, inbound_packets: usize) -> Self {
-        self.inbound_packets = inbound_packets;
-        self
-    }
-
-    /// Sets [`inbound_bytes`](Self#structfield.inbound_bytes).
-    #[must_use]
-    pub fn inbound_bytes(mut self, inbound_bytes: usize) -> Self {
-        self.inbound_bytes = inbound_bytes;
-        self
-    }
-
-    /// Sets [`outbound_packets`](Self#structfield.outbound_packets).
-    #[must_use]
-    pub fn outbound_packets(mut self, outbound_packets: usize) -> Self {
-        self.outbound_packets = outbound_packets;
-        self
-    }
-
-    /// Sets [`hop_limit`](Self#structfield.hop_limit).
-    #[must_use]
-    pub fn hop_limit(mut self, hop_limit: u8) -> Self {
-        self.hop_limit = hop_limit;
-        self
+    setters! {
+        inbound_packets: usize,
+        inbound_bytes: usize,
+        outbound_packets: usize,
+        outbound_bytes: usize,
+        hop_limit: u8,
     }
 
     /// The same settings, with 1 in place of a 0 that would stop all traffic.
@@ -84,6 +72,7 @@ impl Config {
         Self {
             inbound_packets: self.inbound_packets.max(1),
             outbound_packets: self.outbound_packets.max(1),
+            outbound_bytes: self.outbound_bytes.max(1),
             hop_limit: self.hop_limit.max(1),
             ..self
         }

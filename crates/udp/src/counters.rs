@@ -9,7 +9,7 @@ use std::fmt;
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+/// let (engine, _socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
 /// let counters = engine.counters();
 /// assert_eq!(counters.stats(), engine.stats());
 /// drop(engine);

@@ -1,23 +1,32 @@
 use crate::{
-    config::Config, counters::Counters, inbound::Inbound, interface::Interface, outbound::Outbound,
-    queues::Queues, received::Received, socket::TransparentUdpSocket, stats::Stats,
+    arrival::Arrival, binder::UdpBinder, config::Config, counters::Counters, interface::Interface,
+    outbound::Outbound, queues::Queues, received::Received, stats::Stats,
+    transparent::TransparentUdpSocket,
 };
 use brooklet_cell::{Flavor, Shared, wakers::WakeList};
-use brooklet_packet::Packet;
-use std::{fmt, num::NonZeroU8, task::Waker};
+use brooklet_io::{Clock, PacketBuf};
+use brooklet_packet::icmp::{IcmpError, IcmpErrorKind, Unreachable};
+use brooklet_packet::{Packet, Protocol};
+use std::{fmt, net::IpAddr, num::NonZeroU8, task::Waker, time::Instant};
+
+/// The most sessions that end under one hold of the cell.
+const SESSIONS_AT_ONCE: usize = 256;
 
 /// The driver's side of the UDP queues: packets in, packets out.
 ///
 /// A driver works in turns. It passes the packets that the device has received to
 /// [`handle_packet`](Self::handle_packet), sends what [`poll_transmit`](Self::poll_transmit)
-/// returns until there is no packet, and then [registers](Self::register) its waker and sleeps.
+/// returns until there is no packet, and then [registers](Self::register) its waker and sleeps, at
+/// most until [`poll_timeout`](Self::poll_timeout). Then it calls
+/// [`handle_timeout`](Self::handle_timeout).
 ///
 /// Dropping the engine is a [`shutdown`](Self::shutdown).
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// use brooklet_udp::{Config, Engine, Interface};
-/// use std::task::{Context, Poll};
+/// use brooklet_udp::{Clock, Config, Engine, Interface};
+/// use std::task::Context;
+/// # use std::time::Instant;
 ///
 /// /// Sends all packets; once the function returns, the next packet wakes the task.
 /// fn poll_send(
@@ -35,7 +44,7 @@ use std::{fmt, num::NonZeroU8, task::Waker};
 ///         }
 ///     }
 /// }
-/// # let (engine, socket) = Engine::new(Interface::new(), Config::new());
+/// # let (engine, socket) = Engine::new(Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
 /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
 /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
 /// # let mut packets = 0;
@@ -52,16 +61,30 @@ pub struct Engine<F: Flavor> {
 impl<F: Flavor> Engine<F> {
     /// Creates an engine, and the first socket on it.
     ///
+    /// `clock` tells the time when the application sends in a session. `secret` is two random
+    /// numbers, which make ephemeral ports hard to guess.
+    ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_udp::{Config, Engine, Interface};
+    /// use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// use std::time::Instant;
     ///
-    /// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new().mtu(1280), Config::new());
+    /// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(
+    ///     Interface::new().mtu(1280),
+    ///     Config::new(),
+    ///     Clock::new(Instant::now),
+    ///     [1, 2], // from a random number generator
+    /// );
     /// # let _ = (engine, socket);
     /// # }
     /// ```
-    pub fn new(interface: Interface, config: Config) -> (Self, TransparentUdpSocket<F>) {
-        let queues = Queues::new(NonZeroU8::MIN, interface, config);
+    pub fn new(
+        interface: Interface,
+        config: Config,
+        clock: Clock,
+        secret: [u64; 2],
+    ) -> (Self, TransparentUdpSocket<F>) {
+        let queues = Queues::new(NonZeroU8::MIN, interface, config, clock, secret);
         let outbound = queues.outbound()[0].clone();
         let socket = TransparentUdpSocket::new(&queues);
         (Self { queues, outbound }, socket)
@@ -76,14 +99,17 @@ impl<F: Flavor> Engine<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_udp::{Config, Engine, Interface};
+    /// use brooklet_udp::{Clock, Config, Engine, Interface};
     /// use std::num::NonZeroU8;
+    /// use std::time::Instant;
     ///
     /// let two = NonZeroU8::new(2).expect("it is 2");
     /// let (engines, socket) = Engine::<brooklet_cell::Threaded>::with_queues(
     ///     two,
     ///     Interface::new(),
     ///     Config::new(),
+    ///     Clock::new(Instant::now),
+    ///     [1, 2],
     /// );
     /// # let sent = socket.send_to(b"x", ([1, 1, 1, 1], 1).into(), ([2, 2, 2, 2], 2).into());
     /// # assert_eq!(futures_lite::future::block_on(sent).unwrap(), 1);
@@ -95,8 +121,10 @@ impl<F: Flavor> Engine<F> {
         queues: NonZeroU8,
         interface: Interface,
         config: Config,
+        clock: Clock,
+        secret: [u64; 2],
     ) -> (Vec<Self>, TransparentUdpSocket<F>) {
-        let queues = Queues::new(queues, interface, config);
+        let queues = Queues::new(queues, interface, config, clock, secret);
         let socket = TransparentUdpSocket::new(&queues);
         let engine = |outbound: &Shared<F, Outbound>| Self {
             queues: queues.clone(),
@@ -105,69 +133,188 @@ impl<F: Flavor> Engine<F> {
         (queues.outbound().iter().map(engine).collect(), socket)
     }
 
-    /// Queues the datagram in `packet` for the application, and wakes the tasks that wait for a
+    /// Returns a handle that binds sockets.
+    pub fn binder(&self) -> UdpBinder<F> {
+        UdpBinder::new(&self.queues)
+    }
+
+    /// Queues the datagrams in `packet` for the application, and wakes the tasks that wait for a
     /// datagram.
     ///
-    /// The packet is a whole UDP datagram, not a fragment, and the caller has verified its
-    /// checksum. A full queue drops the new datagram, not an older one. A source that holds more
-    /// than its [share](crate#shares-of-the-inbound-queue) of the queue loses its new datagram,
-    /// too. An example is at [`Received`].
-    pub fn handle_packet(&self, packet: &Packet<'_>) -> Received {
+    /// The packet is a whole UDP datagram, not a fragment, or a segment batch (GRO), and the caller
+    /// has verified its checksum. A batch is split, unless its receiver asked for batches.
+    ///
+    /// A full queue drops the new datagram, not an older one. A source that holds more than its
+    /// [share](crate#shares-of-the-inbound-queue) of the queue loses its new datagram, too. An
+    /// example is at [`Received`].
+    ///
+    /// Call [`poll_timeout`](Self::poll_timeout) before the driver sleeps: the packet may have
+    /// opened a session.
+    pub fn handle_packet(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Received {
+        let mtu = self.exceeded_mtu(now, packet, arrival);
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
-        let received = inbound.with(|inbound| inbound.receive(packet, &mut wakes));
+        let received =
+            inbound.with(|inbound| inbound.receive(now, packet, arrival, mtu, &mut wakes));
         wakes.wake_all();
         received
     }
 
-    /// Returns whether half of the inbound queue is taken, in datagrams or in bytes.
+    /// The path MTU of the packet's destination, if the packet exceeds it and may not be fragmented
+    /// behind the stack.
+    fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Option<usize> {
+        let mtu = self
+            .queues
+            .known_path_mtu(Some(now), packet.destination())?;
+        let payload = packet.payload().len();
+        let headers = packet.bytes().len() - payload;
+        let longest = arrival
+            .gso_size
+            .map_or(payload, |size| payload.min(size.get().into()));
+        let exceeds = packet.dont_fragment() && !arrival.reassembled && headers + longest > mtu;
+        exceeds.then_some(mtu)
+    }
+
+    /// Delivers an ICMP error about a datagram that was sent, and returns whether a socket or a
+    /// session has the flow of the datagram (RFC 5927). A path MTU is learned for its destination.
     ///
-    /// A driver checks this before it reads the next packet from the device. If the queue has
-    /// become congested during the batch, the driver ends the batch and lets the tasks run that
-    /// [`handle_packet`](Self::handle_packet) has woken. Otherwise the batch could overrun the
-    /// queue although the application keeps up. A segment batch (USO) of up to 128 datagrams fits
-    /// into the other half of a queue with the default bounds.
-    ///
-    /// A queue that is still congested at the beginning of a batch has a reader that does not keep
-    /// up. The driver then goes on as usual: the queue drops datagrams and counts them, and TCP
-    /// does not suffer.
+    /// The error is what [`parse_error`](brooklet_packet::icmp::parse_error) returns. Sockets report
+    /// it as a [`FlowError`](crate::FlowError). The
+    /// [`TransparentUdpSocket`](crate::TransparentUdpSocket) knows no flows: of errors about its
+    /// datagrams only path MTUs are used.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_packet::{Packet, udp};
-    /// use brooklet_udp::{Config, Engine, Interface, Received};
+    /// use brooklet_packet::icmp::{self, Unreachable};
+    /// use brooklet_packet::Packet;
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # use futures_lite::future::block_on;
+    /// # use std::time::Instant;
+    /// # let (engine, _all) = Engine::<brooklet_cell::Threaded>::new(
+    /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
     ///
-    /// let config = Config::new().inbound_packets(4);
-    /// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), config);
-    /// let mut bytes = Vec::new();
-    /// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?, 64, b"question")?;
-    /// let packet = Packet::parse(&bytes)?;
+    /// let socket = engine.binder().bind("10.0.0.2:5000".parse()?)?;
+    /// block_on(socket.connect("10.0.0.1:9".parse()?))?;
+    /// block_on(socket.send(b"anyone?"))?;
     ///
-    /// assert_eq!(engine.handle_packet(&packet), Received::Queued);
-    /// assert!(!engine.is_congested());
-    /// assert_eq!(engine.handle_packet(&packet), Received::Queued);
-    /// assert!(engine.is_congested());
+    /// // The host 10.0.0.1 answers that the port is closed.
+    /// let (sent, mut answer) = (engine.poll_transmit().expect("one packet"), Vec::new());
+    /// icmp::error(&mut answer, &Packet::parse(&sent)?, Unreachable::Port);
+    /// let error = icmp::parse_error(&Packet::parse(&answer)?).expect("an error");
+    /// assert!(engine.handle_icmp_error(Instant::now(), &error));
     ///
-    /// futures_lite::future::block_on(socket.recv_datagram())?;
-    /// assert!(!engine.is_congested());
+    /// let refused = block_on(socket.recv(&mut [0; 1500])).unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    pub fn handle_icmp_error(&self, now: Instant, error: &IcmpError) -> bool {
+        if error.protocol != Protocol::Udp {
+            return false;
+        }
+        let mut wakes = WakeList::new();
+        let inbound = &self.queues.inbound;
+        let known = inbound.with(|inbound| inbound.handle_icmp_error(error, &mut wakes));
+        if known && let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu }) = error.kind {
+            let destination = error.key.destination().ip();
+            self.queues.set_path_mtu(|mtus| {
+                mtus.learn(now, destination, mtu as usize);
+            });
+        }
+        wakes.wake_all();
+        known
+    }
+
+    /// Returns the path MTU of a destination, in bytes: that of the device if nothing less is
+    /// known. The driver fragments packets that exceed it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let (engine, _socket) = Engine::<brooklet_cell::Threaded>::new(
+    /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
+    /// let (now, host) = (Instant::now(), "10.0.0.1".parse().unwrap());
+    /// assert_eq!(engine.path_mtu(now, host), 1500);
+    /// engine.set_path_mtu(now, host, Some(1280));
+    /// assert_eq!(engine.path_mtu(now, host), 1280);
+    /// # }
+    /// ```
     #[must_use]
-    pub fn is_congested(&self) -> bool {
+    pub fn path_mtu(&self, now: Instant, destination: IpAddr) -> usize {
+        self.queues.path_mtu(Some(now), destination)
+    }
+
+    /// States the path MTU of a destination, in bytes, or that nothing is known of it. A path MTU
+    /// that is stated does not expire. An example is at [`path_mtu`](Self::path_mtu).
+    ///
+    /// Packets that arrive for the destination are compared with it, too:
+    /// [`Received::TooBig`]. All engines of the stack share the table, which holds up to 4,096
+    /// destinations.
+    pub fn set_path_mtu(&self, now: Instant, destination: IpAddr, mtu: Option<usize>) {
         self.queues
-            .inbound
-            .with(|inbound: &mut Inbound| inbound.is_half_full())
+            .set_path_mtu(|mtus| mtus.set(now, destination, mtu));
+    }
+
+    /// Returns the time at which a session ends next, and
+    /// [`handle_timeout`](Self::handle_timeout) is to be called. All engines of a stack return the
+    /// same time.
+    ///
+    /// The time may change with each packet in either direction.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let inbound = &self.queues.inbound;
+        inbound.with(|inbound| inbound.sessions.poll_timeout())
+    }
+
+    /// Ends the sessions whose time is over, and wakes the tasks that wait for them.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_packet::{Packet, udp};
+    /// # use brooklet_udp::{Arrival, Clock, Config, Engine, Interface, SessionConfig};
+    /// # use std::time::Instant;
+    /// # let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(
+    /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
+    /// # let mut bytes = Vec::new();
+    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?, 64, b"question")?;
+    /// # let packet = Packet::parse(&bytes)?;
+    /// # let now = Instant::now();
+    /// let config = SessionConfig::new();
+    /// let _listener = socket.into_sessions(config);
+    /// let _ = engine.handle_packet(now, &packet, Arrival::new());
+    ///
+    /// let end = engine.poll_timeout().expect("there is a session");
+    /// assert_eq!(end, now + config.idle_timeout);
+    /// engine.handle_timeout(end);
+    /// assert_eq!((engine.stats().sessions, engine.stats().sessions_idle), (0, 1));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handle_timeout(&self, now: Instant) {
+        let mut more = true;
+        while more {
+            let mut wakes = WakeList::new();
+            more = self.queues.inbound.with(|inbound| {
+                let (sessions, stats) = (&mut inbound.sessions, &mut inbound.stats);
+                sessions.handle_timeout(now, SESSIONS_AT_ONCE, stats, &mut wakes)
+            });
+            wakes.wake_all();
+        }
     }
 
     /// Returns the oldest packet to send: a whole IP packet with its checksums.
+    ///
+    /// The packet may be longer than the [path MTU](Self::path_mtu): the driver fragments it then.
+    /// With [`Interface::offload`](crate::Interface#structfield.offload) it may be a batch of
+    /// datagrams, whose [`Meta`](brooklet_io::Meta) has a `gso_size`.
     ///
     /// Once half of the queue is free, the call wakes the tasks that wait for room. After `None`,
     /// [register](Self::register) the driver's waker.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// use brooklet_packet::Packet;
     ///
@@ -177,7 +324,7 @@ impl<F: Flavor> Engine<F> {
     /// assert!(engine.poll_transmit().is_none());
     /// # }
     /// ```
-    pub fn poll_transmit(&self) -> Option<Vec<u8>> {
+    pub fn poll_transmit(&self) -> Option<PacketBuf> {
         let mut wakes = WakeList::new();
         let packet = self.outbound.with(|queue| queue.transmit(&mut wakes));
         wakes.wake_all();
@@ -185,11 +332,11 @@ impl<F: Flavor> Engine<F> {
     }
 
     /// Takes back the buffer of a packet that was sent. The engine keeps up to 64 buffers of up to
-    /// 2,048 bytes for later packets.
+    /// 2,048 bytes, and 8 of up to 128 KiB, for later packets.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// # futures_lite::future::block_on(socket.send_to(b"answer", from, to)).unwrap();
     /// while let Some(packet) = engine.poll_transmit() {
@@ -198,7 +345,7 @@ impl<F: Flavor> Engine<F> {
     /// }
     /// # }
     /// ```
-    pub fn recycle(&self, packet: Vec<u8>) {
+    pub fn recycle(&self, packet: PacketBuf) {
         self.outbound.with(|queue| queue.recycle(packet));
     }
 
@@ -210,7 +357,7 @@ impl<F: Flavor> Engine<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// use std::task::Waker;
     ///
@@ -234,7 +381,7 @@ impl<F: Flavor> Engine<F> {
         Counters::new(&self.queues)
     }
 
-    /// Ends every socket and every other engine.
+    /// Ends every socket, every session and every other engine.
     ///
     /// Pending and later calls on sockets fail with [`StackClosed`](crate::StackClosed). Datagrams
     /// in the inbound queue can still be read before that. Packets in the outbound queues are
@@ -242,9 +389,10 @@ impl<F: Flavor> Engine<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_udp::{Config, Engine, Interface, StackClosed};
+    /// use brooklet_udp::{Clock, Config, Engine, Interface, StackClosed};
+    /// use std::time::Instant;
     ///
-    /// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
+    /// let (engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
     /// engine.shutdown();
     /// let error = futures_lite::future::block_on(socket.recv_datagram()).unwrap_err();
     /// assert!(error.get_ref().is_some_and(|inner| inner.is::<StackClosed>()));

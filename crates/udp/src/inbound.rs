@@ -1,35 +1,63 @@
-//! Datagrams for the application, from every queue of the device.
+//! Datagrams for the application, from every queue of the device: the demultiplexer, and what it
+//! delivers to.
 //!
 //! Nothing here wakes a task. Wakers and values of the application leave in a [`WakeList`] or as
 //! return values; the caller wakes and drops them once the cell is released.
 
+mod list;
+mod queue;
+mod sessions;
+mod sockets;
+mod sources;
+
+use self::queue::{Incoming, Queue, Queued, SharedQueue};
+use self::sessions::Sessions;
+pub(crate) use self::sockets::Options;
+use self::sockets::Sockets;
+use self::sources::Room;
 use crate::{
-    config::Config,
-    datagram::Datagram,
-    received::Received,
-    sources::{Room, Sources},
-    stats::Stats,
-    wait::Awaited,
+    arrival::Arrival, config::Config, datagram::Datagram, flow_error::FlowError,
+    interface::Interface, received::Received, stats::Stats, wait::Awaited,
 };
 use brooklet_cell::wakers::{WaitQueue, WakeList};
-use brooklet_io::BufferPool;
+use brooklet_io::{BufferPool, StackClosed};
+use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{Packet, Protocol};
-use std::{collections::VecDeque, mem, net::SocketAddr};
+use std::{collections::VecDeque, io, net::SocketAddr, time::Instant};
 
 /// The number of buffers in the pool, and the capacity of the largest, in bytes.
 const POOL_BUFFERS: usize = 64;
 const POOL_CAPACITY: usize = 2048;
 
 pub(crate) struct Inbound {
-    config: Config,
-    datagrams: VecDeque<Datagram>,
-    bytes: usize,
-    sources: Sources,
-    pool: BufferPool,
-    readers: WaitQueue,
-    handles: usize,
+    transparent: SharedQueue,
+    /// Handles that read from the transparent queue.
+    transparent_handles: usize,
+    pub(crate) sockets: Sockets,
+    pub(crate) sessions: Sessions,
+    pub(crate) pool: BufferPool,
     pub(crate) closed: bool,
     pub(crate) stats: Stats,
+}
+
+/// One queue of datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiver {
+    /// That of the sockets for all addresses.
+    Transparent,
+    /// That of a bound socket.
+    Socket(usize),
+    /// That of a session.
+    Session(usize),
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A datagram.
+    Datagram(Receiver),
+    /// A session.
+    Session,
 }
 
 /// Whether a read removes the datagram.
@@ -40,125 +68,337 @@ pub(crate) enum Take {
 }
 
 impl Inbound {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(interface: Interface, config: Config, secret: [u64; 2]) -> Self {
+        let limit = Room {
+            packets: config.inbound_packets,
+            bytes: config.inbound_bytes,
+        };
         Self {
-            config,
-            datagrams: VecDeque::new(),
-            bytes: 0,
-            sources: Sources::default(),
+            transparent: SharedQueue::new(limit),
+            transparent_handles: 0,
+            sockets: Sockets::new(interface, config, secret),
+            sessions: Sessions::new(),
             pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
-            readers: WaitQueue::new(),
-            handles: 0,
             closed: false,
             stats: Stats::default(),
         }
     }
 
-    /// Queues the datagram in `packet`, and moves the waiting readers into `wakes`.
-    pub(crate) fn receive(&mut self, packet: &Packet<'_>, wakes: &mut WakeList) -> Received {
+    /// Queues the datagrams in `packet`, and moves the waiting readers into `wakes`.
+    ///
+    /// `mtu` is the path MTU of the destination if the packet exceeds it.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        arrival: Arrival,
+        mtu: Option<usize>,
+        wakes: &mut WakeList,
+    ) -> Received {
         let whole = packet.protocol() == Protocol::Udp && packet.fragment().is_none();
         if !whole || self.closed {
             self.stats.dropped_other += 1;
             return Received::Dropped;
         }
-        if self.handles == 0 {
-            self.stats.no_listener += 1;
+        let (from, to) = (packet.key().source(), packet.key().destination());
+        let incoming = Incoming {
+            payload: packet.payload(),
+            from,
+            to,
+            hop_limit: packet.hop_limit(),
+            traffic_class: packet.traffic_class(),
+            dont_fragment: packet.dont_fragment(),
+            gso_size: arrival.gso_size,
+        };
+        let Self {
+            sockets,
+            sessions,
+            pool,
+            stats,
+            ..
+        } = self;
+        if !sockets.is_empty()
+            && let Some(id) = sockets.find(from, to)
+            && let Some(socket) = sockets.get_mut(id)
+        {
+            let queued = socket.queue.receive(&incoming, pool, stats);
+            return received(queued, &mut socket.queue.queue.readers, wakes);
+        }
+        let session = match sessions.in_use() {
+            true => sessions.find(from, to),
+            false => None,
+        };
+        let listens = session.is_some() || sessions.listeners > 0 || self.transparent_handles > 0;
+        if !listens {
+            stats.no_listener += 1;
             return Received::NoListener;
         }
-        let bytes = packet.payload();
-        let free = Room {
-            packets: self.config.inbound_packets - self.datagrams.len(),
-            bytes: self.config.inbound_bytes - self.bytes,
+        if let Some(mtu) = mtu {
+            stats.dropped_too_big += 1;
+            return Received::TooBig { mtu };
+        }
+        if session.is_none() && sessions.listeners == 0 {
+            let queued = self.transparent.receive(&incoming, pool, stats);
+            return received(queued, &mut self.transparent.queue.readers, wakes);
+        }
+        let opened = session.is_none();
+        let Some(id) = session.or_else(|| sessions.open(now, &incoming, stats, wakes)) else {
+            return Received::Dropped;
         };
-        if free.packets == 0 || bytes.len() > free.bytes {
-            self.stats.dropped_full += 1;
-            return Received::Dropped;
+        let mut queued = sessions.receive(now, id, &incoming, pool, stats);
+        queued.congested |= opened && sessions.is_backlogged();
+        match sessions.get_mut(id) {
+            Some(session) => received(queued, &mut session.queue.readers, wakes),
+            None => Received::Dropped,
         }
-        let (from, to) = (packet.key().source(), packet.key().destination());
-        if !self.sources.add(from, bytes.len(), free) {
-            self.stats.dropped_source += 1;
-            return Received::Dropped;
-        }
-        let mut payload = self.pool.take(bytes.len());
-        payload.extend_from_slice(bytes);
-        self.datagrams.push_back(Datagram { payload, from, to });
-        self.bytes += bytes.len();
-        self.stats.datagrams_in += 1;
-        self.stats.bytes_in += bytes.len() as u64;
-        self.readers.drain_into(wakes);
-        Received::Queued
     }
 
-    /// Whether half of the queue is taken, in packets or in bytes.
-    pub(crate) fn is_half_full(&self) -> bool {
-        self.datagrams.len() >= self.config.inbound_packets.div_ceil(2)
-            || self.bytes > self.config.inbound_bytes / 2
+    /// Delivers the ICMP error to the socket or session that has sent the datagram. Returns whether
+    /// one has, and moves its readers into `wakes`.
+    pub(crate) fn handle_icmp_error(&mut self, error: &IcmpError, wakes: &mut WakeList) -> bool {
+        if error.protocol != Protocol::Udp || self.closed {
+            return false;
+        }
+        // The flow is that of the datagram: its source is this host.
+        let (local, peer) = (error.key.source(), error.key.destination());
+        let flow_error = FlowError::new(error);
+        let (queue, report) = if let Some(id) = self.sockets.find(peer, local)
+            && let Some(socket) = self.sockets.get_mut(id)
+        {
+            let connected = socket.peer().is_some() && flow_error.is_unreachable();
+            let report = connected || socket.options.recv_errors;
+            (&mut socket.queue.queue, report)
+        } else if let Some(id) = self.sessions.find(peer, local)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            (&mut session.queue, flow_error.is_unreachable())
+        } else {
+            // The transparent sockets know no flows. A path MTU is believed there, as Linux does
+            // for a socket that is bound to all addresses.
+            return flow_error.is_too_big() && self.transparent_handles > 0;
+        };
+        self.stats.icmp_errors += 1;
+        if report && !flow_error.is_too_big() {
+            queue.error = Some(Box::new(flow_error));
+            queue.readers.drain_into(wakes);
+        }
+        true
+    }
+
+    fn queue(&mut self, receiver: Receiver) -> Option<&mut Queue> {
+        match receiver {
+            Receiver::Transparent => Some(&mut self.transparent.queue),
+            Receiver::Socket(id) => Some(&mut self.sockets.get_mut(id)?.queue.queue),
+            Receiver::Session(id) => Some(&mut self.sessions.get_mut(id)?.queue),
+        }
+    }
+
+    /// Sets whether batches stay whole.
+    pub(crate) fn set_gro(&mut self, receiver: Receiver, gro: bool) {
+        if let Some(queue) = self.queue(receiver) {
+            queue.gro = gro;
+        }
+    }
+
+    /// Takes the ICMP error that the next call reports.
+    pub(crate) fn take_error(&mut self, receiver: Receiver) -> Option<Box<FlowError>> {
+        self.queue(receiver)?.error.take()
+    }
+
+    /// Returns what `read` reads, or why there will be no datagram, or `None` if there is none yet.
+    pub(crate) fn poll<R>(
+        &mut self,
+        receiver: Receiver,
+        read: impl FnOnce(&mut Self) -> Option<R>,
+    ) -> Option<io::Result<R>> {
+        if let Some(error) = self.take_error(receiver) {
+            return Some(Err((*error).into()));
+        }
+        if let Some(read) = read(self) {
+            return Some(Ok(read));
+        }
+        if let Receiver::Session(id) = receiver
+            && let Some(end) = self.sessions.get_mut(id).and_then(|session| session.end)
+        {
+            return Some(Err(end.into()));
+        }
+        self.closed.then(|| Err(StackClosed.into()))
     }
 
     /// Copies the oldest datagram into `buf`, as much of it as fits.
     pub(crate) fn read_into(
         &mut self,
+        receiver: Receiver,
         buf: &mut [u8],
         take: Take,
     ) -> Option<(usize, SocketAddr, SocketAddr)> {
-        let Datagram { payload, from, to } = self.datagrams.front()?;
+        let Datagram {
+            payload, from, to, ..
+        } = self.queue(receiver)?.front()?;
         let len = payload.len().min(buf.len());
         buf[..len].copy_from_slice(&payload[..len]);
         let read = (len, *from, *to);
         if take == Take::Yes
-            && let Some(datagram) = self.read()
-            && !self.closed
+            && let Some(datagram) = self.read(receiver)
         {
-            self.pool.recycle(datagram.payload);
+            self.recycle(datagram.payload);
         }
         Some(read)
     }
 
     /// Takes the oldest datagram.
-    pub(crate) fn read(&mut self) -> Option<Datagram> {
-        let datagram = self.datagrams.pop_front()?;
-        self.bytes -= datagram.payload.len();
-        self.sources.remove(datagram.from, datagram.payload.len());
-        Some(datagram)
+    pub(crate) fn read(&mut self, receiver: Receiver) -> Option<Datagram> {
+        match receiver {
+            Receiver::Transparent => self.transparent.pop(),
+            Receiver::Socket(id) => self.sockets.get_mut(id)?.queue.pop(),
+            Receiver::Session(id) => self.sessions.pop(id),
+        }
     }
 
-    /// Ends the queue; the datagrams in it can still be read. Moves the waiting readers into
-    /// `wakes`.
+    /// Replaces the datagrams in `datagrams` by up to `most` datagrams, if there is one.
+    pub(crate) fn read_batch(
+        &mut self,
+        receiver: Receiver,
+        datagrams: &mut Vec<Datagram>,
+        most: usize,
+    ) -> Option<usize> {
+        if most > 0 {
+            self.queue(receiver)?.front()?;
+        }
+        for datagram in datagrams.drain(..) {
+            self.recycle(datagram.payload);
+        }
+        while datagrams.len() < most
+            && let Some(datagram) = self.read(receiver)
+        {
+            datagrams.push(datagram);
+        }
+        Some(datagrams.len())
+    }
+
+    fn recycle(&mut self, buffer: Vec<u8>) {
+        if !self.closed {
+            self.pool.recycle(buffer);
+        }
+    }
+
+    /// Ends all queues; the datagrams in them can still be read. Moves all readers into `wakes`.
     pub(crate) fn end(&mut self, wakes: &mut WakeList) {
         self.closed = true;
         self.pool.clear();
-        self.readers.drain_into(wakes);
+        self.transparent.queue.readers.drain_into(wakes);
+        for socket in self.sockets.iter_mut() {
+            socket.queue.queue.readers.drain_into(wakes);
+        }
+        for session in self.sessions.iter_mut() {
+            session.queue.readers.drain_into(wakes);
+        }
+        self.sessions.acceptors.drain_into(wakes);
     }
 
     /// Counts one more handle that reads.
-    pub(crate) fn add_reader(&mut self) {
-        self.handles += 1;
+    pub(crate) fn add_handle(&mut self, receiver: Receiver) {
+        match receiver {
+            Receiver::Transparent => self.transparent_handles += 1,
+            Receiver::Socket(id) => {
+                if let Some(socket) = self.sockets.get_mut(id) {
+                    socket.handles += 1;
+                }
+            }
+            Receiver::Session(id) => self.sessions.add_handle(id),
+        }
     }
 
     /// Drops a handle that reads. With the last of them go the datagrams, which are returned.
-    pub(crate) fn remove_reader(&mut self) -> VecDeque<Datagram> {
-        self.handles -= 1;
-        if self.handles > 0 {
-            return VecDeque::new();
+    pub(crate) fn remove_handle(&mut self, receiver: Receiver) -> VecDeque<Datagram> {
+        match receiver {
+            Receiver::Transparent => {
+                self.transparent_handles -= 1;
+                if self.transparent_handles == 0 {
+                    return self.transparent.clear();
+                }
+            }
+            Receiver::Socket(id) => {
+                if let Some(socket) = self.sockets.get_mut(id) {
+                    socket.handles -= 1;
+                    if socket.handles == 0
+                        && let Some(mut socket) = self.sockets.remove(id)
+                    {
+                        return socket.queue.clear();
+                    }
+                }
+            }
+            Receiver::Session(id) => self.sessions.remove_handle(id, &mut self.stats),
         }
-        self.bytes = 0;
-        self.sources.clear();
-        mem::take(&mut self.datagrams)
+        VecDeque::new()
+    }
+
+    /// Gives the datagrams in the transparent queue to sessions.
+    pub(crate) fn move_to_sessions(&mut self, now: Instant, wakes: &mut WakeList) {
+        let (datagrams_in, bytes_in) = (self.stats.datagrams_in, self.stats.bytes_in);
+        for datagram in self.transparent.clear() {
+            let incoming = Incoming {
+                payload: &datagram.payload,
+                from: datagram.from,
+                to: datagram.to,
+                hop_limit: datagram.hop_limit.unwrap_or_default(),
+                traffic_class: datagram.traffic_class,
+                dont_fragment: datagram.dont_fragment,
+                gso_size: datagram.segment_size,
+            };
+            let Self {
+                sessions,
+                pool,
+                stats,
+                ..
+            } = self;
+            let session = sessions.find(datagram.from, datagram.to);
+            if let Some(id) = session.or_else(|| sessions.open(now, &incoming, stats, wakes)) {
+                sessions.receive(now, id, &incoming, pool, stats);
+            }
+        }
+        // They were counted when they arrived.
+        (self.stats.datagrams_in, self.stats.bytes_in) = (datagrams_in, bytes_in);
+    }
+
+    /// The counters of this moment.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            sessions: self.sessions.len() as u64,
+            ..self.stats
+        }
+    }
+}
+
+/// Wakes the readers of a datagram.
+#[inline]
+fn received(queued: Queued, readers: &mut WaitQueue, wakes: &mut WakeList) -> Received {
+    if !queued.any {
+        return Received::Dropped;
+    }
+    readers.drain_into(wakes);
+    Received::Queued {
+        congested: queued.congested,
     }
 }
 
 impl Awaited for Inbound {
-    fn waiting(&mut self) -> &mut WaitQueue {
-        &mut self.readers
+    type Place = Place;
+
+    fn waiting(&mut self, place: Place) -> Option<&mut WaitQueue> {
+        match place {
+            Place::Datagram(receiver) => Some(&mut self.queue(receiver)?.readers),
+            Place::Session => Some(&mut self.sessions.acceptors),
+        }
     }
 }
 
 #[cfg(test)]
 #[cfg(any(feature = "sync", feature = "local"))]
 impl Inbound {
-    /// Datagrams, bytes and sources in the queue.
+    /// Datagrams, bytes and sources in the transparent queue.
     pub(crate) fn queued(&self) -> (usize, usize, usize) {
-        (self.datagrams.len(), self.bytes, self.sources.len())
+        self.transparent.queued()
     }
 
     /// Buffers in the pool.

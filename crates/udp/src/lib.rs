@@ -19,10 +19,16 @@
 //! # #[cfg(feature = "sync")] {
 //! use brooklet_cell::Threaded;
 //! use brooklet_packet::{Packet, udp};
-//! use brooklet_udp::{Config, Engine, Interface, Received};
+//! use brooklet_udp::{Arrival, Clock, Config, Engine, Interface, Received};
 //! use futures_lite::future::block_on;
+//! use std::time::Instant;
 //!
-//! let (engine, socket) = Engine::<Threaded>::new(Interface::new(), Config::default());
+//! let (engine, socket) = Engine::<Threaded>::new(
+//!     Interface::new(),
+//!     Config::default(),
+//!     Clock::new(Instant::now),
+//!     [1, 2],
+//! );
 //!
 //! // A packet arrives: 10.0.0.1 asks a name server.
 //! let mut bytes = Vec::new();
@@ -30,7 +36,7 @@
 //! udp::write(&mut bytes, client, server, 64, b"question")?;
 //! let packet = Packet::parse(&bytes)?;
 //! assert!(packet.verify_checksum());
-//! assert_eq!(engine.handle_packet(&packet), Received::Queued);
+//! assert_eq!(engine.handle_packet(Instant::now(), &packet, Arrival::new()), Received::Queued { congested: false });
 //!
 //! // The application answers from the address of the server.
 //! block_on(async {
@@ -71,23 +77,31 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod arrival;
+mod binder;
 mod config;
 mod counters;
 mod datagram;
 mod engine;
 mod error;
+mod flow_error;
 mod inbound;
 mod interface;
 mod outbound;
+mod ports;
 mod queues;
 mod read_half;
+mod reader;
 mod received;
+mod send;
+mod session;
+mod setters;
 #[cfg(feature = "futures")]
 mod sink;
 mod socket;
-mod sources;
 mod split;
 mod stats;
+mod transparent;
 mod wait;
 mod write_half;
 
@@ -95,18 +109,26 @@ mod write_half;
 #[cfg(any(feature = "sync", feature = "local"))]
 mod tests;
 
-pub use brooklet_io::StackClosed;
+pub use arrival::Arrival;
+pub use binder::UdpBinder;
+pub use brooklet_io::{Clock, StackClosed};
+pub use brooklet_packet::{Ecn, TrafficClass};
 pub use config::Config;
 pub use counters::Counters;
 pub use datagram::Datagram;
 pub use engine::Engine;
 pub use error::SendError;
+pub use flow_error::FlowError;
 pub use interface::Interface;
 pub use read_half::UdpReadHalf;
 pub use received::Received;
-pub use socket::TransparentUdpSocket;
+#[cfg(feature = "futures")]
+pub use session::UdpIncoming;
+pub use session::{Filtering, Mapping, SessionConfig, SessionEnd, UdpListener, UdpSession};
+pub use socket::UdpSocket;
 pub use split::ReuniteError;
 pub use stats::Stats;
+pub use transparent::TransparentUdpSocket;
 pub use write_half::UdpWriteHalf;
 
 #[cfg(all(doctest, feature = "sync"))]

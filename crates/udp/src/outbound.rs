@@ -3,24 +3,97 @@
 //! Nothing here wakes a task. Wakers and values of the application leave in a [`WakeList`] or as
 //! return values; the caller wakes and drops them once the cell is released.
 
-use crate::{config::Config, error::SendError, interface::Interface, stats::Stats, wait::Awaited};
+mod batch;
+
+use crate::{
+    config::Config,
+    datagram::Datagram,
+    error::SendError,
+    interface::{Interface, longest_payload},
+    stats::Stats,
+    wait::Awaited,
+};
 use brooklet_cell::wakers::{SingleWaker, WaitQueue, WakeList};
-use brooklet_io::{BufferPool, StackClosed};
-use brooklet_packet::{WriteError, udp};
-use std::{collections::VecDeque, io, mem, net::SocketAddr, task::Waker};
+use brooklet_io::{BufferPool, PacketBuf, StackClosed};
+use brooklet_packet::{IpFields, TrafficClass, WriteError, udp};
+use std::{collections::VecDeque, io, mem, net::SocketAddr, num::NonZeroU16, task::Waker};
 
 /// The number of buffers in the pool, and the capacity of the largest, in bytes.
 const POOL_BUFFERS: usize = 64;
 const POOL_CAPACITY: usize = 2048;
 
+/// The number of buffers in the pool for long packets, and the capacity of the largest, in bytes.
+const LARGE_BUFFERS: usize = 8;
+const LARGE_CAPACITY: usize = 1 << 17;
+
 /// The length of an IPv6 and a UDP header, in bytes.
 const HEADERS: usize = 40 + 8;
+
+/// A datagram that the application sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) hop_limit: Option<u8>,
+    pub(crate) traffic_class: TrafficClass,
+    pub(crate) dont_fragment: bool,
+    /// The length of each datagram of a batch.
+    pub(crate) segment_size: Option<NonZeroU16>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A datagram with the default fields.
+    #[inline]
+    pub(crate) fn new(payload: &'a [u8], from: SocketAddr, to: SocketAddr) -> Self {
+        Self {
+            payload,
+            from,
+            to,
+            hop_limit: None,
+            traffic_class: TrafficClass::default(),
+            dont_fragment: false,
+            segment_size: None,
+        }
+    }
+
+    /// The length of each datagram if there are several.
+    pub(crate) fn batch(&self) -> Option<NonZeroU16> {
+        self.segment_size
+            .filter(|size| self.payload.len() > size.get().into())
+    }
+
+    /// Whether the path MTU limits the length.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.dont_fragment || self.batch().is_some()
+    }
+}
+
+impl<'a> From<&'a Datagram> for Outgoing<'a> {
+    fn from(datagram: &'a Datagram) -> Self {
+        Self {
+            payload: &datagram.payload,
+            from: datagram.from,
+            to: datagram.to,
+            hop_limit: datagram.hop_limit,
+            traffic_class: datagram.traffic_class,
+            dont_fragment: datagram.dont_fragment,
+            segment_size: datagram.segment_size,
+        }
+    }
+}
 
 pub(crate) struct Outbound {
     interface: Interface,
     config: Config,
-    packets: VecDeque<Vec<u8>>,
+    packets: VecDeque<PacketBuf>,
+    /// The lengths of the packets, summed.
+    bytes: usize,
+    /// The identification of the next packet that may be fragmented (RFC 6864, section 4.2).
+    identification: u16,
     pool: BufferPool,
+    large_pool: BufferPool,
     /// Tasks that wait for room. There is none while half of the queue is free.
     senders: WaitQueue,
     driver: SingleWaker,
@@ -31,16 +104,22 @@ pub(crate) struct Outbound {
 /// What remains of a queue that has ended.
 pub(crate) struct Ended {
     pub(crate) driver: Option<Waker>,
-    _packets: VecDeque<Vec<u8>>,
+    _packets: VecDeque<PacketBuf>,
 }
 
 impl Outbound {
-    pub(crate) fn new(interface: Interface, config: Config) -> Self {
+    pub(crate) fn new(interface: Interface, config: Config, identification: u16) -> Self {
         Self {
             interface,
             config,
             packets: VecDeque::new(),
+            bytes: 0,
+            identification,
             pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
+            large_pool: BufferPool::with_capacities(
+                LARGE_BUFFERS,
+                POOL_CAPACITY + 1..=LARGE_CAPACITY,
+            ),
             senders: WaitQueue::new(),
             driver: SingleWaker::new(),
             closed: false,
@@ -50,69 +129,141 @@ impl Outbound {
 
     /// Writes a packet for the driver. Returns `false` if there is no room for the packet now.
     ///
+    /// `mtu` is the path MTU, for a datagram that [is limited](Outgoing::is_limited) by it.
+    ///
     /// A sender that comes while others wait, waits too, although there may be room. Otherwise it
     /// could take each free place, and the queue would never be half empty.
-    pub(crate) fn send(
-        &mut self,
-        payload: &[u8],
-        from: SocketAddr,
-        to: SocketAddr,
-    ) -> io::Result<bool> {
-        let Interface { mtu, ipv6 } = self.interface;
-        let Config {
-            hop_limit,
-            outbound_packets,
-            ..
-        } = self.config;
-        let limit = udp::max_payload(mtu, to.is_ipv6());
-        let too_long = SendError::TooLong {
-            len: payload.len(),
-            limit,
-            mtu,
-        };
-        if from.is_ipv6() != to.is_ipv6() {
-            return Err(SendError::Families { from, to }.into());
-        }
-        if to.is_ipv6() && !ipv6 {
-            return Err(SendError::NoIpv6 { to }.into());
-        }
-        if payload.len() > limit {
-            return Err(too_long.into());
-        }
+    pub(crate) fn send(&mut self, outgoing: &Outgoing<'_>, mtu: usize) -> io::Result<bool> {
+        self.check(outgoing, mtu)?;
         if self.closed {
             return Err(StackClosed.into());
         }
-        if self.packets.len() >= outbound_packets || !self.senders.is_empty() {
+        if !self.has_room() || !self.senders.is_empty() {
             return Ok(false);
         }
-        let mut packet = self.pool.take(payload.len() + HEADERS);
-        if let Err(error) = udp::write(&mut packet, from, to, hop_limit, payload) {
-            self.recycle(packet);
-            return Err(match error {
-                WriteError::Families => SendError::Families { from, to }.into(),
-                _ => too_long.into(),
+        let written = match outgoing.batch() {
+            None => self.push(outgoing),
+            Some(size) => self.push_batch(outgoing, size),
+        };
+        written?;
+        self.stats.bytes_out += outgoing.payload.len() as u64;
+        Ok(true)
+    }
+
+    fn check(&self, outgoing: &Outgoing<'_>, mtu: usize) -> Result<(), SendError> {
+        let &Outgoing {
+            payload, from, to, ..
+        } = outgoing;
+        if from.is_ipv6() != to.is_ipv6() {
+            return Err(SendError::Families { from, to });
+        }
+        if to.is_ipv6() && !self.interface.ipv6_enabled {
+            return Err(SendError::NoIpv6 { to });
+        }
+        let len = payload.len();
+        let longest = longest_payload(to.is_ipv6());
+        if len > longest {
+            return Err(SendError::TooLong {
+                len,
+                limit: longest,
+                mtu: mtu.min(self.interface.mtu),
             });
         }
-        self.packets.push_back(packet);
+        if outgoing.is_limited() {
+            let mtu = mtu.min(self.interface.mtu);
+            let limit = udp::max_payload(mtu, to.is_ipv6());
+            let len = outgoing.batch().map_or(len, |size| size.get().into());
+            if len > limit {
+                return Err(SendError::TooLong { len, limit, mtu });
+            }
+            if let Some(size) = outgoing.batch()
+                && payload.len().div_ceil(size.get().into()) > batch::MAX_DATAGRAMS
+            {
+                return Err(SendError::TooMany {
+                    count: payload.len().div_ceil(size.get().into()),
+                    limit: batch::MAX_DATAGRAMS,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one datagram.
+    fn push(&mut self, outgoing: &Outgoing<'_>) -> Result<(), SendError> {
+        let mut packet = self.buffer(outgoing.payload.len() + HEADERS);
+        let fields = self.fields(outgoing);
+        let &Outgoing {
+            payload, from, to, ..
+        } = outgoing;
+        if let Err(error) = udp::write_with(&mut packet, from, to, fields, payload) {
+            self.recycle(packet.into());
+            return Err(match error {
+                WriteError::Families => SendError::Families { from, to },
+                _ => SendError::TooLong {
+                    len: payload.len(),
+                    limit: longest_payload(to.is_ipv6()),
+                    mtu: self.interface.mtu,
+                },
+            });
+        }
         self.stats.datagrams_out += 1;
-        self.stats.bytes_out += payload.len() as u64;
-        Ok(true)
+        self.append(packet.into());
+        Ok(())
+    }
+
+    /// The fields of the IP header.
+    fn fields(&mut self, outgoing: &Outgoing<'_>) -> IpFields {
+        let hop_limit = outgoing.hop_limit.unwrap_or(self.config.hop_limit).max(1);
+        let fields = IpFields::default()
+            .hop_limit(hop_limit)
+            .traffic_class(outgoing.traffic_class)
+            .dont_fragment(outgoing.dont_fragment);
+        if outgoing.dont_fragment {
+            return fields;
+        }
+        self.identification = self.identification.wrapping_add(1);
+        fields.identification(self.identification)
+    }
+
+    fn append(&mut self, packet: PacketBuf) {
+        self.bytes += packet.len();
+        self.packets.push_back(packet);
+    }
+
+    fn has_room(&self) -> bool {
+        self.packets.len() < self.config.outbound_packets && self.bytes < self.config.outbound_bytes
+    }
+
+    fn buffer(&mut self, len: usize) -> Vec<u8> {
+        match len {
+            0..=POOL_CAPACITY => self.pool.take(len),
+            _ => self.large_pool.take(len),
+        }
     }
 
     /// Takes the oldest packet. Moves the waiting senders into `wakes` once half of the queue is
     /// free.
-    pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<Vec<u8>> {
+    pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<PacketBuf> {
         let packet = self.packets.pop_front();
-        if self.packets.len() * 2 <= self.config.outbound_packets {
+        if let Some(packet) = &packet {
+            self.bytes -= packet.len();
+        }
+        if self.packets.len() * 2 <= self.config.outbound_packets
+            && self.bytes <= self.config.outbound_bytes / 2
+        {
             self.senders.drain_into(wakes);
         }
         packet
     }
 
     /// Puts a buffer into the pool.
-    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
+    pub(crate) fn recycle(&mut self, buffer: PacketBuf) {
         if !self.closed {
-            self.pool.recycle(buffer);
+            let buffer = buffer.into_vec();
+            match buffer.capacity() {
+                0..=POOL_CAPACITY => self.pool.recycle(buffer),
+                _ => self.large_pool.recycle(buffer),
+            }
         }
     }
 
@@ -130,7 +281,9 @@ impl Outbound {
     pub(crate) fn end(&mut self, wakes: &mut WakeList) -> Ended {
         self.closed = true;
         self.pool.clear();
+        self.large_pool.clear();
         self.senders.drain_into(wakes);
+        self.bytes = 0;
         Ended {
             driver: self.driver.take(),
             _packets: mem::take(&mut self.packets),
@@ -139,8 +292,10 @@ impl Outbound {
 }
 
 impl Awaited for Outbound {
-    fn waiting(&mut self) -> &mut WaitQueue {
-        &mut self.senders
+    type Place = ();
+
+    fn waiting(&mut self, (): ()) -> Option<&mut WaitQueue> {
+        Some(&mut self.senders)
     }
 }
 

@@ -1,51 +1,129 @@
 //! The queues that the engines and the sockets of one stack share.
 
 use crate::{
-    config::Config, inbound::Inbound, interface::Interface, outbound::Outbound, stats::Stats,
+    config::Config,
+    inbound::Inbound,
+    interface::Interface,
+    outbound::{Outbound, Outgoing},
+    stats::Stats,
 };
 use brooklet_cell::{Flavor, Shared};
-use brooklet_packet::FlowKey;
+use brooklet_io::Clock;
+use brooklet_packet::{FlowKey, PathMtus};
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// One inbound queue, and an outbound queue for each queue of the device.
 pub(crate) struct Queues<F: Flavor> {
     pub(crate) inbound: Shared<F, Inbound>,
-    outbound: Arc<[Shared<F, Outbound>]>,
+    common: Arc<Common<F>>,
+}
+
+struct Common<F: Flavor> {
+    outbound: Box<[Shared<F, Outbound>]>,
+    clock: Clock,
+    interface: Interface,
+    path_mtus: Shared<F, PathMtus>,
+    /// Whether a path MTU was ever learned or set. Without one, no packet looks into the table.
+    has_path_mtus: AtomicBool,
 }
 
 impl<F: Flavor> Queues<F> {
-    pub(crate) fn new(queues: NonZeroU8, interface: Interface, config: Config) -> Self {
+    pub(crate) fn new(
+        queues: NonZeroU8,
+        interface: Interface,
+        config: Config,
+        clock: Clock,
+        secret: [u64; 2],
+    ) -> Self {
         let config = config.usable();
-        let outbound = |_| Shared::new(Outbound::new(interface, config));
-        Self {
-            inbound: Shared::new(Inbound::new(config)),
+        let outbound = |queue: u8| {
+            // The identifications of two queues begin far from each other.
+            let first = (secret[0] as u16)
+                .wrapping_add((u32::from(queue) * 0x1_0000 / u32::from(queues.get())) as u16);
+            Shared::new(Outbound::new(interface, config, first))
+        };
+        let common = Common {
             outbound: (0..queues.get()).map(outbound).collect(),
+            clock,
+            interface,
+            path_mtus: Shared::new(PathMtus::default()),
+            has_path_mtus: AtomicBool::new(false),
+        };
+        Self {
+            inbound: Shared::new(Inbound::new(interface, config, secret)),
+            common: Arc::new(common),
         }
     }
 
     pub(crate) fn outbound(&self) -> &[Shared<F, Outbound>] {
-        &self.outbound
+        &self.common.outbound
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.common.clock.now()
     }
 
     /// The queue of a datagram. All datagrams of a flow have the same queue, which keeps their
     /// order.
     pub(crate) fn of(&self, from: SocketAddr, to: SocketAddr) -> &Shared<F, Outbound> {
-        let queues = self.outbound.len();
+        let outbound = self.outbound();
+        let queues = outbound.len();
         let queue = match FlowKey::new(from, to) {
             Some(key) if queues > 1 => FixedState::default().hash_one(key) % queues as u64,
             // Without a key the address families differ, and every queue refuses the datagram.
             _ => 0,
         };
-        &self.outbound[queue as usize]
+        &outbound[queue as usize]
+    }
+
+    /// The path MTU that limits the datagram, if one does.
+    #[inline]
+    pub(crate) fn limit(&self, outgoing: &Outgoing<'_>) -> usize {
+        match outgoing.is_limited() {
+            true => self.path_mtu(None, outgoing.to.ip()),
+            false => self.common.interface.mtu,
+        }
+    }
+
+    /// The path MTU of a destination, in bytes.
+    pub(crate) fn path_mtu(&self, now: Option<Instant>, destination: IpAddr) -> usize {
+        let mtu = self.common.interface.mtu;
+        match self.known_path_mtu(now, destination) {
+            Some(known) => known.min(mtu),
+            None => mtu,
+        }
+    }
+
+    /// What was learned or set for a destination.
+    pub(crate) fn known_path_mtu(
+        &self,
+        now: Option<Instant>,
+        destination: IpAddr,
+    ) -> Option<usize> {
+        // A path MTU that another thread sets at this moment may be seen a packet later.
+        if !self.common.has_path_mtus.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = now.unwrap_or_else(|| self.now());
+        let path_mtus = &self.common.path_mtus;
+        path_mtus.with(|path_mtus| path_mtus.get(now, destination))
+    }
+
+    /// Sets path MTUs.
+    pub(crate) fn set_path_mtu(&self, set: impl FnOnce(&mut PathMtus)) {
+        self.common.path_mtus.with(set);
+        self.common.has_path_mtus.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = self.inbound.with(|inbound| inbound.stats);
-        for queue in &*self.outbound {
+        let mut stats = self.inbound.with(|inbound| inbound.stats());
+        for queue in self.outbound() {
             let out = queue.with(|queue| queue.stats);
             stats.datagrams_out += out.datagrams_out;
             stats.bytes_out += out.bytes_out;
@@ -58,7 +136,7 @@ impl<F: Flavor> Clone for Queues<F> {
     fn clone(&self) -> Self {
         Self {
             inbound: self.inbound.clone(),
-            outbound: self.outbound.clone(),
+            common: self.common.clone(),
         }
     }
 }

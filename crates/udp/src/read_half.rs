@@ -1,15 +1,11 @@
 use crate::{
     datagram::Datagram,
-    inbound::{Inbound, Take},
-    wait::{Awaited, Waiter},
+    inbound::{Inbound, Receiver, Take},
+    reader::Reader,
 };
-use brooklet_cell::wakers::{WaitKey, WakeList};
 use brooklet_cell::{Flavor, Shared};
-use brooklet_io::StackClosed;
 use std::{
-    fmt,
-    future::poll_fn,
-    io,
+    fmt, io,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -26,11 +22,11 @@ use std::{
 /// ```
 /// # #[cfg(feature = "sync")] {
 /// # use brooklet_packet::{Packet, udp};
-/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
 /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
 /// # let mut bytes = Vec::new();
 /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-/// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+/// # let _ = engine.handle_packet(std::time::Instant::now(), &Packet::parse(&bytes)?, brooklet_udp::Arrival::new());
 /// # futures_lite::future::block_on(async {
 /// let (read, write) = socket.split();
 /// let question = read.recv_datagram().await?;
@@ -42,15 +38,13 @@ use std::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct UdpReadHalf<F: Flavor> {
-    /// The key is that of the `Stream`.
-    pub(crate) waiter: Waiter<F, Inbound>,
+    pub(crate) reader: Reader<F>,
 }
 
 impl<F: Flavor> UdpReadHalf<F> {
     pub(crate) fn new(inbound: &Shared<F, Inbound>) -> Self {
-        inbound.with(Inbound::add_reader);
         Self {
-            waiter: Waiter::new(inbound),
+            reader: Reader::new(inbound, Receiver::Transparent),
         }
     }
 
@@ -59,11 +53,11 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let _ = engine.handle_packet(std::time::Instant::now(), &Packet::parse(&bytes)?, brooklet_udp::Arrival::new());
     /// # let (read, _write) = socket.split();
     /// # futures_lite::future::block_on(async {
     /// let mut buf = [0; 1500];
@@ -78,7 +72,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     ///
     /// As for [`TransparentUdpSocket::recv_from`](crate::TransparentUdpSocket::recv_from).
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.wait(|inbound| inbound.read_into(buf, Take::Yes)).await
+        self.reader.recv_from(buf, Take::Yes).await
     }
 
     /// Receives one datagram and leaves it in the queue; see
@@ -87,11 +81,11 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let _ = engine.handle_packet(std::time::Instant::now(), &Packet::parse(&bytes)?, brooklet_udp::Arrival::new());
     /// # let (read, _write) = socket.split();
     /// # futures_lite::future::block_on(async {
     /// let (_, from, _) = read.peek_from(&mut []).await?;
@@ -106,7 +100,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.wait(|inbound| inbound.read_into(buf, Take::No)).await
+        self.reader.recv_from(buf, Take::No).await
     }
 
     /// Receives one whole datagram; see
@@ -115,11 +109,11 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
     /// # let mut bytes = Vec::new();
     /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
+    /// # let _ = engine.handle_packet(std::time::Instant::now(), &Packet::parse(&bytes)?, brooklet_udp::Arrival::new());
     /// # let (read, _write) = socket.split();
     /// # futures_lite::future::block_on(async {
     /// assert_eq!(read.recv_datagram().await?.payload, b"question");
@@ -133,7 +127,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub async fn recv_datagram(&self) -> io::Result<Datagram> {
-        self.wait(Inbound::read).await
+        self.reader.recv_datagram().await
     }
 
     /// The poll form of [`recv_from`](Self::recv_from); see
@@ -142,7 +136,7 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// let (read, _write) = socket.split();
     /// let mut cx = Context::from_waker(Waker::noop());
     /// assert!(read.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
@@ -157,43 +151,57 @@ impl<F: Flavor> UdpReadHalf<F> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr, SocketAddr)>> {
-        poll_read(&self.waiter.queue, None, cx, |inbound| {
-            inbound.read_into(buf, Take::Yes)
-        })
+        self.reader.poll_recv_from(cx, buf)
     }
 
-    async fn wait<R>(&self, mut read: impl FnMut(&mut Inbound) -> Option<R>) -> io::Result<R> {
-        let Waiter { queue, key } = &mut Waiter::new(&self.waiter.queue);
-        poll_fn(|cx| poll_read(queue, Some(key), cx, &mut read)).await
+    /// Waits for a datagram and receives up to `most` datagrams at once; see
+    /// [`TransparentUdpSocket::recv_batch`](crate::TransparentUdpSocket::recv_batch).
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
+    pub async fn recv_batch(
+        &self,
+        datagrams: &mut Vec<Datagram>,
+        most: usize,
+    ) -> io::Result<usize> {
+        self.reader.recv_batch(datagrams, most).await
     }
-}
 
-/// Reads, or registers the task for the next datagram.
-pub(crate) fn poll_read<F: Flavor, R>(
-    queue: &Shared<F, Inbound>,
-    key: Option<&mut WaitKey>,
-    cx: &mut Context<'_>,
-    read: impl FnOnce(&mut Inbound) -> Option<R>,
-) -> Poll<io::Result<R>> {
-    let mut wakes = WakeList::new();
-    let (poll, _replaced) = queue.with(|inbound| match read(inbound) {
-        Some(read) => (Poll::Ready(Ok(read)), None),
-        None if inbound.closed => (Poll::Ready(Err(StackClosed.into())), None),
-        None => (Poll::Pending, inbound.register(key, cx, &mut wakes)),
-    });
-    wakes.wake_all();
-    poll
+    /// Receives one datagram that is in the queue already; see
+    /// [`TransparentUdpSocket::try_recv_from`](crate::TransparentUdpSocket::try_recv_from).
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for
+    /// [`recv_from`](Self::recv_from).
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+        self.reader.try_recv_from(buf)
+    }
+
+    /// Receives one whole datagram that is in the queue already; see
+    /// [`TransparentUdpSocket::try_recv_datagram`](crate::TransparentUdpSocket::try_recv_datagram).
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_from`](Self::try_recv_from).
+    pub fn try_recv_datagram(&self) -> io::Result<Datagram> {
+        self.reader.try_recv_datagram()
+    }
+
+    /// Sets whether segment batches are received whole; see
+    /// [`TransparentUdpSocket::set_gro`](crate::TransparentUdpSocket::set_gro).
+    pub fn set_gro(&self, gro: bool) {
+        let inbound = self.reader.inbound();
+        inbound.with(|inbound| inbound.set_gro(Receiver::Transparent, gro));
+    }
 }
 
 impl<F: Flavor> Clone for UdpReadHalf<F> {
     fn clone(&self) -> Self {
-        Self::new(&self.waiter.queue)
-    }
-}
-
-impl<F: Flavor> Drop for UdpReadHalf<F> {
-    fn drop(&mut self) {
-        drop(self.waiter.queue.with(Inbound::remove_reader));
+        Self {
+            reader: self.reader.clone(),
+        }
     }
 }
 

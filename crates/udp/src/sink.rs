@@ -2,10 +2,12 @@
 
 use crate::{
     datagram::Datagram,
-    inbound::Inbound,
-    read_half::{UdpReadHalf, poll_read},
+    outbound::Outgoing,
+    read_half::UdpReadHalf,
+    reader::poll_read,
+    send::poll_send,
     wait::Waiter,
-    write_half::{UdpWriteHalf, Unsent, poll_send},
+    write_half::{UdpWriteHalf, Unsent},
 };
 use brooklet_cell::Flavor;
 use brooklet_io::StackClosed;
@@ -24,8 +26,11 @@ impl<F: Flavor> Stream for UdpReadHalf<F> {
     type Item = (Vec<u8>, SocketAddr, SocketAddr);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Waiter { queue, key } = &mut self.waiter;
-        let read = poll_read(queue, Some(key), cx, Inbound::read);
+        let receiver = self.reader.receiver;
+        let Waiter { queue, key, .. } = &mut self.reader.waiter;
+        let read = poll_read(queue, receiver, Some(key), cx, |inbound| {
+            inbound.read(receiver)
+        });
         read.map(|read| {
             read.ok()
                 .map(|datagram| (datagram.payload, datagram.from, datagram.to))
@@ -61,7 +66,9 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
             "start_send is called once after each poll_ready"
         );
         let queue = this.queues.of(from, to);
-        let (sent, driver) = queue.with(|queue| match queue.send(&payload, from, to) {
+        let outgoing = Outgoing::new(&payload, from, to);
+        let mtu = this.queues.limit(&outgoing);
+        let (sent, driver) = queue.with(|queue| match queue.send(&outgoing, mtu) {
             Ok(true) => (Ok(true), queue.take_driver()),
             sent => (sent, None),
         });
@@ -70,8 +77,8 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
         }
         if !sent? {
             this.unsent = Some(Box::new(Unsent {
-                datagram: Datagram { payload, from, to },
-                waiter: Waiter::new(queue),
+                datagram: Datagram::new(payload, from, to),
+                waiter: Waiter::new(queue, ()),
             }));
         }
         Ok(())
@@ -92,10 +99,9 @@ impl<F: Flavor> UdpWriteHalf<F> {
         let Some(Unsent { datagram, waiter }) = self.unsent.as_deref_mut() else {
             return Poll::Ready(Ok(()));
         };
-        let (Datagram { payload, from, to }, Waiter { queue, key }) = (datagram, waiter);
-        let poll = poll_send(queue, Some(key), cx, |queue| {
-            queue.send(payload, *from, *to)
-        });
+        let (outgoing, Waiter { queue, key, .. }) = (Outgoing::from(&*datagram), waiter);
+        let mtu = self.queues.limit(&outgoing);
+        let poll = poll_send(queue, Some(key), cx, |queue| queue.send(&outgoing, mtu));
         if poll.is_ready() {
             self.unsent = None;
         }

@@ -1,4 +1,15 @@
-use crate::{datagram::Datagram, queues::Queues, read_half::UdpReadHalf, write_half::UdpWriteHalf};
+//! A socket that is bound to an address.
+
+mod options;
+
+use crate::{
+    datagram::Datagram,
+    inbound::{Inbound, Receiver, Take},
+    outbound::Outgoing,
+    queues::Queues,
+    reader::Reader,
+    send,
+};
 use brooklet_cell::Flavor;
 use std::{
     fmt, io,
@@ -6,15 +17,24 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A socket for the datagrams of all addresses.
+/// A UDP socket that is bound to an address, as any host has it.
 ///
-/// All methods take `&self`, and clones share the queues. Several tasks may receive and send at
-/// once; each datagram goes to one of them.
+/// [`UdpBinder::bind`](crate::UdpBinder::bind) makes one. The methods are those of async-net. All
+/// methods take `&self`, and clones share the socket. When the last clone is dropped, the address
+/// is free again, and the datagrams in the queue are dropped.
 ///
-/// A full inbound queue drops the datagram that arrives. A full outbound queue makes a sender
-/// wait. After the driver has ended, calls fail with
-/// [`NetworkDown`](io::ErrorKind::NetworkDown); datagrams in the inbound queue can still be read
-/// before that.
+/// A full inbound queue drops the datagram that arrives. A full outbound queue makes a sender wait.
+/// After the driver has ended, calls fail with [`NetworkDown`](io::ErrorKind::NetworkDown);
+/// datagrams in the inbound queue can still be read before that.
+///
+/// # ICMP errors
+///
+/// As on Linux, the next call on a connected socket fails once with a
+/// [`FlowError`](crate::FlowError) after an ICMP error has reported that its peer cannot be
+/// reached: a closed port is [`ConnectionRefused`](io::ErrorKind::ConnectionRefused). A socket that
+/// is not connected reports no ICMP errors, unless the program
+/// [asks for them](Self::set_recv_errors). An error that states a path MTU is not reported: the
+/// stack uses it.
 ///
 /// # Cancel safety
 ///
@@ -22,202 +42,256 @@ use std::{
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// use brooklet_cell::Flavor;
-/// use brooklet_udp::TransparentUdpSocket;
-/// use std::io;
-///
-/// /// Echoes each datagram, from the address that the datagram was sent to.
-/// async fn echo<F: Flavor>(socket: TransparentUdpSocket<F>) -> io::Result<()> {
-///     let mut buf = [0; 1500];
-///     loop {
-///         let (len, from, to) = socket.recv_from(&mut buf).await?;
-///         socket.send_to(&buf[..len], to, from).await?;
-///     }
-/// }
-/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-/// # engine.shutdown();
-/// # let end = futures_lite::future::block_on(echo(socket)).unwrap_err();
-/// # assert_eq!(end.kind(), io::ErrorKind::NetworkDown);
+/// # use brooklet_packet::{Packet, udp};
+/// # use brooklet_udp::{Arrival, Clock, Config, Engine, Interface};
+/// # use std::time::Instant;
+/// # let (engine, _all) = Engine::<brooklet_cell::Threaded>::new(Interface::new(),
+/// #     Config::new(), Clock::new(Instant::now), [1, 2]);
+/// let server = engine.binder().bind("10.0.0.2:53".parse().unwrap())?;
+/// # let mut bytes = Vec::new();
+/// # udp::write(&mut bytes, "10.0.0.1:5000".parse().unwrap(), server.local_addr()?, 64, b"question").unwrap();
+/// # let _ = engine.handle_packet(Instant::now(), &Packet::parse(&bytes).unwrap(), Arrival::new());
+/// # futures_lite::future::block_on(async {
+/// let mut buf = [0; 1500];
+/// let (len, client) = server.recv_from(&mut buf).await?;
+/// assert_eq!(&buf[..len], b"question");
+/// server.send_to(b"answer", client).await?;
+/// # std::io::Result::Ok(())
+/// # })?;
+/// # assert_eq!(engine.stats().datagrams_out, 1);
 /// # }
+/// # std::io::Result::Ok(())
 /// ```
-pub struct TransparentUdpSocket<F: Flavor> {
-    pub(crate) read: UdpReadHalf<F>,
-    pub(crate) write: UdpWriteHalf<F>,
+pub struct UdpSocket<F: Flavor> {
+    reader: Reader<F>,
+    queues: Queues<F>,
 }
 
-impl<F: Flavor> TransparentUdpSocket<F> {
-    pub(crate) fn new(queues: &Queues<F>) -> Self {
-        Self {
-            read: UdpReadHalf::new(&queues.inbound),
-            write: UdpWriteHalf::new(queues),
-        }
+impl<F: Flavor> UdpSocket<F> {
+    pub(crate) fn new(reader: Reader<F>, queues: Queues<F>) -> Self {
+        Self { reader, queues }
     }
 
-    /// Receives one datagram into `buf`. Returns the number of bytes in `buf`, the source address
-    /// and the destination address. Bytes of the datagram that do not fit `buf` are discarded.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
-    /// # let mut bytes = Vec::new();
-    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
-    /// # futures_lite::future::block_on(async {
-    /// let mut buf = [0; 5];
-    /// let (len, from, to) = socket.recv_from(&mut buf).await?;
-    /// assert_eq!((&buf[..len], from, to), (&b"quest"[..], client, server));
-    /// # std::io::Result::Ok(())
-    /// # })?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Returns the address that the socket is bound to. The address of a socket that is bound to
+    /// the unspecified address becomes the stack's own when it is [connected](Self::connect).
     ///
     /// # Errors
     ///
+    /// Never. The signature follows async-net.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.with(|inbound, id| {
+            let socket = inbound.sockets.get(id);
+            socket
+                .map(|socket| socket.local())
+                .ok_or_else(|| io::ErrorKind::NotConnected.into())
+        })
+    }
+
+    /// Returns the address that the socket is [connected](Self::connect) to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected): the socket is not connected.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.with(|inbound, id| {
+            let peer = inbound.sockets.get(id).and_then(|socket| socket.peer());
+            peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        })
+    }
+
+    /// Connects the socket to `peer`: it receives datagrams of this address only, reports ICMP
+    /// errors about its datagrams, and [`send`](Self::send) sends to this address.
+    ///
+    /// Nothing is sent. A later call replaces the peer. As on Linux, datagrams of others that are
+    /// in the queue already can still be received.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): the families of the addresses differ, or
+    ///   the address of the peer is unspecified or its port 0.
+    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): the socket is bound to the
+    ///   unspecified address, and the stack has no address of this family.
+    #[expect(clippy::unused_async, reason = "the signature follows async-net")]
+    pub async fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        self.with(|inbound, id| inbound.sockets.connect(id, peer))
+    }
+
+    /// Receives one datagram into `buf`. Returns the number of bytes in `buf` and the source
+    /// address. Bytes of the datagram that do not fit `buf` are discarded.
+    ///
+    /// # Errors
+    ///
+    /// A [`FlowError`](crate::FlowError), once for each ICMP error;
     /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.read.recv_from(buf).await
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (len, from, _) = self.reader.recv_from(buf, Take::Yes).await?;
+        Ok((len, from))
     }
 
     /// Receives one datagram as [`recv_from`](Self::recv_from) does, and leaves it in the queue.
     ///
-    /// Another reader may take the datagram before the next call.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # let mut bytes = Vec::new();
-    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
-    /// # futures_lite::future::block_on(async {
-    /// let (_, from, to) = socket.peek_from(&mut []).await?;
-    /// let datagram = socket.recv_datagram().await?;
-    /// assert_eq!((datagram.from, datagram.to), (from, to));
-    /// # std::io::Result::Ok(())
-    /// # })?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from).
-    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-        self.read.peek_from(buf).await
+    /// As for [`recv_from`](Self::recv_from).
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (len, from, _) = self.reader.recv_from(buf, Take::No).await?;
+        Ok((len, from))
     }
 
-    /// Receives one whole datagram, in a buffer of its own.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_packet::{Packet, udp};
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # let (client, server) = ("10.0.0.1:5000".parse()?, "9.9.9.9:53".parse()?);
-    /// # let mut bytes = Vec::new();
-    /// # udp::write(&mut bytes, client, server, 64, b"question")?;
-    /// # let _ = engine.handle_packet(&Packet::parse(&bytes)?);
-    /// # futures_lite::future::block_on(async {
-    /// let question = socket.recv_datagram().await?;
-    /// assert_eq!((question.payload.as_slice(), question.from), (&b"question"[..], client));
-    /// # std::io::Result::Ok(())
-    /// # })?;
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Receives one datagram into `buf`, and returns the number of bytes in `buf`.
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from).
+    /// As for [`recv_from`](Self::recv_from).
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_from(buf).await?.0)
+    }
+
+    /// Receives one datagram as [`recv`](Self::recv) does, and leaves it in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.peek_from(buf).await?.0)
+    }
+
+    /// Receives one whole datagram with its addresses and the fields of its IP header.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
     pub async fn recv_datagram(&self) -> io::Result<Datagram> {
-        self.read.recv_datagram().await
+        self.reader.recv_datagram().await
     }
 
-    /// Sends `payload`, which may be empty, as one datagram, and returns its length. `from` may be
-    /// any address: a proxy answers from the address of the remote host.
-    ///
-    /// Waits while the outbound queue is full. `Ok` means that the packet is in that queue, not
-    /// that a host has received it.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # futures_lite::future::block_on(async {
-    /// let server = "[2620:fe::fe]:53".parse().unwrap();
-    /// let client = "[fd00::1]:5000".parse().unwrap();
-    /// assert_eq!(socket.send_to(b"answer", server, client).await?, 6);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// # }
-    /// ```
+    /// Waits for a datagram and receives up to `most` datagrams at once; see
+    /// [`TransparentUdpSocket::recv_batch`](crate::TransparentUdpSocket::recv_batch).
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`SendError`](crate::SendError) inside
-    /// when the payload does not fit the MTU or the address families differ;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
-    pub async fn send_to(
+    /// As for [`recv_from`](Self::recv_from).
+    pub async fn recv_batch(
         &self,
-        payload: &[u8],
-        from: SocketAddr,
-        to: SocketAddr,
+        datagrams: &mut Vec<Datagram>,
+        most: usize,
     ) -> io::Result<usize> {
-        self.write.send_to(payload, from, to).await
+        self.reader.recv_batch(datagrams, most).await
     }
 
-    /// Sends the payload of `datagram` from its address `from` to its address `to`.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// use brooklet_cell::Flavor;
-    /// use brooklet_udp::TransparentUdpSocket;
-    ///
-    /// /// Answers each datagram from the address that the datagram was sent to.
-    /// async fn serve<F: Flavor>(socket: TransparentUdpSocket<F>) -> std::io::Result<()> {
-    ///     loop {
-    ///         let question = socket.recv_datagram().await?;
-    ///         socket.send_datagram(&question.reply(*b"answer")).await?;
-    ///     }
-    /// }
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # engine.shutdown();
-    /// # let end = futures_lite::future::block_on(serve(socket)).unwrap_err();
-    /// # assert_eq!(end.kind(), std::io::ErrorKind::NetworkDown);
-    /// # }
-    /// ```
+    /// Receives one datagram that is in the queue already.
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to).
-    pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
-        self.write.send_datagram(datagram).await
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for
+    /// [`recv_from`](Self::recv_from).
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (len, from, _) = self.reader.try_recv_from(buf)?;
+        Ok((len, from))
+    }
+
+    /// Receives one whole datagram that is in the queue already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_from`](Self::try_recv_from).
+    pub fn try_recv_datagram(&self) -> io::Result<Datagram> {
+        self.reader.try_recv_datagram()
     }
 
     /// The poll form of [`recv_from`](Self::recv_from).
     ///
-    /// On `Pending`, a datagram or the end of the driver wakes the task of `cx`. Up to 1,024 tasks
-    /// wait by this method; one more wakes the others.
-    ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # let mut cx = Context::from_waker(Waker::noop());
-    /// assert!(socket.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
-    /// # }
-    /// ```
+    /// On `Pending`, a datagram, an ICMP error or the end of the driver wakes the task of `cx`. Up
+    /// to 1,024 tasks wait by this method; one more wakes the others.
     ///
     /// # Errors
     ///
-    /// As [`recv_from`](Self::recv_from).
+    /// As for [`recv_from`](Self::recv_from).
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, SocketAddr, SocketAddr)>> {
-        self.read.poll_recv_from(cx, buf)
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let received = self.reader.poll_recv_from(cx, buf);
+        received.map_ok(|(len, from, _)| (len, from))
+    }
+
+    /// Sends `payload`, which may be empty, as one datagram to `to`, and returns its length.
+    ///
+    /// A socket that is bound to the unspecified address sends from the stack's own address. A
+    /// datagram that exceeds the path MTU is fragmented, unless
+    /// [`set_dont_fragment`](Self::set_dont_fragment) says otherwise. Waits while the outbound queue
+    /// is full.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`SendError`](crate::SendError)
+    ///   inside: the payload is too long, or the address families differ.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): the address is unspecified or the port 0.
+    /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): the socket is bound to the
+    ///   unspecified address, and the stack has no address of this family.
+    /// - A [`FlowError`](crate::FlowError), once for each ICMP error. Nothing was sent then.
+    /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the driver has ended.
+    pub async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let outgoing = self.outgoing(payload, Some(to))?;
+        send::send(&self.queues, outgoing).await
+    }
+
+    /// Sends `payload` to the address that the socket is [connected](Self::connect) to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected): the socket is not connected; and as for
+    /// [`send_to`](Self::send_to).
+    pub async fn send(&self, payload: &[u8]) -> io::Result<usize> {
+        let outgoing = self.outgoing(payload, None)?;
+        send::send(&self.queues, outgoing).await
+    }
+
+    /// Sends `datagram` to its address `to`, with its fields of the IP header. Its address `from`
+    /// is not used. A [`segment_size`](Datagram#structfield.segment_size) makes a batch of several
+    /// datagrams of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_to`](Self::send_to), and
+    /// [`SendError::TooLong`](crate::SendError::TooLong) for a datagram that must not be
+    /// fragmented, or a batch, whose datagrams exceed the path MTU.
+    pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
+        let outgoing = self.outgoing_datagram(datagram)?;
+        send::send(&self.queues, outgoing).await.map(drop)
+    }
+
+    /// Sends several datagrams as [`send_datagram`](Self::send_datagram) does; see
+    /// [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_datagram`](Self::send_datagram), if the first datagram fails.
+    pub async fn send_batch(&self, datagrams: &[Datagram]) -> io::Result<usize> {
+        let outgoing = |number: usize| self.outgoing_datagram(&datagrams[number]);
+        send::send_batch(&self.queues, datagrams.len(), outgoing).await
+    }
+
+    /// Sends `payload` to `to` if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): the outbound queue is full; and as for
+    /// [`send_to`](Self::send_to).
+    pub fn try_send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
+        send::try_send(&self.queues, self.outgoing(payload, Some(to))?)
+    }
+
+    /// Sends `payload` to the address that the socket is [connected](Self::connect) to, if there is
+    /// room for it now.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): the outbound queue is full; and as for
+    /// [`send`](Self::send).
+    pub fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
+        send::try_send(&self.queues, self.outgoing(payload, None)?)
     }
 
     /// The poll form of [`send_to`](Self::send_to).
@@ -225,42 +299,74 @@ impl<F: Flavor> TransparentUdpSocket<F> {
     /// On `Pending` nothing was sent, and room or the end of the driver wakes the task of `cx`. Up
     /// to 1,024 tasks wait by this method; one more wakes the others.
     ///
-    /// ```
-    /// # #[cfg(feature = "sync")] {
-    /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
-    /// # let mut cx = Context::from_waker(Waker::noop());
-    /// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
-    /// assert!(socket.poll_send_to(&mut cx, b"answer", from, to).is_ready());
-    /// # }
-    /// ```
-    ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to).
+    /// As for [`send_to`](Self::send_to).
     pub fn poll_send_to(
         &self,
         cx: &mut Context<'_>,
         payload: &[u8],
-        from: SocketAddr,
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        self.write.poll_send_to(cx, payload, from, to)
+        match self.outgoing(payload, Some(to)) {
+            Ok(outgoing) => send::poll_send_datagram(&self.queues, cx, outgoing),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// A datagram with the options of the socket, to the peer without an address.
+    fn outgoing<'a>(&self, payload: &'a [u8], to: Option<SocketAddr>) -> io::Result<Outgoing<'a>> {
+        self.with(|inbound, id| {
+            if let Some(error) = inbound.take_error(Receiver::Socket(id)) {
+                return Err((*error).into());
+            }
+            let socket = inbound.sockets.get(id);
+            let peer = socket.and_then(|socket| socket.peer());
+            let (Some(socket), Some(to)) = (socket, to.or(peer)) else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let from = inbound.sockets.source(id, to)?;
+            Ok(Outgoing {
+                hop_limit: Some(socket.options.hop_limit),
+                traffic_class: socket.options.traffic_class,
+                dont_fragment: socket.options.dont_fragment,
+                ..Outgoing::new(payload, from, to)
+            })
+        })
+    }
+
+    fn outgoing_datagram<'a>(&self, datagram: &'a Datagram) -> io::Result<Outgoing<'a>> {
+        let Outgoing {
+            from, hop_limit, ..
+        } = self.outgoing(&[], Some(datagram.to))?;
+        let outgoing = Outgoing::from(datagram);
+        Ok(Outgoing {
+            from,
+            hop_limit: outgoing.hop_limit.or(hop_limit),
+            ..outgoing
+        })
+    }
+
+    /// Calls `f` with the number of the socket.
+    fn with<R>(&self, f: impl FnOnce(&mut Inbound, usize) -> R) -> R {
+        let Receiver::Socket(id) = self.reader.receiver else {
+            unreachable!("the reader of a socket reads from a socket");
+        };
+        self.queues.inbound.with(|inbound| f(inbound, id))
     }
 }
 
-impl<F: Flavor> Clone for TransparentUdpSocket<F> {
+impl<F: Flavor> Clone for UdpSocket<F> {
     fn clone(&self) -> Self {
         Self {
-            read: self.read.clone(),
-            write: self.write.clone(),
+            reader: self.reader.clone(),
+            queues: self.queues.clone(),
         }
     }
 }
 
-impl<F: Flavor> fmt::Debug for TransparentUdpSocket<F> {
+impl<F: Flavor> fmt::Debug for UdpSocket<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransparentUdpSocket")
-            .finish_non_exhaustive()
+        f.debug_struct("UdpSocket").finish_non_exhaustive()
     }
 }

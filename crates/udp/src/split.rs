@@ -1,6 +1,6 @@
 //! A socket in two halves, and back.
 
-use crate::{read_half::UdpReadHalf, socket::TransparentUdpSocket, write_half::UdpWriteHalf};
+use crate::{read_half::UdpReadHalf, transparent::TransparentUdpSocket, write_half::UdpWriteHalf};
 use brooklet_cell::Flavor;
 use std::{error::Error, fmt};
 
@@ -9,7 +9,7 @@ impl<F: Flavor> TransparentUdpSocket<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// let (read, write) = socket.split();
     /// let reader = std::thread::spawn(move || futures_lite::future::block_on(read.recv_datagram()));
     /// # drop((write, engine));
@@ -30,9 +30,9 @@ impl<F: Flavor> UdpReadHalf<F> {
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_udp::{Config, Engine, Interface};
+    /// use brooklet_udp::{Clock, Config, Engine, Interface};
     ///
-    /// let (_engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
+    /// let (_engine, socket) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), Clock::new(std::time::Instant::now), [1, 2]);
     /// let (read, write) = socket.split();
     /// let socket = read.reunite(write)?;
     /// # let _ = socket;
@@ -47,7 +47,7 @@ impl<F: Flavor> UdpReadHalf<F> {
         self,
         write: UdpWriteHalf<F>,
     ) -> Result<TransparentUdpSocket<F>, ReuniteError<F>> {
-        if !self.waiter.queue.same(&write.queues.inbound) {
+        if !self.reader.inbound().same(&write.queues.inbound) {
             return Err(ReuniteError(self, write));
         }
         #[cfg(feature = "futures")]
@@ -64,10 +64,10 @@ impl<F: Flavor> UdpReadHalf<F> {
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// use brooklet_udp::{Config, Engine, Interface, ReuniteError};
+/// use brooklet_udp::{Clock, Config, Engine, Interface, ReuniteError};
 ///
-/// let (_engine, one) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
-/// let (_engine, other) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new());
+/// let (_engine, one) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), Clock::new(std::time::Instant::now), [1, 2]);
+/// let (_engine, other) = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), Clock::new(std::time::Instant::now), [1, 2]);
 /// let (read, _) = one.split();
 /// let (_, write) = other.split();
 /// let ReuniteError(read, write) = read.reunite(write).unwrap_err();

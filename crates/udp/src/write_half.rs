@@ -1,15 +1,9 @@
-use crate::{
-    datagram::Datagram,
-    outbound::Outbound,
-    queues::Queues,
-    wait::{Awaited, Waiter},
-};
-use brooklet_cell::wakers::{WaitKey, WakeList};
-use brooklet_cell::{Flavor, Shared};
+use crate::{datagram::Datagram, outbound::Outgoing, queues::Queues, send};
+#[cfg(feature = "futures")]
+use crate::{outbound::Outbound, wait::Waiter};
+use brooklet_cell::Flavor;
 use std::{
-    fmt,
-    future::poll_fn,
-    io,
+    fmt, io,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -22,7 +16,7 @@ use std::{
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+/// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
 /// # futures_lite::future::block_on(async {
 /// let (_read, write) = socket.split();
 /// let (server, client) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
@@ -67,17 +61,14 @@ impl<F: Flavor> UdpWriteHalf<F> {
         from: SocketAddr,
         to: SocketAddr,
     ) -> io::Result<usize> {
-        let Waiter { queue, key } = &mut Waiter::new(self.queues.of(from, to));
-        let send = |queue: &mut Outbound| queue.send(payload, from, to);
-        poll_fn(|cx| poll_send(queue, Some(key), cx, send)).await?;
-        Ok(payload.len())
+        send::send(&self.queues, Outgoing::new(payload, from, to)).await
     }
 
     /// Sends `datagram`; see [`TransparentUdpSocket::send_datagram`](crate::TransparentUdpSocket::send_datagram).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// # futures_lite::future::block_on(async {
     /// use brooklet_udp::Datagram;
     ///
@@ -94,8 +85,33 @@ impl<F: Flavor> UdpWriteHalf<F> {
     ///
     /// As for [`send_to`](Self::send_to).
     pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
-        let Datagram { payload, from, to } = datagram;
-        self.send_to(payload, *from, *to).await.map(drop)
+        send::send(&self.queues, datagram.into()).await.map(drop)
+    }
+
+    /// Sends several datagrams; see
+    /// [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
+    ///
+    /// # Errors
+    ///
+    /// As for [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
+    pub async fn send_batch(&self, datagrams: &[Datagram]) -> io::Result<usize> {
+        let outgoing = |number: usize| Ok(Outgoing::from(&datagrams[number]));
+        send::send_batch(&self.queues, datagrams.len(), outgoing).await
+    }
+
+    /// Sends one datagram if there is room for it now; see
+    /// [`TransparentUdpSocket::try_send_to`](crate::TransparentUdpSocket::try_send_to).
+    ///
+    /// # Errors
+    ///
+    /// As for [`TransparentUdpSocket::try_send_to`](crate::TransparentUdpSocket::try_send_to).
+    pub fn try_send_to(
+        &self,
+        payload: &[u8],
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> io::Result<usize> {
+        send::try_send(&self.queues, Outgoing::new(payload, from, to))
     }
 
     /// The poll form of [`send_to`](Self::send_to); see
@@ -104,7 +120,7 @@ impl<F: Flavor> UdpWriteHalf<F> {
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # use std::task::{Context, Waker};
-    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default());
+    /// # let (_engine, socket) = brooklet_udp::Engine::<brooklet_cell::Threaded>::new(Default::default(), Default::default(), brooklet_udp::Clock::new(std::time::Instant::now), [1, 2]);
     /// let (_read, write) = socket.split();
     /// let (server, client) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
     /// let mut cx = Context::from_waker(Waker::noop());
@@ -122,30 +138,8 @@ impl<F: Flavor> UdpWriteHalf<F> {
         from: SocketAddr,
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        let send = |queue: &mut Outbound| queue.send(payload, from, to);
-        poll_send(self.queues.of(from, to), None, cx, send).map_ok(|()| payload.len())
+        send::poll_send_datagram(&self.queues, cx, Outgoing::new(payload, from, to))
     }
-}
-
-/// Sends and wakes the driver, or registers the task for room. `send` returns `false` if there is
-/// no room.
-pub(crate) fn poll_send<F: Flavor>(
-    queue: &Shared<F, Outbound>,
-    key: Option<&mut WaitKey>,
-    cx: &mut Context<'_>,
-    send: impl FnOnce(&mut Outbound) -> io::Result<bool>,
-) -> Poll<io::Result<()>> {
-    let mut wakes = WakeList::new();
-    let (poll, _replaced) = queue.with(|queue| match send(queue) {
-        Ok(true) => {
-            wakes.extend(queue.take_driver());
-            (Poll::Ready(Ok(())), None)
-        }
-        Ok(false) => (Poll::Pending, queue.register(key, cx, &mut wakes)),
-        Err(error) => (Poll::Ready(Err(error)), None),
-    });
-    wakes.wake_all();
-    poll
 }
 
 impl<F: Flavor> Clone for UdpWriteHalf<F> {

@@ -166,7 +166,12 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 )));
             }
         }
-        let udp_interface = brooklet_udp::Interface::new().mtu(mtu).ipv6(self.ipv6);
+        let udp_interface = brooklet_udp::Interface::new()
+            .mtu(mtu)
+            .ipv4(tcp_interface.ipv4)
+            .ipv6(tcp_interface.ipv6)
+            .ipv6_enabled(self.ipv6)
+            .offload(true);
         let mut random = Random::new(self.seed);
         let (tcp_engines, tcp, connector) = brooklet_tcp::Engine::with_queues(
             queues,
@@ -175,7 +180,13 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             clock.clone(),
             [random.next(), random.next()],
         );
-        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(queues, udp_interface, self.udp);
+        let (udp_engines, udp) = brooklet_udp::Engine::with_queues(
+            queues,
+            udp_interface,
+            self.udp,
+            clock.clone(),
+            [random.next(), random.next()],
+        );
         let stack = Stack {
             connector,
             udp: udp_engines[0].counters(),

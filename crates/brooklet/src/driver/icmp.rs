@@ -16,6 +16,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             self.stats.icmp_errors += 1;
             match error.protocol {
                 Protocol::Tcp => self.tcp.handle_icmp_error(now, &error),
+                Protocol::Udp if self.udp.handle_icmp_error(now, &error) => {}
                 _ => self.stats.drops.count(DropReason::IcmpIgnored),
             }
             return;

@@ -8,7 +8,7 @@ use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::{Checksum, PacketIo};
 use brooklet_packet::icmp::Unreachable;
 use brooklet_packet::{Headers, Packet, Protocol, Segmenter, is_martian};
-use brooklet_udp::Received;
+use brooklet_udp::{Arrival, Received};
 use std::io;
 use std::num::NonZeroU16;
 use std::task::{Context, Poll};
@@ -58,11 +58,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// If the readers leave the queue in that state, they do not keep up. The driver then goes on,
     /// or TCP would wait for them.
     fn became_congested(&mut self) -> bool {
-        if !std::mem::take(&mut self.datagram_queued) {
-            return false;
-        }
-        let was_congested = std::mem::replace(&mut self.udp_congested, self.udp.is_congested());
-        self.udp_congested && !was_congested
+        std::mem::take(&mut self.udp_congested)
     }
 
     /// Handles the packet in `inbound`: delivers it, or passes it to the reassembler.
@@ -166,9 +162,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
         match packet.protocol() {
             Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
-            Protocol::Udp => match self.udp.handle_packet(&packet) {
-                Received::Queued => self.datagram_queued = true,
+            Protocol::Udp => match self.udp.handle_packet(now, &packet, Arrival::new()) {
+                Received::Queued { congested } => self.udp_congested |= congested,
                 Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
+                Received::TooBig { mtu } => {
+                    let mtu = u32::try_from(mtu).unwrap_or(u32::MAX);
+                    self.send_icmp_error(now, &packet, Unreachable::PacketTooBig { mtu });
+                }
                 _ => {} // dropped and counted
             },
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 /// With 3, a source that is alone fills three quarters of the queue. A queue below half of its
 /// bounds has room for 128 datagrams of one source, the longest segment batch of Linux
 /// (`UDP_MAX_SEGMENTS`), at the default of 512 datagrams.
-const SHARE: usize = 3;
+pub(crate) const SHARE: usize = 3;
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default)]

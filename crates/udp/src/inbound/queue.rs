@@ -1,0 +1,217 @@
+//! Bounded queues of datagrams for the application.
+
+use super::sources::{Room, Sources};
+use crate::{datagram::Datagram, flow_error::FlowError, stats::Stats};
+use brooklet_cell::wakers::WaitQueue;
+use brooklet_io::BufferPool;
+use brooklet_packet::TrafficClass;
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU16};
+
+/// A datagram, or a batch of datagrams, that arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) hop_limit: u8,
+    pub(crate) traffic_class: TrafficClass,
+    pub(crate) dont_fragment: bool,
+    /// The length of each datagram of a batch.
+    pub(crate) gso_size: Option<NonZeroU16>,
+}
+
+impl Incoming<'_> {
+    /// The length of the longest datagram.
+    pub(crate) fn longest(&self) -> usize {
+        let len = self.payload.len();
+        self.gso_size.map_or(len, |size| len.min(size.get().into()))
+    }
+
+    /// The number of datagrams.
+    pub(crate) fn count(&self) -> usize {
+        match self.gso_size {
+            Some(size) => self.payload.len().div_ceil(size.get().into()).max(1),
+            None => 1,
+        }
+    }
+
+    fn datagram(
+        &self,
+        payload: &[u8],
+        segment_size: Option<NonZeroU16>,
+        pool: &mut BufferPool,
+    ) -> Datagram {
+        let mut buffer = pool.take(payload.len());
+        buffer.extend_from_slice(payload);
+        Datagram {
+            payload: buffer,
+            from: self.from,
+            to: self.to,
+            hop_limit: Some(self.hop_limit),
+            traffic_class: self.traffic_class,
+            dont_fragment: self.dont_fragment,
+            segment_size,
+        }
+    }
+}
+
+/// What became of an arrival.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queued {
+    /// Whether a datagram is in the queue.
+    pub(crate) any: bool,
+    /// Whether the arrival has filled the first half of the queue.
+    pub(crate) congested: bool,
+}
+
+/// Datagrams of one receiver.
+pub(crate) struct Queue {
+    pub(crate) limit: Room,
+    /// Whether batches stay whole.
+    pub(crate) gro: bool,
+    pub(crate) readers: WaitQueue,
+    /// The ICMP error that the next call reports.
+    pub(crate) error: Option<Box<FlowError>>,
+    datagrams: VecDeque<Datagram>,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: Room, gro: bool) -> Self {
+        Self {
+            limit,
+            gro,
+            readers: WaitQueue::new(),
+            error: None,
+            datagrams: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Queues what fits and what `admit` lets in, which is told the length of each datagram and the
+    /// room that is free.
+    pub(crate) fn receive(
+        &mut self,
+        incoming: &Incoming<'_>,
+        pool: &mut BufferPool,
+        stats: &mut Stats,
+        mut admit: impl FnMut(usize, Room) -> bool,
+    ) -> Queued {
+        let (before, gro) = (self.is_half_full(), self.gro);
+        let mut any = false;
+        let mut push = |payload: &[u8], segment_size| {
+            let free = self.free();
+            if free.packets == 0 || payload.len() > free.bytes {
+                stats.dropped_full += 1;
+            } else if !admit(payload.len(), free) {
+                stats.dropped_source += 1;
+            } else {
+                self.push(incoming.datagram(payload, segment_size, pool));
+                stats.datagrams_in += 1;
+                stats.bytes_in += payload.len() as u64;
+                any = true;
+            }
+        };
+        match incoming.gso_size {
+            Some(size) if incoming.payload.len() > size.get().into() => {
+                if gro {
+                    push(incoming.payload, Some(size));
+                } else {
+                    for payload in incoming.payload.chunks(size.get().into()) {
+                        push(payload, None);
+                    }
+                }
+            }
+            _ => push(incoming.payload, None),
+        }
+        Queued {
+            any,
+            congested: !before && self.is_half_full(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, datagram: Datagram) {
+        self.bytes += datagram.payload.len();
+        self.datagrams.push_back(datagram);
+    }
+
+    pub(crate) fn front(&self) -> Option<&Datagram> {
+        self.datagrams.front()
+    }
+
+    /// Takes the oldest datagram.
+    pub(crate) fn pop(&mut self) -> Option<Datagram> {
+        let datagram = self.datagrams.pop_front()?;
+        self.bytes -= datagram.payload.len();
+        Some(datagram)
+    }
+
+    /// The bytes of payload in the queue.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn free(&self) -> Room {
+        Room {
+            packets: self.limit.packets.saturating_sub(self.datagrams.len()),
+            bytes: self.limit.bytes.saturating_sub(self.bytes),
+        }
+    }
+
+    /// Whether half of the queue is taken, in datagrams or in bytes.
+    fn is_half_full(&self) -> bool {
+        self.datagrams.len() >= self.limit.packets.div_ceil(2) || self.bytes > self.limit.bytes / 2
+    }
+}
+
+/// A queue that limits the share of each source.
+pub(crate) struct SharedQueue {
+    pub(crate) queue: Queue,
+    sources: Sources,
+}
+
+impl SharedQueue {
+    pub(crate) fn new(limit: Room) -> Self {
+        Self {
+            queue: Queue::new(limit, false),
+            sources: Sources::default(),
+        }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        incoming: &Incoming<'_>,
+        pool: &mut BufferPool,
+        stats: &mut Stats,
+    ) -> Queued {
+        let sources = &mut self.sources;
+        self.queue.receive(incoming, pool, stats, |len, free| {
+            sources.add(incoming.from, len, free)
+        })
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Datagram> {
+        let datagram = self.queue.pop()?;
+        self.sources.remove(datagram.from, datagram.payload.len());
+        Some(datagram)
+    }
+
+    /// Removes all datagrams and returns them.
+    pub(crate) fn clear(&mut self) -> VecDeque<Datagram> {
+        self.queue.bytes = 0;
+        self.sources.clear();
+        std::mem::take(&mut self.queue.datagrams)
+    }
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "sync", feature = "local"))]
+impl SharedQueue {
+    /// Datagrams, bytes and sources in the queue.
+    pub(crate) fn queued(&self) -> (usize, usize, usize) {
+        let Queue {
+            datagrams, bytes, ..
+        } = &self.queue;
+        (datagrams.len(), *bytes, self.sources.len())
+    }
+}

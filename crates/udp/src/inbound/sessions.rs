@@ -1,0 +1,514 @@
+//! The table of the UDP sessions.
+//!
+//! Every session is in one of two lists, in the order of the last activity: the one of the sessions
+//! that end after the idle timeout, or the one of those that end after the shorter timeout of a
+//! finished DNS exchange. The heads of the two lists therefore have the earliest deadline, and the
+//! least recently used session is one of them. A list for each source has the least recently used
+//! session of the source at its head. Every operation takes constant time.
+
+use super::list::{Link, Linked, List};
+use super::queue::{Incoming, Queue, Queued};
+use super::sources::{Room, SHARE};
+use crate::datagram::Datagram;
+use crate::error::SendError;
+use crate::session::{SessionConfig, SessionEnd};
+use crate::stats::Stats;
+use brooklet_cell::wakers::{WaitQueue, WakeList};
+use brooklet_io::BufferPool;
+use brooklet_packet::{FlowKey, SourcePrefix};
+use foldhash::fast::RandomState;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The links of a session.
+const ACTIVITY: usize = 0;
+const SOURCE: usize = 1;
+const BACKLOG: usize = 2;
+
+/// The place of the sessions without a finished DNS exchange in [`Sessions::by_activity`].
+const IDLE: usize = 0;
+
+/// The port of DNS.
+const DNS: u16 = 53;
+
+/// The most remote addresses that the filtering of one session remembers. Of more, the one that the
+/// client has sent to least recently is forgotten.
+const REMOTES: usize = 64;
+
+/// A table that has become empty keeps the memory for this many sessions.
+const KEEP: usize = 64;
+
+pub(crate) struct Session {
+    key: FlowKey,
+    pub(crate) client: SocketAddr,
+    /// The destination of the first datagram.
+    pub(crate) destination: SocketAddr,
+    pub(crate) queue: Queue,
+    /// Why the session has ended. It is in no list and not in the table then, and stays for its
+    /// handles only.
+    pub(crate) end: Option<SessionEnd>,
+    /// Handles of the application.
+    handles: usize,
+    /// Whether the session waits to be accepted.
+    waits: bool,
+    links: [Link; 3],
+    /// The place of the source among [`Sessions::sources`].
+    source: usize,
+    last_activity: Instant,
+    /// Whether the session is in the list of finished DNS exchanges.
+    finished: bool,
+    dns: Dns,
+    /// What [`Filtering::remote`](crate::Filtering) says of the addresses that the client has sent
+    /// to, the latest last.
+    remotes: VecDeque<SocketAddr>,
+}
+
+/// Counts questions and answers.
+#[derive(Default)]
+struct Dns {
+    questions: usize,
+    answers: usize,
+    /// The client has sent to another port than that of DNS.
+    other: bool,
+}
+
+impl Dns {
+    fn is_finished(&self) -> bool {
+        !self.other && self.answers >= self.questions
+    }
+}
+
+impl Linked for Box<Session> {
+    fn link(&mut self, list: usize) -> &mut Link {
+        &mut self.links[list]
+    }
+}
+
+/// The sessions of one source.
+struct Source {
+    prefix: SourcePrefix,
+    sessions: List<SOURCE>,
+    /// The bytes of payload in their queues.
+    bytes: usize,
+}
+
+pub(crate) struct Sessions {
+    config: SessionConfig,
+    table: HashMap<FlowKey, usize, RandomState>,
+    sessions: Slab<Box<Session>>,
+    source_table: HashMap<SourcePrefix, usize, RandomState>,
+    sources: Slab<Source>,
+    /// The sessions in the order of their last activity: those that end after the idle timeout, and
+    /// those with a finished DNS exchange.
+    by_activity: [List<ACTIVITY>; 2],
+    /// The sessions that wait to be accepted.
+    backlog: List<BACKLOG>,
+    pub(crate) acceptors: WaitQueue,
+    pub(crate) listeners: usize,
+    /// The bytes of payload in the queues of all sessions, also of those that have ended.
+    bytes: usize,
+}
+
+impl Sessions {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: SessionConfig::default(),
+            table: HashMap::default(),
+            sessions: Slab::new(),
+            source_table: HashMap::default(),
+            sources: Slab::new(),
+            by_activity: Default::default(),
+            backlog: List::default(),
+            acceptors: WaitQueue::new(),
+            listeners: 0,
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn set_config(&mut self, config: SessionConfig) {
+        self.config = config.usable();
+    }
+
+    /// Whether a datagram can find a session or open one.
+    #[inline]
+    pub(crate) fn in_use(&self) -> bool {
+        self.listeners > 0 || !self.table.is_empty()
+    }
+
+    /// The number of sessions that have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: usize) -> Option<&mut Session> {
+        self.sessions.get_mut(id).map(|session| &mut **session)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.sessions.iter_mut().map(|(_, session)| &mut **session)
+    }
+
+    /// The session of the datagrams from `client` to `destination`.
+    pub(crate) fn find(&self, client: SocketAddr, destination: SocketAddr) -> Option<usize> {
+        let key = self.config.mapping.key(client, destination)?;
+        self.table.get(&key).copied()
+    }
+
+    /// Opens a session for the datagram, and ends the least recently used one if there are too
+    /// many. Counts the datagram as dropped if it opens none.
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        incoming: &Incoming<'_>,
+        stats: &mut Stats,
+        wakes: &mut WakeList,
+    ) -> Option<usize> {
+        let (client, destination) = (incoming.from, incoming.to);
+        let key = self.config.mapping.key(client, destination)?;
+        if self.backlog.len() >= self.config.backlog {
+            stats.dropped_backlog += 1;
+            return None;
+        }
+        let room = self.config.total_bytes.saturating_sub(self.bytes);
+        if incoming.longest() > room.min(self.config.bytes) {
+            stats.dropped_full += 1;
+            return None;
+        }
+        let prefix = SourcePrefix::new(client.ip());
+        if let Some(&source) = self.source_table.get(&prefix)
+            && self.sources[source].sessions.len() >= self.config.per_source
+            && let Some(oldest) = self.sources[source].sessions.first()
+        {
+            self.end(oldest, SessionEnd::Evicted, stats, wakes);
+        }
+        while self.table.len() >= self.config.sessions
+            && let Some(oldest) = self.least_recently_used()
+        {
+            self.end(oldest, SessionEnd::Evicted, stats, wakes);
+        }
+        // After the evictions, which may have removed the source.
+        let sources = &mut self.sources;
+        let source = *self.source_table.entry(prefix).or_insert_with(|| {
+            sources.insert(Source {
+                prefix,
+                sessions: List::default(),
+                bytes: 0,
+            })
+        });
+        let limit = Room {
+            packets: self.config.packets,
+            bytes: self.config.bytes,
+        };
+        let id = self.sessions.insert(Box::new(Session {
+            key,
+            client,
+            destination,
+            queue: Queue::new(limit, self.config.gro),
+            end: None,
+            handles: 0,
+            waits: true,
+            links: Default::default(),
+            source,
+            last_activity: now,
+            finished: false,
+            dns: Dns::default(),
+            remotes: VecDeque::new(),
+        }));
+        self.table.insert(key, id);
+        self.by_activity[IDLE].push_back(id, &mut self.sessions);
+        self.sources[source]
+            .sessions
+            .push_back(id, &mut self.sessions);
+        self.backlog.push_back(id, &mut self.sessions);
+        self.acceptors.drain_into(wakes);
+        stats.sessions_opened += 1;
+        Some(id)
+    }
+
+    /// Whether half of the backlog is taken.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.backlog.len() >= self.config.backlog.div_ceil(2)
+    }
+
+    /// Queues a datagram of the client.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        id: usize,
+        incoming: &Incoming<'_>,
+        pool: &mut BufferPool,
+        stats: &mut Stats,
+    ) -> Queued {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Queued::default();
+        };
+        session.dns.other |= incoming.to.port() != DNS;
+        session.dns.questions += incoming.count();
+        session.remember(self.config.filtering.remote(incoming.to));
+        let total = self.config.total_bytes;
+        let (of_all, of_source) = (&mut self.bytes, &mut self.sources[session.source].bytes);
+        let queued = session.queue.receive(incoming, pool, stats, |len, _| {
+            let free = total.saturating_sub(*of_all);
+            let admitted = len == 0 || (len <= free && *of_source <= free.saturating_mul(SHARE));
+            if admitted {
+                *of_all += len;
+                *of_source += len;
+            }
+            admitted
+        });
+        self.touch(now, id);
+        queued
+    }
+
+    /// Takes the oldest datagram of a session.
+    pub(crate) fn pop(&mut self, id: usize) -> Option<Datagram> {
+        let session = self.sessions.get_mut(id)?;
+        let datagram = session.queue.pop()?;
+        let len = datagram.payload.len();
+        self.bytes -= len;
+        if session.end.is_none() {
+            self.sources[session.source].bytes -= len;
+        }
+        Some(datagram)
+    }
+
+    /// Notes datagrams that the application sends to the client: `from` are their sources. Fails
+    /// if the session has ended, or may not send them.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        id: usize,
+        from: &mut dyn Iterator<Item = SocketAddr>,
+        stats: &mut Stats,
+    ) -> io::Result<usize> {
+        let filtering = self.config.filtering;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        if let Some(end) = session.end {
+            return Err(end.into());
+        }
+        let mut allowed = 0;
+        let mut error = None;
+        for from in from {
+            if let Some(remote) = filtering.remote(from)
+                && !session.remotes.contains(&remote)
+            {
+                if allowed == 0 {
+                    stats.filtered += 1;
+                    error = Some(SendError::Filtered {
+                        from,
+                        to: session.client,
+                    });
+                }
+                break;
+            }
+            session.dns.answers += usize::from(from.port() == DNS);
+            allowed += 1;
+        }
+        if let Some(error) = error {
+            return Err(error.into());
+        }
+        self.touch(now, id);
+        Ok(allowed)
+    }
+
+    /// Makes the session the most recently used one.
+    fn touch(&mut self, now: Instant, id: usize) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.end.is_none()) else {
+            return;
+        };
+        let finished = session.dns.is_finished();
+        let was_finished = std::mem::replace(&mut session.finished, finished);
+        let source = session.source;
+        let [before, list] = [was_finished, finished].map(usize::from);
+        // The clocks of two threads may differ a little; the list stays in order all the same.
+        let last = self.by_activity[list].last();
+        let latest = last.map_or(now, |last| self.sessions[last].last_activity.max(now));
+        self.sessions[id].last_activity = latest;
+        if before == list {
+            self.by_activity[list].move_to_back(id, &mut self.sessions);
+        } else {
+            self.by_activity[before].remove(id, &mut self.sessions);
+            self.by_activity[list].push_back(id, &mut self.sessions);
+        }
+        let sessions = &mut self.sources[source].sessions;
+        sessions.move_to_back(id, &mut self.sessions);
+    }
+
+    fn least_recently_used(&self) -> Option<usize> {
+        let heads = self.by_activity.iter().filter_map(List::first);
+        heads.min_by_key(|&id| self.sessions[id].last_activity)
+    }
+
+    /// The sessions that end next, of each list, and the timeout of the list.
+    fn next_to_end(&self) -> impl Iterator<Item = (usize, Duration)> + use<> {
+        let SessionConfig {
+            idle_timeout,
+            dns_timeout,
+            ..
+        } = self.config;
+        let [idle, finished] = &self.by_activity;
+        let heads = [
+            (idle.first(), idle_timeout),
+            (finished.first(), dns_timeout),
+        ];
+        let head = |(id, timeout): (Option<usize>, Duration)| Some((id?, timeout));
+        heads.into_iter().filter_map(head)
+    }
+
+    /// The earliest time at which a session ends.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.next_to_end()
+            .filter_map(|(id, timeout)| self.sessions[id].last_activity.checked_add(timeout))
+            .min()
+    }
+
+    /// Ends up to `most` sessions whose time is over. Returns whether there may be more.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        most: usize,
+        stats: &mut Stats,
+        wakes: &mut WakeList,
+    ) -> bool {
+        for _ in 0..most {
+            let mut next = self.next_to_end();
+            let due = next.find(|&(id, timeout)| {
+                now.saturating_duration_since(self.sessions[id].last_activity) >= timeout
+            });
+            match due {
+                Some((id, _)) => self.end(id, SessionEnd::Idle, stats, wakes),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Ends a session that has not ended.
+    fn end(&mut self, id: usize, end: SessionEnd, stats: &mut Stats, wakes: &mut WakeList) {
+        match end {
+            SessionEnd::Idle => stats.sessions_idle += 1,
+            SessionEnd::Evicted => stats.sessions_evicted += 1,
+        }
+        self.unlink(id);
+        let session = &mut self.sessions[id];
+        session.end = Some(end);
+        session.queue.readers.drain_into(wakes);
+        if session.handles == 0 {
+            self.forget(id);
+        }
+    }
+
+    /// Takes a session that has not ended out of the table and the lists.
+    fn unlink(&mut self, id: usize) {
+        let session = &self.sessions[id];
+        let (at, list, waits) = (session.source, usize::from(session.finished), session.waits);
+        self.table.remove(&session.key);
+        let source = &mut self.sources[at];
+        source.bytes -= session.queue.bytes();
+        source.sessions.remove(id, &mut self.sessions);
+        if source.sessions.len() == 0 {
+            let prefix = source.prefix;
+            self.sources.remove(at);
+            self.source_table.remove(&prefix);
+        }
+        self.by_activity[list].remove(id, &mut self.sessions);
+        if waits {
+            self.backlog.remove(id, &mut self.sessions);
+        }
+        self.shrink();
+    }
+
+    /// Frees the memory that a crowd of sessions has left.
+    fn shrink(&mut self) {
+        if self.table.capacity() > KEEP && self.table.len() * 8 < self.table.capacity() {
+            self.table.shrink_to((self.table.len() * 2).max(KEEP / 2));
+            self.source_table
+                .shrink_to((self.source_table.len() * 2).max(KEEP / 2));
+        }
+        if self.sources.is_empty() && self.sources.capacity() > KEEP {
+            self.sources = Slab::new();
+        }
+    }
+
+    /// Frees a session that is in no list.
+    fn forget(&mut self, id: usize) {
+        // It has no handle and therefore no reader: nothing foreign is dropped here.
+        let session = self.sessions.remove(id);
+        self.bytes -= session.queue.bytes();
+        if self.sessions.is_empty() && self.sessions.capacity() > KEEP {
+            self.sessions = Slab::new();
+        }
+    }
+
+    /// Takes the session that has waited longest to be accepted, with its first handle.
+    pub(crate) fn accept(&mut self) -> Option<(usize, SocketAddr, SocketAddr)> {
+        let id = self.backlog.first()?;
+        self.backlog.remove(id, &mut self.sessions);
+        let session = &mut self.sessions[id];
+        session.handles = 1;
+        session.waits = false;
+        Some((id, session.client, session.destination))
+    }
+
+    pub(crate) fn add_handle(&mut self, id: usize) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.handles += 1;
+        }
+    }
+
+    /// Drops a handle. With the last one the session ends.
+    pub(crate) fn remove_handle(&mut self, id: usize, stats: &mut Stats) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.handles -= 1;
+        if session.handles > 0 {
+            return;
+        }
+        if session.end.is_none() {
+            stats.sessions_closed += 1;
+            self.unlink(id);
+        }
+        self.forget(id);
+    }
+
+    /// Drops a listener. With the last one the sessions that wait to be accepted end.
+    pub(crate) fn remove_listener(&mut self, stats: &mut Stats) {
+        self.listeners -= 1;
+        while self.listeners == 0
+            && let Some(id) = self.backlog.first()
+        {
+            stats.sessions_closed += 1;
+            self.unlink(id);
+            self.forget(id);
+        }
+    }
+}
+
+impl Session {
+    /// Remembers an address that the client has sent to.
+    fn remember(&mut self, remote: Option<SocketAddr>) {
+        let Some(remote) = remote else {
+            return;
+        };
+        // A client most often sends to the same address again.
+        match self.remotes.iter().rposition(|known| *known == remote) {
+            Some(at) if at + 1 == self.remotes.len() => {}
+            Some(at) => {
+                self.remotes.remove(at);
+                self.remotes.push_back(remote);
+            }
+            None => {
+                if self.remotes.len() >= REMOTES {
+                    self.remotes.pop_front();
+                }
+                self.remotes.push_back(remote);
+            }
+        }
+    }
+}

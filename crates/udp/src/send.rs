@@ -1,0 +1,147 @@
+//! What every handle that sends datagrams does.
+
+use crate::{
+    outbound::{Outbound, Outgoing},
+    queues::Queues,
+    wait::{Awaited, Waiter},
+};
+use brooklet_cell::wakers::{WaitKey, WakeList};
+use brooklet_cell::{Flavor, Shared};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll},
+};
+
+/// Sends one datagram, and waits for room.
+pub(crate) async fn send<F: Flavor>(
+    queues: &Queues<F>,
+    outgoing: Outgoing<'_>,
+) -> io::Result<usize> {
+    let Waiter { queue, key, .. } = &mut Waiter::new(queues.of(outgoing.from, outgoing.to), ());
+    let mtu = queues.limit(&outgoing);
+    poll_fn(|cx| poll_send(queue, Some(key), cx, |queue| queue.send(&outgoing, mtu))).await?;
+    Ok(outgoing.payload.len())
+}
+
+/// Sends one datagram, or registers the task for room.
+pub(crate) fn poll_send_datagram<F: Flavor>(
+    queues: &Queues<F>,
+    cx: &mut Context<'_>,
+    outgoing: Outgoing<'_>,
+) -> Poll<io::Result<usize>> {
+    let mtu = queues.limit(&outgoing);
+    let queue = queues.of(outgoing.from, outgoing.to);
+    poll_send(queue, None, cx, |queue| queue.send(&outgoing, mtu))
+        .map_ok(|()| outgoing.payload.len())
+}
+
+/// Sends one datagram, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock).
+pub(crate) fn try_send<F: Flavor>(queues: &Queues<F>, outgoing: Outgoing<'_>) -> io::Result<usize> {
+    let mtu = queues.limit(&outgoing);
+    let queue = queues.of(outgoing.from, outgoing.to);
+    let (sent, driver) = queue.with(|queue| match queue.send(&outgoing, mtu) {
+        Ok(true) => (Ok(outgoing.payload.len()), queue.take_driver()),
+        Ok(false) => (Err(io::ErrorKind::WouldBlock.into()), None),
+        Err(error) => (Err(error), None),
+    });
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+    sent
+}
+
+/// Sends several datagrams, as many as there is room for, and waits for room for the first.
+/// `outgoing` returns the datagram with a number below `count`.
+///
+/// The datagrams of one outbound queue that follow each other are sent under one hold of its cell.
+pub(crate) async fn send_batch<'a, F: Flavor>(
+    queues: &Queues<F>,
+    count: usize,
+    outgoing: impl Fn(usize) -> io::Result<Outgoing<'a>>,
+) -> io::Result<usize> {
+    if count == 0 {
+        return Ok(0);
+    }
+    let first = outgoing(0)?;
+    let mut sent = 0;
+    {
+        let Waiter { queue, key, .. } = &mut Waiter::new(queues.of(first.from, first.to), ());
+        poll_fn(|cx| {
+            poll_send(queue, Some(key), cx, |outbound| {
+                sent = send_group(queues, queue, outbound, 0..count, &outgoing)?;
+                Ok(sent > 0)
+            })
+        })
+        .await?;
+    }
+    // The rest goes to other queues, or finds no room.
+    while sent < count {
+        let Ok(next) = outgoing(sent) else {
+            break;
+        };
+        let queue = queues.of(next.from, next.to);
+        let (more, driver) = queue.with(|outbound| {
+            match send_group(queues, queue, outbound, sent..count, &outgoing) {
+                Ok(more) if more > 0 => (more, outbound.take_driver()),
+                // The next call reports the error.
+                _ => (0, None),
+            }
+        });
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        if more == 0 {
+            break;
+        }
+        sent += more;
+    }
+    Ok(sent)
+}
+
+/// Sends the datagrams that belong to `queue`, up to the first that does not, that fails or that
+/// finds no room. Fails if the first one fails.
+fn send_group<'a, F: Flavor>(
+    queues: &Queues<F>,
+    queue: &Shared<F, Outbound>,
+    outbound: &mut Outbound,
+    numbers: std::ops::Range<usize>,
+    outgoing: &impl Fn(usize) -> io::Result<Outgoing<'a>>,
+) -> io::Result<usize> {
+    let mut sent = 0;
+    for number in numbers {
+        let result = outgoing(number).and_then(|next| {
+            if sent > 0 && !queues.of(next.from, next.to).same(queue) {
+                return Ok(false);
+            }
+            outbound.send(&next, queues.limit(&next))
+        });
+        match result {
+            Ok(true) => sent += 1,
+            Err(error) if sent == 0 => return Err(error),
+            _ => break,
+        }
+    }
+    Ok(sent)
+}
+
+/// Sends and wakes the driver, or registers the task for room. `send` returns `false` if there is
+/// no room.
+pub(crate) fn poll_send<F: Flavor>(
+    queue: &Shared<F, Outbound>,
+    key: Option<&mut WaitKey>,
+    cx: &mut Context<'_>,
+    send: impl FnOnce(&mut Outbound) -> io::Result<bool>,
+) -> Poll<io::Result<()>> {
+    let mut wakes = WakeList::new();
+    let (poll, _replaced) = queue.with(|queue| match send(queue) {
+        Ok(true) => {
+            wakes.extend(queue.take_driver());
+            (Poll::Ready(Ok(())), None)
+        }
+        Ok(false) => (Poll::Pending, queue.register((), key, cx, &mut wakes)),
+        Err(error) => (Poll::Ready(Err(error)), None),
+    });
+    wakes.wake_all();
+    poll
+}
