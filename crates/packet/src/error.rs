@@ -7,7 +7,8 @@ use std::fmt;
 ///
 /// A host drops a packet with any of these errors. [`icmp::malformed_reply`] writes the answer to
 /// the few that ask for one: [`HopByHopOrder`](Self::HopByHopOrder),
-/// [`RoutingHeader`](Self::RoutingHeader) and [`UnknownOption`](Self::UnknownOption).
+/// [`RoutingHeader`](Self::RoutingHeader), [`UnknownOption`](Self::UnknownOption) and
+/// [`Fragment`](Self::Fragment).
 /// [`ParseError::index`] numbers the errors for an array of counters.
 ///
 /// [`icmp::malformed_reply`]: crate::icmp::malformed_reply
@@ -51,8 +52,14 @@ pub enum ParseError {
     /// 4.4). The parser knows no type of routing header.
     RoutingHeader,
     /// The type of an unknown option in a hop-by-hop or destination options header asks to drop the
-    /// packet: its highest two bits are not 00 (RFC 8200, 4.2).
+    /// packet: its highest two bits are not 00 (RFC 8200, 4.2). A hop-by-hop jumbo payload option
+    /// counts as unknown (RFC 2675).
     UnknownOption,
+    /// An IPv6 fragment is not acceptable by itself: it is not the last and not a multiple of 8
+    /// bytes long, its packet would be longer than 65,535 bytes, or it is the first and does not hold
+    /// all headers of its packet (RFC 8200, 4.5). The [`reassembly`](crate::reassembly) checks the
+    /// fragments of IPv4.
+    Fragment,
     /// The TCP header does not fit: fewer than 20 bytes, or a data offset below five words or
     /// beyond the segment (RFC 9293, 3.1).
     TcpHeader,
@@ -73,7 +80,7 @@ impl ParseError {
     ///     assert_eq!(error.index(), index);
     /// }
     /// ```
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Truncated,
         Self::Version,
         Self::HeaderLength,
@@ -83,6 +90,7 @@ impl ParseError {
         Self::HopByHopOrder,
         Self::RoutingHeader,
         Self::UnknownOption,
+        Self::Fragment,
         Self::TcpHeader,
         Self::UdpHeader,
         Self::IcmpHeader,
@@ -112,6 +120,7 @@ impl fmt::Display for ParseError {
             Self::HopByHopOrder => "the IPv6 hop-by-hop options are not the first header",
             Self::RoutingHeader => "an IPv6 routing header has segments left",
             Self::UnknownOption => "an unknown IPv6 option asks to drop the packet",
+            Self::Fragment => "an IPv6 fragment is one that no packet can have",
             Self::TcpHeader => "the TCP header does not fit the segment",
             Self::UdpHeader => "the UDP header does not fit the datagram",
             Self::IcmpHeader => "the ICMP message is cut short",

@@ -1,5 +1,6 @@
 //! The chain of IPv6 extension headers (RFC 8200, 4).
 
+mod fragment;
 mod options;
 
 use crate::icmp::{ParameterProblem, ParameterProblemKind};
@@ -88,16 +89,30 @@ pub(crate) fn is_extension(next_header: u8) -> bool {
 pub(crate) fn walk(packet: &[u8]) -> Result<Chain, Fault> {
     let chain = Chain::start(packet);
     if is_extension(chain.protocol) {
-        walk_headers(packet, chain, true)
+        walk_headers(packet, chain, Purpose::Receive)
     } else {
         Ok(chain)
     }
 }
 
-/// Walks the extension headers of `packet` and checks their lengths alone: for the quotation in an
-/// ICMP error, whose headers are for another host, and for a packet that [`walk`] refuses.
+/// Walks the extension headers of `packet` like [`walk`] and checks their lengths alone.
 pub(crate) fn skip(packet: &[u8]) -> Result<Chain, Fault> {
-    walk_headers(packet, Chain::start(packet), false)
+    walk_headers(packet, Chain::start(packet), Purpose::Skip)
+}
+
+/// Walks the extension headers of `packet` up to the transport header, also behind the header of a
+/// first fragment, and checks their lengths alone: for the quotation in an ICMP error, whose headers
+/// are for another host, and for a packet that [`walk`] refuses.
+pub(crate) fn find_transport(packet: &[u8]) -> Result<Chain, Fault> {
+    walk_headers(packet, Chain::start(packet), Purpose::FindTransport)
+}
+
+/// Why the headers are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Receive,
+    Skip,
+    FindTransport,
 }
 
 impl Chain {
@@ -114,7 +129,8 @@ impl Chain {
 
 // Few packets have extension headers: the loop is not inlined into the parser.
 #[inline(never)]
-fn walk_headers(packet: &[u8], mut chain: Chain, is_destination: bool) -> Result<Chain, Fault> {
+fn walk_headers(packet: &[u8], mut chain: Chain, purpose: Purpose) -> Result<Chain, Fault> {
+    let is_destination = purpose == Purpose::Receive;
     let mut headers = 0;
     while is_extension(chain.protocol) {
         headers += 1;
@@ -146,7 +162,7 @@ fn walk_headers(packet: &[u8], mut chain: Chain, is_destination: bool) -> Result
         }
         match chain.protocol {
             HOP_BY_HOP | DESTINATION_OPTIONS if is_destination => {
-                options::check(packet, start, chain.end)?;
+                options::check(packet, chain.protocol == HOP_BY_HOP, start, chain.end)?;
             }
             // RFC 8200, 4.4: no type of routing header is known here, so that with segments left
             // this host is not the destination, and the transport checksum is for another address.
@@ -159,15 +175,20 @@ fn walk_headers(packet: &[u8], mut chain: Chain, is_destination: bool) -> Result
                 ));
             }
             FRAGMENT => {
-                chain.fragment = fragment(header);
+                chain.fragment = read_fragment(header);
                 chain.fragment_named_at = chain.named_at;
             }
             _ => {}
         }
         chain.protocol = header[0];
         chain.named_at = start;
-        if chain.fragment.is_some() {
-            break;
+        if let Some(fragment) = chain.fragment {
+            if is_destination {
+                fragment::check(packet, start, fragment)?;
+            }
+            if purpose != Purpose::FindTransport || fragment.offset != 0 {
+                break;
+            }
         }
     }
     Ok(chain)
@@ -175,7 +196,7 @@ fn walk_headers(packet: &[u8], mut chain: Chain, is_destination: bool) -> Result
 
 /// The fields of a fragment header, or `None` for an atomic fragment, which is an unfragmented packet
 /// (RFC 6946, 4).
-fn fragment(header: &[u8; 8]) -> Option<Fragment> {
+fn read_fragment(header: &[u8; 8]) -> Option<Fragment> {
     let word = u16::from_be_bytes([header[2], header[3]]);
     let fragment = Fragment {
         id: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),

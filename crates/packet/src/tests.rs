@@ -8,6 +8,7 @@ mod fragment;
 mod fragmentation;
 mod icmp;
 mod icmp_errors;
+mod options;
 mod parse;
 mod properties;
 mod reassembly;

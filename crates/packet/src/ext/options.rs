@@ -6,6 +6,7 @@ use crate::icmp::ParameterProblemKind;
 
 const PAD1: u8 = 0;
 const PADN: u8 = 1;
+const JUMBO: u8 = 0xc2;
 
 /// The most options of one header, padding aside (RFC 8504, 5.3; `max_dst_opts_number` and
 /// `max_hbh_opts_number` of Linux).
@@ -16,9 +17,15 @@ const MAX_PADDING: usize = 7;
 
 /// Checks the options of the header between `start` and `end` in `packet`.
 ///
-/// No option is known here except padding. The highest two bits of the type of an option say what
+/// No option is known here except padding, and a hop-by-hop jumbo payload option, which is an error.
+/// The highest two bits of the type of an option say what
 /// becomes of a packet with an unknown option (RFC 8200, 4.2).
-pub(super) fn check(packet: &[u8], start: usize, end: usize) -> Result<(), Fault> {
+pub(super) fn check(
+    packet: &[u8],
+    is_hop_by_hop: bool,
+    start: usize,
+    end: usize,
+) -> Result<(), Fault> {
     let (mut options, mut padding) = (0, 0);
     let mut at = start + 2;
     while at < end {
@@ -44,6 +51,11 @@ pub(super) fn check(packet: &[u8], start: usize, end: usize) -> Result<(), Fault
                 options += 1;
                 if options > MAX_OPTIONS {
                     return Err(Fault::BROKEN);
+                }
+                // RFC 2675, 3: no packet with a payload length may have this option.
+                if kind == JUMBO && is_hop_by_hop {
+                    let kind = ParameterProblemKind::HeaderField;
+                    return Err(Fault::problem(ParseError::UnknownOption, kind, at));
                 }
                 check_type(packet, at)?;
             }

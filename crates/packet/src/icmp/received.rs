@@ -222,7 +222,7 @@ fn caused_v6(quoted: &[u8]) -> Option<Caused> {
     if header[0] >> 4 != 6 {
         return None;
     }
-    let chain = ext::skip(quoted).ok()?;
+    let chain = ext::find_transport(quoted).ok()?;
     if chain.fragment.is_some_and(|fragment| fragment.offset != 0) {
         return None;
     }

@@ -21,8 +21,8 @@ const V6_LONGEST_ERROR: usize = 1280;
 /// that packet as fits 576 bytes with IPv4 and 1,280 bytes with IPv6.
 ///
 /// Returns `false` and leaves `out` empty where a host must not send an error (RFC 1122, 3.2.2;
-/// RFC 4443, 2.4(e)): about an ICMP error or redirect, about a fragment other than the first, and
-/// about a packet whose source or destination is not the address of one host. The same holds for an
+/// RFC 4443, 2.4(e)): about an ICMP error or redirect; about a fragment other than the first, an
+/// IPv6 parameter problem aside; and about a packet whose source or destination is not the address of one host. The same holds for an
 /// IPv6 fragment that does not show its protocol, for [`PacketTooBig`](Unreachable::PacketTooBig)
 /// about an IPv4 packet without "don't fragment" (RFC 792), and for an IPv4 parameter problem beyond
 /// byte 255. The caller limits the rate of errors (RFC 4443, 2.4(f)).
@@ -87,9 +87,13 @@ pub fn error_from(
 ///
 /// - an unknown option whose type has the highest bits 10, or 11 and the packet is not to a
 ///   multicast address: code 2, pointer to the type of the option (RFC 8200, 4.2);
+/// - a jumbo payload option: code 0, pointer to the type of the option (RFC 2675, 3);
 /// - a routing header with segments left: code 0, pointer to the routing type (RFC 8200, 4.4);
 /// - a hop-by-hop options header that is not the first: code 1, pointer to the next-header field
-///   that names that header (RFC 8200, 4).
+///   that names that header (RFC 8200, 4);
+/// - a fragment that is not the last and not a multiple of 8 bytes long, or that ends beyond 65,535
+///   bytes: code 0, pointer to the payload length or the fragment offset (RFC 8200, 4.5);
+/// - a first fragment without all headers of its packet: code 3, pointer 0 (RFC 8200, 4.5).
 ///
 /// Returns `false` and leaves `out` empty for a packet with another fault, for a packet without a
 /// fault, and where a host must not send an [`error`]. The caller limits the rate of errors.
@@ -159,8 +163,8 @@ struct Offending<'a> {
     destination: IpAddr,
     fragment: Option<Fragment>,
     protocol: Protocol,
-    /// The first byte behind the IP header and the extension headers: the type, if the packet is an
-    /// ICMP message, also in a first fragment.
+    /// The type, if the packet is an ICMP message: the first byte behind the IP header and the
+    /// extension headers. A fragment other than the first has none.
     icmp_type: Option<u8>,
 }
 
@@ -173,7 +177,7 @@ impl<'a> From<&Packet<'a>> for Offending<'a> {
             destination,
             fragment: packet.fragment(),
             protocol: packet.protocol(),
-            icmp_type: packet.transport().first().copied(),
+            icmp_type: first_byte(packet.fragment(), packet.transport()),
         }
     }
 }
@@ -188,7 +192,7 @@ impl<'a> Offending<'a> {
         let (header, packet) = split_v6(bytes).ok()?;
         let problem = ext::walk(packet).err()?.problem?;
         // A chain that breaks off further behind may be that of an ICMP error.
-        let chain = ext::skip(packet).ok()?;
+        let chain = ext::find_transport(packet).ok()?;
         let (source, destination) = v6_addresses(header);
         let offending = Self {
             bytes: packet,
@@ -196,7 +200,7 @@ impl<'a> Offending<'a> {
             destination: destination.into(),
             fragment: chain.fragment,
             protocol: chain.protocol.into(),
-            icmp_type: packet.get(chain.end).copied(),
+            icmp_type: first_byte(chain.fragment, &packet[chain.end..]),
         };
         Some((offending, problem))
     }
@@ -209,6 +213,7 @@ impl<'a> Offending<'a> {
     fn permits(&self, kind: IcmpErrorKind) -> bool {
         is_unicast(self.source)
             && (is_unicast(self.destination) || self.permits_to_multicast(kind))
+            && self.permits_about_fragment(kind)
             && self.is_no_error()
     }
 
@@ -229,13 +234,19 @@ impl<'a> Offending<'a> {
             }
     }
 
+    /// Only the first fragment has an error, except that an IPv6 parameter problem may be about any
+    /// fragment (RFC 8200, 4.5).
+    fn permits_about_fragment(&self, kind: IcmpErrorKind) -> bool {
+        let is_problem = matches!(kind, IcmpErrorKind::ParameterProblem(_));
+        self.fragment
+            .is_none_or(|fragment| fragment.offset == 0 || self.is_ipv6() && is_problem)
+    }
+
     /// Whether the packet is neither an ICMP error nor a redirect, and shows that.
     fn is_no_error(&self) -> bool {
-        if let Some(fragment) = self.fragment {
-            let hidden = self.is_ipv6() && ext::is_extension(self.protocol.into());
-            if fragment.offset != 0 || hidden {
-                return false;
-            }
+        let is_fragment = self.fragment.is_some();
+        if is_fragment && self.is_ipv6() && ext::is_extension(self.protocol.into()) {
+            return false;
         }
         match self.protocol {
             // The types of queries and replies. Every other type is an error or may become one.
@@ -250,6 +261,12 @@ impl<'a> Offending<'a> {
             _ => true,
         }
     }
+}
+
+/// The first byte of the transport header, which is not in a fragment other than the first.
+fn first_byte(fragment: Option<Fragment>, transport: &[u8]) -> Option<u8> {
+    let is_start = fragment.is_none_or(|fragment| fragment.offset == 0);
+    transport.first().copied().filter(|_| is_start)
 }
 
 /// Writes an error, or leaves `out` empty and returns `false` if there must be none.

@@ -41,7 +41,7 @@ fn first_middle_and_last() {
         (8, true),
         (1480, true),
         (1480, false),
-        (65_528, false),
+        (65_496, false),
     ] {
         let fragment = Fragment {
             id: 0xabcd,
@@ -112,9 +112,9 @@ fn atomic_fragment_is_a_whole_packet() {
 
 #[test]
 fn the_chain_ends_at_the_fragment_header() {
-    // What follows would be a broken chain if it were read.
+    // The bytes behind the header would be a broken chain if they were read.
     let mut body = ext(44, 0);
-    body.extend(fragment_header(60, 0, true, 5));
+    body.extend(fragment_header(60, 8, true, 5));
     body.extend([60, 255, 0, 0, 0, 0, 0, 0]);
     let bytes = v6(60, &body);
     let packet = Packet::parse(&bytes).unwrap();
@@ -122,7 +122,7 @@ fn the_chain_ends_at_the_fragment_header() {
         packet.fragment(),
         Some(Fragment {
             id: 5,
-            offset: 0,
+            offset: 8,
             more: true
         })
     );

@@ -105,7 +105,7 @@ fn packets() -> Vec<Vec<u8>> {
         ),
         v6(
             44,
-            &[fragment_header(17, 0, true, 1), udp(b"hello")].concat(),
+            &[fragment_header(17, 0, true, 1), udp(b"12345678")].concat(),
         ),
         v6(
             44,
