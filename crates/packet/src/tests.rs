@@ -10,6 +10,7 @@ mod icmp;
 mod icmp_errors;
 mod options;
 mod parse;
+mod path_mtus;
 mod properties;
 mod reassembly;
 mod segmenter;

@@ -1,7 +1,7 @@
 //! Datagrams joined, and taken apart again.
 
 use super::build::*;
-use crate::{Coalescer, Headers, Segmenter};
+use crate::{Coalescer, Headers, IpFields, Packet, Segmenter, udp};
 use proptest::prelude::*;
 use std::num::NonZeroU16;
 
@@ -98,10 +98,44 @@ fn others_are_not_joined() {
     }
     // And to some, nothing is.
     let with_options = v4(17, &[1; 4], &summed_v4(17, udp(b"x")));
-    let piece = v6(44, &[fragment_header(17, 0, true, 1), udp(b"x")].concat());
+    let piece = v6(
+        44,
+        &[fragment_header(17, 0, true, 1), udp(b"12345678")].concat(),
+    );
     for first in [with_options, piece, datagram(false, b""), vec![]] {
         assert!(Coalescer::new(&first).is_none());
     }
+}
+
+#[test]
+fn datagrams_that_may_be_fragmented_are_joined() {
+    // Each has an identification of its own (RFC 6864, 4.2).
+    let datagrams: Vec<Vec<u8>> = [7u16, 40_000, 3]
+        .into_iter()
+        .map(|identification| {
+            let fields = IpFields::new()
+                .dont_fragment(false)
+                .identification(identification);
+            let mut out = Vec::new();
+            let (from, to) = ((A4, 5000).into(), (B4, 53).into());
+            udp::write_with(&mut out, from, to, fields, b"data").unwrap();
+            out
+        })
+        .collect();
+    let (joined, whole, size) = join(&datagrams);
+    assert_eq!((joined, size.map(NonZeroU16::get)), (2, Some(4)));
+    let apart = split(&whole, size.unwrap());
+    for (at, packet) in apart.iter().enumerate() {
+        let packet = Packet::parse(packet).unwrap();
+        assert!(!packet.dont_fragment() && packet.verify_checksum());
+        assert_eq!(packet.bytes()[4..6], [0, 7 + at as u8]);
+    }
+    // One that may not be fragmented is another packet.
+    let mut other = datagrams[1].clone();
+    other[6] = 0x40;
+    fix_v4(&mut other);
+    let coalescer = Coalescer::new(&datagrams[0]).unwrap();
+    assert!(!coalescer.takes(&datagrams[0], &other));
 }
 
 proptest! {

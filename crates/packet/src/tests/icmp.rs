@@ -1,8 +1,12 @@
 //! Echo replies and errors, rule by rule of RFC 1122, 3.2.2 and RFC 4443.
 
 use super::build::*;
-use crate::icmp::{Unreachable, echo_reply, error};
-use crate::{Packet, Protocol};
+use crate::icmp::{
+    Echo, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable, echo_reply, error,
+    error_from, parse_echo_reply, parse_echo_request, write_echo_reply, write_echo_request,
+};
+use crate::{IpFields, Packet, Protocol, TrafficClass, WriteError};
+use std::net::IpAddr;
 
 const WHYS: [Unreachable; 5] = [
     Unreachable::Network,
@@ -24,10 +28,11 @@ fn assert_silent(bytes: &[u8]) {
     }
 }
 
-fn error_for(bytes: &[u8], why: Unreachable) -> Vec<u8> {
+fn error_for(bytes: &[u8], kind: impl Into<IcmpErrorKind>) -> Vec<u8> {
+    let kind = kind.into();
     let offending = Packet::parse(bytes).unwrap();
     let mut out = b"what was there".to_vec();
-    assert!(error(&mut out, &offending, why), "{why:?}");
+    assert!(error(&mut out, &offending, kind), "{kind:?}");
     assert_well_formed(&out);
     let answer = Packet::parse(&out).unwrap();
     assert_eq!(answer.source(), offending.destination());
@@ -316,5 +321,200 @@ fn only_from_one_host_to_one_host() {
     for at in [8, 24] {
         assert_silent(&with_address(datagram.clone(), at, &[0; 16]));
         assert_silent(&with_address(datagram.clone(), at, &[0xff, 0x02]));
+    }
+}
+
+fn problem(pointer: u32, kind: ParameterProblemKind) -> IcmpErrorKind {
+    ParameterProblem { pointer, kind }.into()
+}
+
+#[test]
+fn time_exceeded_has_two_codes() {
+    for (bytes, at, kind) in [
+        (v4(17, &[], &udp(b"data")), 20, 11),
+        (v6(17, &udp(b"data")), 40, 3),
+    ] {
+        for (why, code) in [
+            (IcmpErrorKind::HopLimitExceeded, 0),
+            (IcmpErrorKind::ReassemblyTimeExceeded, 1),
+        ] {
+            let out = error_for(&bytes, why);
+            assert_eq!(out[at..at + 2], [kind, code]);
+            assert_eq!(out[at + 4..at + 8], [0; 4], "unused");
+            assert_silent(&out);
+        }
+    }
+}
+
+#[test]
+fn a_parameter_problem_has_a_pointer() {
+    use ParameterProblemKind::{HeaderField, IncompleteHeaderChain, NextHeader, Option};
+    let datagram = v4(17, &[], &udp(b"data"));
+    for kind in [HeaderField, NextHeader, Option, IncompleteHeaderChain] {
+        let out = error_for(&datagram, problem(255, kind));
+        assert_eq!(out[20..22], [12, 0]);
+        assert_eq!(out[24..28], [255, 0, 0, 0]);
+    }
+    // The pointer of IPv4 has 8 bits.
+    let mut out = b"what was there".to_vec();
+    let offending = Packet::parse(&datagram).unwrap();
+    assert!(!error(&mut out, &offending, problem(256, HeaderField)));
+    assert!(out.is_empty());
+
+    for (kind, code) in [
+        (HeaderField, 0),
+        (NextHeader, 1),
+        (Option, 2),
+        (IncompleteHeaderChain, 3),
+    ] {
+        let out = error_for(&v6(17, &udp(b"data")), problem(0x0102_0304, kind));
+        assert_eq!(out[40..42], [4, code]);
+        assert_eq!(out[44..48], [1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn a_router_sends_errors_from_its_own_address() {
+    let router_v4 = IpAddr::from([198, 51, 100, 1]);
+    let router_v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xff]);
+    for (bytes, router, other) in [
+        (v4(17, &[], &udp(b"data")), router_v4, router_v6),
+        (v6(17, &udp(b"data")), router_v6, router_v4),
+    ] {
+        let probe = Packet::parse(&bytes).unwrap();
+        let kind = IcmpErrorKind::HopLimitExceeded;
+        let mut out = b"what was there".to_vec();
+        assert!(error_from(&mut out, router, &probe, kind));
+        assert_well_formed(&out);
+        let written = Packet::parse(&out).unwrap();
+        assert_eq!(
+            (written.source(), written.destination()),
+            (router, probe.source())
+        );
+        assert_eq!(written.payload(), bytes);
+        for from in [
+            other,
+            [0; 4].into(),
+            [224, 0, 0, 1].into(),
+            [0; 8].into(),
+            [0xff02, 0, 0, 0, 0, 0, 0, 1].into(),
+        ] {
+            assert!(!error_from(&mut out, from, &probe, kind), "{from}");
+            assert!(out.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_packet_to_a_group_has_two_errors_at_most() {
+    // RFC 4443, 2.4(e.3)
+    let group = with_address(v6(60, &ext(17, 0)), 24, &[0xff, 2]);
+    let group = [&group[..], &udp(b"")].concat();
+    let mut to_group = group.clone();
+    to_group[5] += 8;
+    let to_group = Packet::parse(&to_group).unwrap();
+    let mut out = Vec::new();
+    let mut answered = |kind: IcmpErrorKind| error_from(&mut out, B6.into(), &to_group, kind);
+    assert!(answered(Unreachable::PacketTooBig { mtu: 1400 }.into()));
+    // The option at byte 42 has the highest bits 00.
+    assert!(!answered(problem(42, ParameterProblemKind::Option)));
+    assert!(!answered(problem(99, ParameterProblemKind::Option)));
+    assert!(!answered(problem(42, ParameterProblemKind::HeaderField)));
+    assert!(!answered(IcmpErrorKind::HopLimitExceeded));
+    for why in WHYS {
+        assert!(!answered(why.into()));
+    }
+    // With IPv4 there is none (RFC 1122, 3.2.2).
+    let datagram = with_fragment_field(v4(17, &[], &udp(b"data")), 0x4000);
+    let datagram = with_address(datagram, 16, &[224, 0, 0, 1]);
+    let datagram = Packet::parse(&datagram).unwrap();
+    let too_big = Unreachable::PacketTooBig { mtu: 1400 };
+    assert!(!error_from(&mut out, B4.into(), &datagram, too_big));
+}
+
+#[test]
+fn an_echo_reply_keeps_the_traffic_class_and_dont_fragment() {
+    for flags in [0, 0x40] {
+        let mut ping = v4(1, &[], &summed_v4(1, icmp(8, 0, b"data")));
+        (ping[1], ping[6]) = (0xb9, flags);
+        fix_v4(&mut ping);
+        let mut out = Vec::new();
+        assert!(echo_reply(&mut out, &Packet::parse(&ping).unwrap()));
+        assert_eq!((out[1], out[6]), (0xb9, flags));
+        let identification = if flags == 0 { [0xab, 0xcd] } else { [0, 0] };
+        assert_eq!(out[4..6], identification);
+    }
+    let mut ping = v6(58, &summed_v6(58, icmp(128, 0, b"data")));
+    (ping[0], ping[1]) = (0x6b, 0x90);
+    let mut out = Vec::new();
+    assert!(echo_reply(&mut out, &Packet::parse(&ping).unwrap()));
+    assert_eq!(
+        Packet::parse(&out).unwrap().traffic_class(),
+        TrafficClass::from_bits(0xb9)
+    );
+}
+
+#[test]
+fn echo_messages_are_read() {
+    let echo = Echo {
+        identifier: 0x1234,
+        sequence: 9,
+    };
+    for (request, reply) in [
+        (
+            v4(1, &[1; 8], &summed_v4(1, icmp(8, 0, b"data"))),
+            v4(1, &[], &summed_v4(1, icmp(0, 0, b"data"))),
+        ),
+        (
+            v6(60, &[ext(58, 0), summed_v6(58, icmp(128, 0, b""))].concat()),
+            v6(58, &summed_v6(58, icmp(129, 0, b""))),
+        ),
+    ] {
+        let read = |bytes: &[u8]| {
+            let packet = Packet::parse(bytes).unwrap();
+            (parse_echo_request(&packet), parse_echo_reply(&packet))
+        };
+        assert_eq!(read(&request), (Some(echo), None));
+        assert_eq!(read(&reply), (None, Some(echo)));
+        for good in [request, reply] {
+            let mut bad = good.clone();
+            *bad.last_mut().unwrap() ^= 1;
+            assert_eq!(read(&bad), (None, None), "the checksum is verified");
+        }
+    }
+    // Another code, a fragment, the type of the other version.
+    for bytes in [
+        v4(1, &[], &summed_v4(1, icmp(8, 1, b""))),
+        with_fragment_field(v4(1, &[], &summed_v4(1, icmp(8, 0, b""))), 0x2000),
+        v4(1, &[], &summed_v4(1, icmp(128, 0, b""))),
+        v4(17, &[], &udp(b"data")),
+        v6(1, &icmp(8, 0, b"")),
+    ] {
+        assert_eq!(parse_echo_request(&Packet::parse(&bytes).unwrap()), None);
+    }
+}
+
+#[test]
+fn echo_messages_that_fit_no_packet_are_refused() {
+    let echo = Echo {
+        identifier: 1,
+        sequence: 2,
+    };
+    let fields = IpFields::new();
+    let mut out = b"what was there".to_vec();
+    for write in [write_echo_request, write_echo_reply] {
+        let families = write(&mut out, A4.into(), B6.into(), fields, echo, b"");
+        assert_eq!((families, out.len()), (Err(WriteError::Families), 0));
+        for (from, to, longest) in [
+            (A4.into(), B4.into(), 65_535 - 28),
+            (IpAddr::from(A6), IpAddr::from(B6), 65_535 - 8),
+        ] {
+            let payload = vec![7; longest + 1];
+            let long = write(&mut out, from, to, fields, echo, &payload);
+            assert_eq!((long, out.len()), (Err(WriteError::TooLong), 0));
+            let longest = write(&mut out, from, to, fields, echo, &payload[..longest]);
+            assert_eq!(longest, Ok(()));
+            assert_well_formed(&out);
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::build::*;
 use crate::icmp::{
-    self, IcmpError, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable,
+    self, Echo, IcmpError, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable,
     parse_error,
 };
 use crate::{FlowKey, Packet, Protocol};
+use std::net::IpAddr;
 
 fn error_of(bytes: &[u8]) -> Option<IcmpError> {
     parse_error(&Packet::parse(bytes).unwrap())
@@ -316,4 +317,60 @@ fn damage_is_noticed() {
     piece[6] = 0x20;
     fix_v4(&mut piece);
     assert_eq!(error_of(&piece), None);
+}
+
+#[test]
+fn an_error_names_the_router_that_sent_it() {
+    for (sent, router) in [
+        (sent_v4(), IpAddr::from([198, 51, 100, 1])),
+        (
+            sent_v6(),
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xff]),
+        ),
+    ] {
+        let sent = Packet::parse(&sent).unwrap();
+        for kind in [
+            IcmpErrorKind::HopLimitExceeded,
+            IcmpErrorKind::ReassemblyTimeExceeded,
+            Unreachable::Host.into(),
+            problem(40, ParameterProblemKind::HeaderField),
+        ] {
+            let mut out = Vec::new();
+            assert!(icmp::error_from(&mut out, router, &sent, kind));
+            let read = error_of(&out).unwrap();
+            assert_eq!((read.from, read.kind, read.key), (router, kind, sent.key()));
+        }
+    }
+}
+
+#[test]
+fn an_error_about_an_echo_request_has_its_identifier() {
+    let echo = Some(Echo {
+        identifier: 0x1234,
+        sequence: 9,
+    });
+    let about = |bytes: &[u8]| {
+        let kind = if bytes[0] >> 4 == 4 { 3 } else { 1 };
+        error_of(&error(kind, 1, 0, bytes)).unwrap().echo
+    };
+    assert_eq!(about(&v4(1, &[], &icmp(8, 0, b"data"))), echo);
+    assert_eq!(about(&v6(58, &icmp(128, 0, b""))), echo);
+    let behind = [ext(58, 0), icmp(128, 0, b"")].concat();
+    assert_eq!(about(&v6(60, &behind)), echo);
+    // Other messages, other protocols, and the types of the other version have none.
+    assert_eq!(about(&v4(1, &[], &icmp(0, 0, b"data"))), None);
+    assert_eq!(about(&v6(58, &icmp(129, 0, b""))), None);
+    assert_eq!(about(&v4(1, &[], &icmp(128, 0, b""))), None);
+    assert_eq!(about(&v6(58, &icmp(8, 0, b""))), None);
+    assert_eq!(about(&v4(17, &[], &udp(b"data"))), None);
+}
+
+#[test]
+fn headers_behind_a_first_fragment_header_are_passed_over() {
+    let segment = tcp(SYN, 7, 0, &[], b"");
+    let first = [&fragment_header(60, 0, true, 1)[..], &ext(6, 0), &segment].concat();
+    let read = error_of(&error(3, 1, 0, &v6(44, &first))).unwrap();
+    assert_eq!((read.key, read.seq), (key(false, true), Some(7)));
+    let other = [&fragment_header(60, 8, true, 1)[..], &ext(6, 0), &segment].concat();
+    assert_eq!(error_of(&error(3, 1, 0, &v6(44, &other))), None);
 }

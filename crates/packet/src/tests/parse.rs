@@ -1,7 +1,7 @@
 //! What is found in packets that are taken.
 
 use super::build::*;
-use crate::{FlowKey, Headers, Packet, Protocol, TcpHeader};
+use crate::{Ecn, FlowKey, Headers, Packet, Protocol, TcpHeader, TrafficClass};
 use std::net::{IpAddr, SocketAddr};
 
 fn key(from: impl Into<IpAddr>, to: impl Into<IpAddr>, ports: (u16, u16)) -> FlowKey {
@@ -284,4 +284,36 @@ fn too_few_bytes_for_the_headers() {
 fn headers_stay_small() {
     assert!(size_of::<Headers>() <= 80, "{} bytes", size_of::<Headers>());
     assert!(size_of::<FlowKey>() <= 40, "{} bytes", size_of::<FlowKey>());
+}
+
+#[test]
+fn the_traffic_class_and_dont_fragment_are_read() {
+    for (flags, expected) in [(0x00, false), (0x40, true), (0x80, false)] {
+        let mut bytes = v4(17, &[], &udp(b"data"));
+        (bytes[1], bytes[6]) = (0xb9, flags);
+        fix_v4(&mut bytes);
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!(packet.traffic_class().bits(), 0xb9);
+        assert_eq!(packet.dont_fragment(), expected);
+    }
+    let mut bytes = v6(17, &udp(b"data"));
+    // The flow label is behind the traffic class.
+    bytes[..4].copy_from_slice(&[0x6b, 0x9f, 0xff, 0xff]);
+    let packet = Packet::parse(&bytes).unwrap();
+    assert_eq!(packet.traffic_class().bits(), 0xb9);
+    assert!(packet.dont_fragment());
+}
+
+#[test]
+fn the_two_fields_of_a_traffic_class_do_not_touch_each_other() {
+    for bits in 0..=255 {
+        let class = TrafficClass::from_bits(bits);
+        assert_eq!((class.bits(), class.dscp()), (bits, bits >> 2));
+        let ecn = [Ecn::NotEct, Ecn::Ect1, Ecn::Ect0, Ecn::Ce][usize::from(bits & 3)];
+        assert_eq!(class.ecn(), ecn);
+        let made = TrafficClass::default().with_ecn(ecn).with_dscp(bits >> 2);
+        assert_eq!(made, class);
+        assert_eq!(class.with_dscp(0xff).ecn(), ecn);
+        assert_eq!(class.with_ecn(Ecn::Ce).dscp(), bits >> 2);
+    }
 }

@@ -1,17 +1,19 @@
 //! What holds for any bytes, and for any packet that is written.
 
 use super::build::*;
-use crate::icmp::Unreachable;
+use crate::icmp::{Echo, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable};
 use crate::{
-    FlowKey, Headers, Packet, ParseError, Segmenter, TcpFlags, TcpHeader, icmp, strip_options, tcp,
-    udp,
+    FlowKey, Headers, IpFields, Packet, ParseError, Segmenter, TcpFlags, TcpHeader, TrafficClass,
+    icmp, strip_options, tcp, udp,
 };
 use proptest::prelude::*;
 use std::net::SocketAddr;
 
 /// Runs everything there is on these bytes and checks what must hold of it.
 fn exercise(bytes: &[u8]) -> Result<(), ParseError> {
-    let packet = Packet::parse(bytes)?;
+    let parsed = Packet::parse(bytes);
+    check_malformed_reply(bytes, parsed.is_ok());
+    let packet = parsed?;
     let headers = *packet.headers();
     let (transport, payload) = (headers.transport_range(), headers.payload_range());
     assert!(transport.start <= payload.start && payload.start <= payload.end);
@@ -74,11 +76,86 @@ fn exercise(bytes: &[u8]) -> Result<(), ParseError> {
     answers(written, &out);
     let written = icmp::echo_reply(&mut out, &packet);
     answers(written, &out);
-    for why in [Unreachable::Protocol, Unreachable::Port] {
-        let written = icmp::error(&mut out, &packet, why);
-        answers(written, &out);
+    // One kind for each packet: the packets are many.
+    let sum: usize = bytes.iter().copied().map(usize::from).sum();
+    let kind = KINDS[sum % KINDS.len()];
+    let written = icmp::error(&mut out, &packet, kind);
+    answers(written, &out);
+    if written {
+        check_error(&packet, kind, &out);
     }
+    let (request, reply) = (
+        icmp::parse_echo_request(&packet),
+        icmp::parse_echo_reply(&packet),
+    );
+    assert!(request.is_none() || reply.is_none());
+    assert!((request.is_none() && reply.is_none()) || verified);
+    let _ = icmp::parse_error(&packet);
     Ok(())
+}
+
+const KINDS: [IcmpErrorKind; 8] = [
+    IcmpErrorKind::Unreachable(Unreachable::Protocol),
+    IcmpErrorKind::Unreachable(Unreachable::Port),
+    IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1300 }),
+    IcmpErrorKind::HopLimitExceeded,
+    IcmpErrorKind::ReassemblyTimeExceeded,
+    problem(200, ParameterProblemKind::HeaderField),
+    problem(40, ParameterProblemKind::Option),
+    problem(0, ParameterProblemKind::IncompleteHeaderChain),
+];
+
+const fn problem(pointer: u32, kind: ParameterProblemKind) -> IcmpErrorKind {
+    IcmpErrorKind::ParameterProblem(ParameterProblem { pointer, kind })
+}
+
+/// An error is read as it was written, if it quotes enough.
+fn check_error(packet: &Packet<'_>, kind: IcmpErrorKind, error: &[u8]) {
+    let is_ipv6 = packet.key().is_ipv6();
+    assert!(error.len() <= if is_ipv6 { 1280 } else { 576 });
+    let error = Packet::parse(error).expect("errors parse");
+    assert!(packet.bytes().starts_with(error.payload()));
+    assert!(
+        !icmp::error(&mut Vec::new(), &error, kind),
+        "no error about an error"
+    );
+    let Some(read) = icmp::parse_error(&error) else {
+        return;
+    };
+    assert_eq!(read.from, packet.destination());
+    assert_eq!(read.key.addresses(), packet.key().addresses());
+    match kind {
+        IcmpErrorKind::ParameterProblem(problem) if !is_ipv6 => {
+            let kind = ParameterProblemKind::HeaderField;
+            assert_eq!(read.kind, ParameterProblem { kind, ..problem }.into());
+        }
+        _ => assert_eq!(read.kind, kind),
+    }
+    if packet.fragment().is_none() {
+        assert_eq!(read.protocol, packet.protocol());
+        assert_eq!(read.key, packet.key());
+        assert_eq!(read.seq, packet.tcp().map(|tcp| tcp.seq));
+    }
+}
+
+/// The reply to a packet that is refused is a parameter problem that points into the packet.
+fn check_malformed_reply(bytes: &[u8], is_good: bool) {
+    let mut out = vec![1];
+    let written = icmp::malformed_reply(&mut out, bytes);
+    assert_eq!(written, !out.is_empty());
+    if !written {
+        return;
+    }
+    assert!(!is_good);
+    assert_well_formed(&out);
+    assert!(out.len() <= 1280);
+    let reply = Packet::parse(&out).expect("replies parse");
+    assert!(bytes.starts_with(reply.payload()));
+    let header = reply.transport();
+    let pointer = u32::from_be_bytes(header[4..8].try_into().expect("4 bytes"));
+    assert_eq!(header[0], 4);
+    assert!((pointer as usize) < bytes.len());
+    assert!(!icmp::error(&mut Vec::new(), &reply, Unreachable::Port));
 }
 
 /// A good packet of every kind.
@@ -129,6 +206,36 @@ fn end() -> impl Strategy<Value = SocketAddr> {
         any::<([u8; 4], u16)>().prop_map(SocketAddr::from),
         any::<([u8; 16], u16)>().prop_map(SocketAddr::from),
     ]
+}
+
+fn fields() -> impl Strategy<Value = IpFields> {
+    any::<(u8, u8, bool, u16)>().prop_map(|(hop_limit, class, dont_fragment, identification)| {
+        IpFields::new()
+            .hop_limit(hop_limit)
+            .traffic_class(TrafficClass::from_bits(class))
+            .dont_fragment(dont_fragment)
+            .identification(identification)
+    })
+}
+
+/// A packet that was written has these fields.
+fn check_fields(bytes: &[u8], fields: IpFields) {
+    assert_well_formed(bytes);
+    let packet = Packet::parse(bytes).expect("written packets parse");
+    assert_eq!(packet.hop_limit(), fields.hop_limit);
+    assert_eq!(packet.traffic_class(), fields.traffic_class);
+    let is_ipv6 = packet.key().is_ipv6();
+    assert_eq!(packet.dont_fragment(), is_ipv6 || fields.dont_fragment);
+    if !is_ipv6 {
+        // RFC 6864, 4.1: zero with "don't fragment".
+        let identification = u16::from_be_bytes([bytes[4], bytes[5]]);
+        let expected = if fields.dont_fragment {
+            0
+        } else {
+            fields.identification
+        };
+        assert_eq!(identification, expected);
+    }
 }
 
 #[test]
@@ -218,6 +325,82 @@ proptest! {
         } else {
             prop_assert!(out.is_empty());
         }
+    }
+
+    #[test]
+    fn datagrams_have_the_fields_that_were_written(
+        from in end(),
+        to in end(),
+        fields in fields(),
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut out = b"what was there".to_vec();
+        let written = udp::write_with(&mut out, from, to, fields, &payload);
+        prop_assert_eq!(written.is_ok(), from.is_ipv4() == to.is_ipv4());
+        if written.is_ok() {
+            check_fields(&out, fields);
+            let packet = Packet::parse(&out).unwrap();
+            prop_assert_eq!((packet.key().source(), packet.key().destination()), (from, to));
+            prop_assert_eq!(packet.payload(), &payload);
+        }
+    }
+
+    #[test]
+    fn echo_messages_read_as_written(
+        from in end(),
+        to in end(),
+        fields in fields(),
+        (identifier, sequence, is_request) in any::<(u16, u16, bool)>(),
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let echo = Echo { identifier, sequence };
+        let mut out = b"what was there".to_vec();
+        let write = if is_request { icmp::write_echo_request } else { icmp::write_echo_reply };
+        let written = write(&mut out, from.ip(), to.ip(), fields, echo, &payload);
+        prop_assert_eq!(written.is_ok(), from.is_ipv4() == to.is_ipv4());
+        if written.is_ok() {
+            check_fields(&out, fields);
+            let packet = Packet::parse(&out).unwrap();
+            let read = (icmp::parse_echo_request(&packet), icmp::parse_echo_reply(&packet));
+            prop_assert_eq!(read, if is_request { (Some(echo), None) } else { (None, Some(echo)) });
+            prop_assert_eq!(packet.payload(), &payload);
+            let _ = exercise(&out);
+        } else {
+            prop_assert!(out.is_empty());
+        }
+    }
+
+    /// IPv6 packets whose chains are mostly good, with options of every type.
+    #[test]
+    fn any_options(
+        headers in proptest::collection::vec(
+            (prop_oneof![Just(0u8), Just(43), Just(44), Just(60)], any::<u8>(), any::<[u8; 6]>()),
+            1..4,
+        ),
+        protocol in prop_oneof![Just(6u8), Just(17), Just(58), Just(59)],
+        body in proptest::collection::vec(any::<u8>(), 0..40),
+        to_group: bool,
+    ) {
+        let mut chain = Vec::new();
+        for (index, (kind, option, fields)) in headers.iter().enumerate() {
+            chain.push(headers.get(index + 1).map_or(protocol, |(kind, ..)| *kind));
+            if matches!(kind, 43 | 44) {
+                chain.push(0);
+                chain.extend(fields);
+            } else {
+                // Three bytes of padding, the option, and an option that a host skips.
+                chain.extend([1, 0, 0, 0, *option, 2, fields[0], fields[1], 0x1e, 5]);
+                chain.extend([0; 5]);
+            }
+        }
+        chain.extend(body);
+        let mut packet = v6(headers[0].0, &chain);
+        if to_group {
+            packet[24] = 0xff;
+        }
+        let _ = exercise(&packet);
+        let mut out = Vec::new();
+        icmp::malformed_reply_from(&mut out, A6.into(), &packet);
     }
 
     #[test]
