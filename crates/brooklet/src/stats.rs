@@ -196,7 +196,7 @@ impl fmt::Display for Stats {
             ("TCP requested", tcp.requested),
             ("TCP accepted", tcp.accepted),
             ("TCP refused", tcp.refused),
-            ("TCP unreachable", tcp.unreachable),
+            ("TCP rejected", tcp.rejected),
             ("TCP dropped silently", tcp.dropped_silently),
             ("TCP requests withdrawn", tcp.withdrawn),
             ("TCP requests expired", tcp.expired),
@@ -242,7 +242,7 @@ mod tests {
         number!(next, stats.reassembly, fragments packets used queued_packets queued_fragments);
         number!(next, stats.reassembly, queued_bytes invalid duplicates conflicts full expired);
         number!(next, stats.tcp, connections requests time_wait buffered buffers pooled_buffers);
-        number!(next, stats.tcp, requested accepted refused unreachable dropped_silently withdrawn);
+        number!(next, stats.tcp, requested accepted refused rejected dropped_silently withdrawn);
         number!(next, stats.tcp, expired connects resets half_open_full limited_acks malformed);
         number!(next, stats.tcp, bad_flags bad_address backlog_full source_full table_full late);
         number!(next, stats.tcp, repeated_syns closed bad_rst unexpected_syn bad_ack no_ack);

@@ -179,6 +179,7 @@ impl Config {
         field("user_timeout", &given.user_timeout, &other.user_timeout);
         field("linger", &given.linger, &other.linger);
         field("ttl", &given.ttl, &other.ttl);
+        field("traffic_class", &given.traffic_class, &other.traffic_class);
         if self.max_connections == 0 {
             field("max_connections", &0, &1);
         }

@@ -26,7 +26,7 @@ use crate::shared::{Effects, StackConfig};
 use crate::syn::Syn;
 use brooklet_cell::Flavor;
 use brooklet_cell::wakers::{PollWakers, WakeList};
-use brooklet_packet::FlowKey;
+use brooklet_packet::{FlowKey, TrafficClass};
 
 /// The only owner of everything that is known of a connection.
 pub(crate) struct Connection<F: Flavor> {
@@ -69,6 +69,7 @@ pub(crate) struct Connection<F: Flavor> {
     /// Nagle's algorithm (RFC 9293, 3.7.4).
     pub(crate) nagle: bool,
     pub(crate) ttl: u8,
+    pub(crate) traffic_class: TrafficClass,
     /// Noted in the outbound queue as having more to send.
     waiting: bool,
     /// On the engine's list of connections that the current batch touched.
@@ -216,6 +217,7 @@ impl<F: Flavor> Connection<F> {
             write_shut: false,
             nagle: !options.nodelay,
             ttl: options.ttl,
+            traffic_class: options.traffic_class,
             waiting: false,
             touched: false,
             ack_deferred: false,

@@ -2,7 +2,7 @@
 // no module of the crate: each example includes it.
 
 use brooklet_cell::Threaded;
-use brooklet_packet::Headers;
+use brooklet_packet::{Headers, Packet, icmp};
 use brooklet_tcp::{Clock, Config, Connector, Engine, Interface, TcpListener};
 use std::future::Future;
 use std::io;
@@ -56,7 +56,11 @@ fn carry(from: &mut Engine<Threaded>, to: &mut Engine<Threaded>, now: Instant) -
     let mut carried = false;
     while let Some(packet) = from.poll_transmit() {
         let headers = Headers::parse(&packet).unwrap();
-        to.handle_packet(now, &packet, &headers);
+        if headers.tcp().is_some() {
+            to.handle_packet(now, &packet, &headers);
+        } else if let Some(error) = icmp::parse_error(&Packet::new(&packet, headers)) {
+            to.handle_icmp_error(now, &error);
+        }
         from.recycle(packet);
         carried = true;
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`TcpListener`] accepts connections to every address or to one: as connected streams from
 //!   [`accept`](TcpListener::accept), or as [`TcpRequest`] requests, which the program accepts,
-//!   refuses, declares unreachable or ignores.
+//!   refuses, rejects with an ICMP error or ignores.
 //! - [`TcpStream`] is a connection, with the method names of async-net.
 //! - [`Connector`] opens connections and binds listeners.
 //! - [`Engine`] is the driver's side: it processes received packets and returns packets to send. It
@@ -51,7 +51,8 @@ mod timers;
 
 pub use brooklet_io::Clock;
 pub use brooklet_io::StackClosed;
-pub use brooklet_packet::icmp::Unreachable;
+pub use brooklet_packet::TrafficClass;
+pub use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
 pub use config::Config;
 pub use connection::TcpState;
 pub use connection::info::TcpInfo;

@@ -1,6 +1,7 @@
 use crate::buffer::min_recv;
 use crate::seq::{Micros, NEVER};
 use crate::setters::setters;
+use brooklet_packet::{Ecn, TrafficClass};
 use std::time::Duration;
 
 /// The options of a connection. [`Config::options`](crate::Config::options) are the defaults;
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
 /// or lowered to these limits. So is a receive buffer that is too small for the unit in which a
-/// window of `recv_buffer_max` is advertised: 128 KiB for 1 GiB, 1 KiB for the default.
+/// window of `recv_buffer_max` is advertised: 128 KiB for 1 GiB, 1 KiB for the default. The ECN
+/// codepoint of a traffic class is cleared.
 ///
 /// ```
 /// use brooklet_tcp::TcpOptions;
@@ -61,6 +63,12 @@ pub struct TcpOptions {
     pub linger: Option<Duration>,
     /// TTL or hop limit of the packets that are sent. Default 64.
     pub ttl: u8,
+    /// The traffic class of the packets that are sent: the type of service of IPv4, the traffic
+    /// class of IPv6 (RFC 2474). Default 0.
+    ///
+    /// Only the DSCP is free to choose, as with Linux: the ECN codepoint belongs to TCP (RFC 3168,
+    /// 6.1), and this TCP does not negotiate ECN, so every packet is sent as not ECN-capable.
+    pub traffic_class: TrafficClass,
     /// The congestion control. Default [`Congestion::Cubic`].
     pub congestion: Congestion,
 }
@@ -108,6 +116,7 @@ impl Default for TcpOptions {
             user_timeout: Some(Duration::from_secs(300)),
             linger: None,
             ttl: 64,
+            traffic_class: TrafficClass::default(),
             congestion: Congestion::default(),
         }
     }
@@ -130,6 +139,7 @@ impl TcpOptions {
         user_timeout: Option<Duration>,
         linger: Option<Duration>,
         ttl: u8,
+        traffic_class: TrafficClass,
         congestion: Congestion,
     }
 
@@ -150,9 +160,15 @@ impl TcpOptions {
             user_timeout: self.user_timeout.map(at_least_a_second),
             linger: self.linger.map(usable_time),
             ttl: self.ttl.max(1),
+            traffic_class: without_ecn(self.traffic_class),
             ..self
         }
     }
+}
+
+/// A traffic class as a TCP without ECN may send it.
+pub(crate) fn without_ecn(class: TrafficClass) -> TrafficClass {
+    class.with_ecn(Ecn::NotEct)
 }
 
 /// A time of at most 10 years, which can be added to any moment.

@@ -12,6 +12,7 @@ use crate::buffer::{Claim, Ring, Side, window_scale};
 use crate::seq::{Micros, after, earlier};
 use crate::syn::Syn;
 use brooklet_cell::Flavor;
+use brooklet_packet::TrafficClass;
 
 /// The receive sequence variables of RFC 9293, 3.3.1, the receive buffer and the out-of-order
 /// queue.
@@ -25,6 +26,9 @@ pub(crate) struct Receiver<F: Flavor> {
     pub(crate) timestamps: Timestamps,
     /// Both ends have offered SACK (RFC 2018).
     pub(crate) sack_permitted: bool,
+    /// Of the packet that carried the peer's SYN.
+    hop_limit: u8,
+    traffic_class: TrafficClass,
     /// What arrived twice and has not been reported (RFC 2883).
     dsack: Option<(u32, u32)>,
     ring: Option<Box<Ring<F>>>,
@@ -58,6 +62,8 @@ impl<F: Flavor> Receiver<F> {
             window: Window::new(buffer, window_scale(largest)),
             timestamps: Timestamps::new(offset),
             sack_permitted: false,
+            hop_limit: 0,
+            traffic_class: TrafficClass::default(),
             dsack: None,
             ring: None,
             out_of_order: None,
@@ -71,12 +77,23 @@ impl<F: Flavor> Receiver<F> {
         self.timestamps
             .negotiate(now, syn.timestamp.map(|(tsval, _)| tsval));
         self.sack_permitted = syn.sack_permitted;
+        (self.hop_limit, self.traffic_class) = (syn.hop_limit, syn.traffic_class);
         self.window.negotiate(syn.window_scale.is_some());
     }
 
     /// Whether the peer's SYN has arrived.
     pub(crate) fn has_irs(&self) -> bool {
         self.irs.is_some()
+    }
+
+    /// The TTL or hop limit with which the peer's SYN arrived.
+    pub(crate) fn syn_hop_limit(&self) -> Option<u8> {
+        self.irs.map(|_| self.hop_limit)
+    }
+
+    /// The traffic class with which the peer's SYN arrived.
+    pub(crate) fn syn_traffic_class(&self) -> Option<TrafficClass> {
+        self.irs.map(|_| self.traffic_class)
     }
 
     /// Whether `seq` is the number of the peer's SYN.

@@ -1,4 +1,5 @@
 mod answer;
+mod reject;
 mod withdrawal;
 
 use self::withdrawal::Withdrawal;
@@ -10,7 +11,7 @@ use crate::syn::Syn;
 use crate::syn_queue::{SynEntry, SynId};
 use brooklet_cell::Flavor;
 use brooklet_cell::wakers::WakeList;
-use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::TrafficClass;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 /// |---|---|
 /// | [`accept`](Self::accept) | connected |
 /// | [`refuse`](Self::refuse) | connection refused |
-/// | [`unreachable`](Self::unreachable) | no route to host, or network unreachable |
+/// | [`reject`](Self::reject) | no route to host, network unreachable, or what the ICMP error means |
 /// | [`drop_silently`](Self::drop_silently) | timed out, after a while |
 ///
 /// Dropping a `TcpRequest` is the same as [`drop_silently`](Self::drop_silently): the client gets no
@@ -56,7 +57,7 @@ use std::sync::Arc;
 ///             println!("{} asked for {}", stream.peer_addr()?, stream.local_addr()?);
 ///         }
 ///         80 => request.refuse(),
-///         _ => request.unreachable(Unreachable::Host),
+///         _ => request.reject(Unreachable::Host),
 ///     }
 /// }
 /// # Ok(()) };
@@ -178,7 +179,9 @@ impl<F: Flavor> TcpRequest<F> {
         self.syn.window
     }
 
-    /// The TTL or hop limit with which the client's SYN arrived.
+    /// The TTL or hop limit with which the client's SYN arrived. With 1 or 0 the SYN would go no
+    /// further than this hop, like a probe of `traceroute -T`: a proxy that counts as a router
+    /// answers it with [`reject_from`](Self::reject_from).
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -187,14 +190,37 @@ impl<F: Flavor> TcpRequest<F> {
     /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
     /// # let server = async {
     /// # let request = listener.requests().next().await.unwrap()?;
-    /// assert_eq!(request.ttl(), 64);
+    /// assert_eq!(request.hop_limit(), 64);
     /// # request.refuse();
     /// # Ok::<(), std::io::Error>(()) };
     /// # future::zip(client, server).await.1?;
     /// # Ok(()) });
     /// ```
-    pub fn ttl(&self) -> u8 {
-        self.syn.ttl
+    pub fn hop_limit(&self) -> u8 {
+        self.syn.hop_limit
+    }
+
+    /// The traffic class with which the client's SYN arrived.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// use brooklet_tcp::TcpOptions;
+    ///
+    /// // The replies have the client's class, as with Linux's `net.ipv4.tcp_reflect_tos`.
+    /// let class = request.traffic_class();
+    /// let stream = request.accept_with(TcpOptions::new().traffic_class(class)).await?;
+    /// # assert_eq!(stream.traffic_class(), class);
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
+    pub fn traffic_class(&self) -> TrafficClass {
+        self.syn.traffic_class
     }
 
     /// Accepts the request and waits for the end of the handshake. The connection has the
@@ -287,35 +313,6 @@ impl<F: Flavor> TcpRequest<F> {
         self.answered = true;
         let syn = self.take(|stats| &mut stats.refused);
         self.stack.refuse(syn.as_slice());
-    }
-
-    /// Answers with an ICMP destination unreachable error: the client's `connect` fails at once
-    /// with "no route to host", "network unreachable" or the error that `why` means to the client
-    /// (RFC 1122, 4.2.3.9; RFC 5461).
-    ///
-    /// The network may filter or drop the ICMP error. The client then retransmits its SYN, which
-    /// makes a new request.
-    ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
-    /// # example::run(async |connector, listener| {
-    /// # use futures_lite::{StreamExt, future};
-    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
-    /// # let server = async {
-    /// # let request = listener.requests().next().await.unwrap()?;
-    /// use brooklet_tcp::Unreachable;
-    ///
-    /// request.unreachable(Unreachable::Host);
-    /// # assert_eq!(listener.stats().unreachable, 1);
-    /// # Ok::<(), std::io::Error>(()) };
-    /// # future::or(server, async { client.await.map(drop) }).await?;
-    /// # Ok(()) });
-    /// ```
-    pub fn unreachable(mut self, why: Unreachable) {
-        self.answered = true;
-        let syn = self.take(|stats| &mut stats.unreachable);
-        self.stack
-            .reply(syn.as_slice(), |out, packet| icmp::error(out, packet, why));
     }
 
     /// Sends no reply. The stack ignores repeated SYNs until the request expires; a SYN after that is

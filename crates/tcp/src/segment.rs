@@ -7,7 +7,7 @@ mod options;
 pub(crate) use self::options::{Options, each as each_option};
 
 use brooklet_io::PacketBuf;
-use brooklet_packet::{FlowKey, tcp};
+use brooklet_packet::{FlowKey, TrafficClass, tcp};
 use smoltcp::phy::{Checksum, ChecksumCapabilities};
 use smoltcp::wire::{
     IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
@@ -34,6 +34,7 @@ pub(crate) struct Segment {
     /// TSval and TSecr (RFC 7323).
     pub(crate) timestamp: Option<(u32, u32)>,
     pub(crate) ttl: u8,
+    pub(crate) traffic_class: TrafficClass,
 }
 
 impl Default for Segment {
@@ -50,6 +51,7 @@ impl Default for Segment {
             sack: [None; 3],
             timestamp: None,
             ttl: 64,
+            traffic_class: TrafficClass::default(),
         }
     }
 }
@@ -113,6 +115,8 @@ impl Segment {
     /// Makes room for the packet and writes its IP header. Returns the length of that.
     fn write_ip(&self, key: FlowKey, payload_len: usize, packet: &mut PacketBuf) -> usize {
         let (next_header, hop_limit) = (IpProtocol::Tcp, self.ttl);
+        // The header is written with class 0, which nearly every packet has.
+        let class = Some(self.traffic_class).filter(|class| *class != TrafficClass::default());
         match key.addresses() {
             (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
                 packet.resize(IPV4_HEADER_LEN + payload_len);
@@ -125,10 +129,12 @@ impl Segment {
                 };
                 let mut capabilities = ChecksumCapabilities::ignored();
                 capabilities.ipv4 = Checksum::Tx;
-                repr.emit(
-                    &mut Ipv4Packet::new_unchecked(&mut packet[..]),
-                    &capabilities,
-                );
+                let mut header = Ipv4Packet::new_unchecked(&mut packet[..]);
+                repr.emit(&mut header, &capabilities);
+                if let Some(class) = class {
+                    header.set_dscp(class.dscp());
+                    header.fill_checksum();
+                }
                 IPV4_HEADER_LEN
             }
             (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
@@ -140,7 +146,11 @@ impl Segment {
                     payload_len,
                     hop_limit,
                 };
-                repr.emit(&mut Ipv6Packet::new_unchecked(&mut packet[..]));
+                let mut header = Ipv6Packet::new_unchecked(&mut packet[..]);
+                repr.emit(&mut header);
+                if let Some(class) = class {
+                    header.set_traffic_class(class.bits());
+                }
                 IPV6_HEADER_LEN
             }
             _ => unreachable!("a key has addresses of one family"),

@@ -42,8 +42,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Requests refused with a RST.
     pub refused: u64,
-    /// Requests answered with an ICMP error.
-    pub unreachable: u64,
+    /// Requests rejected with an ICMP error.
+    pub rejected: u64,
     /// Requests left without an answer, by
     /// [`drop_silently`](crate::TcpRequest::drop_silently) or by dropping them.
     pub dropped_silently: u64,

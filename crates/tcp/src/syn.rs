@@ -1,7 +1,7 @@
 //! What a SYN says.
 
 use crate::segment;
-use brooklet_packet::{Headers, TcpHeader};
+use brooklet_packet::{Headers, TcpHeader, TrafficClass};
 use smoltcp::wire::{TcpOption, TcpPacket};
 
 /// The facts of a SYN, or of the SYN-ACK that answers ours.
@@ -16,7 +16,8 @@ pub(crate) struct Syn {
     pub(crate) sack_permitted: bool,
     /// TSval and TSecr (RFC 7323, 3.2).
     pub(crate) timestamp: Option<(u32, u32)>,
-    pub(crate) ttl: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) traffic_class: TrafficClass,
 }
 
 /// The MSS of a host that did not state one (RFC 9293, 3.7.1).
@@ -36,7 +37,8 @@ impl Syn {
             window_scale: None,
             sack_permitted: false,
             timestamp: None,
-            ttl: headers.hop_limit(),
+            hop_limit: headers.hop_limit(),
+            traffic_class: headers.traffic_class(),
         };
         let segment = TcpPacket::new_unchecked(&packet[headers.transport_range()]);
         segment::each_option(segment.options(), |option, _| match option {

@@ -3,7 +3,7 @@
 
 use crate::segment::Segment;
 use crate::seq::{Micros, after};
-use brooklet_packet::{Headers, TcpHeader};
+use brooklet_packet::{Headers, TcpHeader, TrafficClass};
 use smoltcp::wire::{TcpOption, TcpPacket};
 
 /// The variables of a connection in TIME-WAIT.
@@ -15,6 +15,8 @@ pub(crate) struct TimeWait {
     pub(crate) rcv_wnd: u16,
     /// The offset of our timestamp clock and TS.Recent, if timestamps were negotiated (RFC 7323).
     pub(crate) timestamps: Option<(u32, u32)>,
+    pub(crate) ttl: u8,
+    pub(crate) traffic_class: TrafficClass,
 }
 
 /// A segment that arrives in TIME-WAIT.
@@ -103,6 +105,8 @@ impl TimeWait {
             timestamp: self
                 .timestamps
                 .map(|(offset, recent)| (tsval(offset), recent)),
+            ttl: self.ttl,
+            traffic_class: self.traffic_class,
             ..Segment::default()
         }
     }
@@ -138,6 +142,8 @@ mod tests {
             rcv_nxt: 1000,
             rcv_wnd: 500,
             timestamps: recent.map(|recent| (77, recent)),
+            ttl: 64,
+            traffic_class: TrafficClass::default(),
         }
     }
 

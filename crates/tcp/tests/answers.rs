@@ -26,7 +26,7 @@ fn a_request_tells_what_its_syn_says() {
         (peer.from, peer.to)
     );
     assert_eq!(
-        (asked.mss(), asked.window(), asked.ttl()),
+        (asked.mss(), asked.window(), asked.hop_limit()),
         (Some(1460), 12_345, 64)
     );
     // A SYN without options, in a packet with another TTL.
@@ -41,7 +41,7 @@ fn a_request_tells_what_its_syn_says() {
     host.tx(bare);
     let asked = request(&host);
     assert_eq!(
-        (asked.mss(), asked.ttl(), asked.peer_addr().port()),
+        (asked.mss(), asked.hop_limit(), asked.peer_addr().port()),
         (None, 3, 7)
     );
 }
@@ -79,7 +79,7 @@ fn an_unreachable_request_is_an_icmp_error_that_quotes_it() {
         let peer = Peer::new(from, to);
         let syn = peer.syn();
         host.tx(syn.clone());
-        request(&host).unreachable(why);
+        request(&host).reject(why);
         let answer = packet(&mut host).expect("an answer");
         let error = Packet::parse(&answer).unwrap();
         assert!(matches!(
@@ -97,7 +97,7 @@ fn an_unreachable_request_is_an_icmp_error_that_quotes_it() {
     }
     let stats = host.listener().stats();
     assert_eq!(
-        (stats.unreachable, stats.dropped_silently),
+        (stats.rejected, stats.dropped_silently),
         (cases.len() as u64, 0)
     );
     assert_eq!(stats.requests, 0, "the client may ask again");
@@ -108,7 +108,7 @@ fn a_syn_that_is_too_long_to_keep_is_quoted_without_its_data() {
     let mut host = host();
     let peer = Peer::new(CLIENT, SERVER);
     host.tx(peer.at(peer.seq, SYN, &[7; 1000]));
-    request(&host).unreachable(Unreachable::Host);
+    request(&host).reject(Unreachable::Host);
     let answer = packet(&mut host).expect("an answer");
     let error = Packet::parse(&answer).unwrap();
     let quoted = Packet::parse(error.payload()).unwrap();
@@ -225,7 +225,7 @@ fn a_request_that_is_gone_is_not_answered_in_the_place_of_another() {
         host.tx(b.syn());
         match answer {
             0 => gone.refuse(),
-            1 => gone.unreachable(Unreachable::Host),
+            1 => gone.reject(Unreachable::Host),
             2 => gone.drop_silently(),
             _ => {
                 let error = now(gone.accept()).unwrap_err();

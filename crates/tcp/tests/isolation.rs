@@ -474,7 +474,7 @@ impl Storm {
         if fate(client.id) == LinkOutcome::Declined {
             match client.id / 16 % 2 {
                 0 => request.refuse(),
-                _ => request.unreachable(Unreachable::Host),
+                _ => request.reject(Unreachable::Host),
             }
             return;
         }

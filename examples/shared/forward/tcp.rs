@@ -95,9 +95,9 @@ pub async fn relay(client: &TcpStream, host: &async_net::TcpStream, uploaded: im
 pub fn decline(request: TcpRequest, why: io::ErrorKind) {
     match why {
         io::ErrorKind::TimedOut => request.drop_silently(),
-        io::ErrorKind::HostUnreachable => request.unreachable(Unreachable::Host),
-        io::ErrorKind::NetworkUnreachable => request.unreachable(Unreachable::Network),
-        io::ErrorKind::PermissionDenied => request.unreachable(Unreachable::Prohibited),
+        io::ErrorKind::HostUnreachable => request.reject(Unreachable::Host),
+        io::ErrorKind::NetworkUnreachable => request.reject(Unreachable::Network),
+        io::ErrorKind::PermissionDenied => request.reject(Unreachable::Prohibited),
         _ => request.refuse(),
     }
 }

@@ -17,11 +17,11 @@ const REMOTE6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7
 fn answer(request: TcpRequest) {
     match request.local_addr().port() {
         1 => request.refuse(),
-        2 => request.unreachable(Unreachable::Host),
-        3 => request.unreachable(Unreachable::Network),
-        4 => request.unreachable(Unreachable::Prohibited),
-        5 => request.unreachable(Unreachable::Port),
-        6 => request.unreachable(Unreachable::Protocol),
+        2 => request.reject(Unreachable::Host),
+        3 => request.reject(Unreachable::Network),
+        4 => request.reject(Unreachable::Prohibited),
+        5 => request.reject(Unreachable::Port),
+        6 => request.reject(Unreachable::Protocol),
         _ => request.drop_silently(),
     }
 }

@@ -86,6 +86,8 @@ impl<F: Flavor> Connection<F> {
                     rcv_nxt: self.recv.rcv_nxt(),
                     rcv_wnd: self.recv.window.field(),
                     timestamps: self.recv.timestamps.offset_and_recent(),
+                    ttl: self.ttl,
+                    traffic_class: self.traffic_class,
                 })
             }
             _ => return,

@@ -174,6 +174,7 @@ impl<F: Flavor> Connection<F> {
                 false => Some((self.recv.timestamps.tsval(now), 0)),
             },
             ttl: self.ttl,
+            traffic_class: self.traffic_class,
             ..Segment::default()
         }
     }

@@ -16,6 +16,8 @@ impl<F: Flavor> Connection<F> {
         let ends = self.detached || self.end.is_some();
         let why = match kind {
             IcmpErrorKind::Unreachable(why) if in_flight && !ends => why,
+            // As with Linux: the SYN was sent with too small a hop limit.
+            IcmpErrorKind::HopLimitExceeded if in_flight && !ends => Unreachable::Host,
             _ => {
                 fx.dropped = Some(Dropped::IcmpIgnored);
                 return;

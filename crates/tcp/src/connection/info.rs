@@ -2,6 +2,7 @@
 
 use super::{Connection, TcpState};
 use brooklet_cell::Flavor;
+use brooklet_packet::TrafficClass;
 use std::time::Duration;
 
 /// What is known of a connection, like `TCP_INFO` of Linux.
@@ -45,6 +46,10 @@ pub struct TcpInfo {
     pub recv_queue: usize,
     /// Segments retransmitted so far.
     pub retransmits: u64,
+    /// The TTL or hop limit with which the peer's SYN or SYN-ACK arrived; `None` before that.
+    pub peer_hop_limit: Option<u8>,
+    /// The traffic class with which the peer's SYN or SYN-ACK arrived; `None` before that.
+    pub peer_traffic_class: Option<TrafficClass>,
 }
 
 impl<F: Flavor> Connection<F> {
@@ -64,6 +69,8 @@ impl<F: Flavor> Connection<F> {
             in_flight: self.send.flight() as usize,
             recv_queue: self.recv.len(),
             retransmits: self.send.retransmits(),
+            peer_hop_limit: self.recv.syn_hop_limit(),
+            peer_traffic_class: self.recv.syn_traffic_class(),
         }
     }
 }

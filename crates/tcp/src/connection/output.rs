@@ -276,6 +276,7 @@ impl<F: Flavor> Connection<F> {
             window,
             timestamp: self.recv.timestamps.option(now),
             ttl: self.ttl,
+            traffic_class: self.traffic_class,
             ..Segment::default()
         }
     }
@@ -310,6 +311,7 @@ impl<F: Flavor> Connection<F> {
             seq: self.send.nxt(),
             ack: self.recv.has_irs().then(|| self.recv.rcv_nxt()),
             ttl: self.ttl,
+            traffic_class: self.traffic_class,
             ..Segment::default()
         }
     }

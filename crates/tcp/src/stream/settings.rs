@@ -2,8 +2,9 @@
 
 use super::TcpStream;
 use crate::connection::info::TcpInfo;
-use crate::options::{at_least_a_second, duration, micros, usable_time};
+use crate::options::{at_least_a_second, duration, micros, usable_time, without_ecn};
 use brooklet_cell::Flavor;
+use brooklet_packet::TrafficClass;
 use std::io;
 use std::time::Duration;
 
@@ -86,6 +87,39 @@ impl<F: Flavor> TcpStream<F> {
         self.connection
             .with(|connection| connection.ttl = hop_limit);
         Ok(())
+    }
+
+    /// The traffic class of the packets that are sent: the type of service of IPv4, the traffic
+    /// class of IPv6 (RFC 2474). Default 0.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.traffic_class().dscp(), 0);
+    /// # Ok(()) });
+    /// ```
+    pub fn traffic_class(&self) -> TrafficClass {
+        self.connection.with(|connection| connection.traffic_class)
+    }
+
+    /// Sets the traffic class of the packets that are sent, from the next one on.
+    ///
+    /// Only the DSCP is taken, as with Linux: the ECN codepoint belongs to TCP (RFC 3168, 6.1), and
+    /// this TCP does not negotiate ECN, so every packet is sent as not ECN-capable.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use brooklet_tcp::TrafficClass;
+    ///
+    /// // Low-latency data, AF21 (RFC 4594).
+    /// stream.set_traffic_class(TrafficClass::default().with_dscp(18));
+    /// assert_eq!(stream.traffic_class().dscp(), 18);
+    /// # Ok(()) });
+    /// ```
+    pub fn set_traffic_class(&self, class: TrafficClass) {
+        self.connection
+            .with(|connection| connection.traffic_class = without_ecn(class));
     }
 
     /// The idle time after which a keepalive probe is sent; `None` sends none.
