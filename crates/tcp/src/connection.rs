@@ -156,12 +156,14 @@ impl<F: Flavor> Connection<F> {
     /// [`flush`](Self::flush).
     pub(crate) fn passive(
         (key, queue): (FlowKey, u8),
-        syn: &Syn,
+        (syn, path_mtu): (&Syn, Option<u16>),
         options: &TcpOptions,
         stack: &StackConfig<F>,
         now: Micros,
     ) -> Self {
         let mut connection = Self::new((key, queue), options, stack, now);
+        let link = (stack.interface.mtu, key.is_ipv6());
+        connection.pmtu.set_stated(now, path_mtu, link);
         connection.on_syn(now, syn);
         connection.state = TcpState::SynReceived;
         connection

@@ -256,6 +256,45 @@ impl<F: Flavor> Connector<F> {
         Ok(TcpListener::new(self.stack.clone(), id))
     }
 
+    /// States the MTU of the path to `address`, in bytes of an IP packet; `None` takes the statement
+    /// back. A proxy states here what its upstream sockets find out. In the crate `brooklet` this is
+    /// `Stack::set_path_mtu`.
+    ///
+    /// The connections from and to `address`, open ones and later ones, send no longer packets, as
+    /// after an ICMP error "packet too big" (RFC 1191, RFC 8201). SYNs and SYN-ACKs that are sent
+    /// from then on announce the MSS that fits (RFC 6691), so that the peer sends no longer packets
+    /// either. The MTU of the device stays the upper limit. A statement below 68 bytes with IPv4
+    /// (RFC 791, 3.2) or 1,280 bytes with IPv6 (RFC 8200, 5) counts as that many.
+    ///
+    /// A statement does not expire. Once it is taken back, open connections probe whether the path
+    /// takes larger packets (RFC 4821). The stack keeps 4,096 statements and forgets the oldest for
+    /// one more. A new statement looks through all connections; the same statement again costs
+    /// little.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// connector.set_path_mtu("192.0.2.1".parse().unwrap(), Some(1400));
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.mss(), Some(1360));
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
+    pub fn set_path_mtu(&self, address: IpAddr, mtu: Option<u16>) {
+        let Stack { table, .. } = &*self.stack;
+        let now = self.stack.now();
+        let connections = table.with(|table| table.set_path_mtu(now, address, mtu));
+        for connection in &connections {
+            let key = connection.with(|connection| connection.key());
+            self.stack.follow_path_mtu(connection, (key, now));
+        }
+    }
+
     /// Adds the connection to the table and sends its SYN.
     fn open(
         &self,
@@ -264,7 +303,8 @@ impl<F: Flavor> Connector<F> {
         options: &TcpOptions,
     ) -> io::Result<TcpStream<F>> {
         let Stack { table, config, .. } = &*self.stack;
-        let now = self.stack.moment();
+        let now = self.stack.now();
+        let moment = config.micros(now);
         // The destination first: a better source does not help a wrong one.
         check_destination(to)?;
         let from = self.source(from)?;
@@ -280,13 +320,19 @@ impl<F: Flavor> Connector<F> {
             }
             let key = FlowKey::new(to, source).ok_or_else(|| two_families(from, to))?;
             let queue = queue_of(key, self.stack.queues().len());
-            let mut connection = Connection::active((key, queue), options, config, now);
+            let mut connection = Connection::active((key, queue), options, config, moment);
             connection.handles = 1;
             let connection = Shared::new(connection);
-            if table.with(|table| table.connect(key, &connection))? {
+            let (connected, path_mtu) = table.with(|table| {
+                let connected = table.connect(key, &connection)?;
+                Ok::<_, io::Error>((connected, table.path_mtu(now, key)))
+            })?;
+            if connected {
                 let stream = TcpStream::new(self.stack.clone(), connection, key);
-                self.stack
-                    .enter(stream.connection(), now, Connection::flush);
+                match path_mtu {
+                    None => (self.stack).enter(stream.connection(), moment, Connection::flush),
+                    Some(_) => (self.stack).follow_path_mtu(stream.connection(), (key, now)),
+                }
                 return Ok(stream);
             }
             if from.port() != 0 {

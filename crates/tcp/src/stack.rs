@@ -6,6 +6,7 @@ use crate::stats::Stats;
 use crate::table::{Table, TableSummary};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
+use brooklet_packet::FlowKey;
 use std::num::NonZeroU8;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -123,6 +124,29 @@ impl<F: Flavor> Stack<F> {
         }
         wakes.wake_all();
         result
+    }
+
+    /// Lets a connection of the table follow the path MTU that the program has stated, and sends
+    /// what is due.
+    pub(crate) fn follow_path_mtu(
+        &self,
+        connection: &Shared<F, Connection<F>>,
+        (key, now): (FlowKey, Instant),
+    ) {
+        let stated = || self.table.with(|table| table.path_mtu(now, key));
+        let mut mtu = stated();
+        loop {
+            self.enter(connection, self.config.micros(now), |connection, fx| {
+                connection.set_path_mtu(mtu, fx);
+                connection.flush(fx);
+            });
+            // A later statement may have overtaken this one on the way to the connection.
+            let latest = stated();
+            if latest == mtu {
+                return;
+            }
+            mtu = latest;
+        }
     }
 
     /// Has every driver look around, whatever it is doing.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod listening;
+mod path_mtus;
 mod summary;
 mod time_waits;
 
@@ -19,7 +20,7 @@ use crate::time_wait::{Arrival, TimeWait};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
-use brooklet_packet::{FlowKey, Headers, TcpFlags, TcpHeader};
+use brooklet_packet::{FlowKey, Headers, PathMtus, TcpFlags, TcpHeader};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -34,6 +35,8 @@ pub(crate) struct Table<F: Flavor> {
     syn_queue: SynQueue,
     pub(crate) listeners: Listeners,
     ports: Ports,
+    /// The path MTUs that the program has stated.
+    path_mtus: PathMtus,
     /// When each TIME-WAIT ends, in order. Some of the entries may be gone.
     time_waits: VecDeque<(Instant, FlowKey)>,
     summary: Arc<TableSummary>,
@@ -53,6 +56,8 @@ enum Entry<F: Flavor> {
     TimeWait(Box<(TimeWait, Instant)>),
 }
 
+pub(crate) type Connections<F> = Vec<Shared<F, Connection<F>>>;
+
 /// How a connection began.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -70,7 +75,7 @@ pub(crate) struct Unlistened<F: Flavor> {
     /// SYNs that it was not given.
     pub(crate) syns: Vec<SynEntry>,
     /// Connections that its `accept` answered, including those that were accepted.
-    pub(crate) connections: Vec<Shared<F, Connection<F>>>,
+    pub(crate) connections: Connections<F>,
     /// To be dropped while no cell is held.
     _listening: Listening,
 }
@@ -122,6 +127,7 @@ impl<F: Flavor> Table<F> {
             syn_queue: SynQueue::new(config.config.backlog, lifetimes),
             listeners,
             ports: Ports::new(),
+            path_mtus: PathMtus::new(),
             time_waits: VecDeque::new(),
             summary,
             closing: false,
@@ -372,15 +378,20 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Every connection.
-    pub(crate) fn connections(&self) -> Vec<Shared<F, Connection<F>>> {
-        self.connections_of(|_| true)
+    pub(crate) fn connections(&self) -> Connections<F> {
+        self.connections_where(|_, _| true)
     }
 
-    /// The connections of some origins, in the order of their addresses: whoever works on all of
-    /// them does so in an order that does not depend on the hash of the table.
-    fn connections_of(&self, is_chosen: impl Fn(Origin) -> bool) -> Vec<Shared<F, Connection<F>>> {
+    /// The connections of some origins.
+    fn connections_of(&self, is_chosen: impl Fn(Origin) -> bool) -> Connections<F> {
+        self.connections_where(|_, origin| is_chosen(origin))
+    }
+
+    /// Some of the connections, in the order of their addresses: whoever works on all of them does
+    /// so in an order that does not depend on the hash of the table.
+    fn connections_where(&self, is_chosen: impl Fn(FlowKey, Origin) -> bool) -> Connections<F> {
         let chosen = self.entries.iter().filter_map(|(key, entry)| match entry {
-            Entry::Connection { connection, origin } if is_chosen(*origin) => {
+            Entry::Connection { connection, origin } if is_chosen(*key, *origin) => {
                 Some(((key.source(), key.destination()), connection))
             }
             _ => None,

@@ -5,13 +5,15 @@ use crate::seq::{Micros, NEVER, after};
 /// What is known of the path's MTU.
 ///
 /// An ICMP error lowers it. Where ICMP is filtered, repeated timeouts of large segments do (a
-/// black hole). After a while one larger segment probes whether the path takes more again.
+/// black hole). After a while one larger segment probes whether the path takes more again, but not
+/// more than the device takes and the program has stated.
 #[derive(Clone, Debug)]
 pub(super) struct PathMtu {
     /// The present estimate, in bytes of an IP packet.
     mtu: u16,
-    /// The MTU of the device.
-    device: u16,
+    /// The largest MTU that is tried: that of the device, or a smaller one that the program has
+    /// stated for the path.
+    ceiling: u16,
     /// The MSS that the peer accepts.
     peer_mss: u16,
     /// When a larger size is probed, or [`NEVER`].
@@ -31,6 +33,9 @@ struct Probe {
 /// (RFC 5927, 7).
 const MIN_V4: u16 = 552;
 const MIN_V6: u16 = 1280;
+
+/// The smallest MTU of an IPv4 link (RFC 791, 3.2): the program is believed more than a router.
+const MIN_STATED_V4: u16 = 68;
 
 /// The sizes that are tried where nothing tells the MTU: BASE_PLPMTU of RFC 8899, 5.1.2 (as an MTU
 /// of IPv6), and what every IPv4 host takes.
@@ -55,7 +60,7 @@ impl PathMtu {
         let device = device as u16; // at most 65,535
         Self {
             mtu: device,
-            device,
+            ceiling: device,
             peer_mss: u16::MAX,
             raise_at: NEVER,
             probe: None,
@@ -66,15 +71,40 @@ impl PathMtu {
         self.peer_mss = mss;
     }
 
-    /// The MSS for our SYN: what the device takes (RFC 9293, 3.7.1).
+    /// The MSS for our SYN: what the device and a stated path take (RFC 9293, 3.7.1).
     pub(super) fn local_mss(&self, ipv6: bool) -> u32 {
-        self.device.saturating_sub(headers(ipv6)).into()
+        self.ceiling.saturating_sub(headers(ipv6)).into()
     }
 
     /// The bytes of data and TCP options that a segment may carry.
     pub(super) fn mss(&self, ipv6: bool) -> u32 {
         let path = self.mtu.saturating_sub(headers(ipv6));
         path.min(self.peer_mss).into()
+    }
+
+    /// The program states the MTU of the path; `None` takes an earlier statement back, and larger
+    /// sizes are probed then. Says whether the estimate has changed.
+    pub(super) fn set_stated(
+        &mut self,
+        now: Micros,
+        stated: Option<u16>,
+        (device, ipv6): (usize, bool),
+    ) -> bool {
+        let device = device as u16; // at most 65,535
+        let before = self.ceiling;
+        self.ceiling = match stated {
+            Some(mtu) => mtu
+                .max(if ipv6 { MIN_V6 } else { MIN_STATED_V4 })
+                .min(device),
+            None => device,
+        };
+        if (self.probe.as_ref()).is_some_and(|probe| probe.mtu > self.ceiling) {
+            self.probe = None;
+        }
+        if self.ceiling > before && self.raise_at == NEVER {
+            self.raise_at = now; // nothing but the old ceiling kept the size down
+        }
+        self.lower(self.ceiling, NEVER)
     }
 
     /// An ICMP error says that the path takes packets of `mtu` bytes; 0 if it does not say
@@ -137,8 +167,8 @@ impl PathMtu {
     /// The next larger size, as an IP packet.
     fn next_size(&self) -> u16 {
         match self.mtu < BASE {
-            true => BASE.min(self.device),
-            false => self.device,
+            true => BASE.min(self.ceiling),
+            false => self.ceiling,
         }
     }
 
@@ -154,7 +184,7 @@ impl PathMtu {
             Some(probe) if !after(probe.end, una) => {
                 self.mtu = probe.mtu;
                 self.probe = None;
-                self.raise_at = match self.mtu < self.device {
+                self.raise_at = match self.mtu < self.ceiling {
                     true => now,
                     false => NEVER,
                 };

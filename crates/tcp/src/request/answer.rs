@@ -23,17 +23,18 @@ impl<F: Flavor> StackShared<F> {
     ) -> io::Result<Shared<F, Connection<F>>> {
         let now = self.now();
         let moment = self.config.micros(now);
-        let (queue, syn) = self.table.with(|table| {
+        let (queue, syn, path_mtu) = self.table.with(|table| {
             if table.is_closed() {
                 return Err(StackClosed.into());
             }
             let entry = table.syn(id);
-            let syn = entry.and_then(|entry| Some((entry.queue, entry.parse()?)));
+            let syn = entry
+                .and_then(|entry| Some((entry.queue, entry.parse()?, table.path_mtu(now, id.key))));
             syn.ok_or_else(request_gone)
         })?;
         let mut connection = Connection::passive(
             (id.key, queue),
-            &syn,
+            (&syn, path_mtu),
             options,
             &self.config,
             self.config.micros(now),
@@ -42,12 +43,16 @@ impl<F: Flavor> StackShared<F> {
         connection.handles = u32::from(!listened);
         let connection = Shared::new(connection);
         let mut wakes = WakeList::default();
-        let accepted = self
-            .table
-            .with(|table| table.accept(id, connection.clone(), listened, now, &mut wakes));
+        let accepted = self.table.with(|table| {
+            table.accept(id, connection.clone(), listened, now, &mut wakes)?;
+            Ok::<_, io::Error>(table.path_mtu(now, id.key))
+        });
         wakes.wake_all();
-        accepted?;
-        self.enter(&connection, moment, Connection::flush);
+        if accepted? == path_mtu {
+            self.enter(&connection, moment, Connection::flush);
+        } else {
+            self.follow_path_mtu(&connection, (id.key, now));
+        }
         Ok(connection)
     }
 

@@ -1,17 +1,16 @@
 //! The table of a stack that is being shut down.
 
-use super::{Origin, Table};
-use crate::connection::Connection;
+use super::{Connections, Origin, Table};
 use crate::syn_queue::SynEntry;
+use brooklet_cell::Flavor;
 use brooklet_cell::wakers::WakeList;
-use brooklet_cell::{Flavor, Shared};
 
 /// What the listeners leave behind when the stack takes no new connections.
 pub(crate) struct Closed<F: Flavor> {
     /// SYNs without an answer.
     pub(crate) syns: Vec<SynEntry>,
     /// Connections that `accept` answered, including those that were accepted.
-    pub(crate) connections: Vec<Shared<F, Connection<F>>>,
+    pub(crate) connections: Connections<F>,
 }
 
 impl<F: Flavor> Table<F> {
