@@ -4,6 +4,7 @@
 
 mod support;
 
+use brooklet_packet::icmp::{self, IcmpErrorKind, ParameterProblem, ParameterProblemKind};
 use brooklet_packet::{Packet, Protocol};
 use brooklet_tcp::{Config, TcpOptions, TcpRequest, Unreachable};
 use futures_lite::StreamExt;
@@ -65,7 +66,7 @@ fn packet(host: &mut Host) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn an_unreachable_request_is_an_icmp_error_that_quotes_it() {
+fn a_rejected_request_is_answered_with_an_icmp_error_that_quotes_the_syn() {
     let mut host = host();
     let cases = [
         (CLIENT, SERVER, Unreachable::Host, [3, 1]),
@@ -101,6 +102,62 @@ fn an_unreachable_request_is_an_icmp_error_that_quotes_it() {
         (cases.len() as u64, 0)
     );
     assert_eq!(stats.requests, 0, "the client may ask again");
+}
+
+#[test]
+fn a_request_can_be_rejected_with_every_kind_of_icmp_error() {
+    let problem = ParameterProblem {
+        pointer: 1,
+        kind: ParameterProblemKind::HeaderField,
+    };
+    let mut host = host();
+    for (from, to) in [(CLIENT, SERVER), ("[fd00::2]:9", "[fd00::1]:80")] {
+        for kind in [
+            Unreachable::Protocol.into(),
+            Unreachable::PacketTooBig { mtu: 1300 }.into(),
+            IcmpErrorKind::HopLimitExceeded,
+            IcmpErrorKind::ReassemblyTimeExceeded,
+            problem.into(),
+        ] {
+            let mut syn = Peer::new(from, to).syn();
+            if from == CLIENT {
+                syn[6] |= 0x40; // don't fragment, as packets without it are never too big
+                mend_checksums(&mut syn);
+            }
+            host.tx(syn);
+            request(&host).reject(kind);
+            let answer = packet(&mut host).expect("an answer");
+            let error = icmp::parse_error(&Packet::parse(&answer).unwrap()).unwrap();
+            assert_eq!((error.kind, error.from), (kind, addr(to).ip()));
+            assert_eq!(error.key.source(), addr(from));
+        }
+    }
+}
+
+#[test]
+fn a_request_is_rejected_from_the_address_of_a_router() {
+    let kind = IcmpErrorKind::HopLimitExceeded;
+    let mut host = host();
+    for (from, to, router, reporter) in [
+        (CLIENT, SERVER, "198.51.100.7", "198.51.100.7"),
+        ("[fd00::2]:9", "[fd00::1]:80", "fd00::77", "fd00::77"),
+        // No address that a router of the client's family can have.
+        (CLIENT, SERVER, "fd00::77", "192.0.2.1"),
+        (CLIENT, SERVER, "127.0.0.1", "192.0.2.1"),
+        ("[fd00::2]:9", "[fd00::1]:80", "ff02::1", "fd00::1"),
+    ] {
+        let syn = with_ip_fields(Peer::new(from, to).syn(), 1, 0);
+        host.tx(syn.clone());
+        request(&host).reject_from(kind, router.parse().unwrap());
+        let answer = packet(&mut host).expect("an answer");
+        let answer = Packet::parse(&answer).unwrap();
+        let error = icmp::parse_error(&answer).unwrap();
+        assert_eq!(error.kind, kind);
+        assert_eq!(error.from.to_string(), reporter, "{router}");
+        assert_eq!(answer.destination(), addr(from).ip());
+        assert_eq!(answer.payload(), syn);
+    }
+    assert_eq!(host.listener().stats().rejected, 5);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use brooklet_packet::icmp::Unreachable;
+use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
 use brooklet_tcp::TcpState;
 use futures_lite::AsyncWriteExt;
 use std::io::ErrorKind;
@@ -144,6 +144,23 @@ fn a_connect_fails_as_a_router_says() {
 }
 
 #[test]
+fn a_connect_fails_when_its_syn_runs_out_of_hops() {
+    // As with Linux (`tcp_v4_err`).
+    for (from, to) in [(CLIENT, SERVER), V6] {
+        let mut host = host();
+        let connector = host.connector.clone();
+        let mut connection = Box::pin(connect(&connector, addr(from), addr(to)));
+        assert!(poll(&mut connection).is_pending());
+        let syn = host.one();
+        host.icmp(&syn, IcmpErrorKind::ReassemblyTimeExceeded);
+        assert!(poll(&mut connection).is_pending());
+        host.icmp(&syn, IcmpErrorKind::HopLimitExceeded);
+        let error = now(connection).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::HostUnreachable);
+    }
+}
+
+#[test]
 fn a_connection_that_stands_does_not_fall_by_what_a_router_says() {
     // RFC 5927, 5.2 and 6.1.
     let (mut host, mut peer, stream) = opened(CLIENT, SERVER);
@@ -159,6 +176,8 @@ fn a_connection_that_stands_does_not_fall_by_what_a_router_says() {
         host.icmp(&sent, why);
         assert_eq!(stream.info().state, TcpState::Established, "{why:?}");
     }
+    host.icmp(&sent, IcmpErrorKind::HopLimitExceeded);
+    assert_eq!(stream.info().state, TcpState::Established);
     host.silent();
     peer.ack += 4;
     peer.send(&mut host, b"more");

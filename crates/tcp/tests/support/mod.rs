@@ -14,8 +14,8 @@ pub mod counts;
 
 use brooklet_cell::Threaded;
 use brooklet_io::{Checksum, Meta, PacketBuf};
-use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{FlowKey, Headers, Packet, Segmenter, TcpFlags};
+use brooklet_packet::icmp::{self, IcmpErrorKind};
+use brooklet_packet::{FlowKey, Headers, Packet, Segmenter, TcpFlags, TrafficClass};
 use brooklet_tcp::{Clock, Config, Connector, Engine, Interface, TcpListener, TcpOptions};
 use futures_lite::AsyncReadExt;
 use smoltcp::phy::ChecksumCapabilities;
@@ -124,6 +124,7 @@ pub struct Seg {
     pub timestamp: Option<(u32, u32)>,
     /// TTL or hop limit.
     pub ttl: u8,
+    pub traffic_class: TrafficClass,
     /// The whole packet.
     pub bytes: Vec<u8>,
 }
@@ -251,6 +252,7 @@ impl Host {
                 .timestamp
                 .map(|timestamp| (timestamp.tsval, timestamp.tsecr)),
             ttl: packet.hop_limit(),
+            traffic_class: packet.traffic_class(),
             bytes,
         };
         self.engine.flush(now); // room for those who wait
@@ -269,7 +271,7 @@ impl Host {
     }
 
     /// A router says why `seg` did not arrive.
-    pub fn icmp(&mut self, seg: &Seg, why: Unreachable) {
+    pub fn icmp(&mut self, seg: &Seg, why: impl Into<IcmpErrorKind>) {
         let mut answer = Vec::new();
         let packet = Packet::parse(&seg.bytes).unwrap();
         assert!(icmp::error(&mut answer, &packet, why));
@@ -452,6 +454,23 @@ impl Rng {
     pub fn chance(&mut self, of_a_thousand: u64) -> bool {
         self.below(1000) < of_a_thousand
     }
+}
+
+/// The packet with another hop limit and another traffic class.
+pub fn with_ip_fields(mut packet: Vec<u8>, hop_limit: u8, class: u8) -> Vec<u8> {
+    use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
+    if packet[0] >> 4 == 4 {
+        let mut ip = Ipv4Packet::new_unchecked(&mut packet[..]);
+        ip.set_hop_limit(hop_limit);
+        ip.set_dscp(class >> 2);
+        ip.set_ecn(class & 3);
+        ip.fill_checksum();
+    } else {
+        let mut ip = Ipv6Packet::new_unchecked(&mut packet[..]);
+        ip.set_hop_limit(hop_limit);
+        ip.set_traffic_class(class);
+    }
+    packet
 }
 
 /// A packet of the stack, cut and completed as its meta says.
