@@ -37,7 +37,7 @@ fn every_segment_of_a_connection_has_its_traffic_class() {
         all_have(&host.all(), af21(), "SYN-ACK");
         host.tx(peer.syn());
         let syn_ack = host.one();
-        all_have(&[syn_ack.clone()], af21(), "second SYN-ACK");
+        all_have(std::slice::from_ref(&syn_ack), af21(), "second SYN-ACK");
         peer.seq += 1;
         peer.ack = syn_ack.seq + 1;
         host.tx(peer.seg(ACK, &[]));

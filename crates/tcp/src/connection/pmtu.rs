@@ -236,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stated_mtu_bounds_a_probe_in_flight() {
+        let link = (1500, false);
+        let mut pmtu = PathMtu::new(1500);
+        assert!(pmtu.set_stated(0, Some(1300), link));
+        assert_eq!((pmtu.mss(false), pmtu.local_mss(false)), (1260, 1260));
+        assert_eq!(pmtu.probe_size(RAISE, false), None, "nothing larger");
+        assert!(!pmtu.set_stated(7, None, link));
+        assert_eq!((pmtu.mss(false), pmtu.local_mss(false)), (1260, 1460));
+        assert_eq!(pmtu.probe_size(7, false), Some(1460));
+        pmtu.probe_sent(100, 1560);
+        assert!(!pmtu.set_stated(8, Some(1400), link));
+        assert!(!pmtu.on_ack(9, 1560), "the program knows better");
+        assert_eq!(pmtu.probe_size(9, false), Some(1360));
+    }
+
+    #[test]
     fn ipv6_and_icmp_errors_have_lower_bounds() {
         let mut pmtu = PathMtu::new(1500);
         assert!(pmtu.on_timeout(0, (2, 1440), true));
