@@ -1,12 +1,14 @@
-//! What a filter over 10,000 networks costs a packet.
+//! What a filter over 10,000 networks or rules costs a packet.
 //!
-//! As one [`CidrSet`], which is how it is meant to be done, and as a rule each, which shows why.
+//! 10,000 networks are one [`CidrSet`], or a rule each, which are compared one after the other. 10,000
+//! rules in a [`Ruleset`] have an index; the same rules compared one after the other stand beside it.
 
 use brooklet_benches::Random;
 use brooklet_filter::{
-    CidrSet, Direction, Filter, IpNet, Ipv4Net, Rules, Verdict, destination, destination_in,
+    CidrSet, Direction, Filter, IpNet, Ipv4Net, Match, Rule, Rules, Ruleset, Verdict, destination,
+    destination_in,
 };
-use brooklet_packet::{Packet, udp};
+use brooklet_packet::{Packet, Protocol, udp};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::{
     hint::black_box,
@@ -111,5 +113,117 @@ fn filter(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, filter);
+const RULES: usize = 10_000;
+
+/// A rule of each kind, and a packet that it matches unless an earlier rule does.
+type Draw = fn(&mut Random) -> (Rule, (Ipv4Addr, u16));
+
+fn port(random: &mut Random) -> u16 {
+    1 + (random.draw() % 65_000) as u16
+}
+
+/// One host, one port, UDP.
+fn host_and_port(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    let (host, port) = (addr(random), port(random));
+    let rule = Rule::new(Verdict::Drop).protocol(Protocol::Udp);
+    (
+        rule.destination([IpAddr::from(host)])
+            .destination_port([port]),
+        (host, port),
+    )
+}
+
+/// One network from /8 to /32.
+fn prefix(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    let (host, port) = (addr(random), port(random));
+    let length = 8 + (random.draw() % 25) as u8;
+    let network = Ipv4Net::new(host, length).expect("a length up to 32 is one");
+    (
+        Rule::new(Verdict::Drop).destination([network]),
+        (host, port),
+    )
+}
+
+/// One port.
+fn one_port(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    let (host, port) = (addr(random), port(random));
+    let rule = Rule::new(Verdict::Drop).protocol(Protocol::Udp);
+    (rule.destination_port([port]), (host, port))
+}
+
+/// One of these kinds, or a source network and a range of ports.
+fn any_kind(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    match random.draw() % 4 {
+        0 => host_and_port(random),
+        1 => prefix(random),
+        2 => one_port(random),
+        _ => {
+            let (host, port) = (addr(random), port(random));
+            let source = Ipv4Net::new(addr(random), 24).expect("24 is a length");
+            let rule = Rule::new(Verdict::Drop).source([source]);
+            (rule.destination_port([port..=port + 100]), (host, port))
+        }
+    }
+}
+
+fn ruleset(c: &mut Criterion) {
+    let kinds: [(&str, Draw); 4] = [
+        ("host and port", host_and_port),
+        ("prefix", prefix),
+        ("port", one_port),
+        ("mixed", any_kind),
+    ];
+    let mut group = c.benchmark_group("ruleset");
+    for (kind, draw) in kinds {
+        let mut random = Random(11);
+        let (rules, targets): (Vec<Rule>, Vec<(Ipv4Addr, u16)>) =
+            (0..RULES).map(|_| draw(&mut random)).unzip();
+        let hits: Vec<_> = (0..ADDRESSES)
+            .map(|_| targets[random.draw() as usize % targets.len()])
+            .collect();
+        // Ports above those of the rules.
+        let misses: Vec<_> = (0..ADDRESSES)
+            .map(|_| (addr(&mut random), 65_500))
+            .collect();
+        let ruleset = Ruleset::new(Verdict::Pass, rules.iter().cloned());
+        for (name, targets) in [("hit", hits), ("miss", misses)] {
+            let write = |(host, port): &(Ipv4Addr, u16)| {
+                let mut bytes = Vec::new();
+                let (from, to) = (([10, 0, 0, 1], 5000).into(), (*host, *port).into());
+                udp::write(&mut bytes, from, to, 64, b"x").expect("both are IPv4");
+                bytes
+            };
+            let bytes: Vec<Vec<u8>> = targets.iter().map(write).collect();
+            let parsed: Vec<Packet<'_>> = bytes
+                .iter()
+                .map(|bytes| Packet::parse(bytes).expect("just written"))
+                .collect();
+            let mut next = parsed.iter().cycle();
+            group.bench_function(format!("{kind}/{name}"), |b| {
+                b.iter(|| {
+                    let packet = next.next().expect("a cycle does not end");
+                    ruleset.verdict(black_box(packet), Direction::Inbound)
+                });
+            });
+            group.bench_function(format!("{kind}, one after the other/{name}"), |b| {
+                b.iter(|| {
+                    let packet = black_box(next.next().expect("a cycle does not end"));
+                    rules
+                        .iter()
+                        .position(|rule| rule.matches(packet, Direction::Inbound))
+                });
+            });
+        }
+        group.bench_function(format!("{kind}/build"), |b| {
+            b.iter_batched(
+                || rules.clone(),
+                |rules| Ruleset::new(Verdict::Pass, rules),
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, filter, ruleset);
 criterion_main!(benches);

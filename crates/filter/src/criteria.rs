@@ -3,7 +3,7 @@
 use crate::{CidrSet, Direction, Match};
 use brooklet_packet::{Packet, Protocol};
 use ipnet::IpNet;
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{fmt, net::IpAddr, ops::RangeInclusive};
 
 /// A match by one property of a packet: [`source`], [`destination`], [`source_port`],
 /// [`destination_port`], [`protocol`], [`direction`] or [`any`].
@@ -139,31 +139,43 @@ impl Match for Criterion {
 }
 
 /// An IPv4 address mapped into IPv6 is in networks of both families.
-fn within(network: IpNet, addr: IpAddr) -> bool {
+pub(crate) fn within(network: IpNet, addr: IpAddr) -> bool {
     network.contains(&addr) || network.contains(&addr.to_canonical())
 }
 
 /// Whether the ports of the key are those of the packet. Otherwise they are 0.
-fn has_ports(packet: &Packet<'_>) -> bool {
+pub(crate) fn has_ports(packet: &Packet<'_>) -> bool {
     matches!(packet.protocol(), Protocol::Tcp | Protocol::Udp) && packet.fragment().is_none()
 }
 
 /// A port, or a range of ports with both ends included. A range that ends before it begins is empty.
 ///
+/// [`Display`](fmt::Display) writes `443` or `1024-65535`.
+///
 /// ```
 /// use brooklet_filter::Ports;
 ///
 /// assert_eq!(Ports::from(443), Ports::from(443..=443));
+/// assert_eq!(Ports::from(1024..=65535).to_string(), "1024-65535");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ports {
-    first: u16,
-    last: u16,
+    pub(crate) first: u16,
+    pub(crate) last: u16,
 }
 
 impl Ports {
-    fn contain(self, port: u16) -> bool {
+    pub(crate) fn contain(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return write!(f, "{}", self.first);
+        }
+        write!(f, "{}-{}", self.first, self.last)
     }
 }
 

@@ -1,11 +1,37 @@
 //! A packet filter for any program that reads IP packets from a TUN device.
 //!
-//! A [`Filter`] returns a [`Verdict`] on a parsed packet. [`Rules`] is an ordered list in which the
-//! first match decides. Rules match by address and network, by a set of networks, by port, protocol
-//! and [`Direction`], or by a closure. [`UnicastOnly`] is a ready-made filter, and a closure is a
-//! filter too ([`filter_fn`]).
+//! A [`Filter`] returns a [`Verdict`] on a parsed packet: pass, drop, reject with an answer, or divert
+//! to the program. Two filters are ordered lists in which the first match decides:
 //!
-//! A filter has no state: each packet is judged alone.
+//! - A [`Ruleset`] is read from a text, counts the packets of each rule, and has an index for many
+//!   thousand rules.
+//! - [`Rules`] match by address and network, by a set of networks, by port, protocol and
+//!   [`Direction`], or by a closure, and combine with and, or and not. They are compared one after the
+//!   other.
+//!
+//! [`UnicastOnly`] is a ready-made filter, and a closure is a filter too ([`filter_fn`]). A filter
+//! judges each packet alone and keeps no state of connections.
+//!
+//! # Rules from a text
+//!
+//! ```
+//! use brooklet_filter::{Direction, Filter, Reject, Ruleset, Verdict};
+//! use brooklet_packet::{Packet, udp};
+//!
+//! let rules: Ruleset = "
+//!     policy drop
+//!     udp dport 443 reject                    # programs fall back from QUIC to TCP
+//!     daddr 192.168.7.0/24 tcp dport { 80, 443 } pass
+//!     icmp type echo-request pass
+//! ".parse()?;
+//!
+//! # let mut bytes = Vec::new();
+//! # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:443".parse()?, 64, b"initial")?;
+//! let quic = Packet::parse(&bytes)?;
+//! let verdict = rules.verdict(&quic, Direction::Inbound);
+//! assert_eq!(verdict, Verdict::Reject(Reject::TcpReset));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Blocking QUIC
 //!
@@ -61,7 +87,8 @@
 //!
 //! # Features
 //!
-//! - `serde`: [`CidrSet`] is a list of strings; [`Direction`] and [`Verdict`] are strings.
+//! - `serde`: [`CidrSet`] is a list of strings; [`Direction`], [`Verdict`], [`Rule`] and [`Ruleset`]
+//!   are strings.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -72,6 +99,9 @@ mod filter;
 mod list;
 mod matching;
 mod rules;
+mod ruleset;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod verdict;
 
 pub use cidr::{CidrSet, Networks};
@@ -85,6 +115,7 @@ pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use list::{ListError, ListErrorKind};
 pub use matching::{And, Match, Matching, Not, Or, matching};
 pub use rules::Rules;
+pub use ruleset::{Counters, PacketType, Rule, Ruleset, RulesetError};
 pub use verdict::{ParseVerdictError, Reject, Verdict};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The verdict on a packet.
 
+use crate::ruleset;
 use brooklet_packet::icmp::Unreachable;
 use std::{error::Error, fmt, str::FromStr};
 
@@ -69,7 +70,7 @@ pub enum Reject {
 }
 
 /// The words of nftables, also for the reasons that ICMPv6 names otherwise.
-const REASONS: [(&str, Unreachable); 5] = [
+pub(crate) const REASONS: [(&str, Unreachable); 5] = [
     ("net-unreachable", Unreachable::Network),
     ("host-unreachable", Unreachable::Host),
     ("prot-unreachable", Unreachable::Protocol),
@@ -103,39 +104,7 @@ impl FromStr for Verdict {
     type Err = ParseVerdictError;
 
     fn from_str(text: &str) -> Result<Self, ParseVerdictError> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let reject = match *words {
-            ["pass"] => return Ok(Self::Pass),
-            ["drop"] => return Ok(Self::Drop),
-            ["divert"] => return Ok(Self::Divert),
-            ["reject"] | ["reject", "with", "tcp", "reset"] => Some(Reject::TcpReset),
-            ["reject", "with", "icmp", "packet-too-big", mtu] => mtu
-                .parse()
-                .ok()
-                .map(|mtu| Reject::Icmp(Unreachable::PacketTooBig { mtu })),
-            ["reject", "with", "icmp", word] => REASONS
-                .iter()
-                .find(|(known, _)| *known == word)
-                .map(|(_, reason)| Reject::Icmp(*reason)),
-            _ => None,
-        };
-        reject.map(Self::Reject).ok_or(ParseVerdictError(()))
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for Verdict {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for Verdict {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|error| serde::de::Error::custom(format_args!("`{text}`: {error}")))
+        ruleset::read_verdict(text).map_err(|_| ParseVerdictError(()))
     }
 }
 

@@ -1,14 +1,16 @@
 mod cidr;
+mod ruleset;
 #[cfg(feature = "serde")]
 mod serde;
 mod verdicts;
 
-use crate::{CidrSet, Criterion, Direction, Filter, InSet, IpNet, Match, Rules};
+use crate::{CidrSet, Criterion, Direction, Filter, InSet, IpNet, Match, Rules, Ruleset};
 use brooklet_packet::{Packet, icmp, udp};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 assert_impl_all!(Rules: Send, Sync, Filter);
 assert_impl_all!(Rules<Criterion>: Send, Sync, Filter);
+assert_impl_all!(Ruleset: Send, Sync, Filter);
 assert_impl_all!(Rules<Box<dyn Match>>: Filter);
 assert_not_impl_any!(Rules<Box<dyn Match>>: Send, Sync);
 assert_impl_all!(InSet<std::sync::Arc<CidrSet>>: Send, Sync, Match);

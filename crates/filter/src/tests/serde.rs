@@ -27,3 +27,18 @@ fn directions_and_verdicts_are_words() {
         assert_eq!(read, pair);
     }
 }
+
+#[test]
+fn rules_and_verdicts_are_their_text() {
+    let rules: Ruleset = "policy drop\nudp dport 53 reject".parse().unwrap();
+    let text = serde_json::to_string(&rules).unwrap();
+    assert_eq!(text, r#""policy drop\nudp dport 53 reject\n""#);
+    assert_eq!(serde_json::from_str::<Ruleset>(&text).unwrap(), rules);
+    let rule: crate::Rule = serde_json::from_str(r#""icmp type 8 pass""#).unwrap();
+    assert_eq!(
+        serde_json::to_string(&rule).unwrap(),
+        r#""icmp type echo-request pass""#
+    );
+    let error = serde_json::from_str::<Verdict>(r#""accept""#).unwrap_err();
+    assert!(error.to_string().starts_with("not a verdict"), "{error}");
+}
