@@ -1,7 +1,139 @@
 //! Fragmentation of a packet.
 
 use crate::ext::{FRAGMENT, FRAGMENT_HEADER, IPV6_HEADER};
-use crate::{Packet, checksum};
+use crate::{Headers, Packet, checksum};
+
+/// Splits a packet into fragments, one at a time (RFC 791, 3.2; RFC 8200, 4.5).
+///
+/// [`fragment`] is the same as an iterator.
+///
+/// ```
+/// use brooklet_packet::{Fragmenter, Headers, Packet, udp};
+///
+/// let mut datagram = Vec::new();
+/// udp::write(&mut datagram, "10.0.0.1:53".parse()?, "10.0.0.2:5000".parse()?, 64, &[7; 3000])?;
+///
+/// let mut fragmenter = Fragmenter::new(&Headers::parse(&datagram)?, 1500, 99).expect("no options");
+/// let (mut out, mut lengths) = (vec![0; 1500], Vec::new());
+/// while let Some(len) = fragmenter.next(&datagram, &mut out) {
+///     assert!(Packet::parse(&out[..len])?.fragment().is_some());
+///     lengths.push(len);
+/// }
+/// assert_eq!(lengths, [1500, 1500, 20 + 3008 - 2 * 1480]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fragmenter {
+    is_ipv6: bool,
+    id: u32,
+    /// The lengths of the IP header and of the packet.
+    header_len: usize,
+    total_len: usize,
+    /// The payload of each fragment but the last, in bytes.
+    step: usize,
+    /// The payload that is written, in bytes; `None` after the last fragment.
+    offset: Option<usize>,
+}
+
+impl Fragmenter {
+    /// Returns a fragmenter of the packet with these headers, into fragments of at most `mtu` bytes
+    /// with the identification `id`, as described at [`fragment`].
+    ///
+    /// Returns `None` where [`fragment`] is empty.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Fragmenter, Headers, udp};
+    /// # let mut datagram = Vec::new();
+    /// # udp::write(&mut datagram, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"hello")?;
+    /// let headers = Headers::parse(&datagram)?;
+    /// assert!(Fragmenter::new(&headers, 28, 1).is_some());
+    /// assert!(Fragmenter::new(&headers, 27, 1).is_none(), "no room for 8 bytes");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new(headers: &Headers, mtu: usize, id: u32) -> Option<Self> {
+        let is_ipv6 = headers.key().is_ipv6();
+        let (header_len, total_len) = (headers.transport_range().start, headers.total_len());
+        let overhead = header_len + if is_ipv6 { FRAGMENT_HEADER } else { 0 };
+        let step = match total_len <= mtu {
+            true => total_len,
+            false => mtu.saturating_sub(overhead) / 8 * 8,
+        };
+        let possible = !headers.has_options() && headers.fragment().is_none() && step > 0;
+        possible.then_some(Self {
+            is_ipv6,
+            id,
+            header_len,
+            total_len,
+            step,
+            offset: Some(0),
+        })
+    }
+
+    /// Returns the length in bytes of the longest fragment, which is the first.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Fragmenter, Headers, udp};
+    /// # let mut datagram = Vec::new();
+    /// # udp::write(&mut datagram, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"hello")?;
+    /// let fragmenter = Fragmenter::new(&Headers::parse(&datagram)?, 31, 1).expect("it fits");
+    /// assert_eq!(fragmenter.longest(), 28, "20 and a multiple of 8");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn longest(&self) -> usize {
+        let fragment_header = if self.is_ipv6 { FRAGMENT_HEADER } else { 0 };
+        self.total_len
+            .min(self.header_len + fragment_header + self.step)
+    }
+
+    /// Writes the next fragment to the front of `out` and returns its length in bytes, or `None`
+    /// after the last fragment.
+    ///
+    /// `packet` is the packet, the same at each call. The method allocates nothing and copies each
+    /// byte of the payload once.
+    ///
+    /// # Panics
+    ///
+    /// If `packet` is shorter than the headers say, or `out` is shorter than the fragment;
+    /// [`longest`](Self::longest) bytes are always enough.
+    ///
+    /// ```
+    /// # use brooklet_packet::{Fragmenter, Headers, udp};
+    /// # let mut datagram = Vec::new();
+    /// # udp::write(&mut datagram, "10.0.0.1:1".parse()?, "10.0.0.2:2".parse()?, 64, b"hello")?;
+    /// let mut fragmenter = Fragmenter::new(&Headers::parse(&datagram)?, 28, 1).expect("it fits");
+    /// let mut out = [0; 28];
+    /// assert_eq!(fragmenter.next(&datagram, &mut out), Some(28));
+    /// assert_eq!(fragmenter.next(&datagram, &mut out), Some(25));
+    /// assert_eq!(fragmenter.next(&datagram, &mut out), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next(&mut self, packet: &[u8], out: &mut [u8]) -> Option<usize> {
+        let offset = self.offset?;
+        let (header, body) = packet[..self.total_len].split_at(self.header_len);
+        let end = body.len().min(offset + self.step);
+        let more = end < body.len();
+        self.offset = more.then_some(end);
+        let part = &body[offset..end];
+        out[..header.len()].copy_from_slice(header);
+        let mut start = header.len();
+        // An offset in a packet is below 65,536.
+        let place = (offset as u16, more);
+        if offset == 0 && !more {
+            // The packet fits and stays as it is.
+        } else if self.is_ipv6 {
+            let (header, rest) = out.split_at_mut(start);
+            write_fragment_header(header, rest, place, self.id);
+            start += FRAGMENT_HEADER;
+            let payload_len = (start - IPV6_HEADER + part.len()) as u16;
+            header[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        } else {
+            rewrite_header(&mut out[..start], place, self.id, part.len());
+        }
+        let len = start + part.len();
+        out[start..len].copy_from_slice(part);
+        Some(len)
+    }
+}
 
 /// Splits a packet into fragments of at most `mtu` bytes each (RFC 791, 3.2; RFC 8200, 4.5).
 ///
@@ -10,7 +142,8 @@ use crate::{Packet, checksum};
 /// "don't fragment" and does not set it. A packet that fits `mtu` is returned as it is.
 ///
 /// The iterator is empty for a packet with IPv4 options or IPv6 extension headers, for a fragment,
-/// and if `mtu` leaves no room for 8 bytes of payload.
+/// and if `mtu` leaves no room for 8 bytes of payload. [`Fragmenter`] does the same without an
+/// allocation for each fragment.
 ///
 /// ```
 /// use brooklet_packet::reassembly::{Config, Reassembler};
@@ -32,49 +165,22 @@ use crate::{Packet, checksum};
 /// ```
 pub fn fragment(packet: &Packet<'_>, mtu: usize, id: u32) -> impl Iterator<Item = Vec<u8>> {
     let bytes = packet.bytes();
-    let is_ipv6 = packet.key().is_ipv6();
-    let header_len = packet.transport_range().start;
-    let overhead = header_len + if is_ipv6 { FRAGMENT_HEADER } else { 0 };
-    let step = mtu.saturating_sub(overhead) / 8 * 8;
-    let fits = bytes.len() <= mtu;
-    let possible = !packet.has_options() && packet.fragment().is_none() && (fits || step > 0);
-    let (header, body) = bytes.split_at(header_len);
-    let step = if fits { body.len() } else { step };
-    let count = if possible {
-        body.len().div_ceil(step.max(1)).max(1)
-    } else {
-        0
-    };
-    (0..count).map(move |nth| {
-        if fits {
-            return bytes.to_vec();
-        }
-        let start = nth * step;
-        let part = &body[start..body.len().min(start + step)];
-        let more = start + part.len() < body.len();
-        // An offset in a packet is below 65,536.
-        let place = (start as u16, more);
-        let mut out = Vec::with_capacity(overhead + part.len());
-        out.extend_from_slice(header);
-        if is_ipv6 {
-            push_fragment_header(&mut out, place, id);
-        } else {
-            rewrite_header(&mut out, place, id, part.len());
-        }
-        out.extend_from_slice(part);
-        if is_ipv6 {
-            let length = (out.len() - IPV6_HEADER) as u16;
-            out[4..6].copy_from_slice(&length.to_be_bytes());
-        }
-        out
+    let mut fragmenter = Fragmenter::new(packet, mtu, id);
+    std::iter::from_fn(move || {
+        let fragmenter = fragmenter.as_mut()?;
+        let mut out = vec![0; fragmenter.longest()];
+        let len = fragmenter.next(bytes, &mut out)?;
+        out.truncate(len);
+        Some(out)
     })
 }
 
-fn push_fragment_header(out: &mut Vec<u8>, (offset, more): (u16, bool), id: u32) {
-    let next_header = std::mem::replace(&mut out[6], FRAGMENT);
-    out.extend([next_header, 0]);
-    out.extend((offset | u16::from(more)).to_be_bytes());
-    out.extend(id.to_be_bytes());
+/// Writes a fragment header to the front of `out`, and its name into the IPv6 header.
+fn write_fragment_header(header: &mut [u8], out: &mut [u8], (offset, more): (u16, bool), id: u32) {
+    let next_header = std::mem::replace(&mut header[6], FRAGMENT);
+    out[..2].copy_from_slice(&[next_header, 0]);
+    out[2..4].copy_from_slice(&(offset | u16::from(more)).to_be_bytes());
+    out[4..8].copy_from_slice(&id.to_be_bytes());
 }
 
 fn rewrite_header(header: &mut [u8], (offset, more): (u16, bool), id: u32, payload: usize) {

@@ -80,7 +80,7 @@ pub use addr::{is_martian, is_unicast};
 pub use coalescer::Coalescer;
 pub use error::{ParseError, WriteError};
 pub use flags::{ParseTcpFlagsError, TcpFlags};
-pub use fragmentation::fragment;
+pub use fragmentation::{Fragmenter, fragment};
 pub use headers::Headers;
 pub use ip_fields::IpFields;
 pub use key::{FlowKey, ParseFlowKeyError};
