@@ -136,10 +136,15 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Sets the filter that decides on every packet, inbound and outbound. By default,
     /// [`UnicastOnly`] drops packets that are not unicast.
     ///
-    /// - The filter decides on whole packets: it sees a reassembled packet, with its ports, and no
-    ///   inbound fragment. Fragments of a packet that the filter would drop are held within the
-    ///   limits of [`reassembly`](Self::reassembly). An echo reply that is longer than the MTU
-    ///   leaves in fragments, each of which the filter sees.
+    /// - The filter decides on whole packets: it sees a received packet once it is reassembled, and
+    ///   a packet to send before it is fragmented, with its ports. Received fragments of a packet
+    ///   that the filter would drop are held within the limits of
+    ///   [`reassembly`](Self::reassembly).
+    /// - The sender of a [rejected](brooklet_filter::Verdict::Reject) packet gets an answer. A
+    ///   received packet is answered through the device: by a RST, or by an ICMP error within the
+    ///   limit of 100 per second. A packet of the stack is answered within the stack: the TCP
+    ///   connection or the UDP socket that sent it gets the RST or the ICMP error, and its call
+    ///   fails with `ConnectionRefused` or the like. The filter does not see that answer.
     /// - The filter sees each packet once.
     /// - A super-packet of up to 64 KiB is one packet to the filter: count bytes, not packets. Only a
     ///   received super-packet of UDP is split first, and the filter sees each datagram.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 /// The settings of a driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) mtu: usize,
     pub(crate) icmp_echo: bool,
     /// The IP identification of the first packet that the driver fragments, and the step to the
     /// next one: no two drivers of a stack use the same.

@@ -3,9 +3,11 @@
 mod icmp;
 mod receive;
 mod transmit;
+mod verdict;
 
 use self::receive::Batch;
 use crate::common::{Common, Settings};
+use crate::engines::Engines;
 use crate::shutdown::{EndGuard, Progress, Step};
 use crate::stats::Stats;
 #[cfg(feature = "async-io")]
@@ -105,8 +107,7 @@ pub struct Driver<
     device: D,
     timer: T,
     filter: P,
-    tcp: brooklet_tcp::Engine<F>,
-    udp: brooklet_udp::Engine<F>,
+    engines: Engines<F>,
     tx_scheduler: TxScheduler,
     /// The buffer of the packet that is received.
     inbound: PacketBuf,
@@ -114,6 +115,10 @@ pub struct Driver<
     fragments_until: Option<Instant>,
     /// The buffer of a reassembled packet.
     reassembled: Vec<u8>,
+    /// The answer to a packet of the stack that the filter has rejected.
+    answer: Vec<u8>,
+    /// Such an answer has gone to TCP since the last flush.
+    answered_tcp: bool,
     icmp_echo: bool,
     /// A datagram has filled the first half of its queue since the last look.
     udp_congested: bool,
@@ -186,7 +191,7 @@ impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     pub(crate) fn new(
-        (tcp, udp): (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
+        engines: Engines<F>,
         (device, timer, filter): (D, T, P),
         (queue, common): (u8, Common<F>),
         settings: Settings,
@@ -196,12 +201,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             device,
             timer,
             filter,
-            tcp,
-            udp,
-            tx_scheduler: TxScheduler::new(settings.mtu, offload, settings.identification),
+            engines,
+            tx_scheduler: TxScheduler::new(offload, settings.identification),
             inbound: PacketBuf::with_capacity(MAX_PACKET),
             fragments_until: None,
             reassembled: Vec::new(),
+            answer: Vec::new(),
+            answered_tcp: false,
             icmp_echo: settings.icmp_echo,
             udp_congested: false,
             batches_after_pause: 0,
@@ -215,7 +221,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.tcp.awake() {
+        if !self.engines.tcp.awake() {
             return Poll::Ready(match self.common.shutdown.is_complete() {
                 true => Ok(()),
                 false => Err(StackClosed.into()),
@@ -225,8 +231,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         for _ in 0..BATCHES {
             let now = clock.now();
             // The ACKs that were deferred for the tasks that the last batch woke.
-            self.tcp.flush(now);
-            self.transmit(cx)?;
+            self.engines.tcp.flush(now);
+            self.transmit(cx, now)?;
             let batch = self.receive(cx, now)?;
             let more = batch != Batch::Drained;
             // Deadlines that become earlier from here on keep the driver from its sleep.
@@ -235,14 +241,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 self.handle_timeout(now);
                 until = self.poll_timeout(now);
             }
-            let deferred = self.tcp.defer(now);
-            let blocked = self.transmit(cx)?;
-            if self.tcp.is_closing() {
+            let deferred = self.engines.tcp.defer(now);
+            let blocked = self.transmit(cx, now)?;
+            if self.engines.tcp.is_closing() {
                 match self.shut_down(now, blocked) {
                     Step::Wait(at) => until = until.into_iter().chain(at).min(),
                     Step::Reset => continue,
                     Step::End => return Poll::Ready(Ok(())),
                 }
+            }
+            if std::mem::take(&mut self.answered_tcp) {
+                continue; // the answers take effect before the driver sleeps
             }
             if deferred || batch == Batch::Congested {
                 break; // the woken tasks run first
@@ -255,8 +264,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             }
             // A device that takes no packet now wakes this task once it does. Until then a new
             // packet to send need not wake it.
-            if self.tcp.sleep(cx.waker(), until, blocked)
-                && (blocked || !self.udp.register(cx.waker()))
+            if self.engines.tcp.sleep(cx.waker(), until, blocked)
+                && (blocked || !self.engines.udp.register(cx.waker()))
             {
                 return Poll::Pending;
             }
@@ -268,35 +277,32 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Takes the next step of a graceful shutdown.
     fn shut_down(&mut self, now: Instant, blocked: bool) -> Step {
         let progress = Progress {
-            has_connections: self.tcp.connections() > 0,
-            has_output: self.tcp.has_output(),
+            has_connections: self.engines.tcp.connections() > 0,
+            has_output: self.engines.tcp.has_output(),
             blocked,
         };
         let step = self.common.shutdown.step(self.queue, now, progress);
         if step == Step::Reset {
-            self.tcp.reset_connections(now);
+            self.engines.tcp.reset_connections(now);
             self.common.shutdown.connections_reset();
-            self.tcp.wake_drivers();
+            self.engines.tcp.wake_drivers();
         }
         step
     }
 
     /// Returns the earliest timeout.
     fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
-        let tcp = self.tcp.poll_timeout(now);
-        let others = self
-            .udp
-            .poll_timeout()
-            .into_iter()
-            .chain(self.fragments_until);
-        tcp.into_iter().chain(others).min()
+        let tcp = self.engines.tcp.poll_timeout(now);
+        let udp = self.engines.udp.poll_timeout();
+        let all = tcp.into_iter().chain(udp);
+        all.chain(self.fragments_until).min()
     }
 
     /// Handles the timeouts that have passed.
     fn handle_timeout(&mut self, now: Instant) {
         self.expire_fragments(now);
-        self.udp.handle_timeout(now);
-        self.tcp.handle_timeout(now);
+        self.engines.udp.handle_timeout(now);
+        self.engines.tcp.handle_timeout(now);
     }
 
     /// Returns whether timeouts have passed and may be handled, `until` being the earliest one.
@@ -329,8 +335,8 @@ impl<F: Flavor, D, T, P> Future for Driver<F, D, T, P> {
         if poll.is_ready() {
             // At once: a finished future may be kept for long before it is dropped.
             self.ended = true;
-            self.tcp.shutdown();
-            self.udp.shutdown();
+            self.engines.tcp.shutdown();
+            self.engines.udp.shutdown();
             self.end_guard.end();
         }
         poll

@@ -100,6 +100,19 @@ reasons! {
     FilteredIn: "filtered, inbound",
     /// Outbound: the filter dropped it.
     FilteredOut: "filtered, outbound",
+    /// Inbound: the filter rejected it, with an answer to its sender.
+    RejectedIn: "rejected, inbound",
+    /// Outbound: the filter rejected it, with an answer to the connection or the socket that sent
+    /// it.
+    RejectedOut: "rejected, outbound",
+    /// The filter diverted it, and there is no raw socket that takes it.
+    DivertedUnread: "diverted without a raw socket",
+    /// Outbound: longer than the MTU of its path, and it may not or cannot be fragmented: an IPv4
+    /// packet with "don't fragment", or a packet with IPv4 options or IPv6 extension headers.
+    TooLong: "too long for the path MTU",
+    /// Outbound: a reply of the stack (an ICMP message, or a RST for the filter) that found the
+    /// queue full.
+    ReplyFull: "queue of replies full",
     /// Inbound: neither TCP, UDP nor ICMP.
     UnknownProtocol: "neither TCP, UDP nor ICMP",
     /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
@@ -108,10 +121,6 @@ reasons! {
     /// Inbound: an ICMP error that quotes no TCP segment in flight (RFC 5927, 4.1), or one that
     /// timeouts deal with (RFC 5927, 6.1).
     IcmpIgnored: "ICMP error about no TCP segment in flight",
-    /// Outbound: an ICMP message that found the queue full.
-    IcmpFull: "ICMP outbound queue full",
-    /// Outbound: an echo reply that is longer than the MTU and cannot be fragmented.
-    IcmpTooLong: "ICMP message too long for the MTU",
     /// Outbound: an ICMP error above the limit, which is 100 per second and 50 at once.
     IcmpLimited: "ICMP error above the rate limit",
     /// Outbound: a packet made by the stack that is no IP packet. This is a fault of the stack.

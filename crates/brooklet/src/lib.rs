@@ -105,6 +105,7 @@ mod builder;
 mod common;
 mod driver;
 mod drop_reason;
+mod engines;
 mod parts;
 mod pipe;
 mod random;

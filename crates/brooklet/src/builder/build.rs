@@ -3,6 +3,7 @@
 use super::Builder;
 use crate::common::{Common, Settings};
 use crate::driver::Driver;
+use crate::engines::Engines;
 use crate::parts::{Parts, QueueParts};
 use crate::random::Random;
 use crate::stack::Stack;
@@ -196,8 +197,11 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             stack,
             tcp,
             udp,
-            engines: tcp_engines.into_iter().zip(udp_engines).collect(),
-            mtu,
+            engines: tcp_engines
+                .into_iter()
+                .zip(udp_engines)
+                .map(|(tcp, udp)| Engines { tcp, udp, mtu })
+                .collect(),
             icmp_echo: self.icmp_echo,
             identification: random.next() as u32,
             queues: queues.get().into(),
@@ -255,8 +259,7 @@ struct Plan<F: Flavor> {
     tcp: TcpListener<F>,
     udp: TransparentUdpSocket<F>,
     /// The engines of each queue.
-    engines: Vec<(brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>)>,
-    mtu: usize,
+    engines: Vec<Engines<F>>,
     icmp_echo: bool,
     identification: u32,
     queues: u32,
@@ -266,12 +269,11 @@ impl<F: Flavor> Plan<F> {
     fn driver<D: PacketIo, T: Timer, P: Filter>(
         &self,
         queue: u8,
-        engines: (brooklet_tcp::Engine<F>, brooklet_udp::Engine<F>),
+        engines: Engines<F>,
         parts: (D, T, P),
     ) -> Driver<F, D, T, P> {
         let first = self.identification.wrapping_add(queue.into());
         let settings = Settings {
-            mtu: self.mtu,
             icmp_echo: self.icmp_echo,
             identification: (first, self.queues),
         };

@@ -6,7 +6,7 @@ use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
-use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::icmp::{self, IcmpError, Unreachable};
 use brooklet_packet::{Packet, Protocol};
 use std::time::Instant;
 
@@ -14,19 +14,14 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>) {
         if let Some(error) = icmp::parse_error(packet) {
             self.stats.icmp_errors += 1;
-            match error.protocol {
-                Protocol::Tcp => self.tcp.handle_icmp_error(now, &error),
-                Protocol::Udp if self.udp.handle_icmp_error(now, &error) => {}
-                _ => self.stats.drops.count(DropReason::IcmpIgnored),
-            }
-            return;
+            return self.handle_icmp_error(now, &error);
         }
         if !self.icmp_echo {
             return self.stats.drops.count(DropReason::IcmpUnanswered);
         }
         match self
             .tx_scheduler
-            .queue_icmp(|out| icmp::echo_reply(out, packet))
+            .queue_reply(|out| icmp::echo_reply(out, packet))
         {
             Ok(true) => self.stats.echo_replies += 1,
             Ok(false) => self.stats.drops.count(DropReason::IcmpUnanswered),
@@ -34,14 +29,28 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
     }
 
+    /// Passes an ICMP error to the engine whose packet it quotes.
+    pub(super) fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
+        match error.protocol {
+            Protocol::Tcp => self.engines.tcp.handle_icmp_error(now, error),
+            Protocol::Udp if self.engines.udp.handle_icmp_error(now, error) => {}
+            _ => self.stats.drops.count(DropReason::IcmpIgnored),
+        }
+    }
+
     /// Answers a packet with an ICMP error, unless no error may be sent (RFC 1122, 3.2.2; RFC 4443,
     /// 2.4(e)) or the rate limit is reached.
     pub(super) fn send_icmp_error(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
+        self.send_limited(now, |out| icmp::error(out, packet, why));
+    }
+
+    /// Queues the ICMP error that `write` writes, within the rate limit. An error that may not be
+    /// sent, which `write` does not write, takes no token.
+    pub(super) fn send_limited(&mut self, now: Instant, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         let bucket = &self.common.icmp_errors;
         let mut limited = false;
-        let queued = self.tx_scheduler.queue_icmp(|out| {
-            // An error that may not be sent takes no token.
-            let allowed = icmp::error(out, packet, why);
+        let queued = self.tx_scheduler.queue_reply(|out| {
+            let allowed = write(out);
             limited = allowed && !bucket.with(|bucket| bucket.take(now));
             allowed && !limited
         });

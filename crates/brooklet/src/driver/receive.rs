@@ -154,15 +154,16 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Takes the filter's verdict on a packet and passes the packet to the engine of its protocol.
     fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers, verified: bool) {
         let packet = Packet::new(bytes, headers);
-        if self.filter.verdict(&packet, Direction::Inbound) != Verdict::Pass {
-            return self.stats.drops.count(DropReason::FilteredIn);
+        let verdict = self.filter.verdict(&packet, Direction::Inbound);
+        if verdict != Verdict::Pass {
+            return self.stop_inbound(now, verdict, &packet, verified);
         }
         if !verified && !packet.verify_checksum() {
             return self.stats.drops.count(DropReason::BadChecksum);
         }
         match packet.protocol() {
-            Protocol::Tcp => self.tcp.handle_packet(now, bytes, &headers),
-            Protocol::Udp => match self.udp.handle_packet(now, &packet, Arrival::new()) {
+            Protocol::Tcp => self.engines.tcp.handle_packet(now, bytes, &headers),
+            Protocol::Udp => match self.engines.udp.handle_packet(now, &packet, Arrival::new()) {
                 Received::Queued { congested } => self.udp_congested |= congested,
                 Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
                 Received::TooBig { mtu } => {

@@ -1,28 +1,32 @@
 //! The way of a packet from an engine to the device.
 
 use super::Driver;
-use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::PacketIo;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Sends until no packet is left or the device takes no more. Returns whether the device takes
     /// no more.
-    pub(super) fn transmit(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    pub(super) fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
         loop {
             let drops = &mut self.stats.drops;
-            let Some((packet, is_new)) = self.tx_scheduler.next(&mut self.tcp, &self.udp, drops)
+            let Some((packet, is_new)) = self.tx_scheduler.next(now, &mut self.engines, drops)
             else {
                 return Ok(false);
             };
             let len = packet.bytes().len() as u64;
             // One verdict for each packet, however often the device is asked to take it.
-            if is_new && self.filter.verdict(&packet, Direction::Outbound) != Verdict::Pass {
-                self.stats.drops.count(DropReason::FilteredOut);
+            let verdict = match is_new {
+                true => self.filter.verdict(&packet, Direction::Outbound),
+                false => Verdict::Pass,
+            };
+            if verdict != Verdict::Pass {
+                self.stop_outbound(now, verdict);
             } else {
                 match self.tx_scheduler.poll_send(cx, &mut self.device) {
                     Poll::Ready(sent) => sent?,
@@ -31,7 +35,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 self.stats.packets_out += 1;
                 self.stats.bytes_out += len;
             }
-            self.tx_scheduler.finish(&mut self.tcp, &self.udp);
+            self.tx_scheduler.finish(&mut self.engines);
         }
     }
 }

@@ -1,0 +1,88 @@
+//! Packets that the filter does not pass: what happens to them, and who is told.
+
+use super::Driver;
+use crate::drop_reason::DropReason;
+use crate::timer::Timer;
+use brooklet_cell::Flavor;
+use brooklet_filter::{Filter, Reject, Verdict};
+use brooklet_io::PacketIo;
+use brooklet_packet::icmp::{self, Unreachable};
+use brooklet_packet::{Packet, Protocol, tcp};
+use std::time::Instant;
+
+impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
+    /// Handles a received packet on which the filter has given another verdict than to pass it.
+    #[cold]
+    pub(super) fn stop_inbound(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        packet: &Packet<'_>,
+        verified: bool,
+    ) {
+        match verdict {
+            // A packet that arrived damaged may be from somebody else.
+            Verdict::Reject(_) if !verified && !packet.verify_checksum() => {
+                self.stats.drops.count(DropReason::BadChecksum);
+            }
+            Verdict::Reject(reject) => {
+                self.stats.drops.count(DropReason::RejectedIn);
+                self.reject_inbound(now, packet, reject);
+            }
+            Verdict::Divert => self.stats.drops.count(DropReason::DivertedUnread),
+            _ => self.stats.drops.count(DropReason::FilteredIn),
+        }
+    }
+
+    fn reject_inbound(&mut self, now: Instant, packet: &Packet<'_>, reject: Reject) {
+        // As with a segment to a closed port, a RST answers every segment.
+        if reject == Reject::TcpReset && packet.tcp().is_some() {
+            let queued = self.tx_scheduler.queue_reply(|out| tcp::reset(out, packet));
+            if let Err(reason) = queued {
+                self.stats.drops.count(reason);
+            }
+        } else {
+            self.send_limited(now, |out| write_rejection(out, packet, reject));
+        }
+    }
+
+    /// Handles the packet of an engine on which the filter has given another verdict than to pass
+    /// it. The answer to a rejected packet goes to the engine, as if a host behind the device had
+    /// sent it.
+    #[cold]
+    pub(super) fn stop_outbound(&mut self, now: Instant, verdict: Verdict) {
+        match verdict {
+            Verdict::Reject(reject) => {
+                self.stats.drops.count(DropReason::RejectedOut);
+                self.reject_outbound(now, reject);
+            }
+            Verdict::Divert => self.stats.drops.count(DropReason::DivertedUnread),
+            _ => self.stats.drops.count(DropReason::FilteredOut),
+        }
+    }
+
+    fn reject_outbound(&mut self, now: Instant, reject: Reject) {
+        let mut answer = std::mem::take(&mut self.answer);
+        let packet = self.tx_scheduler.current();
+        let written = packet.is_some_and(|packet| write_rejection(&mut answer, &packet, reject));
+        if written && let Ok(packet) = Packet::parse(&answer) {
+            self.answered_tcp = true;
+            if packet.protocol() == Protocol::Tcp {
+                self.engines.tcp.handle_packet(now, &answer, &packet);
+            } else if let Some(error) = icmp::parse_error(&packet) {
+                self.handle_icmp_error(now, &error);
+            }
+        }
+        self.answer = answer;
+    }
+}
+
+/// Writes the answer to a rejected packet. Returns `false` where no answer is due.
+fn write_rejection(out: &mut Vec<u8>, packet: &Packet<'_>, reject: Reject) -> bool {
+    match reject {
+        Reject::TcpReset if packet.tcp().is_some() => tcp::reset(out, packet),
+        Reject::TcpReset => icmp::error(out, packet, Unreachable::Port),
+        Reject::Icmp(why) => icmp::error(out, packet, why),
+        _ => false,
+    }
+}

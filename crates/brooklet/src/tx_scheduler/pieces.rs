@@ -1,0 +1,93 @@
+use crate::drop_reason::DropReason;
+use brooklet_io::{Checksum, Meta, Offload, PacketBuf};
+use brooklet_packet::{Fragmenter, Headers, Protocol, Segmenter};
+
+/// The packets into which one packet is split on its way to the device.
+#[derive(Debug)]
+pub(super) enum Pieces {
+    /// The packet itself: it fits, or the device segments it.
+    Whole,
+    /// The segments of a super-packet that the device does not segment.
+    Segments(Segmenter),
+    /// The fragments of a packet that is longer than the path MTU.
+    Fragments(Fragmenter),
+}
+
+impl Pieces {
+    /// Writes the next piece of `packet` into `out`. Returns `false` after the last piece, and for a
+    /// packet that is not split.
+    pub(super) fn next(&mut self, packet: &[u8], out: &mut PacketBuf) -> bool {
+        let len = match self {
+            Self::Whole => None,
+            Self::Segments(segmenter) => {
+                out.resize(segmenter.longest());
+                segmenter.next(packet, out)
+            }
+            Self::Fragments(fragmenter) => {
+                out.resize(fragmenter.longest());
+                fragmenter.next(packet, out)
+            }
+        };
+        if let Some(len) = len {
+            out.set_len(len);
+        }
+        len.is_some()
+    }
+}
+
+/// What the path of a packet takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    /// The longest packet, in bytes; `None` for a packet that is known to fit.
+    pub(super) mtu: Option<usize>,
+    /// Whether a packet that is longer is fragmented although it says "don't fragment".
+    pub(super) ignore_dont_fragment: bool,
+    /// The identification of the fragments.
+    pub(super) identification: u32,
+}
+
+/// Completes the checksum as far as the device does not, and splits the packet if it has to be
+/// split.
+///
+/// # Errors
+///
+/// [`DropReason::TooLong`] if the packet is longer than its path takes and may not be fragmented.
+pub(super) fn complete(
+    packet: &mut PacketBuf,
+    headers: &Headers,
+    offload: Offload,
+    path: Path,
+) -> Result<Pieces, DropReason> {
+    let Meta {
+        checksum, gso_size, ..
+    } = packet.meta();
+    let segments = match headers.protocol() {
+        Protocol::Tcp if headers.key().is_ipv6() => offload.tso6,
+        Protocol::Tcp => offload.tso4,
+        _ => offload.uso,
+    };
+    if let Some(size) = gso_size
+        && !(segments && offload.checksum)
+    {
+        return Ok(Pieces::Segments(Segmenter::new(headers, size)));
+    }
+    let too_long = path.mtu.filter(|&mtu| packet.len() > mtu);
+    let too_long = too_long.filter(|_| gso_size.is_none());
+    if checksum == Checksum::Partial {
+        if offload.checksum && too_long.is_none() {
+            headers.fill_partial_checksum(packet);
+        } else {
+            headers.fill_checksum(packet);
+            packet.set_meta(Meta::default());
+        }
+    }
+    let Some(mtu) = too_long else {
+        return Ok(Pieces::Whole);
+    };
+    let dont_fragment = !headers.key().is_ipv6() && packet[6] & 0x40 != 0;
+    if dont_fragment && !path.ignore_dont_fragment {
+        return Err(DropReason::TooLong);
+    }
+    let fragmenter = Fragmenter::new(headers, mtu, path.identification);
+    fragmenter.map(Pieces::Fragments).ok_or(DropReason::TooLong)
+}
