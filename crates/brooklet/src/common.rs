@@ -4,6 +4,7 @@ use crate::token_bucket::TokenBucket;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::reassembly::{self, Reassembler};
 use brooklet_tcp::Clock;
+use std::net::Ipv6Addr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
 pub(crate) struct Common<F: Flavor> {
     /// Whether the stack speaks IPv6.
     pub(crate) ipv6: bool,
+    /// The stack's own IPv6 address, if it has one.
+    pub(crate) own_ipv6: Option<Ipv6Addr>,
     /// Shared because the fragments of one packet may arrive on several queues.
     pub(crate) reassembler: Option<Shared<F, Reassembler>>,
     pub(crate) icmp_errors: Shared<F, TokenBucket>,
@@ -33,12 +36,13 @@ impl<F: Flavor> Common<F> {
     pub(crate) fn new(
         queues: NonZeroU8,
         reassembly: Option<reassembly::Config>,
-        ipv6: bool,
+        (ipv6, own_ipv6): (bool, Option<Ipv6Addr>),
         clock: Clock,
     ) -> Self {
         let published = |_| Shared::new(Stats::default());
         Self {
             ipv6,
+            own_ipv6,
             reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
             icmp_errors: Shared::new(TokenBucket::default()),
             clock,
@@ -52,6 +56,7 @@ impl<F: Flavor> Clone for Common<F> {
     fn clone(&self) -> Self {
         Self {
             ipv6: self.ipv6,
+            own_ipv6: self.own_ipv6,
             reassembler: self.reassembler.clone(),
             icmp_errors: self.icmp_errors.clone(),
             clock: self.clock.clone(),

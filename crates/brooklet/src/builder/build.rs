@@ -167,6 +167,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 )));
             }
         }
+        let own_ipv6 = tcp_interface.ipv6;
         let udp_interface = brooklet_udp::Interface::new()
             .mtu(mtu)
             .ipv4(tcp_interface.ipv4)
@@ -191,7 +192,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         let stack = Stack {
             connector,
             udp: udp_engines[0].counters(),
-            common: Common::new(queues, self.reassembly, self.ipv6, clock),
+            common: Common::new(queues, self.reassembly, (self.ipv6, own_ipv6), clock),
         };
         Ok(Plan {
             stack,

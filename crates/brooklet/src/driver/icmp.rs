@@ -6,7 +6,7 @@ use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
-use brooklet_packet::icmp::{self, IcmpError, Unreachable};
+use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind};
 use brooklet_packet::{Packet, Protocol};
 use std::time::Instant;
 
@@ -40,8 +40,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
 
     /// Answers a packet with an ICMP error, unless no error may be sent (RFC 1122, 3.2.2; RFC 4443,
     /// 2.4(e)) or the rate limit is reached.
-    pub(super) fn send_icmp_error(&mut self, now: Instant, packet: &Packet<'_>, why: Unreachable) {
-        self.send_limited(now, |out| icmp::error(out, packet, why));
+    pub(super) fn send_icmp_error(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        kind: impl Into<IcmpErrorKind>,
+    ) {
+        self.send_limited(now, |out| icmp::error(out, packet, kind));
     }
 
     /// Queues the ICMP error that `write` writes, within the rate limit. An error that may not be

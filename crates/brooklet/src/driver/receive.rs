@@ -6,10 +6,11 @@ use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::{Checksum, PacketIo};
-use brooklet_packet::icmp::Unreachable;
-use brooklet_packet::{Headers, Packet, Protocol, Segmenter, is_martian};
+use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
+use brooklet_packet::{Headers, Packet, ParseError, Protocol, Segmenter, is_martian};
 use brooklet_udp::{Arrival, Received};
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -67,7 +68,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         self.stats.bytes_in += self.inbound.len() as u64;
         let headers = match Headers::parse(&self.inbound) {
             Ok(headers) => headers,
-            Err(error) => return self.stats.drops.count(DropReason::Malformed(error)),
+            Err(error) => {
+                let packet = std::mem::take(&mut self.inbound);
+                self.refuse_malformed(now, &packet, error);
+                self.inbound = packet;
+                return;
+            }
         };
         let key = headers.key();
         if key.is_ipv6() && !self.common.ipv6 {
@@ -133,22 +139,48 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 self.stats.drops.count(DropReason::ReassemblyOff);
             }
             Ok(headers) => self.deliver(now, &mut packet, headers, false),
-            Err(error) => self.stats.drops.count(DropReason::Malformed(error)),
+            Err(error) => self.refuse_malformed(now, &packet, error),
         }
         self.reassembled = packet;
     }
 
-    /// Drops the fragments that have expired. A driver that never received one does not look.
+    /// Drops the fragments that have expired, and tells the senders whose first fragment arrived
+    /// (RFC 792; RFC 8200, 4.5). A driver that never received a fragment does not look.
     pub(super) fn expire_fragments(&mut self, now: Instant) {
-        if self.fragments_until.is_some_and(|at| at <= now)
+        let mut first = std::mem::take(&mut self.reassembled);
+        while self.fragments_until.is_some_and(|at| at <= now)
             && let Some(reassembler) = &self.common.reassembler
         {
-            let first = &mut self.reassembled;
-            self.fragments_until = reassembler.with(|reassembler| {
-                while reassembler.handle_timeout(now, first) {}
-                reassembler.poll_timeout()
+            let (expired, until) = reassembler.with(|reassembler| {
+                let expired = reassembler.handle_timeout(now, &mut first);
+                (expired, reassembler.poll_timeout())
             });
+            self.fragments_until = until;
+            if expired && let Ok(first) = Packet::parse(&first) {
+                self.send_icmp_error(now, &first, IcmpErrorKind::ReassemblyTimeExceeded);
+            }
         }
+        self.reassembled = first;
+    }
+
+    /// Counts a packet that does not parse. Its sender is told of a parameter problem where
+    /// RFC 8200, 4.2 to 4.4 asks for that.
+    #[cold]
+    fn refuse_malformed(&mut self, now: Instant, bytes: &[u8], error: ParseError) {
+        self.stats.drops.count(DropReason::Malformed(error));
+        if !self.common.ipv6 {
+            return;
+        }
+        // The answer to a packet to a group needs a source.
+        let own = self.common.own_ipv6.map(IpAddr::V6);
+        self.send_limited(now, |out| {
+            let due = icmp::malformed_reply(out, bytes)
+                || own.is_some_and(|own| icmp::malformed_reply_from(out, own, bytes));
+            due && Headers::parse(out).is_ok_and(|reply| {
+                let (source, destination) = reply.key().reversed().addresses();
+                !is_martian(source, destination)
+            })
+        });
     }
 
     /// Takes the filter's verdict on a packet and passes the packet to the engine of its protocol.

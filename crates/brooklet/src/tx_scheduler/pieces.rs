@@ -84,7 +84,8 @@ pub(super) fn complete(
     let Some(mtu) = too_long else {
         return Ok(Pieces::Whole);
     };
-    let dont_fragment = !headers.key().is_ipv6() && packet[6] & 0x40 != 0;
+    // The sender of an IPv6 packet may fragment it, and this is the sender.
+    let dont_fragment = headers.dont_fragment() && !headers.key().is_ipv6();
     if dont_fragment && !path.ignore_dont_fragment {
         return Err(DropReason::TooLong);
     }
