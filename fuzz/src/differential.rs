@@ -28,6 +28,11 @@ pub enum Reason {
     LongChain,
     /// brooklet takes no routing header that still names addresses to visit.
     SegmentsLeft,
+    /// brooklet reads the options of IPv6 and drops a packet with an unknown option that asks for it,
+    /// with too many options, or with odd padding.
+    Options,
+    /// brooklet takes no IPv6 fragment that no packet can have.
+    Fragment,
     /// A UDP length of zero is, to etherparse, all that is left of the packet.
     UdpLengthZero,
     /// etherparse reads the authentication header of IPv4; brooklet takes it as the payload.
@@ -119,9 +124,15 @@ fn only_etherparse(error: ParseError, theirs: &SlicedPacket<'_>) -> Option<Reaso
             (sum != 0xffff).then_some(Reason::HeaderChecksum)
         }
         (
-            ParseError::ExtensionHeader | ParseError::RoutingHeader | ParseError::UnknownOption,
+            ParseError::ExtensionHeader | ParseError::UnknownOption,
             Some(InternetSlice::Ipv6(slice)),
         ) => chain(slice),
+        (ParseError::RoutingHeader, Some(InternetSlice::Ipv6(slice))) => {
+            chain(slice).filter(|reason| *reason == Reason::SegmentsLeft)
+        }
+        (ParseError::Fragment, Some(InternetSlice::Ipv6(slice))) => {
+            bad_fragment(slice).then_some(Reason::Fragment)
+        }
         (ParseError::UdpHeader, _) => match &theirs.transport {
             Some(TransportSlice::Udp(udp)) if udp.length() == 0 => Some(Reason::UdpLengthZero),
             _ => None,
@@ -146,12 +157,79 @@ fn chain(slice: &Ipv6Slice<'_>) -> Option<Reason> {
             Ipv6ExtensionSlice::Routing(header) if header.slice()[3] != 0 => {
                 return Some(Reason::SegmentsLeft);
             }
+            Ipv6ExtensionSlice::HopByHop(header)
+            | Ipv6ExtensionSlice::DestinationOptions(header)
+                if bad_options(&header.slice()[2..]) =>
+            {
+                return Some(Reason::Options);
+            }
             _ if headers > 8 || bytes > 2048 => return Some(Reason::LongChain),
             Ipv6ExtensionSlice::Fragment(header) if header.is_fragmenting_payload() => return None,
             _ => {}
         }
     }
     None
+}
+
+/// Whether these are options that brooklet does not take.
+fn bad_options(mut list: &[u8]) -> bool {
+    let (mut padding, mut options) = (0, 0);
+    loop {
+        list = match list {
+            [] => return false,
+            [0, rest @ ..] => {
+                padding += 1;
+                rest
+            }
+            [kind, length, rest @ ..] if rest.len() >= usize::from(*length) => {
+                let (value, rest) = rest.split_at(usize::from(*length));
+                if *kind == 1 {
+                    padding += 2 + value.len();
+                    if value.iter().any(|byte| *byte != 0) {
+                        return true;
+                    }
+                } else {
+                    (padding, options) = (0, options + 1);
+                    if *kind >= 0x40 {
+                        return true;
+                    }
+                }
+                rest
+            }
+            _ => return true,
+        };
+        if padding > 7 || options > 8 {
+            return true;
+        }
+    }
+}
+
+/// Whether the first fragment header of a packet is of a fragment that no packet can have.
+fn bad_fragment(slice: &Ipv6Slice<'_>) -> bool {
+    let mut before = 0;
+    for header in slice.extensions().clone() {
+        let Ipv6ExtensionSlice::Fragment(header) = header else {
+            before += match header {
+                Ipv6ExtensionSlice::HopByHop(header)
+                | Ipv6ExtensionSlice::Routing(header)
+                | Ipv6ExtensionSlice::DestinationOptions(header) => header.slice().len(),
+                Ipv6ExtensionSlice::Authentication(header) => header.slice().len(),
+                Ipv6ExtensionSlice::Fragment(_) => 0,
+            };
+            continue;
+        };
+        if !header.is_fragmenting_payload() {
+            before += 8;
+            continue;
+        }
+        let length = usize::from(slice.header().payload_length()) - before - 8;
+        let offset = usize::from(header.fragment_offset().byte_offset());
+        let is_uneven = header.more_fragments() && length % 8 != 0;
+        // etherparse does not look for the transport header in a first fragment.
+        let may_be_incomplete = offset == 0;
+        return is_uneven || before + offset + length > 65_535 || may_be_incomplete;
+    }
+    false
 }
 
 fn addresses(ours: &Packet<'_>, theirs: &SlicedPacket<'_>) {

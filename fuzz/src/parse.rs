@@ -2,7 +2,9 @@
 
 use crate::bytes::{fold, repair, words};
 use crate::fragments::again;
-use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
+use brooklet_packet::icmp::{
+    self, IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable,
+};
 use brooklet_packet::reassembly::{Config, Reassembler};
 use brooklet_packet::{Coalescer, Headers, Packet, Protocol, Segmenter, strip_options, tcp, udp};
 use std::time::Instant;
@@ -19,7 +21,9 @@ pub fn parse(data: &[u8]) {
 }
 
 fn exercise(bytes: &[u8]) {
-    let Ok(packet) = Packet::parse(bytes) else {
+    let parsed = Packet::parse(bytes);
+    malformed(bytes, parsed.is_ok());
+    let Ok(packet) = parsed else {
         return;
     };
     ranges(bytes, &packet);
@@ -34,6 +38,20 @@ fn exercise(bytes: &[u8]) {
     segment(&packet);
     with_right_checksum(&packet);
     apart(&packet);
+}
+
+/// A parameter problem points into the packet that it is about.
+fn malformed(bytes: &[u8], is_good: bool) {
+    let mut out = vec![1];
+    let written = icmp::malformed_reply(&mut out, bytes);
+    assert_eq!(written, !out.is_empty());
+    if written {
+        assert!(!is_good && out.len() <= 1280);
+        let reply = Packet::parse(&out).expect("a reply is a packet");
+        assert!(reply.verify_checksum() && bytes.starts_with(reply.payload()));
+        let pointer = reply.transport()[4..8].first_chunk().expect("four bytes");
+        assert!((u32::from_be_bytes(*pointer) as usize) < bytes.len());
+    }
 }
 
 fn ranges(bytes: &[u8], packet: &Packet<'_>) {
@@ -111,15 +129,22 @@ fn answers(packet: &Packet<'_>) {
     }
     let written = icmp::echo_reply(&mut out, packet);
     check(written, &out, packet.total_len());
-    for why in [
-        Unreachable::Network,
-        Unreachable::Host,
-        Unreachable::Protocol,
-        Unreachable::Port,
-        Unreachable::Prohibited,
-        Unreachable::PacketTooBig { mtu: 1400 },
+    for kind in [
+        Unreachable::Network.into(),
+        Unreachable::Host.into(),
+        Unreachable::Protocol.into(),
+        Unreachable::Port.into(),
+        Unreachable::Prohibited.into(),
+        Unreachable::PacketTooBig { mtu: 1400 }.into(),
+        IcmpErrorKind::HopLimitExceeded,
+        IcmpErrorKind::ReassemblyTimeExceeded,
+        ParameterProblem {
+            pointer: 40,
+            kind: ParameterProblemKind::HeaderField,
+        }
+        .into(),
     ] {
-        let written = icmp::error(&mut out, packet, why);
+        let written = icmp::error(&mut out, packet, kind);
         check(
             written,
             &out,
@@ -128,9 +153,9 @@ fn answers(packet: &Packet<'_>) {
         if written {
             let error = Packet::parse(&out).expect("checked above");
             assert!(packet.bytes().starts_with(error.payload()));
-            understood(packet, why, &error);
+            understood(packet, kind, &error);
             assert!(
-                !icmp::error(&mut Vec::new(), &error, why),
+                !icmp::error(&mut Vec::new(), &error, kind),
                 "errors answer no errors"
             );
         }
@@ -138,14 +163,18 @@ fn answers(packet: &Packet<'_>) {
 }
 
 /// Who reads an error finds in it what was written, if enough of the packet was there.
-fn understood(packet: &Packet<'_>, why: Unreachable, error: &Packet<'_>) {
+fn understood(packet: &Packet<'_>, kind: IcmpErrorKind, error: &Packet<'_>) {
     let Some(read) = icmp::parse_error(error) else {
         // Eight bytes of the transport tell the flow (RFC 792). They may not be there, or lie
         // behind a chain of extension headers too long to be quoted.
-        assert!(error.payload().len() < packet.transport_range().start + 8);
+        let is_first = packet
+            .fragment()
+            .is_none_or(|fragment| fragment.offset == 0);
+        assert!(!is_first || error.payload().len() < packet.transport_range().start + 8);
         return;
     };
-    assert_eq!(read.kind, IcmpErrorKind::Unreachable(why));
+    assert_eq!(read.kind, kind);
+    assert_eq!(read.from, packet.destination());
     assert_eq!(read.protocol, packet.protocol());
     assert_eq!(read.key.source().ip(), packet.source());
     assert_eq!(read.key.destination().ip(), packet.destination());

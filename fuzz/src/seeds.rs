@@ -85,7 +85,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let fragment = |offset: u8, more: u8| vec![0, 0, 0, offset | more, 1, 2, 3, 4];
     for chain in [
         vec![(0, options(0))],
-        vec![(0, options(0)), (60, options(2)), (43, options(1))],
+        vec![(0, options(0)), (60, options(2)), (43, routing(1))],
         vec![(51, authentication()), (60, options(0))],
         vec![(44, fragment(0, 0))],
         vec![(44, fragment(0, 1))],
@@ -100,8 +100,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// An extension header, to be named by the one before it and to name the one after it.
+/// An options header, to be named by the one before it and to name the one after it. Its options are
+/// of an experimental type that a host skips (RFC 4727).
 fn options(units: u8) -> Vec<u8> {
+    let mut header = vec![0, units];
+    let mut room = (usize::from(units) + 1) * 8 - 2;
+    while room > 0 {
+        let len = room.min(256);
+        header.extend([0x1e, (len - 2) as u8]);
+        header.resize(header.len() + len - 2, 7);
+        room -= len;
+    }
+    header
+}
+
+fn routing(units: u8) -> Vec<u8> {
     let mut header = vec![0; (usize::from(units) + 1) * 8];
     header[1] = units;
     header

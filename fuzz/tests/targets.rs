@@ -112,8 +112,8 @@ fn v6(next_header: u8, body: &[u8]) -> Vec<u8> {
 fn every_reason_has_its_packet() {
     use Outcome::{OnlyBrooklet, OnlyEtherparse};
     let long = [
-        [60, 0, 0, 0, 0, 0, 0, 0].repeat(8),
-        vec![59, 0, 0, 0, 0, 0, 0, 0],
+        [60, 0, 1, 4, 0, 0, 0, 0].repeat(8),
+        vec![59, 0, 1, 4, 0, 0, 0, 0],
     ]
     .concat();
     let cases = [
@@ -123,12 +123,24 @@ fn every_reason_has_its_packet() {
             OnlyEtherparse(Reason::SegmentsLeft),
         ),
         (
+            v6(60, &[59, 0, 0x9e, 4, 0, 0, 0, 0]),
+            OnlyEtherparse(Reason::Options),
+        ),
+        (
+            v6(60, &[59, 0, 1, 4, 0, 0, 0, 7]),
+            OnlyEtherparse(Reason::Options),
+        ),
+        (
+            v6(44, &[17, 0, 0, 9, 0, 0, 0, 0, 7]),
+            OnlyEtherparse(Reason::Fragment),
+        ),
+        (
             v4(17, &[0, 1, 0, 2, 0, 0, 0, 0]),
             OnlyEtherparse(Reason::UdpLengthZero),
         ),
         (v4(51, &[6, 0]), OnlyBrooklet(Reason::Ipv4Authentication)),
         (
-            v6(44, &[60, 0, 0, 1, 0, 0, 0, 0]),
+            v6(44, &[60, 0, 0, 9, 0, 0, 0, 0]),
             OnlyBrooklet(Reason::BehindFragment),
         ),
         (v4(58, &[128]), OnlyBrooklet(Reason::IcmpOfOtherVersion)),
