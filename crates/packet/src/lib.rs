@@ -2,8 +2,8 @@
 //!
 //! [`Headers::parse`] reads a packet once, from the version to the transport header, and returns a
 //! small `Copy` value: addresses and ports as a [`FlowKey`], the [`Protocol`] behind every IPv6
-//! extension header, the identification and offset of a [`Fragment`], the fields of a TCP header, and
-//! the ranges of transport and payload. [`Packet`] is the headers together with the bytes. Parsing
+//! extension header, the hop limit and the [`TrafficClass`], the identification and offset of a
+//! [`Fragment`], the fields of a TCP header, and the ranges of transport and payload. [`Packet`] is the headers together with the bytes. Parsing
 //! returns a value or a [`ParseError`] and never panics, and every range is inside of the packet.
 //!
 //! The writers make the packets that a host sends: [`udp::write`], [`tcp::write`] and
@@ -36,10 +36,13 @@
 //! # What is checked
 //!
 //! The parser checks lengths, the version, the IPv4 header checksum, the chain of IPv6 extension
-//! headers and the length fields of the transport header. It does not verify the transport checksum,
-//! which a device with checksum offload leaves out: [`Packet::verify_checksum`] does.
+//! headers with their options, and the length fields of the transport header. An IPv6 packet with an
+//! unknown option that asks for it, a routing header with segments left, or a fragment that no packet
+//! can have is refused; [`icmp::malformed_reply`] writes the parameter problem that its sender is due
+//! (RFC 8200, 4). The parser does not verify the transport checksum, which a device with checksum
+//! offload leaves out: [`Packet::verify_checksum`] does.
 //!
-//! The parser recognises fragments and reads nothing behind their IP header. A
+//! The parser recognises fragments and returns nothing from behind their IP header. A
 //! [`reassembly::Reassembler`] reassembles packets within limits, and [`fragment`] splits packets.
 //!
 //! # Features

@@ -2,6 +2,7 @@
 
 mod build;
 mod coalescer;
+mod echo;
 mod errors;
 mod extension;
 mod fragment;

@@ -41,11 +41,11 @@ pub fn write(
 /// Writes a UDP datagram as one IP packet with these `fields` of the IP header into `out` and
 /// replaces the previous contents.
 ///
-/// Otherwise the function is [`write`].
+/// Otherwise the function is [`write()`].
 ///
 /// # Errors
 ///
-/// Those of [`write`].
+/// Those of [`write()`].
 ///
 /// ```
 /// use brooklet_packet::{Ecn, IpFields, Packet, TrafficClass, udp};

@@ -49,6 +49,22 @@ pub(super) fn fix_v4(packet: &mut [u8]) {
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 
+/// With other bytes of an address at `at`.
+pub(super) fn with_address(mut bytes: Vec<u8>, at: usize, address: &[u8]) -> Vec<u8> {
+    bytes[at..at + address.len()].copy_from_slice(address);
+    if bytes[0] >> 4 == 4 {
+        fix_v4(&mut bytes);
+    }
+    bytes
+}
+
+/// IPv4 with other flags and another fragment offset.
+pub(super) fn with_fragment_field(mut bytes: Vec<u8>, field: u16) -> Vec<u8> {
+    bytes[6..8].copy_from_slice(&field.to_be_bytes());
+    fix_v4(&mut bytes);
+    bytes
+}
+
 /// IPv6 from A6 to B6.
 pub(super) fn v6(next_header: u8, body: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
