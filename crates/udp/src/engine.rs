@@ -432,11 +432,17 @@ impl<F: Flavor> Engine<F> {
         self.queues.inbound.with(|inbound| inbound.queued())
     }
 
-    /// Buffers in the pools of the inbound and of this engine's outbound queue.
-    pub(crate) fn pooled(&self) -> (usize, usize) {
-        (
-            self.queues.inbound.with(|inbound| inbound.pooled()),
-            self.outbound.with(|outbound| outbound.pooled()),
-        )
+    /// Buffers in the pools of the inbound and of this engine's outbound queue: small ones, and
+    /// large ones of the latter.
+    pub(crate) fn pooled(&self) -> (usize, usize, usize) {
+        let (small, large) = self.outbound.with(|outbound| outbound.pooled());
+        let inbound = self.queues.inbound.with(|inbound| inbound.pooled());
+        (inbound, small, large)
+    }
+
+    /// Sessions, room for sessions in the table, and bytes in the queues of sessions.
+    pub(crate) fn session_memory(&self) -> (usize, usize, usize) {
+        let inbound = &self.queues.inbound;
+        inbound.with(|inbound| inbound.sessions.memory())
     }
 }

@@ -302,8 +302,8 @@ impl Awaited for Outbound {
 #[cfg(test)]
 #[cfg(any(feature = "sync", feature = "local"))]
 impl Outbound {
-    /// Buffers in the pool.
-    pub(crate) fn pooled(&self) -> usize {
-        self.pool.len()
+    /// Buffers in the pools of small and of large buffers.
+    pub(crate) fn pooled(&self) -> (usize, usize) {
+        (self.pool.len(), self.large_pool.len())
     }
 }

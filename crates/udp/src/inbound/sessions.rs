@@ -512,3 +512,13 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(any(feature = "sync", feature = "local"))]
+impl Sessions {
+    /// Sessions, room for sessions in the table, and bytes in their queues.
+    pub(crate) fn memory(&self) -> (usize, usize, usize) {
+        let room = self.table.capacity() + self.sessions.capacity() + self.sources.capacity();
+        (self.sessions.len(), room, self.bytes)
+    }
+}

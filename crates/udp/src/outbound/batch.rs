@@ -39,7 +39,7 @@ impl Outbound {
         let fields = self.fields(outgoing);
         // The datagrams of the batch have consecutive identifications.
         let count = payload.len().div_ceil(size.get().into());
-        self.identification = self.identification.wrapping_add(count as u16);
+        self.identification = self.identification.wrapping_add(count as u16 - 1);
         if udp::write_with(&mut packet, from, to, fields, first).is_err() {
             self.recycle(packet.into());
             return Err(SendError::Families { from, to });

@@ -1,22 +1,31 @@
 //! Each test is generic over the flavor and runs for both.
 
+mod batch;
 mod end;
+mod fields;
 mod halves;
+mod icmp;
+mod path_mtu;
 mod queues;
 mod receive;
 mod send;
+mod sessions;
 #[cfg(feature = "futures")]
 mod sink;
+mod socket;
 mod sources;
 #[cfg(feature = "sync")]
 mod threads;
 mod waiting;
 
-use crate::{Config, Engine, Interface, Received, TransparentUdpSocket, UdpReadHalf, UdpWriteHalf};
+use crate::{
+    Arrival, Clock, Config, Engine, Interface, Received, TransparentUdpSocket, UdpListener,
+    UdpReadHalf, UdpSession, UdpSocket, UdpWriteHalf,
+};
 use brooklet_cell::Flavor;
 use brooklet_packet::{Packet, udp};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
@@ -24,6 +33,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
 /// Runs each function, generic over the flavor, as a test of either.
@@ -63,12 +73,29 @@ fn arrive_from<F: Flavor>(engine: &Engine<F>, payload: &[u8], from: &str) -> Rec
     } else {
         SERVER6
     };
-    engine.handle_packet(&Packet::parse(&packet(payload, from, to)).unwrap())
+    arrive_at(engine, payload, from, to)
 }
 
 /// Delivers a datagram from the client to the server.
 fn arrive<F: Flavor>(engine: &Engine<F>, payload: &[u8]) -> Received {
-    engine.handle_packet(&Packet::parse(&packet(payload, CLIENT, SERVER)).unwrap())
+    arrive_at(engine, payload, CLIENT, SERVER)
+}
+
+/// A datagram that is in a queue. The helpers do not tell whether the queue is congested.
+const QUEUED: Received = Received::Queued { congested: false };
+
+/// Delivers a datagram.
+fn arrive_at<F: Flavor>(engine: &Engine<F>, payload: &[u8], from: &str, to: &str) -> Received {
+    handle(engine, &packet(payload, from, to), Arrival::new())
+}
+
+/// Delivers a packet.
+fn handle<F: Flavor>(engine: &Engine<F>, bytes: &[u8], arrival: Arrival) -> Received {
+    let packet = Packet::parse(bytes).unwrap();
+    match engine.handle_packet(time(), &packet, arrival) {
+        Received::Queued { .. } => QUEUED,
+        received => received,
+    }
 }
 
 /// Sends from the server to the client.
@@ -91,11 +118,32 @@ fn engine_with<F: Flavor>(
 ) -> (Engine<F>, TransparentUdpSocket<F>) {
     let mut config = Config::default();
     change(&mut config);
-    Engine::new(Interface::default(), config)
+    engine_of(Interface::default(), config)
 }
 
 fn engine<F: Flavor>() -> (Engine<F>, TransparentUdpSocket<F>) {
-    Engine::new(Interface::default(), Config::default())
+    engine_of(Interface::default(), Config::default())
+}
+
+fn engine_of<F: Flavor>(
+    interface: Interface,
+    config: Config,
+) -> (Engine<F>, TransparentUdpSocket<F>) {
+    Engine::new(interface, config, Clock::new(time), [1, 2])
+}
+
+thread_local! {
+    static TIME: Cell<Instant> = Cell::new(Instant::now());
+}
+
+/// The time of the test.
+fn time() -> Instant {
+    TIME.get()
+}
+
+/// Lets time pass.
+fn pass(time: Duration) {
+    TIME.set(TIME.get() + time);
 }
 
 /// A task that counts how often it is woken.
@@ -185,6 +233,13 @@ const _: () = {
     static_assertions::assert_impl_all!(TransparentUdpSocket<Threaded>: Send, Sync, Unpin);
     static_assertions::assert_impl_all!(UdpReadHalf<Threaded>: Send, Sync, Unpin);
     static_assertions::assert_impl_all!(UdpWriteHalf<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpSocket<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpSession<Threaded>: Send, Sync, Unpin);
+    static_assertions::assert_impl_all!(UdpListener<Threaded>: Send, Sync, Unpin);
+    fn _session_futures(session: &UdpSession<Threaded>) -> impl Send {
+        let client = session.source();
+        (session.recv_datagram(), session.send_to_client(b"", client))
+    }
     fn _futures(socket: &TransparentUdpSocket<Threaded>) -> impl Send {
         (socket.recv_datagram(), answer(socket, b""))
     }
@@ -197,4 +252,7 @@ const _: () = {
     static_assertions::assert_not_impl_any!(TransparentUdpSocket<SingleThread>: Send, Sync);
     static_assertions::assert_not_impl_any!(UdpReadHalf<SingleThread>: Send, Sync);
     static_assertions::assert_not_impl_any!(UdpWriteHalf<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpSocket<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpSession<SingleThread>: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpListener<SingleThread>: Send, Sync);
 };

@@ -22,6 +22,8 @@ fn engines<F: Flavor>() -> (Vec<Engine<F>>, TransparentUdpSocket<F>) {
         NonZeroU8::new(QUEUES).unwrap(),
         Interface::default(),
         config,
+        Clock::new(time),
+        [1, 2],
     )
 }
 
@@ -58,8 +60,13 @@ fn ports<F: Flavor>(engines: &[Engine<F>], socket: &TransparentUdpSocket<F>) -> 
 fn a_flow_keeps_to_its_queue_and_flows_are_spread<F: Flavor>() {
     for queues in 2..=4 {
         let queues = NonZeroU8::new(queues).unwrap();
-        let (engines, socket) =
-            Engine::<F>::with_queues(queues, Interface::default(), Config::default());
+        let (engines, socket) = Engine::<F>::with_queues(
+            queues,
+            Interface::default(),
+            Config::default(),
+            Clock::new(time),
+            [1, 2],
+        );
         let mut flows = vec![0; engines.len()];
         for port in 1..=400 {
             let queue = queue_of(&engines, &socket, port);
@@ -75,7 +82,7 @@ fn a_flow_keeps_to_its_queue_and_flows_are_spread<F: Flavor>() {
 fn one_socket_receives_from_every_queue<F: Flavor>() {
     let (engines, socket) = engines::<F>();
     for (n, engine) in engines.iter().enumerate() {
-        assert_eq!(arrive(engine, &[n as u8]), Received::Queued);
+        assert_eq!(arrive(engine, &[n as u8]), QUEUED);
     }
     for n in 0..QUEUES {
         assert_eq!(now(socket.recv_datagram()).unwrap().payload, [n]);

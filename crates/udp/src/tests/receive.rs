@@ -17,10 +17,7 @@ fn a_datagram_carries_both_addresses<F: Flavor>() {
         let (engine, socket) = engine::<F>();
         for _ in 0..2 {
             let bytes = packet(b"question", from, to);
-            assert_eq!(
-                engine.handle_packet(&Packet::parse(&bytes).unwrap()),
-                Received::Queued
-            );
+            assert_eq!(handle(&engine, &bytes, Arrival::new()), QUEUED);
         }
         let mut buf = [0; 100];
         assert_eq!(
@@ -44,7 +41,7 @@ fn a_datagram_carries_both_addresses<F: Flavor>() {
 fn bytes_beyond_the_buffer_are_discarded<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     for payload in [b"first".as_slice(), b"second"] {
-        assert_eq!(arrive(&engine, payload), Received::Queued);
+        assert_eq!(arrive(&engine, payload), QUEUED);
     }
     let mut buf = [0; 3];
     assert_eq!(now(socket.recv_from(&mut buf)).unwrap().0, 3);
@@ -55,7 +52,7 @@ fn bytes_beyond_the_buffer_are_discarded<F: Flavor>() {
 fn empty_datagrams_arrive<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     for _ in 0..2 {
-        assert_eq!(arrive(&engine, b""), Received::Queued);
+        assert_eq!(arrive(&engine, b""), QUEUED);
     }
     let read = now(socket.recv_from(&mut [0; 10])).unwrap();
     assert_eq!(read, (0, addr(CLIENT), addr(SERVER)));
@@ -64,7 +61,7 @@ fn empty_datagrams_arrive<F: Flavor>() {
 
 fn peek_leaves_the_datagram_in_the_queue<F: Flavor>() {
     let (engine, socket) = engine::<F>();
-    assert_eq!(arrive(&engine, b"question"), Received::Queued);
+    assert_eq!(arrive(&engine, b"question"), QUEUED);
     let mut buf = [0; 3];
     for _ in 0..2 {
         let peeked = now(socket.peek_from(&mut buf)).unwrap();
@@ -76,8 +73,8 @@ fn peek_leaves_the_datagram_in_the_queue<F: Flavor>() {
 
 fn a_full_queue_drops_the_newest<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.inbound_packets = 2);
-    assert_eq!(arrive(&engine, b"1"), Received::Queued);
-    assert_eq!(arrive(&engine, b"2"), Received::Queued);
+    assert_eq!(arrive(&engine, b"1"), QUEUED);
+    assert_eq!(arrive(&engine, b"2"), QUEUED);
     assert_eq!(arrive(&engine, b"3"), Received::Dropped);
     let stats = engine.stats();
     assert_eq!(
@@ -85,7 +82,7 @@ fn a_full_queue_drops_the_newest<F: Flavor>() {
         (2, 1, 0)
     );
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"1");
-    assert_eq!(arrive(&engine, b"4"), Received::Queued);
+    assert_eq!(arrive(&engine, b"4"), QUEUED);
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"2");
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"4");
 }
@@ -97,22 +94,18 @@ fn a_queue_full_of_bytes_drops_the_newest<F: Flavor>() {
         Received::Dropped,
         "larger than the budget"
     );
-    assert_eq!(arrive(&engine, &[0; 6]), Received::Queued);
+    assert_eq!(arrive(&engine, &[0; 6]), QUEUED);
     assert_eq!(arrive(&engine, &[0; 5]), Received::Dropped);
-    assert_eq!(arrive(&engine, &[0; 4]), Received::Queued);
-    assert_eq!(
-        arrive(&engine, &[]),
-        Received::Queued,
-        "no bytes, no room needed"
-    );
+    assert_eq!(arrive(&engine, &[0; 4]), QUEUED);
+    assert_eq!(arrive(&engine, &[]), QUEUED, "no bytes, no room needed");
     assert_eq!(engine.stats().dropped_full, 2);
     // Each kind of read frees the bytes.
     assert_eq!(now(socket.recv_from(&mut [])).unwrap().0, 0);
-    assert_eq!(arrive(&engine, &[0; 6]), Received::Queued);
+    assert_eq!(arrive(&engine, &[0; 6]), QUEUED);
     for len in [4, 0, 6] {
         assert_eq!(now(socket.recv_datagram()).unwrap().payload.len(), len);
     }
-    assert_eq!(arrive(&engine, &[0; 10]), Received::Queued);
+    assert_eq!(arrive(&engine, &[0; 10]), QUEUED);
 }
 
 fn fragments_and_other_protocols_are_dropped<F: Flavor>() {
@@ -124,19 +117,16 @@ fn fragments_and_other_protocols_are_dropped<F: Flavor>() {
     fragment[6] = 0x20 | fragment[6] & 0x40;
     let (sum, carry) = u16::from_be_bytes([fragment[10], fragment[11]]).overflowing_sub(0x2000);
     fragment[10..12].copy_from_slice(&(sum - u16::from(carry)).to_be_bytes());
-    let fragment = Packet::parse(&fragment).unwrap();
-    assert!(fragment.fragment().is_some());
-    assert_eq!(engine.handle_packet(&fragment), Received::Dropped);
+    assert!(Packet::parse(&fragment).unwrap().fragment().is_some());
+    let received = handle(&engine, &fragment, Arrival::new());
+    assert_eq!(received, Received::Dropped);
 
     // An ICMP packet.
     let mut error = Vec::new();
     let bytes = packet(b"question", CLIENT, SERVER);
     let question = Packet::parse(&bytes).unwrap();
     assert!(icmp::error(&mut error, &question, icmp::Unreachable::Port));
-    assert_eq!(
-        engine.handle_packet(&Packet::parse(&error).unwrap()),
-        Received::Dropped
-    );
+    assert_eq!(handle(&engine, &error, Arrival::new()), Received::Dropped);
 
     assert_eq!(engine.stats().dropped_other, 2);
     assert!(Task::new().poll(pin!(socket.recv_datagram())).is_pending());
@@ -146,15 +136,11 @@ fn without_a_reader_there_is_no_listener<F: Flavor>() {
     let (engine, socket) = engine::<F>();
     let other = socket.clone();
     drop(socket);
-    assert_eq!(arrive(&engine, b"1"), Received::Queued, "a clone listens");
+    assert_eq!(arrive(&engine, b"1"), QUEUED, "a clone listens");
     let (read, write) = other.split();
     let clone = read.clone();
     drop(read);
-    assert_eq!(
-        arrive(&engine, b"2"),
-        Received::Queued,
-        "a reading half listens"
-    );
+    assert_eq!(arrive(&engine, b"2"), QUEUED, "a reading half listens");
     assert_eq!(now(clone.recv_datagram()).unwrap().payload, b"1");
     assert_eq!(engine.queued(), (1, 1, 1));
     drop(clone);

@@ -37,12 +37,12 @@ fn the_stream_yields_tuples_and_ends_with_the_stack<F: Flavor>() {
     let task = Task::new();
     for payload in [b"question".as_slice(), b""] {
         assert!(next(&task, &mut read).is_pending());
-        assert_eq!(arrive(&engine, payload), Received::Queued);
+        assert_eq!(arrive(&engine, payload), QUEUED);
         assert_eq!(task.woken(), 1);
         let tuple = (payload.to_vec(), addr(CLIENT), addr(SERVER));
         assert_eq!(next(&task, &mut read), Poll::Ready(Some(tuple)));
     }
-    assert_eq!(arrive(&engine, b"last"), Received::Queued);
+    assert_eq!(arrive(&engine, b"last"), QUEUED);
     engine.shutdown();
     assert!(
         matches!(next(&task, &mut read), Poll::Ready(Some((payload, ..))) if payload == b"last")
@@ -117,7 +117,7 @@ fn a_bad_datagram_does_not_end_the_sink<F: Flavor>() {
     let task = Task::new();
     assert!(ready(&task, &mut write).is_ready());
     let error = Pin::new(&mut write)
-        .start_send(item(&[0; 1500]))
+        .start_send(item(&[0; 65_508]))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(matches!(ready(&task, &mut write), Poll::Ready(Ok(()))));

@@ -1,6 +1,7 @@
 //! Shares of the inbound queue, and congestion.
 
 use super::*;
+use std::num::NonZeroU16;
 
 both_flavors!(
     a_source_that_floods_the_queue_leaves_room_for_others,
@@ -9,13 +10,13 @@ both_flavors!(
     the_addresses_of_an_ipv6_64_are_one_source,
     reading_frees_the_share_of_a_source,
     segment_batches_do_not_overrun_the_queue_of_a_reader_that_keeps_up,
-    a_half_full_queue_is_congested,
+    a_queue_that_becomes_half_full_is_congested,
 );
 
 /// Sends datagrams until one is dropped. Returns how many were queued.
 fn flood<F: Flavor>(engine: &Engine<F>, from: &str) -> usize {
     (0..)
-        .take_while(|_| arrive_from(engine, b"flood", from) == Received::Queued)
+        .take_while(|_| arrive_from(engine, b"flood", from) == QUEUED)
         .count()
 }
 
@@ -32,7 +33,7 @@ fn a_source_that_floods_the_queue_leaves_room_for_others<F: Flavor>() {
     for round in 0..2 {
         for client in 1..=40 {
             let from = format!("10.0.0.{client}:{}", 5000 + round);
-            assert_eq!(arrive_from(&engine, b"question", &from), Received::Queued);
+            assert_eq!(arrive_from(&engine, b"question", &from), QUEUED);
             assert_eq!(flood(&engine, "10.0.0.66:6666"), 0);
         }
     }
@@ -67,22 +68,22 @@ fn a_share_is_bounded_in_bytes<F: Flavor>() {
     let (engine, _socket) = engine_with::<F>(|config| config.inbound_bytes = 100_000);
     let large = [0; 1_000];
     let queued = (0..100)
-        .take_while(|_| arrive_from(&engine, &large, CLIENT) == Received::Queued)
+        .take_while(|_| arrive_from(&engine, &large, CLIENT) == QUEUED)
         .count();
     assert_eq!(queued, 76, "three quarters");
     assert_eq!(engine.stats().dropped_source, 1);
-    assert_eq!(arrive_from(&engine, &large, CLIENT6), Received::Queued);
+    assert_eq!(arrive_from(&engine, &large, CLIENT6), QUEUED);
 }
 
 fn the_addresses_of_an_ipv6_64_are_one_source<F: Flavor>() {
     let (engine, _socket) = engine::<F>();
     let addresses = (0..600).map(|n| format!("[fd00::{n:x}]:5000"));
     let queued = addresses
-        .filter(|from| arrive_from(&engine, b"flood", from) == Received::Queued)
+        .filter(|from| arrive_from(&engine, b"flood", from) == QUEUED)
         .count();
     assert_eq!((queued, engine.queued().2), (385, 1));
     let other = arrive_from(&engine, b"question", "[fd00:0:0:1::1]:5000");
-    assert_eq!(other, Received::Queued);
+    assert_eq!(other, QUEUED);
     assert_eq!(engine.queued().2, 2);
 }
 
@@ -110,12 +111,11 @@ fn segment_batches_do_not_overrun_the_queue_of_a_reader_that_keeps_up<F: Flavor>
     for _ in 0..30 {
         // The driver's batch: up to 64 packets, of 128 datagrams each.
         for _ in 0..64 {
-            if engine.is_congested() {
+            let payload = [b'x'; ROW];
+            let received = receive(&engine, &payload, NonZeroU16::new(1));
+            arrived += ROW;
+            if received == (Received::Queued { congested: true }) {
                 break;
-            }
-            for _ in 0..ROW {
-                assert_eq!(arrive(&engine, b"x"), Received::Queued);
-                arrived += 1;
             }
         }
         // The reader's turn.
@@ -126,18 +126,32 @@ fn segment_batches_do_not_overrun_the_queue_of_a_reader_that_keeps_up<F: Flavor>
     assert_eq!((arrived, read), (30 * 2 * ROW, arrived));
 }
 
-fn a_half_full_queue_is_congested<F: Flavor>() {
+/// Delivers a packet from the client to the server.
+fn receive<F: Flavor>(
+    engine: &Engine<F>,
+    payload: &[u8],
+    gso_size: Option<NonZeroU16>,
+) -> Received {
+    let bytes = packet(payload, CLIENT, SERVER);
+    let arrival = Arrival::new().gso_size(gso_size);
+    engine.handle_packet(time(), &Packet::parse(&bytes).unwrap(), arrival)
+}
+
+fn a_queue_that_becomes_half_full_is_congested<F: Flavor>() {
     let (engine, socket) = engine_with::<F>(|config| config.inbound_packets = 5);
-    for (n, congested) in [false, false, true].into_iter().enumerate() {
-        assert_eq!(arrive(&engine, b"x"), Received::Queued);
-        assert_eq!(engine.is_congested(), congested, "{} of 5", n + 1);
+    let arrives = || match receive(&engine, b"x", None) {
+        Received::Queued { congested } => congested,
+        received => panic!("{received}"),
+    };
+    assert_eq!([(); 3].map(|()| arrives()), [false, false, true]);
+    assert!(!arrives(), "the reader does not keep up");
+    for _ in 0..2 {
+        now(socket.recv_datagram()).unwrap();
     }
-    now(socket.recv_datagram()).unwrap();
-    assert!(!engine.is_congested());
+    assert!(arrives(), "the reader has read");
 
     let (engine, _socket) = engine_with::<F>(|config| config.inbound_bytes = 1_000);
-    assert_eq!(arrive(&engine, &[0; 500]), Received::Queued);
-    assert!(!engine.is_congested());
-    assert_eq!(arrive(&engine, b"x"), Received::Queued);
-    assert!(engine.is_congested());
+    let congested = |congested| Received::Queued { congested };
+    assert_eq!(receive(&engine, &[0; 500], None), congested(false));
+    assert_eq!(receive(&engine, b"x", None), congested(true));
 }

@@ -1,0 +1,116 @@
+//! Path MTUs.
+
+use super::*;
+use crate::{Datagram, SendError};
+use brooklet_packet::IpFields;
+use brooklet_packet::icmp::{self, Unreachable};
+use std::num::NonZeroU16;
+
+both_flavors!(
+    a_path_mtu_limits_datagrams_that_must_not_be_fragmented,
+    a_path_mtu_is_learned_from_an_icmp_error_about_a_flow,
+    a_packet_that_exceeds_the_path_mtu_is_too_big,
+    the_engines_of_a_stack_share_path_mtus,
+);
+
+fn a_path_mtu_limits_datagrams_that_must_not_be_fragmented<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    let (client, other) = (addr(CLIENT), addr("10.0.0.2:5000"));
+    engine.set_path_mtu(time(), client.ip(), Some(1280));
+    let send = |len: usize, to, flag| {
+        let datagram = Datagram::new(vec![0; len], addr(SERVER), to).dont_fragment(flag);
+        now(socket.send_datagram(&datagram))
+    };
+    send(1252, client, true).unwrap();
+    let error = send(1253, client, true).unwrap_err();
+    let (len, limit, mtu) = (1253, 1252, 1280);
+    let why = error.get_ref().unwrap().downcast_ref();
+    assert_eq!(why, Some(&SendError::TooLong { len, limit, mtu }));
+    send(1253, client, false).unwrap();
+    send(1253, other, true).unwrap();
+    engine.set_path_mtu(time(), client.ip(), None);
+    send(1253, client, true).unwrap();
+    // A path MTU above that of the device does not count.
+    engine.set_path_mtu(time(), client.ip(), Some(9000));
+    assert_eq!(engine.path_mtu(time(), client.ip()), 1500);
+    send(1473, client, true).unwrap_err();
+}
+
+/// The ICMP error that says that the packet is too long.
+fn too_big<F: Flavor>(engine: &Engine<F>, packet: &[u8], mtu: u32) -> bool {
+    let mut error = Vec::new();
+    let packet = Packet::parse(packet).unwrap();
+    assert!(icmp::error(
+        &mut error,
+        &packet,
+        Unreachable::PacketTooBig { mtu }
+    ));
+    let error = icmp::parse_error(&Packet::parse(&error).unwrap()).unwrap();
+    engine.handle_icmp_error(time(), &error)
+}
+
+fn a_path_mtu_is_learned_from_an_icmp_error_about_a_flow<F: Flavor>() {
+    let (engine, all) = engine::<F>();
+    let client = addr(CLIENT).ip();
+    drop(all);
+    let socket = engine.binder().bind(addr(SERVER)).unwrap();
+    now(socket.connect(addr(CLIENT))).unwrap();
+    socket.set_dont_fragment(true);
+    now(socket.send(&[0; 1400])).unwrap();
+    let bytes = engine.poll_transmit().unwrap();
+    // An error about a flow that no socket has.
+    assert!(!too_big(&engine, &packet(b"x", "9.9.9.9:54", CLIENT), 1300));
+    assert_eq!(engine.path_mtu(time(), client), 1500);
+    assert!(too_big(&engine, &bytes, 1300));
+    assert_eq!(engine.path_mtu(time(), client), 1300);
+    // The error is not reported.
+    now(socket.send(b"x")).unwrap();
+    pass(Duration::from_secs(601));
+    assert_eq!(
+        engine.path_mtu(time(), client),
+        1500,
+        "forgotten (RFC 8201, 4)"
+    );
+    assert_eq!(engine.stats().icmp_errors, 1);
+}
+
+fn a_packet_that_exceeds_the_path_mtu_is_too_big<F: Flavor>() {
+    let (engine, socket) = engine::<F>();
+    for (from, to) in [(CLIENT, SERVER), (CLIENT6, SERVER6)] {
+        let headers = packet(b"", from, to).len();
+        engine.set_path_mtu(time(), addr(to).ip(), Some(1300));
+        let received = |len: usize, flag, arrival| {
+            let fields = IpFields::new().dont_fragment(flag);
+            let mut bytes = Vec::new();
+            let payload = vec![0; len - headers];
+            udp::write_with(&mut bytes, addr(from), addr(to), fields, &payload).unwrap();
+            handle(&engine, &bytes, arrival)
+        };
+        let (one, mtu) = (Arrival::new(), 1300);
+        assert_eq!(received(1300, true, one), QUEUED);
+        assert_eq!(received(1301, true, one), Received::TooBig { mtu });
+        // What was reassembled can be fragmented again.
+        assert_eq!(received(1301, true, one.reassembled(true)), QUEUED);
+        let batch = |size: usize| one.gso_size(NonZeroU16::new((size - headers) as u16));
+        assert_eq!(received(4000, true, batch(1300)), QUEUED);
+        assert_eq!(received(4000, true, batch(1301)), Received::TooBig { mtu });
+        if addr(to).is_ipv4() {
+            assert_eq!(received(1301, false, one), QUEUED);
+        }
+        // A socket of the stack itself is at no path's end.
+        let bound = engine.binder().bind(addr(to)).unwrap();
+        assert_eq!(received(1301, true, one), QUEUED);
+        drop(bound);
+    }
+    assert_eq!(engine.stats().dropped_too_big, 4);
+    drop(socket);
+}
+
+fn the_engines_of_a_stack_share_path_mtus<F: Flavor>() {
+    let queues = std::num::NonZeroU8::new(2).unwrap();
+    let clock = Clock::new(time);
+    let (engines, _socket) =
+        Engine::<F>::with_queues(queues, Interface::new(), Config::new(), clock, [1, 2]);
+    engines[0].set_path_mtu(time(), addr(CLIENT).ip(), Some(1280));
+    assert_eq!(engines[1].path_mtu(time(), addr(CLIENT).ip()), 1280);
+}
