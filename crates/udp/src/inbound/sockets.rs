@@ -161,13 +161,11 @@ impl Sockets {
                 continue;
             };
             match self.sockets.get(id).map(|socket| socket.connected) {
-                Some(Some(Connected { local, peer })) => {
-                    if peer == from && local == to.ip() {
-                        return Some(id);
-                    }
+                Some(Some(Connected { local, peer })) if peer == from && local == to.ip() => {
+                    return Some(id);
                 }
                 Some(None) => unconnected = unconnected.or(Some(id)),
-                None => {}
+                _ => {}
             }
         }
         unconnected

@@ -133,6 +133,7 @@ fn engine_of<F: Flavor>(
 }
 
 thread_local! {
+    #[expect(clippy::disallowed_methods, reason = "the beginning of the test's time")]
     static TIME: Cell<Instant> = Cell::new(Instant::now());
 }
 
