@@ -151,27 +151,32 @@ fn one_port(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
     (rule.destination_port([port]), (host, port))
 }
 
-/// One of these kinds, or a source network and a range of ports.
-fn any_kind(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
-    match random.draw() % 4 {
-        0 => host_and_port(random),
-        1 => prefix(random),
-        2 => one_port(random),
-        _ => {
-            let (host, port) = (addr(random), port(random));
-            let source = Ipv4Net::new(addr(random), 24).expect("24 is a length");
-            let rule = Rule::new(Verdict::Drop).source([source]);
-            (rule.destination_port([port..=port + 100]), (host, port))
-        }
-    }
+/// A source network and a range of ports. Many ranges contain one port.
+fn source_and_ports(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    let (host, port) = (addr(random), port(random));
+    let source = Ipv4Net::new(addr(random), 24).expect("24 is a length");
+    let rule = Rule::new(Verdict::Drop).source([source]);
+    (rule.destination_port([port..=port + 100]), (host, port))
+}
+
+/// A host and a port, a network, or a port.
+fn mixed(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    [host_and_port, prefix, one_port][random.draw() as usize % 3](random)
+}
+
+/// One of these, or a source network and a range of ports.
+fn mixed_with_ranges(random: &mut Random) -> (Rule, (Ipv4Addr, u16)) {
+    [host_and_port, prefix, one_port, source_and_ports][random.draw() as usize % 4](random)
 }
 
 fn ruleset(c: &mut Criterion) {
-    let kinds: [(&str, Draw); 4] = [
+    let kinds: [(&str, Draw); 6] = [
         ("host and port", host_and_port),
         ("prefix", prefix),
         ("port", one_port),
-        ("mixed", any_kind),
+        ("source and ports", source_and_ports),
+        ("mixed", mixed),
+        ("mixed with ranges", mixed_with_ranges),
     ];
     let mut group = c.benchmark_group("ruleset");
     for (kind, draw) in kinds {

@@ -2,7 +2,7 @@
 
 use super::prefixes::{Number, PrefixMap, prefixes_of};
 use super::region::{ALL, Range, Region};
-use super::{Field, MAX_LEAF, NONE, Networks, Restricted, Split, Subtree, Tree};
+use super::{Entry, Field, Index, MAX_LEAF, NONE, Networks, Restricted, Split, Subtree, Tree};
 use crate::IpNet;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -12,7 +12,9 @@ type Groups<K> = BTreeMap<(K, Reverse<K>), Vec<Region>>;
 
 #[derive(Default)]
 pub(super) struct Builder {
-    pub(super) regions: Vec<Region>,
+    splits: Vec<Split>,
+    entries: Vec<Entry>,
+    regions: Vec<Region>,
 }
 
 impl Builder {
@@ -25,12 +27,56 @@ impl Builder {
         if regions.len() > MAX_LEAF
             && let Some(field) = most_divided(&regions)
         {
-            return Tree::Split(Box::new(self.split(regions, field)));
+            let split = self.split(regions, field);
+            self.splits.push(split);
+            return Tree::Split(self.splits.len() as u32 - 1);
         }
-        let start = self.regions.len() as u32;
-        self.regions.extend(regions);
-        let end = self.regions.len() as u32;
+        if let [region] = regions[..] {
+            return Tree::One(self.entry(region));
+        }
+        let start = self.entries.len() as u32;
+        for region in regions {
+            let entry = self.entry(region);
+            self.entries.push(entry);
+        }
+        let end = self.entries.len() as u32;
         Tree::Leaf { start, end }
+    }
+
+    fn entry(&mut self, region: Region) -> Entry {
+        let (rule, service) = (region.rule, region.service);
+        let rest = Region {
+            service: ALL,
+            ..region
+        };
+        if rest.is_everything() {
+            return Entry {
+                rule,
+                service,
+                region: NONE,
+            };
+        }
+        self.regions.push(rest);
+        let region = self.regions.len() as u32 - 1;
+        Entry {
+            rule,
+            service,
+            region,
+        }
+    }
+
+    pub(super) fn finish(self, root: Tree) -> Index {
+        let Self {
+            splits,
+            entries,
+            regions,
+        } = self;
+        Index {
+            root,
+            splits,
+            entries,
+            regions,
+        }
     }
 
     fn split(&mut self, regions: Vec<Region>, field: Field) -> Split {
@@ -139,15 +185,17 @@ fn restricts(region: &Region, field: Field) -> bool {
     }
 }
 
-/// Returns the field that the regions restrict to the most values.
+/// Returns the first field that the regions restrict to at least half as many values as any other. A
+/// range counts less the more prefixes it has, since it is in the subtree of each.
 fn most_divided(regions: &[Region]) -> Option<Field> {
+    // Addresses first: networks are one prefix, and few contain one another.
     let fields = [
         Field::Destination,
         Field::Source,
         Field::Service,
         Field::SourcePort,
     ];
-    let values = |field| {
+    let weights = fields.map(|field| {
         let regions = regions.iter().filter(|region| restricts(region, field));
         let value = |region: &Region| match field {
             Field::Destination => (region.destination, ALL),
@@ -155,12 +203,14 @@ fn most_divided(regions: &[Region]) -> Option<Field> {
             Field::Service => (None, region.service),
             Field::SourcePort => (None, region.source_port),
         };
-        regions.map(value).collect::<HashSet<_>>().len()
-    };
-    let divided = fields.map(|field| (values(field), field));
-    // The first of those that divide alike.
-    let divided = divided.into_iter().filter(|(values, _)| *values > 0);
-    divided
-        .reduce(|best, next| if next.0 > best.0 { next } else { best })
-        .map(|(_, field)| field)
+        let values: HashSet<(Option<IpNet>, Range)> = regions.map(value).collect();
+        let weight = |(_, (first, last)): &(_, Range)| 64 / prefixes_of(*first, *last).count();
+        values.iter().map(weight).sum::<usize>()
+    });
+    let most = weights.into_iter().max().filter(|most| *most > 0)?;
+    let (field, _) = fields
+        .into_iter()
+        .zip(weights)
+        .find(|(_, weight)| weight * 2 >= most)?;
+    Some(field)
 }

@@ -9,7 +9,6 @@ const NONE: u32 = u32::MAX;
 /// Numbers whose prefixes a [`PrefixMap`] maps: addresses, or ports with their protocol.
 pub(super) trait Number: Copy + Ord {
     const ZERO: Self;
-    const BITS: u32;
 
     /// Returns the number behind `self`, or `None` behind the last one.
     fn successor(self) -> Option<Self>;
@@ -23,7 +22,6 @@ macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl Number for $number {
             const ZERO: Self = 0;
-            const BITS: u32 = Self::BITS;
 
             fn successor(self) -> Option<Self> {
                 self.checked_add(1)
@@ -57,11 +55,16 @@ pub(super) struct PrefixMap<K> {
     shift: u32,
     /// The number of intervals that begin before the bucket, for each bucket and behind the last.
     buckets: Vec<u32>,
-    /// Where each interval begins, in ascending order. The first one begins at 0.
-    starts: Vec<K>,
-    /// The innermost prefix of each interval.
-    innermost: Vec<u32>,
+    /// In ascending order. The first one begins at 0.
+    intervals: Vec<Interval<K>>,
     nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Interval<K> {
+    start: K,
+    /// The innermost prefix.
+    innermost: u32,
 }
 
 /// A prefix.
@@ -80,21 +83,21 @@ impl<K: Number> PrefixMap<K> {
     /// contain it.
     pub(super) fn new(prefixes: impl Iterator<Item = ((K, Reverse<K>), Subtree)>) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
-        let mut intervals = Intervals {
-            starts: vec![K::ZERO],
-            innermost: vec![NONE],
-        };
+        let mut intervals = vec![Interval {
+            start: K::ZERO,
+            innermost: NONE,
+        }];
         // The prefixes that contain the current number, outermost first, with their last numbers.
         let mut open: Vec<(K, u32)> = Vec::new();
         for ((first, Reverse(last)), subtree) in prefixes {
             while let Some((end, _)) = open.pop_if(|(end, _)| *end < first) {
-                intervals.close(end, &open);
+                close(&mut intervals, end, &open);
             }
             let parent = open.last().map_or(NONE, |(_, node)| *node);
             let (lowest, certain) = nodes
                 .get(parent as usize)
                 .map_or((NONE, NONE), |parent| (parent.lowest, parent.certain));
-            intervals.begin(first, nodes.len() as u32);
+            begin(&mut intervals, first, nodes.len() as u32);
             open.push((last, nodes.len() as u32));
             nodes.push(Node {
                 parent,
@@ -104,19 +107,18 @@ impl<K: Number> PrefixMap<K> {
             });
         }
         while let Some((end, _)) = open.pop() {
-            intervals.close(end, &open);
+            close(&mut intervals, end, &open);
         }
-        let Intervals { starts, innermost } = intervals;
-        let base = starts.get(1).copied().unwrap_or(K::ZERO);
-        let span = starts.last().map_or(0, |last| last.distance_bits(base));
-        let bits = usize::BITS - starts.len().leading_zeros();
-        let shift = span.saturating_sub(bits).min(K::BITS - 1);
-        let most = starts
-            .last()
-            .map_or(0, |last| last.bucket(base, shift, usize::MAX));
+        let base = intervals.get(1).map_or(K::ZERO, |second| second.start);
+        let last = intervals.last().map_or(base, |last| last.start);
+        // One or two intervals for a bucket, if they are evenly spread.
+        let shift = last
+            .distance_bits(base)
+            .saturating_sub(intervals.len().ilog2());
+        let most = last.bucket(base, shift, usize::MAX);
         let mut buckets = vec![0; most + 2];
-        for start in &starts {
-            buckets[start.bucket(base, shift, most) + 1] += 1;
+        for interval in &intervals {
+            buckets[interval.start.bucket(base, shift, most) + 1] += 1;
         }
         for bucket in 1..buckets.len() {
             buckets[bucket] += buckets[bucket - 1];
@@ -125,8 +127,7 @@ impl<K: Number> PrefixMap<K> {
             base,
             shift,
             buckets,
-            starts,
-            innermost,
+            intervals,
             nodes,
         }
     }
@@ -138,35 +139,29 @@ impl<K: Number> PrefixMap<K> {
             self.buckets[bucket] as usize,
             self.buckets[bucket + 1] as usize,
         );
-        let after = from + self.starts[from..to].partition_point(|start| *start <= number);
+        let after = self.intervals[from..to].partition_point(|interval| interval.start <= number);
         // The first interval begins at 0, so one begins at or before every number.
-        let innermost = self.innermost[after.saturating_sub(1)];
+        let innermost = self.intervals[(from + after).saturating_sub(1)].innermost;
         std::iter::successors(self.nodes.get(innermost as usize), |node| {
             self.nodes.get(node.parent as usize)
         })
     }
 }
 
-struct Intervals<K> {
-    starts: Vec<K>,
-    innermost: Vec<u32>,
+fn begin<K: Number>(intervals: &mut Vec<Interval<K>>, start: K, innermost: u32) {
+    // A prefix begins where another one ends or begins.
+    intervals.pop_if(|last| last.start == start);
+    intervals.push(Interval { start, innermost });
 }
 
-impl<K: Number> Intervals<K> {
-    fn begin(&mut self, start: K, node: u32) {
-        if self.starts.last() == Some(&start) {
-            self.starts.pop();
-            self.innermost.pop();
-        }
-        self.starts.push(start);
-        self.innermost.push(node);
-    }
-
-    /// Begins the interval behind a prefix, inside of those that are still open.
-    fn close(&mut self, end: K, open: &[(K, u32)]) {
-        if let Some(start) = end.successor() {
-            self.begin(start, open.last().map_or(NONE, |(_, node)| *node));
-        }
+/// Begins the interval behind a prefix, inside of those that are still open.
+fn close<K: Number>(intervals: &mut Vec<Interval<K>>, end: K, open: &[(K, u32)]) {
+    if let Some(start) = end.successor() {
+        begin(
+            intervals,
+            start,
+            open.last().map_or(NONE, |(_, node)| *node),
+        );
     }
 }
 
