@@ -3,21 +3,24 @@
 //! From the folder `fuzz`:
 //!
 //! ```text
-//! cargo test                                                        # on stable
-//! cargo run --example corpus corpus/parse corpus/differential       # once
+//! cargo test                                                                 # on stable
+//! cargo run --example corpus corpus/parse corpus/differential corpus/ruleset # once
 //! cargo +nightly fuzz run parse -- -max_total_time=60
 //! cargo +nightly fuzz run differential -- -max_total_time=60
 //! cargo +nightly fuzz run fragments -- -max_total_time=60
+//! cargo +nightly fuzz run ruleset -- -max_total_time=60
 //! ```
 
 mod bytes;
 mod differential;
 mod fragments;
 mod parse;
+mod ruleset;
 mod seeds;
 
 pub use bytes::{Mutator, repair};
 pub use differential::{Outcome, Reason, differential};
 pub use fragments::{Tally, fragments};
 pub use parse::parse;
+pub use ruleset::{RULES, ruleset};
 pub use seeds::seeds;

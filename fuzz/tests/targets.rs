@@ -1,7 +1,7 @@
 //! The targets over good packets and changes of them, without a fuzzer.
 
 use brooklet_fuzz::{
-    Mutator, Outcome, Reason, Tally, differential, fragments, parse, repair, seeds,
+    Mutator, Outcome, RULES, Reason, Tally, differential, fragments, parse, repair, ruleset, seeds,
 };
 use brooklet_packet::Packet;
 
@@ -40,6 +40,35 @@ fn mutations_of_seeds() {
     assert!(
         both > 10_000 && neither > 10_000,
         "{both} taken and {neither} not"
+    );
+}
+
+#[test]
+fn mutations_of_rules() {
+    let mut mutator = Mutator::new(20_261_126);
+    // Words in any order, and bytes changed.
+    let words: Vec<&str> = RULES.iter().flat_map(|rules| rules.split(' ')).collect();
+    let (mut read, mut refused) = (0, 0);
+    for rules in RULES {
+        assert!(ruleset(rules.as_bytes()), "{rules}");
+        for _ in 0..500 {
+            let mut bytes = rules.as_bytes().to_vec();
+            mutator.mutate(&mut bytes);
+            let number = mutator.below(6);
+            let drawn = (0..number).map(|_| words[mutator.below(words.len())]);
+            let drawn: Vec<&str> = drawn.collect();
+            for text in [bytes, drawn.join(" ").into_bytes()] {
+                if ruleset(&text) {
+                    read += 1;
+                } else {
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        read > 100 && refused > 1000,
+        "{read} read and {refused} not"
     );
 }
 

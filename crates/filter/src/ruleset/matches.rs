@@ -40,7 +40,7 @@ impl Match for Rule {
             && self
                 .dscp
                 .as_ref()
-                .is_none_or(|set| set.matches(|wanted| *wanted == dscp(packet)))
+                .is_none_or(|set| set.matches(|wanted| *wanted == packet.traffic_class().dscp()))
             && self.icmp_type.as_ref().is_none_or(|set| {
                 icmp_type(packet).is_some_and(|found| set.matches(|wanted| *wanted == found))
             })
@@ -55,16 +55,4 @@ impl Match for Rule {
 pub(super) fn icmp_type(packet: &Packet<'_>) -> Option<u8> {
     let first = || packet.transport().first().copied();
     packet.fragment().is_none().then(first).flatten()
-}
-
-/// RFC 2474, 3: the first 6 bits of the byte behind the version, or behind 4 bits of it.
-fn dscp(packet: &Packet<'_>) -> u8 {
-    let [first, second, ..] = *packet.bytes() else {
-        return 0;
-    };
-    if packet.key().is_ipv6() {
-        (first & 0xf) << 2 | second >> 6
-    } else {
-        second >> 2
-    }
 }

@@ -1,0 +1,6 @@
+//! What must hold of any text as rules of a filter.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    brooklet_fuzz::ruleset(data);
+});
