@@ -146,8 +146,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///   connection or the UDP socket that sent it gets the RST or the ICMP error, and its call
     ///   fails with `ConnectionRefused` or the like. The filter does not see that answer.
     /// - The filter sees each packet once.
-    /// - A super-packet of up to 64 KiB is one packet to the filter: count bytes, not packets. Only a
-    ///   received super-packet of UDP is split first, and the filter sees each datagram.
+    /// - A super-packet of up to 64 KiB, which the device has coalesced or will segment, is one
+    ///   packet to the filter: count bytes, not packets.
     /// - [Martian](crate::generic::Driver#addresses) packets are dropped before the filter sees
     ///   them.
     ///

@@ -118,9 +118,9 @@ reasons! {
     /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
     /// answers.
     IcmpUnanswered: "ICMP message that is not answered",
-    /// Inbound: an ICMP error that quotes no TCP segment in flight (RFC 5927, 4.1), or one that
-    /// timeouts deal with (RFC 5927, 6.1).
-    IcmpIgnored: "ICMP error about no TCP segment in flight",
+    /// Inbound: an ICMP error that is about no TCP segment in flight (RFC 5927, 4.1), no UDP socket
+    /// or session and no echo request of the stack, or one that timeouts deal with (RFC 5927, 6.1).
+    IcmpIgnored: "ICMP error about nothing that the stack has sent",
     /// Outbound: an ICMP error above the limit, which is 100 per second and 50 at once.
     IcmpLimited: "ICMP error above the rate limit",
     /// Outbound: a packet made by the stack that is no IP packet. This is a fault of the stack.
@@ -166,6 +166,15 @@ reasons! {
     UdpFull: "UDP inbound queue full",
     /// Inbound: a datagram whose source holds its share of the inbound queue.
     UdpSourceFull: "UDP inbound queue share of the source full",
+    /// Inbound: a datagram that would have opened a session, while as many as may wait to be
+    /// accepted did.
+    UdpBacklogFull: "UDP session backlog full",
+    /// Inbound: a packet that is longer than the path MTU of its destination and must not be
+    /// fragmented.
+    UdpTooBig: "UDP packet above the path MTU",
+    /// Outbound: a datagram to the client of a session, from an address that the session's
+    /// [`Filtering`](crate::Filtering) refuses.
+    UdpFiltered: "UDP datagram filtered by its session",
     /// Inbound: a datagram, while no handle could read it.
     UdpNoListener: "UDP without a socket that reads",
     /// Inbound: a datagram that is not whole, or that arrived after the end of the stack.

@@ -121,17 +121,19 @@ mod udp_batch;
 pub use brooklet_cell::{Flavor, SingleThread, Threaded};
 pub use brooklet_filter as filter;
 pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo, StackClosed};
+pub use brooklet_packet::icmp::{IcmpErrorKind, ParameterProblem, ParameterProblemKind};
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{
-    FlowKey, Fragment, Headers, Packet, ParseError, ParseFlowKeyError, ParseProtocolError,
-    ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader,
+    Ecn, FlowKey, Fragment, Headers, Packet, ParseError, ParseFlowKeyError, ParseProtocolError,
+    ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader, TrafficClass,
 };
 pub use brooklet_tcp::{
     Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,
     Unreachable,
 };
 pub use brooklet_udp::{
-    Config as UdpConfig, Datagram, SendError as UdpSendError, Stats as UdpStats,
+    Config as UdpConfig, Datagram, Filtering, FlowError as UdpFlowError, Mapping,
+    SendError as UdpSendError, SessionConfig, SessionEnd, Stats as UdpStats,
 };
 pub use drop_reason::DropReason;
 pub use stats::Stats;
@@ -163,8 +165,11 @@ pub mod generic {
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
         WriteHalf,
     };
+    #[cfg(feature = "futures")]
+    pub use brooklet_udp::UdpIncoming;
     pub use brooklet_udp::{
-        ReuniteError as UdpReuniteError, TransparentUdpSocket, UdpReadHalf, UdpWriteHalf,
+        ReuniteError as UdpReuniteError, TransparentUdpSocket, UdpListener, UdpReadHalf,
+        UdpSession, UdpSocket, UdpWriteHalf,
     };
 }
 
@@ -220,11 +225,23 @@ macro_rules! names {
         /// The halves of two UDP sockets do not make one. See
         /// [`generic::UdpReuniteError`](crate::generic::UdpReuniteError).
         pub type UdpReuniteError = crate::generic::UdpReuniteError<$flavor>;
-        /// Receives and sends datagrams. See [`generic::TransparentUdpSocket`](crate::generic::TransparentUdpSocket).
+        /// A UDP socket that is bound to an address. See
+        /// [`generic::UdpSocket`](crate::generic::UdpSocket).
+        pub type UdpSocket = crate::generic::UdpSocket<$flavor>;
+        /// Accepts UDP sessions. See [`generic::UdpListener`](crate::generic::UdpListener).
+        pub type UdpListener = crate::generic::UdpListener<$flavor>;
+        /// The datagrams of one client. See [`generic::UdpSession`](crate::generic::UdpSession).
+        pub type UdpSession = crate::generic::UdpSession<$flavor>;
+        /// The sessions of a listener, as a stream. See
+        /// [`generic::UdpIncoming`](crate::generic::UdpIncoming).
+        #[cfg(feature = "futures")]
+        pub type UdpIncoming<'a> = crate::generic::UdpIncoming<'a, $flavor>;
+        /// Receives the datagrams of all addresses, and sends from every address. See
+        /// [`generic::TransparentUdpSocket`](crate::generic::TransparentUdpSocket).
         pub type TransparentUdpSocket = crate::generic::TransparentUdpSocket<$flavor>;
-        /// The reading half of a UDP socket. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
+        /// The reading half of a socket for all addresses. See [`generic::UdpReadHalf`](crate::generic::UdpReadHalf).
         pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
-        /// The writing half of a UDP socket. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
+        /// The writing half of a socket for all addresses. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
         pub type UdpWriteHalf = crate::generic::UdpWriteHalf<$flavor>;
         pub use crate::generic::SharedFilter;
         /// One end of an in-memory link. See [`generic::Pipe`](crate::generic::Pipe).

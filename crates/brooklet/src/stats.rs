@@ -30,7 +30,7 @@ pub struct Stats {
     pub packets_in: u64,
     /// Bytes received from the device.
     pub bytes_in: u64,
-    /// Packets sent to the device. A packet that the driver segments counts once.
+    /// Packets sent to the device. A packet that the driver segments or fragments counts once.
     pub packets_out: u64,
     /// Bytes sent to the device.
     pub bytes_out: u64,
@@ -147,6 +147,9 @@ impl Stats {
             DropReason::TcpOutboundFull => tcp.outbound_full,
             DropReason::UdpFull => udp.dropped_full,
             DropReason::UdpSourceFull => udp.dropped_source,
+            DropReason::UdpBacklogFull => udp.dropped_backlog,
+            DropReason::UdpTooBig => udp.dropped_too_big,
+            DropReason::UdpFiltered => udp.filtered,
             DropReason::UdpNoListener => udp.no_listener,
             DropReason::UdpMalformed => udp.dropped_other,
             // The driver counts the errors about other protocols.
@@ -208,6 +211,12 @@ impl fmt::Display for Stats {
             ("UDP bytes in", udp.bytes_in),
             ("UDP datagrams out", udp.datagrams_out),
             ("UDP bytes out", udp.bytes_out),
+            ("UDP ICMP errors", udp.icmp_errors),
+            ("UDP sessions", udp.sessions),
+            ("UDP sessions opened", udp.sessions_opened),
+            ("UDP sessions ended, idle", udp.sessions_idle),
+            ("UDP sessions ended, evicted", udp.sessions_evicted),
+            ("UDP sessions closed", udp.sessions_closed),
         ];
         for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0) {
             writeln!(f, "{name}: {figure}")?;
@@ -249,7 +258,9 @@ mod tests {
         number!(next, stats.tcp, old_timestamp outside_window duplicates out_of_order_full);
         number!(next, stats.tcp, icmp_ignored outbound_full);
         number!(next, stats.udp, datagrams_in bytes_in datagrams_out bytes_out dropped_full);
-        number!(next, stats.udp, dropped_source no_listener dropped_other);
+        number!(next, stats.udp, dropped_source no_listener dropped_other dropped_backlog);
+        number!(next, stats.udp, dropped_too_big filtered icmp_errors sessions sessions_opened);
+        number!(next, stats.udp, sessions_idle sessions_evicted sessions_closed);
         for &reason in DropReason::ALL {
             if stats.dropped(reason) == 0 {
                 stats.drops.0[reason.index()] = next();

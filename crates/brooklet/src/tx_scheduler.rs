@@ -88,7 +88,7 @@ impl TxScheduler {
         drops: &mut Drops,
     ) -> Option<(Packet<'_>, bool)> {
         while self.sending.is_none() {
-            let (mut packet, source) = self.take(engines)?;
+            let (mut packet, source) = self.take(now, engines)?;
             let begun = match Headers::parse(&packet) {
                 Ok(headers) => self
                     .complete(now, engines, (&mut packet, &headers), source)
@@ -117,7 +117,11 @@ impl TxScheduler {
     }
 
     /// Takes a packet from the queue whose turn it is.
-    fn take<F: Flavor>(&mut self, engines: &mut Engines<F>) -> Option<(PacketBuf, Source)> {
+    fn take<F: Flavor>(
+        &mut self,
+        now: Instant,
+        engines: &mut Engines<F>,
+    ) -> Option<(PacketBuf, Source)> {
         let order = match self.last {
             Source::Tcp => [Source::Udp, Source::Driver, Source::Tcp],
             Source::Udp => [Source::Driver, Source::Tcp, Source::Udp],
@@ -126,9 +130,10 @@ impl TxScheduler {
         order.into_iter().find_map(|source| {
             let packet = match source {
                 Source::Tcp => engines.tcp.poll_transmit(),
-                Source::Udp => self
-                    .udp_batches
-                    .next(&engines.udp, self.offload.uso && self.offload.checksum),
+                Source::Udp => {
+                    let uso = self.offload.uso && self.offload.checksum;
+                    self.udp_batches.next(now, &engines.udp, uso)
+                }
                 Source::Driver => self.replies.pop().map(PacketBuf::from),
             };
             packet.map(|packet| (packet, source))
@@ -145,7 +150,7 @@ impl TxScheduler {
         let mtu = match source {
             // TCP knows the MTU of each connection.
             Source::Tcp => None,
-            Source::Udp | Source::Driver => Some(engines.path_mtu(now, headers.destination())),
+            Source::Udp | Source::Driver => Some(engines.udp.path_mtu(now, headers.destination())),
         };
         let path = Path {
             mtu,

@@ -1,6 +1,7 @@
 use brooklet_cell::Flavor;
 use brooklet_io::{BufferPool, Checksum, Meta, PacketBuf};
-use brooklet_packet::Coalescer;
+use brooklet_packet::{Coalescer, Headers};
+use std::time::Instant;
 
 /// The capacity of the buffer of a segment batch: the longest packet that is coalesced.
 const BATCH_CAPACITY: usize = 65_535;
@@ -30,6 +31,7 @@ impl UdpBatches {
     /// Returns the next packet, which may be a batch if `uso` says that the device splits batches.
     pub(crate) fn next<F: Flavor>(
         &mut self,
+        now: Instant,
         udp: &brooklet_udp::Engine<F>,
         uso: bool,
     ) -> Option<PacketBuf> {
@@ -46,6 +48,12 @@ impl UdpBatches {
         else {
             return Some(first);
         };
+        // A datagram that has to be fragmented is fragmented alone.
+        let fits = Headers::parse(&first)
+            .is_ok_and(|headers| first.len() <= udp.path_mtu(now, headers.destination()));
+        if !fits {
+            return Some(first);
+        }
         let mut batch = self.pool.take(BATCH_CAPACITY);
         batch.extend_from_slice(&first);
         udp.recycle(first);

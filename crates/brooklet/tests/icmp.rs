@@ -8,7 +8,7 @@ mod packets;
 mod support;
 
 use brooklet::filter::{Direction, Verdict};
-use brooklet::{Builder, DropReason, Packet, ParseError};
+use brooklet::{Builder, Datagram, DropReason, Packet, ParseError};
 use futures_lite::future;
 use host::{Host, host};
 use packets::{fix, fragment, ip, ping, summed, syn, udp};
@@ -250,20 +250,20 @@ fn udp_lengths_that_do_not_fit() {
 }
 
 #[test]
-fn a_datagram_longer_than_the_mtu_is_refused_with_reasons() {
+fn a_datagram_longer_than_the_mtu_that_must_not_be_fragmented_is_refused_with_reasons() {
     let mut host = host();
     for (ends, limit) in [(V4, 1472), (V6, 1452)] {
         let socket = host.udp.as_ref().unwrap();
         let (to, from) = (addr(ends.0), addr(ends.1));
-        let refused = future::block_on(socket.send_to(&[0; 3000], from, to)).unwrap_err();
+        let datagram = |len| Datagram::new(vec![0; len], from, to).dont_fragment(true);
+        let refused = future::block_on(socket.send_datagram(&datagram(3000))).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
         for word in ["3000", &limit.to_string(), "1500"] {
             assert!(refused.to_string().contains(word), "{refused}");
         }
         assert!(host.run().is_empty());
         let socket = host.udp.as_ref().unwrap();
-        let sent = future::block_on(socket.send_to(&vec![0; limit], from, to));
-        assert_eq!(sent.unwrap(), limit);
+        future::block_on(socket.send_datagram(&datagram(limit))).unwrap();
         assert_eq!(one(host.run()).len(), 1500);
     }
 }

@@ -8,7 +8,7 @@ mod packets;
 mod support;
 
 use brooklet::{
-    Builder, DropReason, Headers, PacketBuf, PacketIo, TransparentUdpSocket, UdpSendError,
+    Builder, Datagram, DropReason, Headers, PacketBuf, PacketIo, TransparentUdpSocket, UdpSendError,
 };
 use futures_lite::{AsyncWriteExt, future};
 use host::Host;
@@ -150,10 +150,13 @@ impl PacketIo for Limited {
     }
 }
 
-/// The longest datagram that the stack sends, as a measure of its MTU.
+/// The longest datagram that the stack sends in one packet, as a measure of its MTU.
 fn mtu_of(udp: &TransparentUdpSocket) -> usize {
     let (from, to) = ends();
-    let sends = |len| future::block_on(udp.send_to(&vec![0; len], from, to)).is_ok();
+    let sends = |len| {
+        let datagram = Datagram::new(vec![0; len], from, to).dont_fragment(true);
+        future::block_on(udp.send_datagram(&datagram)).is_ok()
+    };
     let fits = (500..65_508).rev().find(|&len| sends(len)).unwrap();
     fits + 28
 }

@@ -164,30 +164,44 @@ fn datagrams(from: &str, to: &str, payload: &[u8], size: u16) -> PacketBuf {
 }
 
 #[test]
-fn datagrams_that_come_in_as_one_are_judged_and_read_one_by_one() {
+fn datagrams_that_come_in_as_one_are_judged_once_and_read_one_by_one_or_as_one() {
     for [from, to] in [V4, V6] {
         let (mut wire, device) = brooklet::pipe(8);
-        let no_b = |packet: &Packet<'_>, _| match packet.payload() {
-            [b'b', ..] => Verdict::Drop,
-            _ => Verdict::Pass,
+        let judged = Arc::new(Mutex::new(Vec::new()));
+        let log = judged.clone();
+        let no_b = move |packet: &Packet<'_>, _| {
+            log.lock().unwrap().push(packet.payload().len());
+            match packet.payload() {
+                [b'b', ..] => Verdict::Drop,
+                _ => Verdict::Pass,
+            }
         };
         let Parts {
             udp, driver, stack, ..
         } = Builder::new().filter(no_b).build(device).unwrap();
         let payload = [[b'a'; 1000], [b'b'; 1000], [b'c'; 1000], [b'd'; 1000]].concat();
+        let dropped = datagrams(from, to, &payload[1000..], 1000);
         let packet = datagrams(from, to, &payload[..3500], 1000);
         let read = async {
-            future::poll_fn(|cx| wire.poll_send(cx, &packet)).await?;
-            for wanted in [&[b'a'; 1000][..], &[b'c'; 1000], &[b'd'; 500]] {
+            for packet in [&dropped, &packet] {
+                future::poll_fn(|cx| wire.poll_send(cx, packet)).await?;
+            }
+            for wanted in payload[..3500].chunks(1000) {
                 let got = udp.recv_datagram().await?;
-                assert!(got.payload == wanted, "{:?}", got.payload);
+                assert!(got.payload == wanted, "{} bytes", got.payload.len());
                 assert_eq!([got.from.to_string(), got.to.to_string()], [from, to]);
             }
+            udp.set_gro(true);
+            future::poll_fn(|cx| wire.poll_send(cx, &packet)).await?;
+            let got = udp.recv_datagram().await?;
+            assert!(got.payload == payload[..3500]);
+            assert_eq!(got.segment_size, NonZeroU16::new(1000));
             Ok(())
         };
         future::block_on(future::or(read, driver)).unwrap();
+        assert_eq!(*judged.lock().unwrap(), [3000, 3500, 3500]);
         assert_eq!(stack.stats().dropped(DropReason::FilteredIn), 1);
-        assert_eq!(stack.stats().packets_in, 1);
+        assert_eq!(stack.stats().packets_in, 3);
     }
 }
 

@@ -1,7 +1,10 @@
 use crate::{inbound::Receiver, queues::Queues, reader::Reader, socket::UdpSocket};
 use brooklet_cell::Flavor;
 use brooklet_io::StackClosed;
-use std::{fmt, io, net::SocketAddr};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Binds [`UdpSocket`]s. Clones bind on the same stack.
 ///
@@ -73,6 +76,32 @@ impl<F: Flavor> UdpBinder<F> {
             Reader::counted(inbound, receiver),
             self.0.clone(),
         ))
+    }
+
+    /// Returns the path MTU of a destination, as
+    /// [`Engine::path_mtu`](crate::Engine::path_mtu) does.
+    #[must_use]
+    pub fn path_mtu(&self, destination: IpAddr) -> usize {
+        self.0.path_mtu(None, destination)
+    }
+
+    /// States the path MTU of a destination, as
+    /// [`Engine::set_path_mtu`](crate::Engine::set_path_mtu) does.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # let (engine, _all) = Engine::<brooklet_cell::Threaded>::new(Interface::new(),
+    /// #     Config::new(), Clock::new(std::time::Instant::now), [1, 2]);
+    /// # let binder = engine.binder();
+    /// let host = "10.0.0.1".parse().unwrap();
+    /// binder.set_path_mtu(host, Some(1280));
+    /// assert_eq!(binder.path_mtu(host), 1280);
+    /// # }
+    /// ```
+    pub fn set_path_mtu(&self, destination: IpAddr, mtu: Option<usize>) {
+        let now = self.0.now();
+        self.0.set_path_mtu(|mtus| mtus.set(now, destination, mtu));
     }
 }
 

@@ -191,7 +191,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         );
         let stack = Stack {
             connector,
-            udp: udp_engines[0].counters(),
+            udp: udp_engines[0].binder(),
+            udp_counters: udp_engines[0].counters(),
             common: Common::new(queues, self.reassembly, (self.ipv6, own_ipv6), clock),
         };
         Ok(Plan {
@@ -201,7 +202,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             engines: tcp_engines
                 .into_iter()
                 .zip(udp_engines)
-                .map(|(tcp, udp)| Engines { tcp, udp, mtu })
+                .map(|(tcp, udp)| Engines { tcp, udp })
                 .collect(),
             icmp_echo: self.icmp_echo,
             identification: random.next() as u32,

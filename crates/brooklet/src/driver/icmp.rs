@@ -6,7 +6,7 @@ use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
-use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind};
+use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Packet, Protocol};
 use std::time::Instant;
 
@@ -47,6 +47,13 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         kind: impl Into<IcmpErrorKind>,
     ) {
         self.send_limited(now, |out| icmp::error(out, packet, kind));
+    }
+
+    /// Answers a packet that is longer than the path to its destination takes (RFC 1191, 4;
+    /// RFC 8201, 3).
+    pub(super) fn send_too_big(&mut self, now: Instant, packet: &Packet<'_>, mtu: usize) {
+        let mtu = u32::try_from(mtu).unwrap_or(u32::MAX);
+        self.send_icmp_error(now, packet, Unreachable::PacketTooBig { mtu });
     }
 
     /// Queues the ICMP error that `write` writes, within the rate limit. An error that may not be

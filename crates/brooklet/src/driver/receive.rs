@@ -7,7 +7,7 @@ use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::{Checksum, PacketIo};
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
-use brooklet_packet::{Headers, Packet, ParseError, Protocol, Segmenter, is_martian};
+use brooklet_packet::{Headers, Packet, ParseError, Protocol, is_martian};
 use brooklet_udp::{Arrival, Received};
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +21,18 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// "No next header" (RFC 8200, 4.7): nothing follows the IPv6 header, which is no error.
 const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
+
+/// How a packet arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Arrived {
+    /// The transport checksum need not be verified.
+    pub(super) verified: bool,
+    /// The transport checksum is not written.
+    pub(super) is_partial: bool,
+    /// The packet is a super-packet, with this many bytes of payload for each of its packets.
+    pub(super) gso_size: Option<NonZeroU16>,
+    reassembled: bool,
+}
 
 /// How a batch of packets ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,35 +98,18 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if headers.fragment().is_some() {
             return self.handle_fragment(now, headers);
         }
-        let mut packet = std::mem::take(&mut self.inbound);
+        let packet = std::mem::take(&mut self.inbound);
         let meta = packet.meta();
-        let verified = meta.checksum != Checksum::Complete;
-        match meta.gso_size {
-            // A TCP super-packet is one long segment to the engine.
-            Some(size) if headers.protocol() == Protocol::Udp => {
-                self.deliver_datagrams(now, &mut packet, headers, size);
-            }
-            _ => self.deliver(now, &mut packet, headers, verified),
-        }
+        let how = Arrived {
+            // A device coalesces only datagrams whose checksums it has verified.
+            verified: meta.checksum != Checksum::Complete
+                || (meta.gso_size.is_some() && headers.protocol() == Protocol::Udp),
+            is_partial: meta.checksum == Checksum::Partial,
+            gso_size: meta.gso_size,
+            reassembled: false,
+        };
+        self.deliver(now, Packet::new(&packet, headers), how);
         self.inbound = packet;
-    }
-
-    /// Delivers each datagram of a UDP super-packet. The datagrams are made in place.
-    fn deliver_datagrams(
-        &mut self,
-        now: Instant,
-        packet: &mut [u8],
-        headers: Headers,
-        size: NonZeroU16,
-    ) {
-        let mut segmenter = Segmenter::new(&headers, size);
-        while let Some(place) = segmenter.next_in_place(packet) {
-            let datagram = &mut packet[place];
-            match Headers::parse(datagram) {
-                Ok(headers) => self.deliver(now, datagram, headers, true),
-                Err(error) => self.stats.drops.count(DropReason::Malformed(error)),
-            }
-        }
     }
 
     /// Passes a fragment to the reassembler, and delivers the packet that it completes.
@@ -132,13 +127,19 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if !complete {
             return;
         }
-        let mut packet = std::mem::take(&mut self.reassembled);
+        let packet = std::mem::take(&mut self.reassembled);
         match Headers::parse(&packet) {
             // No host has a reason to fragment a fragment.
             Ok(headers) if headers.fragment().is_some() => {
                 self.stats.drops.count(DropReason::ReassemblyOff);
             }
-            Ok(headers) => self.deliver(now, &mut packet, headers, false),
+            Ok(headers) => {
+                let how = Arrived {
+                    reassembled: true,
+                    ..Arrived::default()
+                };
+                self.deliver(now, Packet::new(&packet, headers), how);
+            }
             Err(error) => self.refuse_malformed(now, &packet, error),
         }
         self.reassembled = packet;
@@ -184,26 +185,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     /// Takes the filter's verdict on a packet and passes the packet to the engine of its protocol.
-    fn deliver(&mut self, now: Instant, bytes: &mut [u8], headers: Headers, verified: bool) {
-        let packet = Packet::new(bytes, headers);
+    fn deliver(&mut self, now: Instant, packet: Packet<'_>, how: Arrived) {
         let verdict = self.filter.verdict(&packet, Direction::Inbound);
         if verdict != Verdict::Pass {
-            return self.stop_inbound(now, verdict, &packet, verified);
+            return self.stop_inbound(now, verdict, &packet, how);
         }
-        if !verified && !packet.verify_checksum() {
+        if !how.verified && !packet.verify_checksum() {
             return self.stats.drops.count(DropReason::BadChecksum);
         }
         match packet.protocol() {
-            Protocol::Tcp => self.engines.tcp.handle_packet(now, bytes, &headers),
-            Protocol::Udp => match self.engines.udp.handle_packet(now, &packet, Arrival::new()) {
-                Received::Queued { congested } => self.udp_congested |= congested,
-                Received::NoListener => self.send_icmp_error(now, &packet, Unreachable::Port),
-                Received::TooBig { mtu } => {
-                    let mtu = u32::try_from(mtu).unwrap_or(u32::MAX);
-                    self.send_icmp_error(now, &packet, Unreachable::PacketTooBig { mtu });
-                }
-                _ => {} // dropped and counted
-            },
+            Protocol::Tcp => self.engines.tcp.handle_packet(now, packet.bytes(), &packet),
+            Protocol::Udp => self.deliver_datagram(now, &packet, how),
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
             protocol => {
                 self.stats.drops.count(DropReason::UnknownProtocol);
@@ -211,6 +203,19 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                     self.send_icmp_error(now, &packet, Unreachable::Protocol);
                 }
             }
+        }
+    }
+
+    /// Passes a datagram, or a batch of datagrams as the device has coalesced it, to UDP.
+    fn deliver_datagram(&mut self, now: Instant, packet: &Packet<'_>, how: Arrived) {
+        let arrival = Arrival::new()
+            .gso_size(how.gso_size)
+            .reassembled(how.reassembled);
+        match self.engines.udp.handle_packet(now, packet, arrival) {
+            Received::Queued { congested } => self.udp_congested |= congested,
+            Received::NoListener => self.send_icmp_error(now, packet, Unreachable::Port),
+            Received::TooBig { mtu } => self.send_too_big(now, packet, mtu),
+            _ => {} // dropped and counted
         }
     }
 }

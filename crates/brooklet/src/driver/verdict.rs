@@ -1,6 +1,7 @@
 //! Packets that the filter does not pass: what happens to them, and who is told.
 
 use super::Driver;
+use super::receive::Arrived;
 use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
@@ -18,11 +19,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         now: Instant,
         verdict: Verdict,
         packet: &Packet<'_>,
-        verified: bool,
+        how: Arrived,
     ) {
         match verdict {
             // A packet that arrived damaged may be from somebody else.
-            Verdict::Reject(_) if !verified && !packet.verify_checksum() => {
+            Verdict::Reject(_) if !how.verified && !packet.verify_checksum() => {
                 self.stats.drops.count(DropReason::BadChecksum);
             }
             Verdict::Reject(reject) => {
