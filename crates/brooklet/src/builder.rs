@@ -3,6 +3,7 @@ mod build;
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, UnicastOnly, Verdict};
 use brooklet_packet::{Packet, reassembly};
+use brooklet_raw::EchoAction;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
@@ -34,7 +35,7 @@ pub struct Builder<F: Flavor, P = UnicastOnly> {
     /// `None`: the MTU of the device.
     mtu: Option<usize>,
     ipv6: bool,
-    icmp_echo: bool,
+    icmp: brooklet_raw::Config,
     reassembly: Option<reassembly::Config>,
     filter: P,
     tcp: brooklet_tcp::Config,
@@ -51,7 +52,7 @@ impl<F: Flavor> Builder<F> {
         Self {
             mtu: None,
             ipv6: true,
-            icmp_echo: true,
+            icmp: brooklet_raw::Config::default(),
             reassembly: Some(reassembly::Config::default()),
             filter: UnicastOnly,
             tcp: brooklet_tcp::Config::default(),
@@ -74,7 +75,7 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
         f.debug_struct("Builder")
             .field("mtu", &self.mtu)
             .field("ipv6", &self.ipv6)
-            .field("icmp_echo", &self.icmp_echo)
+            .field("icmp", &self.icmp)
             .field("reassembly", &self.reassembly)
             .field("filter", &self.filter)
             .field("tcp", &self.tcp)
@@ -120,9 +121,35 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// Sets whether the stack answers ICMP echo requests ("ping"), for every address. It does by
-    /// default.
+    /// default, until the program binds an [ICMP socket](crate::generic::Stack::bind_icmp) or sets a
+    /// [policy](crate::generic::Stack::set_echo_policy).
+    ///
+    /// This is [`IcmpConfig::echo`](brooklet_raw::Config#structfield.echo):
+    /// [`Answer`](brooklet_raw::EchoAction::Answer) or [`Ignore`](brooklet_raw::EchoAction::Ignore).
     pub fn icmp_echo(mut self, answer: bool) -> Self {
-        self.icmp_echo = answer;
+        self.icmp = self.icmp.echo(match answer {
+            true => EchoAction::Answer,
+            false => EchoAction::Ignore,
+        });
+        self
+    }
+
+    /// Sets the limits of ICMP and raw sockets, and what happens to echo requests.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, EchoAction, IcmpConfig, Unreachable};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let nobody_is_here = EchoAction::Reject(Unreachable::Host);
+    /// let parts = Builder::new()
+    ///     .icmp_config(IcmpConfig::new().echo(nobody_is_here))
+    ///     .build(device)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn icmp_config(mut self, config: brooklet_raw::Config) -> Self {
+        self.icmp = config;
         self
     }
 
@@ -156,7 +183,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         let Self {
             mtu,
             ipv6,
-            icmp_echo,
+            icmp,
             reassembly,
             tcp,
             udp,
@@ -168,7 +195,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         Builder {
             mtu,
             ipv6,
-            icmp_echo,
+            icmp,
             reassembly,
             filter,
             tcp,

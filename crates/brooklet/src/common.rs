@@ -1,6 +1,5 @@
 use crate::shutdown::Shutdown;
 use crate::stats::Stats;
-use crate::token_bucket::TokenBucket;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::reassembly::{self, Reassembler};
 use brooklet_tcp::Clock;
@@ -11,7 +10,8 @@ use std::sync::Arc;
 /// The settings of a driver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) icmp_echo: bool,
+    /// The MTU of the stack, in bytes.
+    pub(crate) mtu: usize,
     /// The IP identification of the first packet that the driver fragments, and the step to the
     /// next one: no two drivers of a stack use the same.
     pub(crate) identification: (u32, u32),
@@ -25,7 +25,6 @@ pub(crate) struct Common<F: Flavor> {
     pub(crate) own_ipv6: Option<Ipv6Addr>,
     /// Shared because the fragments of one packet may arrive on several queues.
     pub(crate) reassembler: Option<Shared<F, Reassembler>>,
-    pub(crate) icmp_errors: Shared<F, TokenBucket>,
     pub(crate) clock: Clock,
     pub(crate) shutdown: Shutdown<F>,
     /// The counters of each driver.
@@ -44,7 +43,6 @@ impl<F: Flavor> Common<F> {
             ipv6,
             own_ipv6,
             reassembler: reassembly.map(|config| Shared::new(Reassembler::new(config))),
-            icmp_errors: Shared::new(TokenBucket::default()),
             clock,
             shutdown: Shutdown::new(queues),
             published: (0..queues.get()).map(published).collect(),
@@ -58,7 +56,6 @@ impl<F: Flavor> Clone for Common<F> {
             ipv6: self.ipv6,
             own_ipv6: self.own_ipv6,
             reassembler: self.reassembler.clone(),
-            icmp_errors: self.icmp_errors.clone(),
             clock: self.clock.clone(),
             shutdown: self.shutdown.clone(),
             published: self.published.clone(),

@@ -119,7 +119,8 @@ pub struct Driver<
     answer: Vec<u8>,
     /// Such an answer has gone to TCP since the last flush.
     answered_tcp: bool,
-    icmp_echo: bool,
+    /// The MTU of the stack, in bytes.
+    mtu: usize,
     /// A datagram has filled the first half of its queue since the last look.
     udp_congested: bool,
     /// Batches read since a pause, while timeouts wait.
@@ -208,7 +209,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             reassembled: Vec::new(),
             answer: Vec::new(),
             answered_tcp: false,
-            icmp_echo: settings.icmp_echo,
+            mtu: settings.mtu,
             udp_congested: false,
             batches_after_pause: 0,
             stats: Stats::default(),
@@ -265,7 +266,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             // A device that takes no packet now wakes this task once it does. Until then a new
             // packet to send need not wake it.
             if self.engines.tcp.sleep(cx.waker(), until, blocked)
-                && (blocked || !self.engines.udp.register(cx.waker()))
+                && (blocked || !self.engines.register(cx.waker()))
             {
                 return Poll::Pending;
             }
@@ -337,6 +338,7 @@ impl<F: Flavor, D, T, P> Future for Driver<F, D, T, P> {
             self.ended = true;
             self.engines.tcp.shutdown();
             self.engines.udp.shutdown();
+            self.engines.raw.shutdown();
             self.end_guard.end();
         }
         poll

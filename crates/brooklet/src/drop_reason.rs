@@ -105,18 +105,19 @@ reasons! {
     /// Outbound: the filter rejected it, with an answer to the connection or the socket that sent
     /// it.
     RejectedOut: "rejected, outbound",
-    /// The filter diverted it, and there is no raw socket that takes it.
-    DivertedUnread: "diverted without a raw socket",
     /// Outbound: longer than the MTU of its path, and it may not or cannot be fragmented: an IPv4
     /// packet with "don't fragment", or a packet with IPv4 options or IPv6 extension headers.
     TooLong: "too long for the path MTU",
     /// Outbound: a reply of the stack (an ICMP message, or a RST for the filter) that found the
     /// queue full.
     ReplyFull: "queue of replies full",
-    /// Inbound: neither TCP, UDP nor ICMP.
+    /// Inbound: longer than the path MTU that is known for its destination, and must not be
+    /// fragmented.
+    TooBig: "above the path MTU of its destination",
+    /// Inbound: neither TCP, UDP nor ICMP, and no raw socket takes the protocol.
     UnknownProtocol: "neither TCP, UDP nor ICMP",
-    /// Inbound: an ICMP message that is neither an error nor an echo request that the stack
-    /// answers.
+    /// Inbound: an ICMP message that is neither an error nor an echo request, nor the reply to an
+    /// echo request of the program.
     IcmpUnanswered: "ICMP message that is not answered",
     /// Inbound: an ICMP error that is about no TCP segment in flight (RFC 5927, 4.1), no UDP socket
     /// or session and no echo request of the stack, or one that timeouts deal with (RFC 5927, 6.1).
@@ -169,14 +170,26 @@ reasons! {
     /// Inbound: a datagram that would have opened a session, while as many as may wait to be
     /// accepted did.
     UdpBacklogFull: "UDP session backlog full",
-    /// Inbound: a packet that is longer than the path MTU of its destination and must not be
-    /// fragmented.
-    UdpTooBig: "UDP packet above the path MTU",
     /// Outbound: a datagram to the client of a session, from an address that the session's
     /// [`Filtering`](crate::Filtering) refuses.
     UdpFiltered: "UDP datagram filtered by its session",
     /// Inbound: a datagram, while no handle could read it.
     UdpNoListener: "UDP without a socket that reads",
+    /// Inbound: an echo request that the policy ignores, or whose source or destination is not
+    /// unicast.
+    EchoIgnored: "ICMP echo request ignored",
+    /// An echo request that no ICMP socket takes, or a diverted packet that no raw socket takes.
+    RawNoSocket: "no ICMP or raw socket takes it",
+    /// Inbound: a message or packet that found the queue of its ICMP or raw socket full.
+    RawFull: "queue of an ICMP or raw socket full",
+    /// Inbound: an echo request whose source holds its share of the queue of the ICMP socket.
+    RawSourceFull: "share of the source in the queue of the ICMP socket full",
+    /// Outbound: a reply or an error of the program that found the outbound queue of the ICMP and
+    /// raw sockets full.
+    RawOutboundFull: "outbound queue of ICMP and raw sockets full",
+    /// Outbound: bytes that another stack sent through a raw socket and that are no IP packet, or
+    /// IPv6 and the stack was built without IPv6.
+    RawInvalid: "invalid packet of a raw socket",
     /// Inbound: a datagram that is not whole, or that arrived after the end of the stack.
     UdpMalformed: "UDP datagram that is not whole",
 }

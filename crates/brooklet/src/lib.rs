@@ -114,18 +114,23 @@ mod shutdown;
 mod stack;
 mod stats;
 mod timer;
-mod token_bucket;
 mod tx_scheduler;
 mod udp_batch;
 
 pub use brooklet_cell::{Flavor, SingleThread, Threaded};
 pub use brooklet_filter as filter;
 pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo, StackClosed};
-pub use brooklet_packet::icmp::{IcmpErrorKind, ParameterProblem, ParameterProblemKind};
+pub use brooklet_packet::icmp::{
+    Echo, IcmpError, IcmpErrorKind, ParameterProblem, ParameterProblemKind,
+};
 pub use brooklet_packet::reassembly::{Config as ReassemblyConfig, Stats as ReassemblyStats};
 pub use brooklet_packet::{
-    Ecn, FlowKey, Fragment, Headers, Packet, ParseError, ParseFlowKeyError, ParseProtocolError,
-    ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader, TrafficClass,
+    Ecn, FlowKey, Fragment, Headers, IpFields, Packet, ParseError, ParseFlowKeyError,
+    ParseProtocolError, ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader, TrafficClass,
+};
+pub use brooklet_raw::{
+    Config as IcmpConfig, EchoAction, EchoReply, RawConfig, RawPacket, SendError as RawSendError,
+    Stats as RawStats, icmp_error_of, io_error_of,
 };
 pub use brooklet_tcp::{
     Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,
@@ -161,6 +166,7 @@ pub mod generic {
     pub use crate::stack::Stack;
     #[doc(no_inline)]
     pub use brooklet_cell::Cell;
+    pub use brooklet_raw::{EchoRequest, IcmpMessage, IcmpSocket, RawSocket};
     pub use brooklet_tcp::{
         ReadHalf, ReuniteError, TcpIncoming, TcpListener, TcpRequest, TcpRequests, TcpStream,
         WriteHalf,
@@ -243,6 +249,18 @@ macro_rules! names {
         pub type UdpReadHalf = crate::generic::UdpReadHalf<$flavor>;
         /// The writing half of a socket for all addresses. See [`generic::UdpWriteHalf`](crate::generic::UdpWriteHalf).
         pub type UdpWriteHalf = crate::generic::UdpWriteHalf<$flavor>;
+        /// Receives echo requests, and sends echo requests. See
+        /// [`generic::IcmpSocket`](crate::generic::IcmpSocket).
+        pub type IcmpSocket = crate::generic::IcmpSocket<$flavor>;
+        /// A message for an ICMP socket. See
+        /// [`generic::IcmpMessage`](crate::generic::IcmpMessage).
+        pub type IcmpMessage = crate::generic::IcmpMessage<$flavor>;
+        /// An echo request of a client. See
+        /// [`generic::EchoRequest`](crate::generic::EchoRequest).
+        pub type EchoRequest = crate::generic::EchoRequest<$flavor>;
+        /// A socket for whole IP packets. See
+        /// [`generic::RawSocket`](crate::generic::RawSocket).
+        pub type RawSocket = crate::generic::RawSocket<$flavor>;
         pub use crate::generic::SharedFilter;
         /// One end of an in-memory link. See [`generic::Pipe`](crate::generic::Pipe).
         pub type Pipe = crate::generic::Pipe<$flavor>;

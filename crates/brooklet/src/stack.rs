@@ -1,10 +1,15 @@
+//! The handle to a running stack.
+
+mod icmp;
+mod udp;
+
 use crate::common::Common;
 use crate::stats::Stats;
 use brooklet_cell::Flavor;
 use brooklet_tcp::{Connector, TcpListener, TcpOptions, TcpStream};
-use brooklet_udp::{UdpBinder, UdpSocket};
+use brooklet_udp::UdpBinder;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A handle to a running stack. Clones are handles to the same one.
@@ -12,6 +17,7 @@ pub struct Stack<F: Flavor> {
     pub(crate) connector: Connector<F>,
     pub(crate) udp: UdpBinder<F>,
     pub(crate) udp_counters: brooklet_udp::Counters<F>,
+    pub(crate) raw: brooklet_raw::Binder<F>,
     pub(crate) common: Common<F>,
 }
 
@@ -172,86 +178,6 @@ impl<F: Flavor> Stack<F> {
         self.connector.bind_with(address, options)
     }
 
-    /// Binds a UDP socket to `address`. It receives the datagrams to `address` in place of
-    /// [`Parts::udp`](crate::generic::Parts::udp) and of UDP sessions. `0.0.0.0` and `::` stand for
-    /// every address of their family, and port 0 for a free port.
-    ///
-    /// A socket that is bound to an unspecified address sends from the stack's own
-    /// [`address`](crate::generic::Builder::address).
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "sync", feature = "async-io"))] fn main() -> std::io::Result<()> {
-    /// # use brooklet::{Builder, Parts};
-    /// # use futures_lite::future::{block_on, or, zip};
-    /// # let (client_device, server_device) = brooklet::pipe(64);
-    /// # let Parts { stack, driver: client, .. } =
-    /// #     Builder::new().address([10, 0, 0, 2]).build(client_device)?;
-    /// # let Parts { udp, driver: server, .. } = Builder::new().build(server_device)?;
-    /// # let exchange = async {
-    /// let socket = stack.bind_udp("0.0.0.0:0".parse().unwrap())?;
-    /// socket.connect("192.0.2.53:53".parse().unwrap()).await?;
-    /// socket.send(b"question").await?;
-    /// # let question = udp.recv_datagram().await?;
-    /// # udp.send_to(b"answer", question.to, question.from).await?;
-    /// let mut answer = [0; 1500];
-    /// let len = socket.recv(&mut answer).await?;
-    /// # assert_eq!(&answer[..len], b"answer");
-    /// # Ok(())
-    /// # };
-    /// # block_on(or(exchange, or(client, server)))
-    /// # }
-    /// # #[cfg(not(all(feature = "sync", feature = "async-io")))] fn main() {}
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`UdpBinder::bind`](brooklet_udp::UdpBinder::bind);
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if `address` is IPv6 and the stack was built
-    /// [without IPv6](crate::generic::Builder::ipv6).
-    pub fn bind_udp(&self, address: SocketAddr) -> io::Result<UdpSocket<F>> {
-        self.check(address)?;
-        self.udp.bind(address)
-    }
-
-    /// States the MTU of the path to `destination`, in bytes: the length of the longest IP packet
-    /// that reaches it. `None` forgets the path MTU, also one that was learned by ICMP.
-    ///
-    /// The path MTU of a destination is at most the MTU of the stack. It counts in both directions:
-    ///
-    /// - Packets that the stack sends to `destination` are fragmented if they are longer. A datagram
-    ///   that must not be fragmented is refused.
-    /// - Packets that arrive for `destination`, as on their way through a tunnel with a smaller MTU,
-    ///   are dropped if they are longer and must not be fragmented. The sender gets "fragmentation
-    ///   needed" (RFC 1191) or "packet too big" (RFC 8201).
-    ///
-    /// At least 68 bytes count for an IPv4 address (RFC 791, 3.2) and 1,280 for an IPv6 address
-    /// (RFC 8200, 5). A path MTU that is stated does not expire; one that was learned by ICMP does,
-    /// after 10 minutes. The stack keeps up to 4,096 destinations.
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
-    /// # let (device, _) = brooklet::pipe(64);
-    /// # let parts = brooklet::Builder::new().build(device)?;
-    /// let destination = "192.0.2.53".parse().unwrap();
-    /// parts.stack.set_path_mtu(destination, Some(1280));
-    /// assert_eq!(parts.stack.path_mtu(destination), 1280);
-    /// parts.stack.set_path_mtu(destination, None);
-    /// assert_eq!(parts.stack.path_mtu(destination), 1500);
-    /// # }
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_path_mtu(&self, destination: IpAddr, mtu: Option<usize>) {
-        let least = if destination.is_ipv6() { 1280 } else { 68 };
-        let mtu = mtu.map(|mtu| mtu.max(least));
-        self.udp.set_path_mtu(destination, mtu);
-    }
-
-    /// Returns the MTU of the path to `destination`, in bytes: the one that the program has
-    /// [stated](Self::set_path_mtu) or that was learned by ICMP, and otherwise the MTU of the stack.
-    pub fn path_mtu(&self, destination: IpAddr) -> usize {
-        self.udp.path_mtu(destination)
-    }
-
     /// Checks that the stack speaks the family of `address`; the connector checks the rest.
     fn check(&self, address: SocketAddr) -> io::Result<()> {
         if address.is_ipv6() && !self.common.ipv6 {
@@ -320,6 +246,7 @@ impl<F: Flavor> Stack<F> {
         }
         stats.tcp = self.connector.stats();
         stats.udp = self.udp_counters.stats();
+        stats.raw = self.raw.stats();
         stats
     }
 }
@@ -330,6 +257,7 @@ impl<F: Flavor> Clone for Stack<F> {
             connector: self.connector.clone(),
             udp: self.udp.clone(),
             udp_counters: self.udp_counters.clone(),
+            raw: self.raw.clone(),
             common: self.common.clone(),
         }
     }

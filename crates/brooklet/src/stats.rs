@@ -44,6 +44,8 @@ pub struct Stats {
     pub tcp: brooklet_tcp::Stats,
     /// UDP.
     pub udp: brooklet_udp::Stats,
+    /// ICMP and raw sockets.
+    pub raw: brooklet_raw::Stats,
     pub(crate) drops: Drops,
 }
 
@@ -120,7 +122,8 @@ impl Stats {
     /// assert_eq!(Stats::default().dropped(DropReason::FilteredIn), 0);
     /// ```
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        let (fragments, tcp, udp) = (&self.reassembly, &self.tcp, &self.udp);
+        let (fragments, tcp) = (&self.reassembly, &self.tcp);
+        let (udp, raw) = (&self.udp, &self.raw);
         match reason {
             DropReason::FragmentInvalid => fragments.invalid,
             DropReason::FragmentDuplicate => fragments.duplicates,
@@ -148,11 +151,18 @@ impl Stats {
             DropReason::UdpFull => udp.dropped_full,
             DropReason::UdpSourceFull => udp.dropped_source,
             DropReason::UdpBacklogFull => udp.dropped_backlog,
-            DropReason::UdpTooBig => udp.dropped_too_big,
             DropReason::UdpFiltered => udp.filtered,
             DropReason::UdpNoListener => udp.no_listener,
             DropReason::UdpMalformed => udp.dropped_other,
-            // The driver counts the errors about other protocols.
+            DropReason::EchoIgnored => raw.echo_ignored,
+            DropReason::RawNoSocket => raw.no_socket,
+            DropReason::RawFull => raw.dropped_full,
+            DropReason::RawSourceFull => raw.dropped_source,
+            DropReason::RawOutboundFull => raw.outbound_full,
+            DropReason::RawInvalid => raw.invalid,
+            // The driver counts the packets of other protocols, and its own errors.
+            DropReason::TooBig => self.drops.0[reason.index()] + udp.dropped_too_big,
+            DropReason::IcmpLimited => self.drops.0[reason.index()] + raw.errors_limited,
             DropReason::IcmpIgnored => self.drops.0[reason.index()] + tcp.icmp_ignored,
             reason => self.drops.0[reason.index()],
         }
@@ -176,7 +186,7 @@ impl Stats {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tcp, udp) = (&self.tcp, &self.udp);
+        let (tcp, udp, raw) = (&self.tcp, &self.udp, &self.raw);
         let figures = [
             ("packets in", self.packets_in),
             ("bytes in", self.bytes_in),
@@ -217,6 +227,12 @@ impl fmt::Display for Stats {
             ("UDP sessions ended, idle", udp.sessions_idle),
             ("UDP sessions ended, evicted", udp.sessions_evicted),
             ("UDP sessions closed", udp.sessions_closed),
+            ("echo requests delivered", raw.echo_requests),
+            ("echo replies delivered", raw.echo_replies),
+            ("ICMP errors about echo requests", raw.echo_errors),
+            ("ICMP messages about no echo request", raw.unmatched),
+            ("raw packets in", raw.packets_in),
+            ("ICMP and raw packets out", raw.packets_out),
         ];
         for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0) {
             writeln!(f, "{name}: {figure}")?;
@@ -261,6 +277,9 @@ mod tests {
         number!(next, stats.udp, dropped_source no_listener dropped_other dropped_backlog);
         number!(next, stats.udp, dropped_too_big filtered icmp_errors sessions sessions_opened);
         number!(next, stats.udp, sessions_idle sessions_evicted sessions_closed);
+        number!(next, stats.raw, echo_requests echo_replies echo_errors packets_in packets_out);
+        number!(next, stats.raw, dropped_full dropped_source echo_ignored no_socket unmatched);
+        number!(next, stats.raw, outbound_full invalid errors_limited);
         for &reason in DropReason::ALL {
             if stats.dropped(reason) == 0 {
                 stats.drops.0[reason.index()] = next();
@@ -296,7 +315,7 @@ mod tests {
         sum.add(&driver);
         assert_eq!(sum.packets_in, 2 * driver.packets_in);
         assert_eq!(sum.icmp_errors, 2 * driver.icmp_errors);
-        for reason in [DropReason::Martian, DropReason::IcmpLimited] {
+        for reason in [DropReason::Martian, DropReason::UnknownProtocol] {
             assert_eq!(sum.dropped(reason), 2 * driver.dropped(reason));
         }
     }

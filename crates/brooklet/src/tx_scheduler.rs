@@ -1,14 +1,14 @@
 mod pieces;
 mod replies;
 
-use self::pieces::{Path, Pieces, complete};
+use self::pieces::{Pieces, complete};
 use self::replies::Replies;
 use crate::drop_reason::DropReason;
 use crate::engines::Engines;
 use crate::stats::Drops;
 use crate::udp_batch::UdpBatches;
 use brooklet_cell::Flavor;
-use brooklet_io::{Offload, PacketBuf, PacketIo};
+use brooklet_io::{Meta, Offload, PacketBuf, PacketIo};
 use brooklet_packet::{Headers, Packet};
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -16,8 +16,8 @@ use std::time::Instant;
 
 /// Chooses the packet that goes to the device next, and completes it for the device.
 ///
-/// TCP, UDP and the driver's own replies have bounded queues and take turns, so that none can keep
-/// another from sending. The scheduler does the work that the device has no offload for, and it
+/// TCP, UDP, the ICMP and raw sockets and the driver's own replies have bounded queues and take
+/// turns, so that none can keep another from sending. The scheduler does the work that the device has no offload for, and it
 /// fragments packets that are longer than the MTU of their path.
 #[derive(Debug)]
 pub(crate) struct TxScheduler {
@@ -49,8 +49,21 @@ struct Sending {
 enum Source {
     Tcp,
     Udp,
+    Raw,
     #[default]
     Driver,
+}
+
+impl Source {
+    /// The order in which the sources have their turn after this one.
+    fn order(self) -> [Self; 4] {
+        match self {
+            Self::Tcp => [Self::Udp, Self::Raw, Self::Driver, Self::Tcp],
+            Self::Udp => [Self::Raw, Self::Driver, Self::Tcp, Self::Udp],
+            Self::Raw => [Self::Driver, Self::Tcp, Self::Udp, Self::Raw],
+            Self::Driver => [Self::Tcp, Self::Udp, Self::Raw, Self::Driver],
+        }
+    }
 }
 
 impl TxScheduler {
@@ -122,18 +135,14 @@ impl TxScheduler {
         now: Instant,
         engines: &mut Engines<F>,
     ) -> Option<(PacketBuf, Source)> {
-        let order = match self.last {
-            Source::Tcp => [Source::Udp, Source::Driver, Source::Tcp],
-            Source::Udp => [Source::Driver, Source::Tcp, Source::Udp],
-            Source::Driver => [Source::Tcp, Source::Udp, Source::Driver],
-        };
-        order.into_iter().find_map(|source| {
+        self.last.order().into_iter().find_map(|source| {
             let packet = match source {
                 Source::Tcp => engines.tcp.poll_transmit(),
                 Source::Udp => {
                     let uso = self.offload.uso && self.offload.checksum;
                     self.udp_batches.next(now, &engines.udp, uso)
                 }
+                Source::Raw => engines.raw.poll_transmit().map(PacketBuf::from),
                 Source::Driver => self.replies.pop().map(PacketBuf::from),
             };
             packet.map(|packet| (packet, source))
@@ -150,14 +159,9 @@ impl TxScheduler {
         let mtu = match source {
             // TCP knows the MTU of each connection.
             Source::Tcp => None,
-            Source::Udp | Source::Driver => Some(engines.udp.path_mtu(now, headers.destination())),
+            _ => Some(engines.udp.path_mtu(now, headers.destination())),
         };
-        let path = Path {
-            mtu,
-            // An echo reply is as long as its request, and must arrive all the same.
-            ignore_dont_fragment: source == Source::Driver,
-            identification: self.identification.0,
-        };
+        let path = (mtu, self.identification.0);
         let pieces = complete(packet, headers, self.offload, path);
         if let Ok(Pieces::Fragments(_)) = pieces {
             let (next, step) = &mut self.identification;
@@ -166,10 +170,11 @@ impl TxScheduler {
         pieces
     }
 
-    /// Returns the packet that [`next`](Self::next) returned last.
-    pub(crate) fn current(&self) -> Option<Packet<'_>> {
+    /// Returns the packet that [`next`](Self::next) returned last, and what the device does for it.
+    pub(crate) fn current(&self) -> Option<(Packet<'_>, Meta)> {
         let sending = self.sending.as_ref()?;
-        Some(Packet::new(&sending.packet, sending.headers))
+        let packet = Packet::new(&sending.packet, sending.headers);
+        Some((packet, sending.packet.meta()))
     }
 
     /// Sends the packet, piece by piece if it is split.
@@ -210,6 +215,7 @@ impl TxScheduler {
         match source {
             Source::Tcp => engines.tcp.recycle(packet),
             Source::Udp => self.udp_batches.recycle(&engines.udp, packet),
+            Source::Raw => engines.raw.recycle(packet.into_vec()),
             Source::Driver => self.replies.recycle(packet.into_vec()),
         }
     }

@@ -130,9 +130,12 @@ fn parameter_problems_are_sent_at_a_limited_rate() {
 
 #[test]
 fn a_reassembled_packet_that_does_not_parse_is_answered() {
-    let (_, to) = ends();
+    let (from, to) = ends();
+    let datagram = [0, 1, 0, 2, 0, 24, 0, 0];
+    let option = [17, 0, 0x9e, 4, 0, 0, 0, 0];
+    let body = [&option[..], &datagram, &[7; 16]].concat();
     let mut host = host::host();
-    let error = error(&host.give(fragments(&option(to, 0x9e), &[8])));
+    let error = error(&host.give(fragments(&ip(from, to, OPTIONS, &body), &[16])));
     assert!(matches!(error.kind, IcmpErrorKind::ParameterProblem(_)));
 }
 

@@ -145,7 +145,7 @@ fn ping_is_answered_for_every_address_or_for_none() {
     future::block_on(send(&mut wire, &ping(false)));
     run();
     assert_eq!(received(&mut wire), None);
-    assert_eq!(stack_off.stats().dropped(DropReason::IcmpUnanswered), 1);
+    assert_eq!(stack_off.stats().dropped(DropReason::EchoIgnored), 1);
 }
 
 #[test]

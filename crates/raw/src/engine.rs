@@ -13,6 +13,7 @@ use brooklet_packet::icmp::{self, IcmpError, Unreachable};
 use brooklet_packet::{Packet, is_unicast};
 use std::fmt;
 use std::num::NonZeroU8;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -297,8 +298,10 @@ impl<F: Flavor> Engine<F> {
 
     /// Returns the oldest packet to send: a whole IP packet with its checksums, which may be longer
     /// than the MTU. After `None`, [register](Self::register) the driver's waker.
+    ///
+    /// A call while the queue is empty takes no lock.
     pub fn poll_transmit(&self) -> Option<Vec<u8>> {
-        if !self.sends {
+        if !self.sends || !self.hub.has_packets.load(Ordering::Relaxed) {
             return None;
         }
         let mut wakes = WakeList::new();

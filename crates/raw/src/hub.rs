@@ -17,6 +17,8 @@ use brooklet_packet::icmp::{self, Echo, IcmpError, IcmpErrorKind};
 use brooklet_packet::{Headers, Packet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A message in the queue of the ICMP socket. A packet is whole: an ICMP error quotes it.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub(crate) struct Hub<F: Flavor> {
     /// A cell of its own, out of which the policy is cloned before it is called.
     pub(crate) policy: Shared<F, Option<EchoPolicy>>,
     pub(crate) outbound: Shared<F, Outbound>,
+    /// Whether the outbound queue has packets.
+    pub(crate) has_packets: Arc<AtomicBool>,
     pub(crate) interface: Interface,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
@@ -65,6 +69,8 @@ pub(crate) struct Hub<F: Flavor> {
 impl<F: Flavor> Hub<F> {
     pub(crate) fn new(interface: Interface, config: Config, clock: Clock) -> Self {
         let config = config.usable();
+        let outbound = Outbound::new(config);
+        let has_packets = outbound.has_packets();
         Self {
             state: Shared::new(State {
                 icmp: None,
@@ -75,7 +81,8 @@ impl<F: Flavor> Hub<F> {
                 closed: false,
             }),
             policy: Shared::new(None),
-            outbound: Shared::new(Outbound::new(config)),
+            outbound: Shared::new(outbound),
+            has_packets,
             interface,
             config,
             clock,
@@ -225,6 +232,7 @@ impl<F: Flavor> Clone for Hub<F> {
             state: self.state.clone(),
             policy: self.policy.clone(),
             outbound: self.outbound.clone(),
+            has_packets: self.has_packets.clone(),
             interface: self.interface,
             config: self.config,
             clock: self.clock.clone(),

@@ -10,6 +10,8 @@ use brooklet_cell::{Flavor, Shared};
 use brooklet_io::{BufferPool, StackClosed};
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 /// The number of buffers in the pool, and the capacity of the largest, in bytes.
@@ -27,6 +29,8 @@ pub(crate) struct Outbound {
     senders: WaitQueue,
     driver: SingleWaker,
     closed: bool,
+    /// Whether there are packets, for a look without the cell.
+    has_packets: Arc<AtomicBool>,
 }
 
 impl Outbound {
@@ -40,7 +44,14 @@ impl Outbound {
             senders: WaitQueue::new(),
             driver: SingleWaker::new(),
             closed: false,
+            has_packets: Arc::default(),
         }
+    }
+
+    /// Whether there are packets, for a look without the cell. A packet that another thread queues
+    /// at this moment may be missed; [`register_driver`](Self::register_driver) finds it.
+    pub(crate) fn has_packets(&self) -> Arc<AtomicBool> {
+        self.has_packets.clone()
     }
 
     /// Queues the packet that `write` writes. Returns `false` if there is no room, and then does not
@@ -66,6 +77,7 @@ impl Outbound {
         }
         self.bytes += packet.len();
         self.packets.push_back(packet);
+        self.has_packets.store(true, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -74,6 +86,8 @@ impl Outbound {
     pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<Vec<u8>> {
         let packet = self.packets.pop_front();
         self.bytes -= packet.as_ref().map_or(0, Vec::len);
+        self.has_packets
+            .store(!self.packets.is_empty(), Ordering::Relaxed);
         if self.packets.len() * 2 <= self.max_packets && self.bytes * 2 <= self.max_bytes {
             self.senders.drain_into(wakes);
         }

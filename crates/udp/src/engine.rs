@@ -217,9 +217,7 @@ impl<F: Flavor> Engine<F> {
         let known = inbound.with(|inbound| inbound.handle_icmp_error(error, &mut wakes));
         if known && let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu }) = error.kind {
             let destination = error.key.destination().ip();
-            self.queues.set_path_mtu(|mtus| {
-                mtus.learn(now, destination, mtu as usize);
-            });
+            self.learn_path_mtu(now, destination, mtu as usize);
         }
         wakes.wake_all();
         known
@@ -254,6 +252,26 @@ impl<F: Flavor> Engine<F> {
     pub fn set_path_mtu(&self, now: Instant, destination: IpAddr, mtu: Option<usize>) {
         self.queues
             .set_path_mtu(|mtus| mtus.set(now, destination, mtu));
+    }
+
+    /// Learns the path MTU of a destination, in bytes, from an ICMP error about a packet of another
+    /// protocol. It expires after 10 minutes (RFC 8201, 4).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let (engine, _socket) = Engine::<brooklet_cell::Threaded>::new(
+    /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
+    /// # let (now, host) = (Instant::now(), "10.0.0.1".parse().unwrap());
+    /// engine.learn_path_mtu(now, host, 1280);
+    /// assert_eq!(engine.path_mtu(now, host), 1280);
+    /// # }
+    /// ```
+    pub fn learn_path_mtu(&self, now: Instant, destination: IpAddr, mtu: usize) {
+        self.queues.set_path_mtu(|mtus| {
+            mtus.learn(now, destination, mtu);
+        });
     }
 
     /// Returns the time at which a session ends next, and

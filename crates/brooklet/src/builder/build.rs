@@ -189,22 +189,25 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             clock.clone(),
             [random.next(), random.next()],
         );
+        let raw_interface = brooklet_raw::Interface::new().mtu(mtu).ipv6(self.ipv6);
+        let raw_engines =
+            brooklet_raw::Engine::with_queues(queues, raw_interface, self.icmp, clock.clone());
         let stack = Stack {
             connector,
             udp: udp_engines[0].binder(),
             udp_counters: udp_engines[0].counters(),
+            raw: raw_engines[0].binder(),
             common: Common::new(queues, self.reassembly, (self.ipv6, own_ipv6), clock),
         };
+        let engines = tcp_engines.into_iter().zip(udp_engines).zip(raw_engines);
         Ok(Plan {
             stack,
             tcp,
             udp,
-            engines: tcp_engines
-                .into_iter()
-                .zip(udp_engines)
-                .map(|(tcp, udp)| Engines { tcp, udp })
+            engines: engines
+                .map(|((tcp, udp), raw)| Engines { tcp, udp, raw })
                 .collect(),
-            icmp_echo: self.icmp_echo,
+            mtu,
             identification: random.next() as u32,
             queues: queues.get().into(),
         })
@@ -262,7 +265,7 @@ struct Plan<F: Flavor> {
     udp: TransparentUdpSocket<F>,
     /// The engines of each queue.
     engines: Vec<Engines<F>>,
-    icmp_echo: bool,
+    mtu: usize,
     identification: u32,
     queues: u32,
 }
@@ -276,7 +279,7 @@ impl<F: Flavor> Plan<F> {
     ) -> Driver<F, D, T, P> {
         let first = self.identification.wrapping_add(queue.into());
         let settings = Settings {
-            icmp_echo: self.icmp_echo,
+            mtu: self.mtu,
             identification: (first, self.queues),
         };
         Driver::new(engines, parts, (queue, self.stack.common.clone()), settings)

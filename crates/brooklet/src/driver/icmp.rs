@@ -1,27 +1,54 @@
 //! ICMP: echo replies, errors that the stack sends, and errors that it receives.
 
 use super::Driver;
+use super::receive::Arrived;
 use crate::drop_reason::DropReason;
+use crate::engines::Engines;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
 use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind, Unreachable};
-use brooklet_packet::{Packet, Protocol};
+use brooklet_packet::{Packet, Protocol, is_unicast};
+use brooklet_raw::Echoed;
 use std::time::Instant;
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
-    pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>) {
+    pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>, how: Arrived) {
         if let Some(error) = icmp::parse_error(packet) {
             self.stats.icmp_errors += 1;
-            return self.handle_icmp_error(now, &error);
+            return self.handle_icmp_error(now, packet, &error);
         }
-        if !self.icmp_echo {
-            return self.stats.drops.count(DropReason::IcmpUnanswered);
+        if !is_unicast(packet.destination()) && self.engines.raw.handle_raw(packet) {
+            return;
         }
+        if let Some(mtu) = self.exceeded_mtu(now, packet, how) {
+            self.stats.drops.count(DropReason::TooBig);
+            return self.send_too_big(now, packet, mtu);
+        }
+        match self.engines.raw.handle_echo_request(packet) {
+            Echoed::Answer => self.send_echo_reply(packet),
+            Echoed::Reject(why) => self.send_icmp_error(now, packet, why),
+            Echoed::NotEcho if !self.engines.raw.handle_echo_reply(now, packet) => {
+                self.stats.drops.count(DropReason::IcmpUnanswered);
+            }
+            _ => {} // delivered, or dropped and counted
+        }
+    }
+
+    /// Returns the path MTU of the packet's destination, if the program has stated less than the
+    /// packet needs and the packet must not be fragmented. UDP compares its packets itself, and TCP
+    /// ends in the stack.
+    fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, how: Arrived) -> Option<usize> {
+        let mtu = self.engines.udp.path_mtu(now, packet.destination());
+        let exceeds = mtu < self.mtu && packet.total_len() > mtu;
+        (exceeds && packet.dont_fragment() && !how.reassembled).then_some(mtu)
+    }
+
+    fn send_echo_reply(&mut self, request: &Packet<'_>) {
         match self
             .tx_scheduler
-            .queue_reply(|out| icmp::echo_reply(out, packet))
+            .queue_reply(|out| icmp::echo_reply(out, request))
         {
             Ok(true) => self.stats.echo_replies += 1,
             Ok(false) => self.stats.drops.count(DropReason::IcmpUnanswered),
@@ -29,12 +56,30 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
     }
 
-    /// Passes an ICMP error to the engine whose packet it quotes.
-    pub(super) fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
-        match error.protocol {
-            Protocol::Tcp => self.engines.tcp.handle_icmp_error(now, error),
-            Protocol::Udp if self.engines.udp.handle_icmp_error(now, error) => {}
-            _ => self.stats.drops.count(DropReason::IcmpIgnored),
+    /// Passes an ICMP error to the engine whose packet it quotes. `packet` carries the error.
+    pub(super) fn handle_icmp_error(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        error: &IcmpError,
+    ) {
+        let Engines { tcp, udp, raw } = &mut self.engines;
+        let known = match error.protocol {
+            // TCP counts the errors that it ignores.
+            Protocol::Tcp => return tcp.handle_icmp_error(now, error),
+            Protocol::Udp => udp.handle_icmp_error(now, error),
+            _ => {
+                let known = raw.handle_icmp_error(now, packet, error);
+                if let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu }) = error.kind
+                    && known
+                {
+                    udp.learn_path_mtu(now, error.key.addresses().1, mtu as usize);
+                }
+                known
+            }
+        };
+        if !known {
+            self.stats.drops.count(DropReason::IcmpIgnored);
         }
     }
 
@@ -59,11 +104,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Queues the ICMP error that `write` writes, within the rate limit. An error that may not be
     /// sent, which `write` does not write, takes no token.
     pub(super) fn send_limited(&mut self, now: Instant, write: impl FnOnce(&mut Vec<u8>) -> bool) {
-        let bucket = &self.common.icmp_errors;
+        let raw = &self.engines.raw;
         let mut limited = false;
         let queued = self.tx_scheduler.queue_reply(|out| {
             let allowed = write(out);
-            limited = allowed && !bucket.with(|bucket| bucket.take(now));
+            limited = allowed && !raw.take_error_token(now);
             allowed && !limited
         });
         if limited {

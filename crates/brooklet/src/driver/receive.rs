@@ -5,13 +5,12 @@ use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
-use brooklet_io::{Checksum, PacketIo};
+use brooklet_io::{Checksum, Meta, PacketIo};
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
-use brooklet_packet::{Headers, Packet, ParseError, Protocol, is_martian};
+use brooklet_packet::{Headers, Packet, ParseError, Protocol, is_martian, is_unicast};
 use brooklet_udp::{Arrival, Received};
 use std::io;
 use std::net::IpAddr;
-use std::num::NonZeroU16;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -27,11 +26,8 @@ const IPV6_NO_NEXT_HEADER: Protocol = Protocol::Other(59);
 pub(super) struct Arrived {
     /// The transport checksum need not be verified.
     pub(super) verified: bool,
-    /// The transport checksum is not written.
-    pub(super) is_partial: bool,
-    /// The packet is a super-packet, with this many bytes of payload for each of its packets.
-    pub(super) gso_size: Option<NonZeroU16>,
-    reassembled: bool,
+    pub(super) meta: Meta,
+    pub(super) reassembled: bool,
 }
 
 /// How a batch of packets ended.
@@ -104,8 +100,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             // A device coalesces only datagrams whose checksums it has verified.
             verified: meta.checksum != Checksum::Complete
                 || (meta.gso_size.is_some() && headers.protocol() == Protocol::Udp),
-            is_partial: meta.checksum == Checksum::Partial,
-            gso_size: meta.gso_size,
+            meta,
             reassembled: false,
         };
         self.deliver(now, Packet::new(&packet, headers), how);
@@ -196,7 +191,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match packet.protocol() {
             Protocol::Tcp => self.engines.tcp.handle_packet(now, packet.bytes(), &packet),
             Protocol::Udp => self.deliver_datagram(now, &packet, how),
-            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet),
+            Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet, how),
+            _ if self.engines.raw.handle_raw(&packet) => {}
             protocol => {
                 self.stats.drops.count(DropReason::UnknownProtocol);
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
@@ -208,8 +204,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
 
     /// Passes a datagram, or a batch of datagrams as the device has coalesced it, to UDP.
     fn deliver_datagram(&mut self, now: Instant, packet: &Packet<'_>, how: Arrived) {
+        if !is_unicast(packet.destination()) {
+            // Beside the socket for all addresses, as on Linux.
+            self.engines.raw.handle_raw(packet);
+        }
         let arrival = Arrival::new()
-            .gso_size(how.gso_size)
+            .gso_size(how.meta.gso_size)
             .reassembled(how.reassembled);
         match self.engines.udp.handle_packet(now, packet, arrival) {
             Received::Queued { congested } => self.udp_congested |= congested,

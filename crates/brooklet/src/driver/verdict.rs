@@ -5,10 +5,10 @@ use super::receive::Arrived;
 use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
-use brooklet_filter::{Filter, Reject, Verdict};
-use brooklet_io::PacketIo;
+use brooklet_filter::{Direction, Filter, Reject, Verdict};
+use brooklet_io::{Checksum, Meta, PacketIo};
 use brooklet_packet::icmp::{self, Unreachable};
-use brooklet_packet::{Packet, Protocol, tcp};
+use brooklet_packet::{Packet, Protocol, Segmenter, tcp};
 use std::time::Instant;
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
@@ -30,7 +30,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 self.stats.drops.count(DropReason::RejectedIn);
                 self.reject_inbound(now, packet, reject);
             }
-            Verdict::Divert => self.stats.drops.count(DropReason::DivertedUnread),
+            Verdict::Divert => divert(&self.engines.raw, packet, how.meta, Direction::Inbound),
             _ => self.stats.drops.count(DropReason::FilteredIn),
         }
     }
@@ -57,21 +57,26 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 self.stats.drops.count(DropReason::RejectedOut);
                 self.reject_outbound(now, reject);
             }
-            Verdict::Divert => self.stats.drops.count(DropReason::DivertedUnread),
+            Verdict::Divert => {
+                if let Some((packet, meta)) = self.tx_scheduler.current() {
+                    divert(&self.engines.raw, &packet, meta, Direction::Outbound);
+                }
+            }
             _ => self.stats.drops.count(DropReason::FilteredOut),
         }
     }
 
     fn reject_outbound(&mut self, now: Instant, reject: Reject) {
         let mut answer = std::mem::take(&mut self.answer);
-        let packet = self.tx_scheduler.current();
-        let written = packet.is_some_and(|packet| write_rejection(&mut answer, &packet, reject));
+        let current = self.tx_scheduler.current();
+        let written =
+            current.is_some_and(|(packet, _)| write_rejection(&mut answer, &packet, reject));
         if written && let Ok(packet) = Packet::parse(&answer) {
             self.answered_tcp = true;
             if packet.protocol() == Protocol::Tcp {
                 self.engines.tcp.handle_packet(now, &answer, &packet);
             } else if let Some(error) = icmp::parse_error(&packet) {
-                self.handle_icmp_error(now, &error);
+                self.handle_icmp_error(now, &packet, &error);
             }
         }
         self.answer = answer;
@@ -85,5 +90,31 @@ fn write_rejection(out: &mut Vec<u8>, packet: &Packet<'_>, reject: Reject) -> bo
         Reject::TcpReset => icmp::error(out, packet, Unreachable::Port),
         Reject::Icmp(why) => icmp::error(out, packet, why),
         _ => false,
+    }
+}
+
+/// Passes a packet to the raw sockets that take diverted packets, in the form that it has on a wire:
+/// with its checksum, and a super-packet as the packets that it stands for.
+fn divert<F: Flavor>(
+    raw: &brooklet_raw::Engine<F>,
+    packet: &Packet<'_>,
+    meta: Meta,
+    direction: Direction,
+) {
+    let outbound = direction == Direction::Outbound;
+    if let Some(size) = meta.gso_size {
+        let mut segmenter = Segmenter::new(packet, size);
+        let mut segment = vec![0; segmenter.longest()];
+        while let Some(len) = segmenter.next(packet.bytes(), &mut segment) {
+            if let Ok(packet) = Packet::parse(&segment[..len]) {
+                raw.handle_diverted(&packet, outbound);
+            }
+        }
+    } else if meta.checksum == Checksum::Partial {
+        let mut bytes = packet.bytes().to_vec();
+        packet.fill_checksum(&mut bytes);
+        raw.handle_diverted(&Packet::new(&bytes, *packet.headers()), outbound);
+    } else {
+        raw.handle_diverted(packet, outbound);
     }
 }

@@ -35,19 +35,9 @@ impl Pieces {
     }
 }
 
-/// What the path of a packet takes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Path {
-    /// The longest packet, in bytes; `None` for a packet that is known to fit.
-    pub(super) mtu: Option<usize>,
-    /// Whether a packet that is longer is fragmented although it says "don't fragment".
-    pub(super) ignore_dont_fragment: bool,
-    /// The identification of the fragments.
-    pub(super) identification: u32,
-}
-
 /// Completes the checksum as far as the device does not, and splits the packet if it has to be
-/// split.
+/// split: `mtu` is the length of the longest packet that the path takes, or `None` for a packet that
+/// is known to fit, and `id` the identification of the fragments.
 ///
 /// # Errors
 ///
@@ -56,7 +46,7 @@ pub(super) fn complete(
     packet: &mut PacketBuf,
     headers: &Headers,
     offload: Offload,
-    path: Path,
+    (mtu, id): (Option<usize>, u32),
 ) -> Result<Pieces, DropReason> {
     let Meta {
         checksum, gso_size, ..
@@ -71,7 +61,7 @@ pub(super) fn complete(
     {
         return Ok(Pieces::Segments(Segmenter::new(headers, size)));
     }
-    let too_long = path.mtu.filter(|&mtu| packet.len() > mtu);
+    let too_long = mtu.filter(|&mtu| packet.len() > mtu);
     let too_long = too_long.filter(|_| gso_size.is_none());
     if checksum == Checksum::Partial {
         if offload.checksum && too_long.is_none() {
@@ -84,11 +74,24 @@ pub(super) fn complete(
     let Some(mtu) = too_long else {
         return Ok(Pieces::Whole);
     };
-    // The sender of an IPv6 packet may fragment it, and this is the sender.
-    let dont_fragment = headers.dont_fragment() && !headers.key().is_ipv6();
-    if dont_fragment && !path.ignore_dont_fragment {
+    if must_not_be_fragmented(packet, headers) {
         return Err(DropReason::TooLong);
     }
-    let fragmenter = Fragmenter::new(headers, mtu, path.identification);
-    fragmenter.map(Pieces::Fragments).ok_or(DropReason::TooLong)
+    Fragmenter::new(headers, mtu, id)
+        .map(Pieces::Fragments)
+        .ok_or(DropReason::TooLong)
+}
+
+/// The sender of an IPv6 packet may fragment it, and this is the sender. An echo reply is as long
+/// as its request and has to arrive all the same, so among ICMP messages only a request can ask for
+/// no fragments.
+fn must_not_be_fragmented(packet: &[u8], headers: &Headers) -> bool {
+    const ECHO_REQUEST: u8 = 8; // RFC 792
+    let icmp_type = match headers.protocol() {
+        Protocol::Icmpv4 => packet.get(headers.transport_range().start),
+        _ => None,
+    };
+    headers.dont_fragment()
+        && !headers.key().is_ipv6()
+        && icmp_type.is_none_or(|&icmp_type| icmp_type == ECHO_REQUEST)
 }
