@@ -1,0 +1,479 @@
+//! ICMP and raw sockets, and packets that the filter diverts to them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/packets.rs"]
+mod packets;
+mod support;
+
+use brooklet::filter::{Direction, PassAll, Verdict};
+use brooklet::{
+    Builder, Checksum, DropReason, Echo, EchoAction, IcmpConfig, IcmpMessage, IpFields, Meta,
+    Offload, Packet, PacketBuf, PacketIo, Parts, Protocol, RawConfig, RawPacket, RawSocket,
+    Unreachable,
+};
+use brooklet_packet::icmp::{self, IcmpErrorKind};
+use futures_lite::future::{block_on, or, poll_once};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use host::Host;
+use packets::{fragments, ip, ping, syn, udp};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+use support::addr;
+
+const ENDS: [(&str, &str); 2] = [
+    ("10.0.0.2:5000", "192.0.2.1:53"),
+    ("[fd00::2]:5000", "[2001:db8::1]:53"),
+];
+const GRE: Protocol = Protocol::Other(47);
+
+fn ips((from, to): (&str, &str)) -> (IpAddr, IpAddr) {
+    (addr(from).ip(), addr(to).ip())
+}
+
+/// What a poll returns now.
+fn now<R>(future: impl Future<Output = std::io::Result<R>>) -> Option<R> {
+    let mut future = Box::pin(future);
+    block_on(poll_once(&mut future)).map(Result::unwrap)
+}
+
+fn received(socket: &RawSocket) -> Option<RawPacket> {
+    now(socket.recv_packet())
+}
+
+fn error(packets: &[Vec<u8>]) -> icmp::IcmpError {
+    assert_eq!(packets.len(), 1, "{packets:02x?}");
+    icmp::parse_error(&Packet::parse(&packets[0]).unwrap()).expect("an ICMP error")
+}
+
+/// Diverts the packets in one direction.
+fn diverting(direction: Direction) -> Host<impl Fn(&Packet<'_>, Direction) -> Verdict> {
+    let divert = move |_: &Packet<'_>, of: Direction| match of == direction {
+        true => Verdict::Divert,
+        false => Verdict::Pass,
+    };
+    Host::new(Builder::new().filter(divert))
+}
+
+#[test]
+fn a_diverted_packet_goes_to_the_raw_socket_and_nowhere_else() {
+    for ends in ENDS {
+        let mut host = diverting(Direction::Inbound);
+        let (from, to) = (addr(ends.0), addr(ends.1));
+        let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+        let whole = udp(from, to, &[7; 3000]);
+        let all = [
+            syn(from, to, 1),
+            udp(from, to, b"x"),
+            ping(from.ip(), to.ip(), b"x"),
+        ];
+        assert!(host.give(&all).is_empty());
+        assert!(host.give(fragments(&whole, &[1000, 2000])).is_empty());
+        for packet in all.iter().chain([&whole]) {
+            let diverted = received(&socket).unwrap();
+            assert!(diverted.bytes[20..] == packet[20..] && !diverted.outbound);
+        }
+        assert!(received(&socket).is_none() && host.datagram().is_none());
+        let stats = host.stack.stats();
+        assert_eq!((stats.tcp.requested, stats.raw.packets_in), (0, 4));
+        assert_eq!(stats.drops().map(|(_, n)| n).sum::<u64>(), 0);
+
+        drop(socket);
+        assert!(host.give(&all).is_empty());
+        assert_eq!(host.stack.stats().dropped(DropReason::RawNoSocket), 3);
+    }
+}
+
+#[test]
+fn a_packet_of_the_stack_is_diverted_with_its_checksum() {
+    for ends in ENDS {
+        let mut host = diverting(Direction::Outbound);
+        let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+        let (from, to) = (addr(ends.0), addr(ends.1));
+        let udp = host.udp.as_ref().unwrap();
+        // Longer than the MTU: the packet is diverted before it is fragmented.
+        block_on(udp.send_to(&[7; 3000], to, from)).unwrap();
+        assert!(host.run().is_empty());
+        let diverted = received(&socket).unwrap();
+        assert!(diverted.outbound);
+        let packet = Packet::parse(&diverted.bytes).unwrap();
+        assert!(packet.verify_checksum() && packet.payload() == [7; 3000]);
+
+        let stack = host.stack.clone();
+        let mut connect = Box::pin(stack.connect_from(to, from));
+        assert!(block_on(poll_once(&mut connect)).is_none());
+        assert!(host.run().is_empty());
+        let diverted = received(&socket).unwrap();
+        let syn = Packet::parse(&diverted.bytes).unwrap();
+        assert!(syn.tcp().unwrap().flags.syn() && syn.verify_checksum());
+    }
+}
+
+#[test]
+fn super_packets_are_diverted_as_the_packets_that_they_stand_for() {
+    let all = Offload::new().checksum(true).tso4(true).tso6(true);
+    let (here, there) = brooklet::pipe(64);
+    // The data of the client, on its way out and on its way in.
+    let data = |packet: &Packet<'_>, _: Direction| match packet.payload().len() {
+        0..=100 => Verdict::Pass,
+        _ => Verdict::Divert,
+    };
+    let out = Builder::new()
+        .filter(data)
+        .build(here.with_offload(all))
+        .unwrap();
+    let server = Builder::new().build(there.with_offload(all)).unwrap();
+    let raw = out.stack.bind_raw(RawConfig::new()).unwrap();
+    let talk = async {
+        let connect = out.stack.connect_from(addr(ENDS[0].0), addr(ENDS[0].1));
+        let (stream, accepted) = futures_lite::future::zip(connect, server.tcp.accept()).await;
+        let (mut stream, mut peer) = (stream.unwrap(), accepted.unwrap().0);
+        for direction in [Direction::Outbound, Direction::Inbound] {
+            let sent = [9; 10_000];
+            let writer = match direction {
+                Direction::Outbound => &mut stream,
+                Direction::Inbound => &mut peer,
+            };
+            writer.write_all(&sent).await.unwrap();
+            let mut diverted = 0;
+            while diverted < sent.len() {
+                let packet = raw.recv_packet().await.unwrap();
+                assert_eq!(packet.outbound, direction == Direction::Outbound);
+                let packet = Packet::parse(&packet.bytes).unwrap();
+                assert!(packet.total_len() <= 1500 && packet.verify_checksum());
+                diverted += packet.payload().len();
+            }
+        }
+        let mut end = [0];
+        assert!(block_on(poll_once(&mut peer.read(&mut end))).is_none());
+    };
+    let drivers = futures_lite::future::zip(out.driver, server.driver);
+    block_on(or(talk, async { drivers.await.0.unwrap() }));
+}
+
+#[test]
+fn received_batches_of_datagrams_are_diverted_one_by_one() {
+    let (mut wire, device) = brooklet::pipe(8);
+    let divert = |_: &Packet<'_>, _: Direction| Verdict::Divert;
+    let Parts { stack, driver, .. } = Builder::new().filter(divert).build(device).unwrap();
+    let raw = stack.bind_raw(RawConfig::new()).unwrap();
+    let (from, to) = (addr(ENDS[0].0), addr(ENDS[0].1));
+    let mut packet = PacketBuf::from(udp(from, to, &[7; 2500]));
+    packet.set_meta(
+        Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(1000)),
+    );
+    let read = async {
+        poll_fn(|cx| wire.poll_send(cx, &packet)).await.unwrap();
+        for len in [1000, 1000, 500] {
+            let datagram = raw.recv_packet().await.unwrap();
+            let datagram = Packet::parse(&datagram.bytes).unwrap();
+            assert!(datagram.verify_checksum() && datagram.payload() == vec![7; len]);
+        }
+        Ok(())
+    };
+    block_on(or(read, driver)).unwrap();
+}
+
+#[test]
+fn a_raw_socket_has_the_protocols_that_it_asks_for() {
+    for ends in ENDS {
+        let (from, to) = ips(ends);
+        let mut host = host::host();
+        let packet = ip(from, to, 47, &[7; 64]);
+        let unreachable = error(&host.give([&packet]));
+        let protocol = IcmpErrorKind::Unreachable(Unreachable::Protocol);
+        assert_eq!(unreachable.kind, protocol);
+
+        let config = RawConfig::new().protocol(GRE);
+        let socket = host.stack.bind_raw(config).unwrap();
+        assert!(host.give([&packet]).is_empty());
+        assert_eq!(received(&socket).unwrap().bytes, packet);
+        // Another protocol is still unknown.
+        host.pass(Duration::from_secs(1));
+        assert_eq!(host.give([ip(from, to, 132, &[7; 64])]).len(), 1);
+        assert_eq!(host.stack.stats().dropped(DropReason::UnknownProtocol), 2);
+    }
+}
+
+#[test]
+fn multicast_and_igmp_reach_a_raw_socket_that_asks_for_them_if_the_filter_passes_them() {
+    let igmp = ip(
+        addr("10.0.0.2:0").ip(),
+        addr("224.0.0.22:0").ip(),
+        2,
+        &[0x22, 0, 0, 0, 0, 0, 0, 0],
+    );
+    let mdns = udp(addr("10.0.0.2:5353"), addr("224.0.0.251:5353"), b"who?");
+    let mdns_v6 = udp(addr("[fe80::2]:5353"), addr("[ff02::fb]:5353"), b"who?");
+    let config = || RawConfig::new().multicast(true);
+    let mut host = Host::new(Builder::new().filter(PassAll));
+    let socket = host.stack.bind_raw(config()).unwrap();
+    for packet in [&igmp, &mdns, &mdns_v6] {
+        assert!(host.give([packet]).is_empty());
+        assert_eq!(&received(&socket).unwrap().bytes, packet);
+    }
+    // Datagrams go to the socket for all addresses too.
+    assert_eq!(host.datagram().unwrap().to, addr("224.0.0.251:5353"));
+    assert_eq!(host.datagram().unwrap().to, addr("[ff02::fb]:5353"));
+    assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
+    // Unicast does not.
+    host.give([udp(addr("10.0.0.2:5353"), addr("192.0.2.1:5353"), b"x")]);
+    assert!(received(&socket).is_none());
+
+    let mut host = host::host();
+    let socket = host.stack.bind_raw(config()).unwrap();
+    assert!(host.give([&igmp, &mdns, &mdns_v6]).is_empty());
+    assert!(received(&socket).is_none());
+    assert_eq!(host.stack.stats().dropped(DropReason::FilteredIn), 3);
+}
+
+#[test]
+fn a_packet_of_a_raw_socket_is_judged_once_and_leaves_in_fragments() {
+    for ends in ENDS {
+        let (here, client) = ips(ends);
+        let no_sctp = |packet: &Packet<'_>, _: Direction| match packet.protocol() {
+            Protocol::Other(132) => Verdict::Drop,
+            _ => Verdict::Pass,
+        };
+        let mut host = Host::new(Builder::new().filter(no_sctp));
+        let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+        let long = ip(here, client, 47, &[7; 4000]);
+        let mut dont_fragment = long.clone();
+        if here.is_ipv4() {
+            dont_fragment[6] = 0x40;
+            packets::fix(&mut dont_fragment);
+        }
+        for packet in [&long, &dont_fragment, &ip(here, client, 132, &[7; 4000])] {
+            block_on(socket.send(packet)).unwrap();
+        }
+        let sent = host.run();
+        // The sender of an IPv6 packet may always fragment it.
+        let (fragments, too_long) = if here.is_ipv4() { (3, 1) } else { (6, 0) };
+        assert_eq!(sent.len(), fragments);
+        assert!(sent.iter().all(|fragment| fragment.len() <= 1500));
+        let stats = host.stack.stats();
+        assert_eq!(stats.dropped(DropReason::TooLong), too_long);
+        assert_eq!(stats.dropped(DropReason::FilteredOut), 1);
+        // Another host puts the packet together again.
+        let mut other = host::host();
+        let receiver = other
+            .stack
+            .bind_raw(RawConfig::new().protocol(GRE))
+            .unwrap();
+        other.give(&sent);
+        assert!(received(&receiver).unwrap().bytes[40..] == long[40..]);
+    }
+}
+
+#[test]
+fn echo_requests_follow_the_policy() {
+    for ends in ENDS {
+        let (from, to) = ips(ends);
+        let request = ping(from, to, b"ping");
+        let mut host = host::host();
+        assert_eq!(host.give([&request]).len(), 1, "answered by default");
+
+        let icmp_socket = host.stack.bind_icmp().unwrap();
+        assert!(host.give([&request]).is_empty());
+        let Some(IcmpMessage::EchoRequest(echo)) = now(icmp_socket.recv()) else {
+            panic!("an echo request");
+        };
+        assert_eq!((echo.source(), echo.destination()), (from, to));
+        assert_eq!((echo.payload(), echo.hop_limit()), (&b"ping"[..], 64));
+        echo.reply().unwrap();
+        let sent = host.run();
+        let reply = Packet::parse(&sent[0]).unwrap();
+        let known = Echo {
+            identifier: 1,
+            sequence: 2,
+        };
+        assert_eq!(icmp::parse_echo_reply(&reply), Some(known));
+
+        for (action, answers) in [
+            (EchoAction::Answer, 1),
+            (EchoAction::Reject(Unreachable::Host), 1),
+            (EchoAction::Ignore, 0),
+        ] {
+            host.stack
+                .set_echo_policy(move |destination| match destination == to {
+                    true => action,
+                    false => EchoAction::Deliver,
+                });
+            assert_eq!(host.give([&request]).len(), answers, "{action}");
+        }
+        assert_eq!(host.stack.stats().dropped(DropReason::EchoIgnored), 1);
+        host.stack.clear_echo_policy();
+        drop(icmp_socket);
+        assert_eq!(host.give([&request]).len(), 1);
+    }
+}
+
+#[test]
+fn echo_requests_are_rejected_by_the_configuration() {
+    for ends in ENDS {
+        let (from, to) = ips(ends);
+        let nobody = EchoAction::Reject(Unreachable::Host);
+        let mut host = Host::new(Builder::new().icmp_config(IcmpConfig::new().echo(nobody)));
+        let unreachable = error(&host.give([ping(from, to, b"ping")]));
+        let kind = IcmpErrorKind::Unreachable(Unreachable::Host);
+        assert_eq!((unreachable.kind, unreachable.from), (kind, to));
+        // The errors of the driver and of the program share one limit.
+        host.give((0..60).map(|_| ping(from, to, b"ping")));
+        let request = ping(from, to, b"ping");
+        let limited = host
+            .stack
+            .send_error(&Packet::parse(&request).unwrap(), Unreachable::Host);
+        assert_eq!(limited.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 12);
+    }
+}
+
+#[test]
+fn replies_and_errors_about_echo_requests_of_the_program_come_back() {
+    for ends in ENDS {
+        let (here, host_address) = ips(ends);
+        let mut host = host::host();
+        let socket = host.stack.bind_icmp().unwrap();
+        let echo = Echo {
+            identifier: 7,
+            sequence: 9,
+        };
+        block_on(socket.send_echo_request(here, host_address, echo, b"there?")).unwrap();
+        let request = host.run().remove(0);
+        let request = Packet::parse(&request).unwrap();
+        let (mut reply, mut exceeded) = (Vec::new(), Vec::new());
+        assert!(icmp::echo_reply(&mut reply, &request));
+        let router = if here.is_ipv4() {
+            "10.0.0.1:0"
+        } else {
+            "[fd00::1]:0"
+        };
+        let router = addr(router).ip();
+        let kind = IcmpErrorKind::HopLimitExceeded;
+        assert!(icmp::error_from(&mut exceeded, router, &request, kind));
+
+        host.give([&exceeded, &reply]);
+        let Some(IcmpMessage::Error(error)) = now(socket.recv()) else {
+            panic!("an error");
+        };
+        assert_eq!(
+            (error.kind, error.from, error.echo),
+            (kind, router, Some(echo))
+        );
+        let Some(IcmpMessage::EchoReply(reply)) = now(socket.recv()) else {
+            panic!("a reply");
+        };
+        assert_eq!((reply.source(), reply.echo()), (host_address, echo));
+        assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
+
+        // A stack that did not send the request does not know of it.
+        let mut other = host::host();
+        let _socket = other.stack.bind_icmp().unwrap();
+        other.give([&exceeded]);
+        assert_eq!(other.stack.stats().dropped(DropReason::IcmpIgnored), 1);
+    }
+}
+
+#[test]
+fn echo_requests_and_replies_longer_than_the_mtu_leave_in_fragments() {
+    for ends in ENDS {
+        let (here, there) = ips(ends);
+        let (one, other) = brooklet::pipe(64);
+        let client = Builder::new().build(one).unwrap();
+        let server = Builder::new().build(other).unwrap();
+        let pings = client.stack.bind_icmp().unwrap();
+        let requests = server.stack.bind_icmp().unwrap();
+        let payload = vec![7; 65_000];
+        let talk = async {
+            for program_answers in [true, false] {
+                let echo = Echo {
+                    identifier: 1,
+                    sequence: program_answers.into(),
+                };
+                pings
+                    .send_echo_request(here, there, echo, &payload)
+                    .await
+                    .unwrap();
+                if program_answers {
+                    let IcmpMessage::EchoRequest(request) = requests.recv().await.unwrap() else {
+                        panic!("an echo request");
+                    };
+                    request.reply().unwrap();
+                    server.stack.set_echo_policy(|_| EchoAction::Answer);
+                }
+                let IcmpMessage::EchoReply(reply) = pings.recv().await.unwrap() else {
+                    panic!("an echo reply");
+                };
+                assert!(reply.payload() == payload);
+            }
+            // The path MTU counts, and "don't fragment" of a request.
+            let fields = IpFields::new().dont_fragment(true);
+            let echo = Echo {
+                identifier: 1,
+                sequence: 2,
+            };
+            pings
+                .send_echo_request_with(fields, here, there, echo, &payload)
+                .await
+                .unwrap();
+        };
+        let drivers = futures_lite::future::zip(client.driver, server.driver);
+        block_on(or(talk, async { drivers.await.0.unwrap() }));
+    }
+}
+
+#[test]
+fn packet_too_big_about_an_echo_request_is_learned() {
+    for ends in ENDS {
+        let (here, there) = ips(ends);
+        let mut host = host::host();
+        let socket = host.stack.bind_icmp().unwrap();
+        let echo = Echo {
+            identifier: 7,
+            sequence: 9,
+        };
+        let fields = IpFields::new().dont_fragment(true);
+        let send = || socket.send_echo_request_with(fields, here, there, echo, &[7; 1400]);
+        block_on(send()).unwrap();
+        let request = host.run().remove(0);
+        let mut too_big = Vec::new();
+        let mtu = Unreachable::PacketTooBig { mtu: 1300 };
+        assert!(icmp::error(
+            &mut too_big,
+            &Packet::parse(&request).unwrap(),
+            mtu
+        ));
+        host.give([too_big]);
+        assert_eq!(host.stack.path_mtu(there), 1300);
+        let Some(IcmpMessage::Error(error)) = now(socket.recv()) else {
+            panic!("an error");
+        };
+        assert_eq!(error.kind, IcmpErrorKind::Unreachable(mtu));
+        // IPv4 with "don't fragment" is dropped, IPv6 is fragmented by its sender.
+        block_on(send()).unwrap();
+        let (fragments, too_long) = if here.is_ipv4() { (0, 1) } else { (2, 0) };
+        assert_eq!(host.run().len(), fragments);
+        assert_eq!(host.stack.stats().dropped(DropReason::TooLong), too_long);
+    }
+}
+
+#[test]
+fn the_end_of_the_driver_ends_the_sockets() {
+    let (device, wire) = brooklet::pipe(1);
+    let Parts { stack, driver, .. } = Builder::new().build(device).unwrap();
+    let raw = stack.bind_raw(RawConfig::new()).unwrap();
+    let icmp = stack.bind_icmp().unwrap();
+    let socket = stack.bind_udp(addr("10.0.0.2:53")).unwrap();
+    drop(wire);
+    assert!(block_on(driver).is_err());
+    let down = std::io::ErrorKind::NetworkDown;
+    assert_eq!(block_on(raw.recv_packet()).unwrap_err().kind(), down);
+    assert_eq!(block_on(icmp.recv()).unwrap_err().kind(), down);
+    assert_eq!(block_on(socket.recv(&mut [0])).unwrap_err().kind(), down);
+    assert_eq!(stack.bind_raw(RawConfig::new()).unwrap_err().kind(), down);
+}
