@@ -7,7 +7,7 @@ use super::message::{
     V6_PACKET_TOO_BIG, V6_PARAMETER_PROBLEM, V6_TIME_EXCEEDED, V6_UNREACHABLE,
 };
 use crate::headers::{IPV4_HEADER, split_v6, v6_addresses};
-use crate::{Fragment, IpFields, Packet, Protocol, ext, is_unicast};
+use crate::{Fragment, IpFields, Packet, Protocol, ext, is_martian, is_unicast};
 use std::net::IpAddr;
 
 /// The longest ICMP errors, in bytes, with the IP header: every host accepts packets of this length
@@ -51,7 +51,7 @@ pub fn error(out: &mut Vec<u8>, offending: &Packet<'_>, kind: impl Into<IcmpErro
 /// Writes the ICMP error of the router or host `from` about `offending` into `out` and replaces the
 /// previous contents.
 ///
-/// Otherwise the function is [`error`], with one exception: an IPv6 packet to a multicast address
+/// Otherwise the function is [`error()`], with one exception: an IPv6 packet to a multicast address
 /// may be too big, or have an option that asks for an error even then (RFC 4443, 2.4(e.3)). The
 /// function also returns `false` if `from` is not the address of one host or of another family than
 /// the packet.
@@ -96,7 +96,8 @@ pub fn error_from(
 /// - a first fragment without all headers of its packet: code 3, pointer 0 (RFC 8200, 4.5).
 ///
 /// Returns `false` and leaves `out` empty for a packet with another fault, for a packet without a
-/// fault, and where a host must not send an [`error`]. The caller limits the rate of errors.
+/// fault, for [martian](crate::is_martian) addresses, and where a host must not send an [`error()`].
+/// The caller limits the rate of errors.
 ///
 /// ```
 /// use brooklet_packet::icmp::{self, IcmpErrorKind, ParameterProblem, ParameterProblemKind};
@@ -194,10 +195,14 @@ impl<'a> Offending<'a> {
         // A chain that breaks off further behind may be that of an ICMP error.
         let chain = ext::find_transport(packet).ok()?;
         let (source, destination) = v6_addresses(header);
+        let (source, destination) = (source.into(), destination.into());
+        if is_martian(source, destination) {
+            return None;
+        }
         let offending = Self {
             bytes: packet,
-            source: source.into(),
-            destination: destination.into(),
+            source,
+            destination,
             fragment: chain.fragment,
             protocol: chain.protocol.into(),
             icmp_type: first_byte(chain.fragment, &packet[chain.end..]),

@@ -377,7 +377,17 @@ fn only_a_host_gets_a_malformed_reply_and_only_from_a_host() {
     let mut out = Vec::new();
     assert!(malformed_reply(&mut out, &good));
     assert_eq!(Packet::parse(&out).unwrap().source(), B6);
-    for (at, octets) in [(8, [0; 16]), (8, GROUP.octets()), (24, [0; 16])] {
+    let loopback = Ipv6Addr::LOCALHOST.octets();
+    let mapped = A4.to_ipv6_mapped().octets();
+    for (at, octets) in [
+        (8, [0; 16]),
+        (8, GROUP.octets()),
+        (8, loopback),
+        (8, mapped),
+        (24, [0; 16]),
+        (24, loopback),
+        (24, mapped),
+    ] {
         let mut packet = good.clone();
         packet[at..at + 16].copy_from_slice(&octets);
         assert!(!malformed_reply(&mut out, &packet) && out.is_empty());
