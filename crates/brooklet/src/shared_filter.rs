@@ -27,6 +27,37 @@ use std::sync::Arc;
 /// # }
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Rules from a file
+///
+/// A [`Ruleset`](brooklet_filter::Ruleset) is replaced as a whole: a packet that both the old and the
+/// new rules pass, passes at every moment. A wrong text is an error before the filter is replaced, so
+/// the old rules stay.
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet::SharedFilter;
+/// use brooklet::filter::{Ruleset, RulesetError};
+/// use std::sync::Arc;
+///
+/// fn reload(filter: &SharedFilter<Arc<Ruleset>>, text: &str) -> Result<(), RulesetError> {
+///     let rules: Arc<Ruleset> = Arc::new(text.parse()?);
+///     let old = filter.replace(rules.clone());
+///     // Rules that were there before go on counting.
+///     rules.add_counters_of(&old);
+///     Ok(())
+/// }
+///
+/// let filter = SharedFilter::new(Arc::new("udp dport 443 reject".parse()?));
+/// let error = reload(&filter, "udp dport 443 reject\ntcp dport smtp drop").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "line 2, column 11: expected a port or a range of ports, found `smtp`",
+/// );
+/// reload(&filter, "udp dport 443 reject\ntcp dport 25 drop")?;
+/// # }
+/// # Ok::<(), brooklet::filter::RulesetError>(())
+/// ```
 pub struct SharedFilter<P>(Arc<ArcSwap<P>>);
 
 impl<P> SharedFilter<P> {

@@ -5,7 +5,7 @@
 mod packets;
 mod support;
 
-use brooklet::filter::{Direction, Filter, PassAll, UnicastOnly, Verdict};
+use brooklet::filter::{Direction, Filter, PassAll, Ruleset, UnicastOnly, Verdict};
 use brooklet::{
     Builder, Offload, Packet, PacketBuf, PacketIo, Parts, QueueParts, SharedFilter, UdpConfig,
 };
@@ -198,4 +198,41 @@ fn replacing_a_filter_loses_no_packet_that_both_filters_pass() {
         drop(senders); // and the wires with them
     });
     assert_eq!(stack.stats().udp.datagrams_in, 2 * PACKETS as u64);
+}
+
+#[test]
+fn a_packet_that_old_and_new_rules_pass_passes_while_they_are_replaced() {
+    let texts = [
+        "policy drop\nudp dport 53 pass",
+        "udp dport 443 reject\nudp dport { 53, 123 } pass\npolicy drop",
+    ];
+    let rules = texts.map(|text| Arc::new(text.parse::<Ruleset>().unwrap()));
+    let shared = SharedFilter::new(rules[0].clone());
+    let bytes = packets::udp(addr("10.0.0.2:1"), addr("192.0.2.1:53"), b"x");
+    let packet = Packet::parse(&bytes).unwrap();
+    let (judged, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let replaced = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while replaced.load(Ordering::Relaxed) < 100 {
+                let verdict = shared.verdict(&packet, Direction::Inbound);
+                passed.fetch_add(usize::from(verdict == Verdict::Pass), Ordering::Relaxed);
+                judged.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for number in 1..=100 {
+            // A verdict or more from each ruleset.
+            let before = judged.load(Ordering::Relaxed);
+            while judged.load(Ordering::Relaxed) == before {
+                std::thread::yield_now();
+            }
+            shared.replace(rules[number % 2].clone());
+            replaced.store(number, Ordering::Relaxed);
+        }
+    });
+    let judged = judged.into_inner();
+    assert_eq!(passed.into_inner(), judged);
+    let counters = rules.iter().flat_map(|rules| rules.counters());
+    let counted: u64 = counters.map(|counters| counters.packets).sum();
+    assert_eq!(counted, judged as u64);
 }

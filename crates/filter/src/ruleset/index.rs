@@ -23,13 +23,10 @@ mod region;
 use super::rule::Rule;
 use crate::{Direction, Match};
 use brooklet_packet::Packet;
-use build::Builder;
+use build::build;
 use prefixes::{Node, PrefixMap};
 use region::{Fields, Range, Region, regions};
 use std::net::IpAddr;
-
-/// The most regions that the index compares one after the other if it can divide them.
-const MAX_LEAF: usize = 4;
 
 /// Behind every rule.
 const NONE: u32 = u32::MAX;
@@ -96,14 +93,6 @@ struct Subtree {
     certain: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Destination,
-    Source,
-    Service,
-    SourcePort,
-}
-
 impl Index {
     pub(super) fn new(rules: &[Rule], direction: Direction) -> Self {
         let mut all = Vec::new();
@@ -112,9 +101,7 @@ impl Index {
                 regions(number as u32, rule, &mut all);
             }
         }
-        let mut builder = Builder::default();
-        let root = builder.tree(all);
-        builder.finish(root)
+        build(all)
     }
 
     /// Returns the number of the first rule that matches.

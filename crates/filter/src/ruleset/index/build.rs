@@ -2,24 +2,51 @@
 
 use super::prefixes::{Number, PrefixMap, prefixes_of};
 use super::region::{ALL, Range, Region};
-use super::{Entry, Field, Index, MAX_LEAF, NONE, Networks, Restricted, Split, Subtree, Tree};
+use super::{Entry, Index, NONE, Networks, Restricted, Split, Subtree, Tree};
 use crate::IpNet;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+
+/// The most regions that the index compares one after the other if it can divide them.
+const MAX_LEAF: usize = 4;
+
+/// Builds the index of `regions`, which are in the order of their rules.
+pub(super) fn build(regions: Vec<Region>) -> Index {
+    let mut builder = Builder::default();
+    let root = builder.tree(regions);
+    let Builder {
+        splits,
+        entries,
+        regions,
+    } = builder;
+    Index {
+        root,
+        splits,
+        entries,
+        regions,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Field {
+    Destination,
+    Source,
+    Service,
+    SourcePort,
+}
 
 /// The regions with one prefix.
 type Groups<K> = BTreeMap<(K, Reverse<K>), Vec<Region>>;
 
 #[derive(Default)]
-pub(super) struct Builder {
+struct Builder {
     splits: Vec<Split>,
     entries: Vec<Entry>,
     regions: Vec<Region>,
 }
 
 impl Builder {
-    /// Builds the tree of `regions`, which are in the order of their rules.
-    pub(super) fn tree(&mut self, mut regions: Vec<Region>) -> Tree {
+    fn tree(&mut self, mut regions: Vec<Region>) -> Tree {
         // No packet comes to the rules behind one that matches all packets.
         if let Some(last) = regions.iter().position(Region::is_everything) {
             regions.truncate(last + 1);
@@ -62,20 +89,6 @@ impl Builder {
             rule,
             service,
             region,
-        }
-    }
-
-    pub(super) fn finish(self, root: Tree) -> Index {
-        let Self {
-            splits,
-            entries,
-            regions,
-        } = self;
-        Index {
-            root,
-            splits,
-            entries,
-            regions,
         }
     }
 
