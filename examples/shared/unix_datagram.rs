@@ -1,7 +1,8 @@
-//! A stack on a Unix datagram socket: each datagram is one IP packet.
+//! A stack on a Unix datagram socket: each datagram is one IP packet or one Ethernet frame.
 
 use async_io::Async;
-use brooklet::{Builder, PacketBuf, PacketIo, TcpListener, TransparentUdpSocket};
+use brooklet::{Builder, Clock, PacketBuf, PacketIo, TcpListener, TransparentUdpSocket};
+use brooklet_ethernet::{Config, Ethernet};
 use futures_lite::{AsyncWriteExt, future};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -9,16 +10,23 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 const USAGE: &str = "\
-Usage: unix_datagram --listen PATH --peer PATH
+Usage: unix_datagram --listen PATH --peer PATH [--ethernet]
 
   --listen PATH   where to create the socket; an old one is replaced
   --peer PATH     the peer's socket, which exists already
+  --ethernet      the datagrams are Ethernet frames: the stack is the router
+                  10.0.2.2 of a virtual machine, advertises fd00:2:2:2::/64, and
+                  has every address that the machine asks for
 ";
 
 /// The longest packet, in bytes. Both ends know the length; nothing on the way limits it.
 const MTU: usize = 9000;
+
+/// The longest packet in an Ethernet frame of a virtual machine, in bytes.
+const ETHERNET_MTU: usize = 1500;
 
 /// A connected Unix datagram socket as a device.
 #[derive(Debug)]
@@ -92,12 +100,29 @@ fn run(options: &Options) -> io::Result<()> {
     }
     let socket = UnixDatagram::bind(&options.listen)?;
     socket.connect(&options.peer)?;
-    smol::block_on(serve(Device::new(socket)?))
+    let device = Device::new(socket)?;
+    smol::block_on(async {
+        match options.ethernet {
+            false => serve(device, MTU).await,
+            true => serve(router(device), ETHERNET_MTU).await,
+        }
+    })
+}
+
+/// The router of the virtual machine at the other end of `frames`.
+fn router(frames: Device) -> impl PacketIo {
+    let config = Config::new([0x02, 0, 0, 0, 0, 0x01].into())
+        .address([10, 0, 2, 2], 24)
+        .advertise([0xfd00, 2, 2, 2, 0, 0, 0, 0].into())
+        .proxy(true)
+        .mtu(ETHERNET_MTU);
+    let clock = Clock::new(Instant::now);
+    Ethernet::new(frames, config, clock, smol::Timer::after)
 }
 
 /// Runs a stack that echoes, until the device fails.
-async fn serve(device: Device) -> io::Result<()> {
-    let parts = Builder::new().mtu(MTU).build(device)?;
+async fn serve(device: impl PacketIo, mtu: usize) -> io::Result<()> {
+    let parts = Builder::new().mtu(mtu).build(device)?;
     let services = future::try_zip(echo_streams(parts.tcp), echo_datagrams(parts.udp));
     future::try_zip(parts.driver, services).await.map(drop)
 }
@@ -124,6 +149,7 @@ async fn echo_datagrams(socket: TransparentUdpSocket) -> io::Result<()> {
 struct Options {
     listen: PathBuf,
     peer: PathBuf,
+    ethernet: bool,
 }
 
 impl Options {
@@ -131,12 +157,13 @@ impl Options {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut listen, mut peer) = (None, None);
+        let (mut listen, mut peer, mut ethernet) = (None, None, false);
         let mut args = lexopt::Parser::from_iter(args);
         while let Some(arg) = args.next()? {
             match arg {
                 Long("listen") => listen = Some(args.value()?.into()),
                 Long("peer") => peer = Some(args.value()?.into()),
+                Long("ethernet") => ethernet = true,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
             }
@@ -144,6 +171,7 @@ impl Options {
         Ok(Some(Self {
             listen: listen.ok_or("--listen PATH is missing")?,
             peer: peer.ok_or("--peer PATH is missing")?,
+            ethernet,
         }))
     }
 }
@@ -157,7 +185,7 @@ mod tests {
     fn two_stacks_at_the_ends_of_a_socket_pair() -> io::Result<()> {
         smol::block_on(async {
             let (here, there) = UnixDatagram::pair()?;
-            smol::spawn(serve(Device::new(there)?)).detach();
+            smol::spawn(serve(Device::new(there)?, MTU)).detach();
             let client = Builder::new().mtu(MTU).address([10, 0, 0, 1]);
             let client = client.build(Device::new(here)?)?;
             smol::spawn(client.driver).detach();

@@ -15,3 +15,4 @@ mod support;
 mod tcp;
 mod through_run;
 mod udp;
+mod vm;

@@ -199,6 +199,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf, Missing> {
         "dig" => "bind9-dnsutils",
         "nginx" => "nginx-light",
         "dnsmasq" => "dnsmasq-base",
+        "qemu-system-x86_64" => "qemu-system-x86",
         same => same,
     };
     found.ok_or_else(|| Missing(format!("no program `{name}`: apt-get install {package}")))
