@@ -464,6 +464,16 @@ fn a_flood_of_frames_without_packets_leaves_other_tasks_their_turn() {
     assert!(wire.woken(), "the rest would wait for another frame");
 }
 
+/// The driver may not receive again before it sleeps.
+#[test]
+fn a_packet_to_an_unknown_neighbor_wakes_the_task_for_the_next_request() {
+    let mut wire = adapter(plain());
+    wire.send(&udp("192.0.2.1:53", "10.0.2.15:5000", b"one"));
+    assert!(!wire.woken());
+    wire.advance(1000);
+    assert!(wire.woken());
+}
+
 #[test]
 fn the_mtu_is_14_bytes_less_than_that_of_the_frames() {
     use brooklet_io::PacketIo;

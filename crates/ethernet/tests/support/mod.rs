@@ -70,6 +70,7 @@ pub(crate) struct Time {
     start: Instant,
     /// In milliseconds.
     elapsed: Arc<AtomicU64>,
+    sleepers: Arc<Mutex<Vec<Waker>>>,
 }
 
 impl Time {
@@ -83,11 +84,12 @@ pub(crate) struct Sleep(Time, Instant);
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        match self.0.now() >= self.1 {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.now() >= self.1 {
+            return Poll::Ready(());
         }
+        self.0.sleepers.lock().unwrap().push(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -116,6 +118,7 @@ impl Wire {
         let time = Time {
             start,
             elapsed: Arc::default(),
+            sleepers: Arc::default(),
         };
         let source = Source::default();
         let (of_clock, of_sleep) = (time.clone(), time.clone());
@@ -131,6 +134,8 @@ impl Wire {
 
     pub(crate) fn advance(&self, milliseconds: u64) {
         self.time.elapsed.fetch_add(milliseconds, Relaxed);
+        let sleepers = std::mem::take(&mut *self.time.sleepers.lock().unwrap());
+        sleepers.into_iter().for_each(Waker::wake);
     }
 
     /// Makes a frame arrive.
