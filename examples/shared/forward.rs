@@ -1,6 +1,7 @@
 //! A transparent forwarder: the connections and datagrams of the stack go out through the host's
 //! own sockets.
 
+pub mod host;
 mod tcp;
 mod udp;
 

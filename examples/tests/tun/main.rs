@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod answers;
+mod host_sockets;
 mod hostile;
 mod load;
 mod process;

@@ -3,6 +3,7 @@
 pub(crate) mod data;
 mod inetd;
 mod namespace;
+pub(crate) mod network;
 pub(crate) mod packets;
 mod process;
 

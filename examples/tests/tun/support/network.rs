@@ -1,0 +1,152 @@
+//! Hosts behind a router: network namespaces with virtual Ethernet links between them.
+
+use super::{LIMIT, Process, program};
+use nix::sched::{CloneFlags, setns, unshare};
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::thread;
+
+/// This namespace, a router, and a far host behind the router.
+///
+/// ```text
+/// this namespace            router                              far
+/// 198.51.100.1/24 --------- 198.51.100.254  203.0.113.254 ----- 203.0.113.1/24
+/// 2001:db8:1::1/64          2001:db8:1::fe  2001:db8:2::fe      2001:db8:2::1/64
+/// ```
+#[derive(Debug)]
+pub(crate) struct Network {
+    router: Namespace,
+    far: Namespace,
+}
+
+/// Both addresses of a host.
+pub(crate) type Addresses = [IpAddr; 2];
+
+impl Network {
+    pub(crate) const ROUTER: Addresses = [
+        IpAddr::V4(Ipv4Addr::new(198, 51, 100, 254)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe)),
+    ];
+    pub(crate) const FAR: Addresses = [
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1)),
+    ];
+    /// An address of the far network that nobody has.
+    pub(crate) const NOBODY: Addresses = [
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 99)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x99)),
+    ];
+
+    /// Makes the network around the namespace of this thread. The link to the far host has the MTU
+    /// `far_mtu`.
+    pub(crate) fn new(far_mtu: u16) -> Self {
+        let (router, far) = (Namespace::new(), Namespace::new());
+        let here = Namespace::of_this_thread();
+        let (path, far_path) = (router.path(), far.path());
+        here.ip(&format!(
+            "link add near0 type veth peer name near1 netns {path}
+             address add 198.51.100.1/24 dev near0
+             address add 2001:db8:1::1/64 dev near0 nodad
+             link set near0 up"
+        ));
+        router.ip(&format!(
+            "link set lo up
+             address add 198.51.100.254/24 dev near1
+             address add 2001:db8:1::fe/64 dev near1 nodad
+             link set near1 up
+             link add far1 mtu {far_mtu} type veth peer name far0 mtu {far_mtu} netns {far_path}
+             address add 203.0.113.254/24 dev far1
+             address add 2001:db8:2::fe/64 dev far1 nodad
+             link set far1 up"
+        ));
+        far.ip("link set lo up
+             address add 203.0.113.1/24 dev far0
+             address add 2001:db8:2::1/64 dev far0 nodad
+             link set far0 up
+             route add default via 203.0.113.254
+             -6 route add default via 2001:db8:2::fe");
+        here.ip("route add default via 198.51.100.254
+             -6 route add default via 2001:db8:1::fe");
+        router.set("net/ipv4/ip_forward", "1");
+        router.set("net/ipv6/conf/all/forwarding", "1");
+        for namespace in [&router, &far] {
+            // No test waits for a token, or misses an error for want of one.
+            namespace.set("net/ipv4/icmp_ratelimit", "0");
+            namespace.set("net/ipv6/icmp/ratelimit", "0");
+        }
+        Self { router, far }
+    }
+
+    pub(crate) fn router(&self) -> &Namespace {
+        &self.router
+    }
+
+    pub(crate) fn far(&self) -> &Namespace {
+        &self.far
+    }
+}
+
+/// A network namespace that is gone with the last of its threads, processes and handles.
+#[derive(Debug)]
+pub(crate) struct Namespace(File);
+
+impl Namespace {
+    fn new() -> Self {
+        let made = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a namespace, as root");
+            Self::of_this_thread()
+        });
+        made.join().expect("a namespace")
+    }
+
+    pub(crate) fn of_this_thread() -> Self {
+        Self(File::open("/proc/thread-self/ns/net").expect("/proc"))
+    }
+
+    /// As `ip` understands it.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+
+    /// Runs `work` in this namespace, on a thread of its own; so are the processes that it starts.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(&self.0, CloneFlags::CLONE_NEWNET).expect("the namespace");
+                work()
+            });
+            inside.join().expect("a thread that has not panicked")
+        })
+    }
+
+    /// Runs `ip` with these commands, one a line.
+    pub(crate) fn ip(&self, commands: &str) -> String {
+        self.run(|| super::ip(commands))
+    }
+
+    /// Starts a process in this namespace.
+    pub(crate) fn start(&self, command: &mut Command) -> Process {
+        self.run(|| Process::start(command))
+    }
+
+    /// Sets a value of the kernel, by its path in `/proc/sys`.
+    pub(crate) fn set(&self, path: &str, value: &str) {
+        self.run(|| {
+            let set = fs::write(format!("/proc/sys/{path}"), value);
+            set.unwrap_or_else(|why| panic!("{path}: {why}"));
+        });
+    }
+
+    /// Limits and delays the packets of an interface: `tc qdisc add dev DEVICE root netem ...`.
+    pub(crate) fn netem(&self, device: &str, what: &str) {
+        self.run(|| {
+            let tc = program("tc").expect("a part of iproute2");
+            let mut command = Command::new(tc);
+            command.args(["qdisc", "add", "dev", device, "root", "netem"]);
+            let done = Process::start(command.args(what.split_whitespace())).finish(LIMIT);
+            assert!(done.status.success(), "netem {what}: {}", done.err);
+        });
+    }
+}
