@@ -18,7 +18,7 @@
 use brooklet::generic::{
     Builder, Parts, Pipe, Stack, TcpListener, TcpStream, TransparentUdpSocket,
 };
-use brooklet::{Flavor, Offload, SingleThread, Threaded};
+use brooklet::{Datagram, Flavor, Offload, SingleThread, Threaded};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future, io};
 use smol::LocalExecutor;
@@ -33,6 +33,9 @@ const TRANSFER: usize = 4 << 20;
 const BLOCK: usize = 64 << 10;
 /// Datagrams on their way at a time: fewer than any queue holds, so that none is lost.
 const IN_FLIGHT: usize = 64;
+
+/// Bytes in a long datagram.
+const LONG: usize = 1400;
 
 const NOTHING: Offload = Offload::new()
     .checksum(false)
@@ -97,7 +100,36 @@ fn udp(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, tcp, udp);
+/// Long datagrams one by one, and several at a time.
+fn udp_batch(c: &mut Criterion) {
+    let mut group = c.benchmark_group("throughput/udp batch");
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .throughput(Throughput::Bytes((IN_FLIGHT * LONG) as u64));
+    for (wire, offload) in [("plain", NOTHING), ("offload", ALL)] {
+        group.bench_function(BenchmarkId::new("one by one", wire), |b| {
+            let pair = Pair::<Threaded>::new(1500, offload);
+            let server = pair.server_udp.clone();
+            pair.executor.spawn(echo(server)).detach();
+            let payload = vec![0x5a; LONG];
+            b.iter(|| pair.run(ask(&pair.client_udp, &payload)));
+        });
+        group.bench_function(BenchmarkId::new("batch", wire), |b| {
+            let pair = Pair::<Threaded>::new(1500, offload);
+            let server = pair.server_udp.clone();
+            pair.executor.spawn(echo_batch(server)).detach();
+            let (from, to) = addresses();
+            let datagram = Datagram::new(vec![0x5a; LONG], from, to);
+            let datagrams = vec![datagram; IN_FLIGHT];
+            let mut answers = Vec::new();
+            b.iter(|| pair.run(ask_batch(&pair.client_udp, &datagrams, &mut answers)));
+        });
+    }
+}
+
+criterion_group!(benches, tcp, udp, udp_batch);
 criterion_main!(benches);
 
 /// Two stacks, and the executor that runs both.
@@ -250,6 +282,38 @@ async fn ask<F: Flavor>(udp: &TransparentUdpSocket<F>, payload: &[u8]) -> io::Re
         assert_eq!(len, payload.len());
     }
     Ok(())
+}
+
+/// [`ask`] with batches.
+async fn ask_batch<F: Flavor>(
+    udp: &TransparentUdpSocket<F>,
+    datagrams: &[Datagram],
+    answers: &mut Vec<Datagram>,
+) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < datagrams.len() {
+        sent += udp.send_batch(&datagrams[sent..]).await?;
+    }
+    let mut received = 0;
+    while received < datagrams.len() {
+        received += udp.recv_batch(answers, IN_FLIGHT).await?;
+        assert!(answers.iter().all(|answer| answer.payload.len() == LONG));
+    }
+    Ok(())
+}
+
+async fn echo_batch<F: Flavor>(udp: TransparentUdpSocket<F>) -> io::Result<()> {
+    let mut datagrams = Vec::new();
+    loop {
+        udp.recv_batch(&mut datagrams, IN_FLIGHT).await?;
+        for datagram in &mut datagrams {
+            std::mem::swap(&mut datagram.from, &mut datagram.to);
+        }
+        let mut sent = 0;
+        while sent < datagrams.len() {
+            sent += udp.send_batch(&datagrams[sent..]).await?;
+        }
+    }
 }
 
 async fn echo<F: Flavor>(udp: TransparentUdpSocket<F>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! A UDP engine without I/O, and async UDP sockets over IP packets.
 //!
-//! A program with a TUN device receives the datagrams of a whole host or network. Its socket is
-//! therefore bound to no address. Each datagram comes with its source address (`from`) and its
+//! A program with a TUN device receives the datagrams of a whole host or network. Its first socket
+//! is therefore bound to no address. Each datagram comes with its source address (`from`) and its
 //! destination address (`to`), and the program can send a datagram from any address. A proxy thus
 //! answers from the address of the remote host.
 //!
@@ -9,10 +9,13 @@
 //!   [`handle_packet`](Engine::handle_packet), complete IP packets come out by
 //!   [`poll_transmit`](Engine::poll_transmit). The engine does no I/O, reads no clock and needs no
 //!   executor.
-//! - [`TransparentUdpSocket`] is the application's side. It works on any executor, and can be
-//!   [split](TransparentUdpSocket::split) into a [`UdpReadHalf`] and a [`UdpWriteHalf`].
+//! - [`TransparentUdpSocket`] is the application's side: every datagram, with both addresses. It
+//!   works on any executor, and can be [split](TransparentUdpSocket::split) into a
+//!   [`UdpReadHalf`] and a [`UdpWriteHalf`].
+//! - [`UdpListener`] makes [sessions](#sessions) of the datagrams: a [`UdpSession`] for each client.
+//! - [`UdpSocket`] is bound to an address, as on any host. A [`UdpBinder`] makes it.
 //!
-//! Both are generic over the [`Flavor`](brooklet_cell::Flavor): an `Engine<Threaded>` is for many
+//! All are generic over the [`Flavor`](brooklet_cell::Flavor): an `Engine<Threaded>` is for many
 //! threads, an `Engine<SingleThread>` stays on one.
 //!
 //! ```
@@ -36,7 +39,8 @@
 //! udp::write(&mut bytes, client, server, 64, b"question")?;
 //! let packet = Packet::parse(&bytes)?;
 //! assert!(packet.verify_checksum());
-//! assert_eq!(engine.handle_packet(Instant::now(), &packet, Arrival::new()), Received::Queued { congested: false });
+//! let received = engine.handle_packet(Instant::now(), &packet, Arrival::new());
+//! assert_eq!(received, Received::Queued { congested: false });
 //!
 //! // The application answers from the address of the server.
 //! block_on(async {
@@ -55,25 +59,77 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Which handle receives a datagram
+//!
+//! 1. A [`UdpSocket`] that is connected to the source of the datagram.
+//! 2. A [`UdpSocket`] that is bound to its destination address and port.
+//! 3. A [`UdpSocket`] that is bound to its destination port and the unspecified address.
+//! 4. The [session](#sessions) of its client.
+//! 5. A new session, if there is a [`UdpListener`].
+//! 6. A [`TransparentUdpSocket`] or [`UdpReadHalf`].
+//!
+//! # Sessions
+//!
+//! A proxy keeps a socket of its own for each client, and has to know when it may close the socket.
+//! It does what a NAT does (RFC 4787), and [`TransparentUdpSocket::into_sessions`] does the
+//! bookkeeping:
+//!
+//! - The [`Mapping`] says which datagrams of a client are one session: all from one address and port
+//!   (endpoint-independent, which RFC 4787 asks for in REQ-1), or those to one destination address,
+//!   or to one destination address and port.
+//! - The [`Filtering`] says which remote hosts may send to the client: all, or those that the client
+//!   has sent to. [`UdpSession::send_to_client`] enforces it, and refused datagrams are counted.
+//! - A datagram in either direction keeps the session (REQ-6). Without one the session ends after
+//!   the [`idle_timeout`](SessionConfig#structfield.idle_timeout) of 120 s (REQ-5), or, when a DNS
+//!   question was answered, after the [`dns_timeout`](SessionConfig#structfield.dns_timeout) of
+//!   10 s.
+//! - The number of sessions is bounded, in total and for each source. A new session ends the least
+//!   recently used one, of its source or of all.
+//! - Each session has a queue of its own. All queues together are bounded in bytes, and of those a
+//!   source may hold three times the room that is free.
+//!
+//! The end of a session is an error of its next call, with a [`SessionEnd`] inside. There are no
+//! callbacks. Every operation on the table takes constant time.
+//!
+//! # Any length
+//!
+//! A datagram may be as long as UDP allows: 65,507 bytes on IPv4 and 65,527 bytes on IPv6. The engine
+//! returns one packet for it, and the driver fragments a packet that exceeds the
+//! [path MTU](Engine::path_mtu). A datagram with
+//! [`dont_fragment`](Datagram#structfield.dont_fragment) is refused instead, with an error that names
+//! the limit.
+//!
+//! Path MTUs come from ICMP errors about datagrams that were sent, and from the program by
+//! [`Engine::set_path_mtu`].
+//!
+//! # Several datagrams at once
+//!
+//! `recv_batch` and `send_batch` pass many datagrams under one lock. A
+//! [`segment_size`](Datagram#structfield.segment_size) makes a batch of one
+//! [`Datagram`]: with [`Interface::offload`] it leaves as one packet (UDP GSO), and a receiver that
+//! asked for it gets a received batch (GRO) as one [`Datagram`].
+//!
 //! # Shares of the inbound queue
 //!
-//! The inbound queue is bounded in datagrams and in bytes. A source, which is an IPv4 address or
-//! an IPv6 /64, may hold three times the room that is free. A queue that is at most three quarters
-//! full of one source's datagrams drops none of them; a source that floods the queue leaves a
-//! quarter of it to other sources. [`Stats`] counts the datagrams dropped for this reason.
+//! The inbound queue of the [`TransparentUdpSocket`], and that of each [`UdpSocket`], is bounded in
+//! datagrams and in bytes. A source, which is an IPv4 address or an IPv6 /64, may hold three times
+//! the room that is free. A queue that is at most three quarters full of one source's datagrams
+//! drops none of them; a source that floods the queue leaves a quarter of it to other sources.
+//! [`Stats`] counts the datagrams dropped for this reason.
 //!
 //! # Limits
 //!
-//! The engine neither fragments nor reassembles. A datagram has to fit the MTU, and the caller
-//! reassembles fragments. The caller also verifies the checksums of the packets that it passes to
-//! the engine.
+//! The engine neither fragments nor reassembles: the driver does both. The caller also verifies the
+//! checksums of the packets that it passes to the engine.
 //!
 //! # Features
 //!
 //! - `sync` (default): the thread-safe flavor.
 //! - `local`: the single-threaded flavor.
-//! - `futures`: `Stream` for [`UdpReadHalf`] and `Sink` for [`UdpWriteHalf`].
-//! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`Stats`] and [`Datagram`].
+//! - `futures`: `Stream` for [`UdpReadHalf`] and for the sessions of a [`UdpListener`], and `Sink`
+//!   for [`UdpWriteHalf`].
+//! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`SessionConfig`], [`Stats`] and
+//!   [`Datagram`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

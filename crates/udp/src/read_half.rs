@@ -157,6 +157,21 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// Waits for a datagram and receives up to `most` datagrams at once; see
     /// [`TransparentUdpSocket::recv_batch`](crate::TransparentUdpSocket::recv_batch).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// # block_on(async {
+    /// let (read, _write) = all.split();
+    /// arrive(&engine, b"question", "10.0.0.1:5000", "9.9.9.9:53");
+    /// let mut datagrams = Vec::new();
+    /// assert_eq!(read.recv_batch(&mut datagrams, 64).await?, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`recv_from`](Self::recv_from).
@@ -171,6 +186,17 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// Receives one datagram that is in the queue already; see
     /// [`TransparentUdpSocket::try_recv_from`](crate::TransparentUdpSocket::try_recv_from).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// let (read, _write) = all.split();
+    /// let error = read.try_recv_from(&mut [0; 1500]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for
@@ -182,6 +208,17 @@ impl<F: Flavor> UdpReadHalf<F> {
     /// Receives one whole datagram that is in the queue already; see
     /// [`TransparentUdpSocket::try_recv_datagram`](crate::TransparentUdpSocket::try_recv_datagram).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// let (read, _write) = all.split();
+    /// let error = read.try_recv_datagram().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`try_recv_from`](Self::try_recv_from).
@@ -191,6 +228,16 @@ impl<F: Flavor> UdpReadHalf<F> {
 
     /// Sets whether segment batches are received whole; see
     /// [`TransparentUdpSocket::set_gro`](crate::TransparentUdpSocket::set_gro).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// let (read, _write) = all.split();
+    /// read.set_gro(true);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn set_gro(&self, gro: bool) {
         let inbound = self.reader.inbound();
         inbound.with(|inbound| inbound.set_gro(Receiver::Transparent, gro));

@@ -85,18 +85,50 @@ impl<F: Flavor> UdpSession<F> {
     }
 
     /// Returns the address of the client.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// assert_eq!(session.source(), "10.0.0.1:5000".parse().unwrap());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn source(&self) -> SocketAddr {
         self.client
     }
 
     /// Returns the destination of the first datagram. With [`Mapping::AddressAndPortDependent`] it
     /// is the destination of every datagram.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// assert_eq!(session.destination(), "9.9.9.9:53".parse().unwrap());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn destination(&self) -> SocketAddr {
         self.destination
     }
 
     /// Receives one datagram of the client into `buf`. Returns the number of bytes in `buf` and the
     /// destination of the datagram. Bytes of the datagram that do not fit `buf` are discarded.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// let mut buf = [0; 1500];
+    /// let (len, to) = session.recv(&mut buf).await?;
+    /// assert_eq!((&buf[..len], to), (&b"question"[..], session.destination()));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -113,6 +145,19 @@ impl<F: Flavor> UdpSession<F> {
 
     /// Receives one whole datagram of the client, with the fields of its IP header.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// let question = session.recv_datagram().await?;
+    /// assert_eq!((question.from, question.to), (session.source(), session.destination()));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`recv`](Self::recv).
@@ -122,6 +167,19 @@ impl<F: Flavor> UdpSession<F> {
 
     /// Waits for a datagram and receives up to `most` datagrams at once; see
     /// [`TransparentUdpSocket::recv_batch`](crate::TransparentUdpSocket::recv_batch).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// let mut datagrams = Vec::new();
+    /// assert_eq!(session.recv_batch(&mut datagrams, 64).await?, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -136,6 +194,17 @@ impl<F: Flavor> UdpSession<F> {
 
     /// Receives one whole datagram that is in the queue already.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// assert_eq!(session.try_recv_datagram()?.payload, b"question");
+    /// let error = session.try_recv_datagram().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for [`recv`](Self::recv).
@@ -147,6 +216,19 @@ impl<F: Flavor> UdpSession<F> {
     ///
     /// On `Pending`, a datagram or the end of the session wakes the task of `cx`. Up to 1,024 tasks
     /// wait by this method; one more wakes the others.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(session.poll_recv_datagram(&mut cx).is_ready());
+    /// assert!(session.poll_recv_datagram(&mut cx).is_pending());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -160,6 +242,18 @@ impl<F: Flavor> UdpSession<F> {
     ///
     /// The session remains in use: its timeout begins again. A datagram that exceeds the path MTU
     /// is fragmented. Waits while the outbound queue is full.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// assert_eq!(session.send_to_client(b"answer", session.destination()).await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -179,6 +273,19 @@ impl<F: Flavor> UdpSession<F> {
     /// Sends `datagram`, whose destination is the client, with its fields of the IP header. A
     /// [`segment_size`](Datagram#structfield.segment_size) makes a batch of several datagrams of it.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// let question = session.recv_datagram().await?;
+    /// session.send_datagram(&question.reply(*b"answer")).await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`send_to_client`](Self::send_to_client), and [`SendError::OtherClient`] for another
@@ -191,6 +298,20 @@ impl<F: Flavor> UdpSession<F> {
     /// Sends several datagrams as [`send_datagram`](Self::send_datagram) does; see
     /// [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// # block_on(async {
+    /// let question = session.recv_datagram().await?;
+    /// let answers = [question.reply(*b"one"), question.reply(*b"two")];
+    /// assert_eq!(session.send_batch(&answers).await?, 2);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`send_datagram`](Self::send_datagram), if the first datagram fails.
@@ -201,6 +322,15 @@ impl<F: Flavor> UdpSession<F> {
     }
 
     /// Sends `payload` to the client if there is room for it now.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// assert_eq!(session.try_send_to_client(b"answer", session.destination())?, 6);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -75,6 +75,15 @@ impl<F: Flavor> UdpSocket<F> {
     /// Returns the address that the socket is bound to. The address of a socket that is bound to
     /// the unspecified address becomes the stack's own when it is [connected](Self::connect).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// assert_eq!(socket.local_addr()?, "9.9.9.9:53".parse().unwrap());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Never. The signature follows async-net.
@@ -88,6 +97,16 @@ impl<F: Flavor> UdpSocket<F> {
     }
 
     /// Returns the address that the socket is [connected](Self::connect) to.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// let error = socket.peer_addr().unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -105,6 +124,21 @@ impl<F: Flavor> UdpSocket<F> {
     /// Nothing is sent. A later call replaces the peer. As on Linux, datagrams of others that are
     /// in the queue already can still be received.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let client = "10.0.0.1:5000".parse().unwrap();
+    /// socket.connect(client).await?;
+    /// assert_eq!(socket.peer_addr()?, client);
+    /// assert_eq!(socket.send(b"answer").await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): the families of the addresses differ, or
@@ -119,6 +153,20 @@ impl<F: Flavor> UdpSocket<F> {
     /// Receives one datagram into `buf`. Returns the number of bytes in `buf` and the source
     /// address. Bytes of the datagram that do not fit `buf` are discarded.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let mut buf = [0; 1500];
+    /// let (len, from) = socket.recv_from(&mut buf).await?;
+    /// assert_eq!((&buf[..len], from.port()), (&b"question"[..], 5000));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// A [`FlowError`](crate::FlowError), once for each ICMP error;
@@ -130,6 +178,19 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Receives one datagram as [`recv_from`](Self::recv_from) does, and leaves it in the queue.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let (len, from) = socket.peek_from(&mut [0; 1500]).await?;
+    /// assert_eq!(socket.recv_from(&mut [0; 1500]).await?, (len, from));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`recv_from`](Self::recv_from).
@@ -140,6 +201,20 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Receives one datagram into `buf`, and returns the number of bytes in `buf`.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let mut buf = [0; 1500];
+    /// let len = socket.recv(&mut buf).await?;
+    /// assert_eq!(&buf[..len], b"question");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`recv_from`](Self::recv_from).
@@ -148,6 +223,19 @@ impl<F: Flavor> UdpSocket<F> {
     }
 
     /// Receives one datagram as [`recv`](Self::recv) does, and leaves it in the queue.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// assert_eq!(socket.peek(&mut [0; 1500]).await?, 8);
+    /// assert_eq!(socket.recv(&mut [0; 1500]).await?, 8);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -158,6 +246,19 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Receives one whole datagram with its addresses and the fields of its IP header.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let datagram = socket.recv_datagram().await?;
+    /// assert_eq!((datagram.payload.as_slice(), datagram.hop_limit), (&b"question"[..], Some(64)));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`recv_from`](Self::recv_from).
@@ -167,6 +268,20 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Waits for a datagram and receives up to `most` datagrams at once; see
     /// [`TransparentUdpSocket::recv_batch`](crate::TransparentUdpSocket::recv_batch).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let mut datagrams = Vec::new();
+    /// assert_eq!(socket.recv_batch(&mut datagrams, 64).await?, 1);
+    /// assert_eq!(datagrams[0].payload, b"question");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -181,6 +296,17 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Receives one datagram that is in the queue already.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// assert_eq!(socket.try_recv_from(&mut [0; 1500])?.0, 8);
+    /// let error = socket.try_recv_from(&mut [0; 1500]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for
@@ -191,6 +317,16 @@ impl<F: Flavor> UdpSocket<F> {
     }
 
     /// Receives one whole datagram that is in the queue already.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// assert_eq!(socket.try_recv_datagram()?.payload, b"question");
+    /// assert!(socket.try_recv_datagram().is_err());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -203,6 +339,19 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// On `Pending`, a datagram, an ICMP error or the end of the driver wakes the task of `cx`. Up
     /// to 1,024 tasks wait by this method; one more wakes the others.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(socket.poll_recv_from(&mut cx, &mut [0; 1500]).is_ready());
+    /// assert!(socket.poll_recv_from(&mut cx, &mut [0; 1500]).is_pending());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -223,6 +372,18 @@ impl<F: Flavor> UdpSocket<F> {
     /// [`set_dont_fragment`](Self::set_dont_fragment) says otherwise. Waits while the outbound queue
     /// is full.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// assert_eq!(socket.send_to(b"answer", "10.0.0.1:5000".parse().unwrap()).await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`SendError`](crate::SendError)
@@ -239,6 +400,22 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Sends `payload` to the address that the socket is [connected](Self::connect) to.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let error = socket.send(b"answer").await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    ///
+    /// socket.connect("10.0.0.1:5000".parse().unwrap()).await?;
+    /// assert_eq!(socket.send(b"answer").await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected): the socket is not connected; and as for
@@ -251,6 +428,21 @@ impl<F: Flavor> UdpSocket<F> {
     /// Sends `datagram` to its address `to`, with its fields of the IP header. Its address `from`
     /// is not used. A [`segment_size`](Datagram#structfield.segment_size) makes a batch of several
     /// datagrams of it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let question = socket.recv_datagram().await?;
+    /// // A probe that expires after three hops.
+    /// socket.send_datagram(&question.reply(*b"probe").hop_limit(Some(3))).await?;
+    /// # assert_eq!(engine.stats().datagrams_out, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -265,6 +457,20 @@ impl<F: Flavor> UdpSocket<F> {
     /// Sends several datagrams as [`send_datagram`](Self::send_datagram) does; see
     /// [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// # block_on(async {
+    /// let question = socket.recv_datagram().await?;
+    /// let answers = [question.reply(*b"one"), question.reply(*b"two")];
+    /// assert_eq!(socket.send_batch(&answers).await?, 2);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`send_datagram`](Self::send_datagram), if the first datagram fails.
@@ -274,6 +480,15 @@ impl<F: Flavor> UdpSocket<F> {
     }
 
     /// Sends `payload` to `to` if there is room for it now.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// assert_eq!(socket.try_send_to(b"answer", "10.0.0.1:5000".parse().unwrap())?, 6);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -285,6 +500,16 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// Sends `payload` to the address that the socket is [connected](Self::connect) to, if there is
     /// room for it now.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// block_on(socket.connect("10.0.0.1:5000".parse().unwrap()))?;
+    /// assert_eq!(socket.try_send(b"answer")?, 6);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -298,6 +523,19 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// On `Pending` nothing was sent, and room or the end of the driver wakes the task of `cx`. Up
     /// to 1,024 tasks wait by this method; one more wakes the others.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// let client = "10.0.0.1:5000".parse().unwrap();
+    /// assert!(socket.poll_send_to(&mut cx, b"answer", client).is_ready());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///

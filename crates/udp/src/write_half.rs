@@ -91,6 +91,23 @@ impl<F: Flavor> UdpWriteHalf<F> {
     /// Sends several datagrams; see
     /// [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// # block_on(async {
+    /// use brooklet_udp::Datagram;
+    ///
+    /// let (_read, write) = all.split();
+    /// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+    /// let answers = [Datagram::new(*b"one", from, to), Datagram::new(*b"two", from, to)];
+    /// assert_eq!(write.send_batch(&answers).await?, 2);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`TransparentUdpSocket::send_batch`](crate::TransparentUdpSocket::send_batch).
@@ -101,6 +118,17 @@ impl<F: Flavor> UdpWriteHalf<F> {
 
     /// Sends one datagram if there is room for it now; see
     /// [`TransparentUdpSocket::try_send_to`](crate::TransparentUdpSocket::try_send_to).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// let (_read, write) = all.split();
+    /// let (from, to) = ("9.9.9.9:53".parse().unwrap(), "10.0.0.1:5000".parse().unwrap());
+    /// assert_eq!(write.try_send_to(b"answer", from, to)?, 6);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     ///

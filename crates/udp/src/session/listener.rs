@@ -67,6 +67,19 @@ impl<F: Flavor> TransparentUdpSocket<F> {
     /// configuration counts for the sessions that open from then on.
     ///
     /// An example is at [`UdpListener`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, all) = example::engine();
+    /// use brooklet_udp::{Filtering, SessionConfig};
+    ///
+    /// let config = SessionConfig::new().filtering(Filtering::AddressDependent);
+    /// let listener = all.into_sessions(config);
+    /// # let _ = listener;
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn into_sessions(self, config: SessionConfig) -> UdpListener<F> {
         let now = self.write.queues.now();
         let mut wakes = WakeList::new();
@@ -84,6 +97,19 @@ impl<F: Flavor> TransparentUdpSocket<F> {
 impl<F: Flavor> UdpListener<F> {
     /// Waits for the next session.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, listener) = example::listener();
+    /// # block_on(async {
+    /// let session = listener.accept().await?;
+    /// assert_eq!(session.source(), "10.0.0.1:5000".parse().unwrap());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`NetworkDown`](io::ErrorKind::NetworkDown): the driver has ended, and no session waits.
@@ -100,6 +126,17 @@ impl<F: Flavor> UdpListener<F> {
 
     /// Returns a session that waits already.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, listener) = example::listener();
+    /// let session = listener.try_accept()?;
+    /// assert_eq!(session.source(), "10.0.0.1:5000".parse().unwrap());
+    /// assert!(listener.try_accept().is_err());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): there is none; and as for
@@ -113,6 +150,19 @@ impl<F: Flavor> UdpListener<F> {
     /// The poll form of [`accept`](Self::accept). Up to 1,024 tasks wait by this method; one more
     /// wakes the others.
     ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, listener) = example::listener();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(listener.poll_accept(&mut cx).is_ready());
+    /// assert!(listener.poll_accept(&mut cx).is_pending());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`accept`](Self::accept).
@@ -121,6 +171,21 @@ impl<F: Flavor> UdpListener<F> {
     }
 
     /// Returns the sessions as a stream, which ends with the stack.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, listener) = example::listener();
+    /// # block_on(async {
+    /// use futures_lite::StreamExt;
+    ///
+    /// let session = listener.incoming().next().await.expect("the stack runs")?;
+    /// assert_eq!(session.source(), "10.0.0.1:5000".parse().unwrap());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     #[cfg(feature = "futures")]
     pub fn incoming(&self) -> UdpIncoming<'_, F> {
         UdpIncoming {
