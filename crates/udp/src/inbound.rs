@@ -12,8 +12,8 @@ mod sources;
 
 use self::queue::{Incoming, Queue, Queued, SharedQueue};
 use self::sessions::Sessions;
-pub(crate) use self::sockets::Options;
 use self::sockets::Sockets;
+pub(crate) use self::sockets::{Options, Sender};
 use self::sources::Room;
 use crate::{
     arrival::Arrival, config::Config, datagram::Datagram, flow_error::FlowError,

@@ -30,7 +30,7 @@ const LARGE_CAPACITY: usize = 1 << 17;
 const HEADERS: usize = 40 + 8;
 
 /// A datagram that the application sends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) payload: &'a [u8],
     pub(crate) from: SocketAddr,

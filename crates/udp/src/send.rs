@@ -101,6 +101,8 @@ pub(crate) async fn send_batch<'a, F: Flavor>(
 
 /// Sends the datagrams that belong to `queue`, up to the first that does not, that fails or that
 /// finds no room. Fails if the first one fails.
+///
+/// Consecutive datagrams of one flow leave as one packet if the driver takes such packets.
 fn send_group<'a, F: Flavor>(
     queues: &Queues<F>,
     queue: &Shared<F, Outbound>,
@@ -108,21 +110,25 @@ fn send_group<'a, F: Flavor>(
     numbers: std::ops::Range<usize>,
     outgoing: &impl Fn(usize) -> io::Result<Outgoing<'a>>,
 ) -> io::Result<usize> {
-    let mut sent = 0;
-    for number in numbers {
-        let result = outgoing(number).and_then(|next| {
-            if sent > 0 && !queues.of(next.from, next.to).same(queue) {
-                return Ok(false);
+    let first = numbers.start;
+    let mut next = first;
+    while next < numbers.end {
+        let result = outgoing(next).and_then(|datagram| {
+            if next > first && !queues.of(datagram.from, datagram.to).same(queue) {
+                return Ok(0);
             }
-            outbound.send(&next, queues.limit(&next))
+            let mtu = queues.path_mtu(None, datagram.to.ip());
+            let more = (next + 1..numbers.end).map_while(|number| outgoing(number).ok());
+            outbound.send_several(&datagram, more, mtu)
         });
         match result {
-            Ok(true) => sent += 1,
-            Err(error) if sent == 0 => return Err(error),
-            _ => break,
+            Ok(0) => break,
+            Ok(sent) => next += sent,
+            Err(error) if next == first => return Err(error),
+            Err(_) => break,
         }
     }
-    Ok(sent)
+    Ok(next - first)
 }
 
 /// Sends and wakes the driver, or registers the task for room. `send` returns `false` if there is

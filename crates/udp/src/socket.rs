@@ -4,7 +4,7 @@ mod options;
 
 use crate::{
     datagram::Datagram,
-    inbound::{Inbound, Receiver, Take},
+    inbound::{Inbound, Receiver, Sender, Take},
     outbound::Outgoing,
     queues::Queues,
     reader::Reader,
@@ -450,7 +450,7 @@ impl<F: Flavor> UdpSocket<F> {
     /// [`SendError::TooLong`](crate::SendError::TooLong) for a datagram that must not be
     /// fragmented, or a batch, whose datagrams exceed the path MTU.
     pub async fn send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
-        let outgoing = self.outgoing_datagram(datagram)?;
+        let outgoing = of_socket(&self.sender()?, datagram)?;
         send::send(&self.queues, outgoing).await.map(drop)
     }
 
@@ -475,7 +475,8 @@ impl<F: Flavor> UdpSocket<F> {
     ///
     /// As for [`send_datagram`](Self::send_datagram), if the first datagram fails.
     pub async fn send_batch(&self, datagrams: &[Datagram]) -> io::Result<usize> {
-        let outgoing = |number: usize| self.outgoing_datagram(&datagrams[number]);
+        let sender = self.sender()?;
+        let outgoing = |number: usize| of_socket(&sender, &datagrams[number]);
         send::send_batch(&self.queues, datagrams.len(), outgoing).await
     }
 
@@ -554,34 +555,26 @@ impl<F: Flavor> UdpSocket<F> {
 
     /// A datagram with the options of the socket, to the peer without an address.
     fn outgoing<'a>(&self, payload: &'a [u8], to: Option<SocketAddr>) -> io::Result<Outgoing<'a>> {
+        let sender = self.sender()?;
+        let to = to.or_else(|| sender.peer());
+        let to = to.ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Outgoing {
+            hop_limit: Some(sender.options.hop_limit),
+            traffic_class: sender.options.traffic_class,
+            dont_fragment: sender.options.dont_fragment,
+            ..Outgoing::new(payload, sender.source(to)?, to)
+        })
+    }
+
+    /// What the datagrams of the socket have in common, or the ICMP error that was not reported
+    /// yet.
+    fn sender(&self) -> io::Result<Sender> {
         self.with(|inbound, id| {
             if let Some(error) = inbound.take_error(Receiver::Socket(id)) {
                 return Err((*error).into());
             }
-            let socket = inbound.sockets.get(id);
-            let peer = socket.and_then(|socket| socket.peer());
-            let (Some(socket), Some(to)) = (socket, to.or(peer)) else {
-                return Err(io::ErrorKind::NotConnected.into());
-            };
-            let from = inbound.sockets.source(id, to)?;
-            Ok(Outgoing {
-                hop_limit: Some(socket.options.hop_limit),
-                traffic_class: socket.options.traffic_class,
-                dont_fragment: socket.options.dont_fragment,
-                ..Outgoing::new(payload, from, to)
-            })
-        })
-    }
-
-    fn outgoing_datagram<'a>(&self, datagram: &'a Datagram) -> io::Result<Outgoing<'a>> {
-        let Outgoing {
-            from, hop_limit, ..
-        } = self.outgoing(&[], Some(datagram.to))?;
-        let outgoing = Outgoing::from(datagram);
-        Ok(Outgoing {
-            from,
-            hop_limit: outgoing.hop_limit.or(hop_limit),
-            ..outgoing
+            let sender = inbound.sockets.sender(id);
+            sender.ok_or_else(|| io::ErrorKind::NotConnected.into())
         })
     }
 
@@ -592,6 +585,16 @@ impl<F: Flavor> UdpSocket<F> {
         };
         self.queues.inbound.with(|inbound| f(inbound, id))
     }
+}
+
+/// A datagram with its own fields, from the address of the socket.
+fn of_socket<'a>(sender: &Sender, datagram: &'a Datagram) -> io::Result<Outgoing<'a>> {
+    let outgoing = Outgoing::from(datagram);
+    Ok(Outgoing {
+        from: sender.source(datagram.to)?,
+        hop_limit: outgoing.hop_limit.or(Some(sender.options.hop_limit)),
+        ..outgoing
+    })
 }
 
 impl<F: Flavor> Clone for UdpSocket<F> {

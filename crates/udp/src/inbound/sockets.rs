@@ -4,6 +4,7 @@ use super::queue::SharedQueue;
 use super::sources::Room;
 use crate::{
     config::Config,
+    error::SendError,
     interface::{Interface, is_host},
     ports::Ports,
 };
@@ -174,21 +175,42 @@ impl Sockets {
     /// Sets the peer of the socket.
     pub(crate) fn connect(&mut self, id: usize, peer: SocketAddr) -> io::Result<()> {
         let peer = SocketAddr::new(peer.ip(), peer.port());
-        let local = self.source(id, peer)?.ip();
+        let Some(sender) = self.sender(id) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let local = sender.source(peer)?.ip();
         if let Some(socket) = self.get_mut(id) {
             socket.connected = Some(Connected { local, peer });
         }
         Ok(())
     }
 
-    /// The source of a datagram of the socket to `to`.
-    pub(crate) fn source(&self, id: usize, to: SocketAddr) -> io::Result<SocketAddr> {
-        let Some(Socket {
-            bound, connected, ..
-        }) = self.get(id)
-        else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
+    /// What the datagrams of the socket begin with.
+    pub(crate) fn sender(&self, id: usize) -> Option<Sender> {
+        let socket = self.get(id)?;
+        Some(Sender {
+            bound: socket.bound,
+            connected: socket.connected,
+            own: self.interface.address_for(socket.bound.ip()),
+            options: socket.options,
+        })
+    }
+}
+
+/// What the datagrams of a socket have in common, apart from the socket.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    bound: SocketAddr,
+    connected: Option<Connected>,
+    /// The address of the stack.
+    own: Option<IpAddr>,
+    pub(crate) options: Options,
+}
+
+impl Sender {
+    /// The source of a datagram to `to`.
+    pub(crate) fn source(&self, to: SocketAddr) -> io::Result<SocketAddr> {
+        let bound = self.bound;
         if to.ip().is_unspecified() || to.port() == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -196,24 +218,27 @@ impl Sockets {
             ));
         }
         if to.is_ipv6() != bound.is_ipv6() {
-            return Err(crate::SendError::Families { from: *bound, to }.into());
+            return Err(SendError::Families { from: bound, to }.into());
         }
-        let ip = match connected {
+        let ip = match self.connected {
             Some(connected) => connected.local,
-            None if bound.ip().is_unspecified() => {
-                self.interface.address_for(to.ip()).ok_or_else(|| {
-                    io::Error::new(
-                        io::ErrorKind::AddrNotAvailable,
-                        format!(
-                            "the stack has no address to send to {to} from; bind the socket to an \
-                             address, or give the stack one"
-                        ),
-                    )
-                })?
-            }
+            None if bound.ip().is_unspecified() => self.own.ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::AddrNotAvailable,
+                    format!(
+                        "the stack has no address to send to {to} from; bind the socket to an \
+                         address, or give the stack one"
+                    ),
+                )
+            })?,
             None => bound.ip(),
         };
         Ok(SocketAddr::new(ip, bound.port()))
+    }
+
+    /// The address that the socket is connected to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.connected.map(|Connected { peer, .. }| peer)
     }
 }
 

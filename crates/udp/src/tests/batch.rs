@@ -22,6 +22,10 @@ both_flavors!(
     a_segment_batch_leaves_as_one_packet_with_offload,
     a_segment_batch_leaves_in_packets_without_offload,
     a_segment_batch_must_fit_the_path_mtu,
+    datagrams_of_one_flow_leave_as_one_packet_with_offload,
+    datagrams_that_differ_leave_in_packets_of_their_own,
+    a_packet_has_a_limited_number_of_datagrams_and_bytes,
+    datagrams_beyond_the_path_mtu_leave_in_packets_of_their_own,
 );
 
 fn datagram(payload: &[u8]) -> Datagram {
@@ -274,4 +278,86 @@ fn a_segment_batch_must_fit_the_path_mtu<F: Flavor>() {
     );
     now(socket.send_datagram(&batch(64, 1))).unwrap();
     assert_eq!(engine.stats().datagrams_out, 44 + 3 + 64);
+}
+
+fn with_offload<F: Flavor>() -> (Engine<F>, TransparentUdpSocket<F>) {
+    engine_of(Interface::new().offload(true), Config::new())
+}
+
+/// Sends the batch. Returns the payload of each packet, and its segment size.
+fn packets<F: Flavor>(
+    engine: &Engine<F>,
+    socket: &TransparentUdpSocket<F>,
+    batch: &[Datagram],
+) -> Vec<(Vec<u8>, u16)> {
+    assert_eq!(now(socket.send_batch(batch)).unwrap(), batch.len());
+    std::iter::from_fn(|| engine.poll_transmit())
+        .map(|bytes| {
+            let gso_size = bytes.meta().gso_size.map_or(0, NonZeroU16::get);
+            let payload = Packet::parse(&bytes).unwrap().payload().to_vec();
+            engine.recycle(bytes);
+            (payload, gso_size)
+        })
+        .collect()
+}
+
+fn datagrams_of_one_flow_leave_as_one_packet_with_offload<F: Flavor>() {
+    let (engine, socket) = with_offload::<F>();
+    let batch = [b"one".as_slice(), b"two", b"+", b"new"].map(datagram);
+    let sent = packets(&engine, &socket, &batch);
+    assert_eq!(sent, [(b"onetwo+".to_vec(), 3), (b"new".to_vec(), 0)]);
+    assert_eq!(
+        (engine.stats().datagrams_out, engine.stats().bytes_out),
+        (4, 10)
+    );
+    // Without it each datagram has a packet.
+    let (engine, socket) = self::engine::<F>();
+    assert_eq!(packets(&engine, &socket, &batch).len(), 4);
+}
+
+fn datagrams_that_differ_leave_in_packets_of_their_own<F: Flavor>() {
+    let (engine, socket) = with_offload::<F>();
+    let one = || datagram(b"one");
+    let other_port = Datagram::new(*b"one", addr(SERVER), addr("10.0.0.1:5001"));
+    let class = crate::TrafficClass::from_bits(4);
+    for other in [
+        other_port,
+        one().hop_limit(Some(9)),
+        one().dont_fragment(true),
+        one().traffic_class(class),
+        one().segment_size(size(1)),
+        datagram(b""),
+    ] {
+        let batch = [one(), one(), other.clone(), one()];
+        let sent = packets(&engine, &socket, &batch);
+        assert_eq!(sent.len(), 3, "{other:?}");
+        assert_eq!((sent[0].0.len(), sent[2].0.len()), (6, 3));
+        assert_eq!(sent[1].0, other.payload);
+    }
+    assert_eq!(
+        packets(&engine, &socket, &[datagram(b""), datagram(b"")]).len(),
+        2
+    );
+}
+
+fn a_packet_has_a_limited_number_of_datagrams_and_bytes<F: Flavor>() {
+    let (engine, socket) = with_offload::<F>();
+    let lens = |batch: Vec<Datagram>| -> Vec<usize> {
+        let sent = packets(&engine, &socket, &batch);
+        sent.iter().map(|(payload, _)| payload.len()).collect()
+    };
+    assert_eq!(lens(vec![datagram(b"x"); 130]), [64, 64, 2]);
+    let long = vec![datagram(&[0; 1400]); 50];
+    assert_eq!(lens(long), [46 * 1400, 4 * 1400]);
+}
+
+fn datagrams_beyond_the_path_mtu_leave_in_packets_of_their_own<F: Flavor>() {
+    let (engine, socket) = with_offload::<F>();
+    let batch = vec![datagram(&[0; 1400]); 2];
+    assert_eq!(packets(&engine, &socket, &batch), [(vec![0; 2800], 1400)]);
+    engine.set_path_mtu(time(), addr(CLIENT).ip(), Some(1280));
+    assert_eq!(
+        packets(&engine, &socket, &batch),
+        [(vec![0; 1400], 0), (vec![0; 1400], 0)]
+    );
 }
