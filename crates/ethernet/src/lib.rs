@@ -18,6 +18,9 @@
 //! }
 //! ```
 //!
+//! An adapter has a table of neighbors of its own, and an answer may arrive at any queue of a device:
+//! use one queue of a TAP.
+//!
 //! The crate has no executor and reads no clock: [`Ethernet::new`] takes both as arguments.
 //!
 //! # What the adapter does

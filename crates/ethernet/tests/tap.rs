@@ -37,11 +37,16 @@ fn config() -> Config {
 /// Runs `test` in a namespace with a TAP `tap0`, behind which a stack answers on every address
 /// with what it is sent.
 fn with_tap(config: Config, test: impl FnOnce(DropCounter) + Send + 'static) {
+    with_tap_of(false, config, test);
+}
+
+/// As [`with_tap`], with super-packets if `offload`.
+fn with_tap_of(offload: bool, config: Config, test: impl FnOnce(DropCounter) + Send + 'static) {
     let thread = thread::spawn(move || {
         let tap = unshare(CloneFlags::CLONE_NEWNET)
             .map_err(io::Error::from)
             .and_then(|()| {
-                let tap = TunBuilder::new("tap0").tap(true);
+                let tap = TunBuilder::new("tap0").tap(true).offload(offload);
                 tap.ipv4(HOST, 24).ipv6(HOST6, 64).open()
             });
         let tap = match tap {
@@ -120,22 +125,24 @@ fn echo(to: impl Into<SocketAddr>, len: usize) -> io::Result<()> {
 
 #[test]
 fn the_router_answers_pings_and_connections_of_both_families() {
-    let config = config().address(ROUTER, 24).address(ROUTER6, 64);
-    with_tap(config, |drops| {
-        soon(|| run("ping -c 1 -W 1 10.0.2.2"));
-        soon(|| run("ping -c 1 -W 1 fd00::2"));
-        echo((ROUTER, 80), 1 << 20).unwrap();
-        echo((ROUTER6, 80), 1 << 20).unwrap();
-        let neighbors = run("ip neigh show dev tap0").unwrap();
-        for ip in ["10.0.2.2", "fd00::2"] {
-            assert!(
-                neighbors.contains(&format!("{ip} lladdr 02:00:00:00:00:01")),
-                "{neighbors}"
-            );
-        }
-        assert!(neighbors.contains("router"), "{neighbors}");
-        assert_eq!(drops.get(DropReason::Malformed), 0);
-    });
+    for offload in [false, true] {
+        let config = config().address(ROUTER, 24).address(ROUTER6, 64);
+        with_tap_of(offload, config, |drops| {
+            soon(|| run("ping -c 1 -W 1 10.0.2.2"));
+            soon(|| run("ping -c 1 -W 1 fd00::2"));
+            echo((ROUTER, 80), 1 << 20).unwrap();
+            echo((ROUTER6, 80), 1 << 20).unwrap();
+            let neighbors = run("ip neigh show dev tap0").unwrap();
+            for ip in ["10.0.2.2", "fd00::2"] {
+                assert!(
+                    neighbors.contains(&format!("{ip} lladdr 02:00:00:00:00:01")),
+                    "{neighbors}"
+                );
+            }
+            assert!(neighbors.contains("router"), "{neighbors}");
+            assert_eq!(drops.get(DropReason::Malformed), 0);
+        });
+    }
 }
 
 #[test]

@@ -262,8 +262,9 @@ impl TunBuilder {
     /// of the frames.
     ///
     /// [`mtu`](Self::mtu) sets the MTU of the interface, the length of the longest IP packet;
-    /// [`Tun::mtu`] then returns the length of the longest frame, 14 bytes more. A TAP has no
-    /// [`offload`](Self::offload).
+    /// [`Tun::mtu`] then returns the length of the longest frame, 14 bytes more. With
+    /// [`offload`](Self::offload), a frame may carry a super-packet, whose
+    /// [`Meta`](brooklet_io::Meta) is that of the IP packet behind the header.
     ///
     /// Linux only.
     ///

@@ -8,6 +8,10 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+/// The length in bytes of an Ethernet header without a VLAN tag.
+#[cfg(target_os = "linux")]
+pub(crate) const ETHERNET_HEADER: usize = 14;
+
 /// A descriptor that carries packets.
 #[derive(Debug)]
 pub(crate) struct FileIo {
@@ -15,6 +19,8 @@ pub(crate) struct FileIo {
     framing: Framing,
     /// Bytes in front of each packet.
     header_len: usize,
+    /// Bytes of each packet in front of its IP header: those of the Ethernet header of a frame.
+    link_len: usize,
     kind: Kind,
 }
 
@@ -26,7 +32,15 @@ impl FileIo {
             file: Async::new(File::from(fd))?,
             framing,
             header_len,
+            link_len: 0,
         })
+    }
+
+    /// Makes the packets Ethernet frames, with a header of 14 bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_frames(mut self) -> Self {
+        self.link_len = ETHERNET_HEADER;
+        self
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -69,7 +83,8 @@ impl FileIo {
             Ok(n) => {
                 let len = n - self.header_len;
                 packet.set_len(len);
-                let meta = self.framing.read_header(&header, packet)?;
+                let ip = packet.get(self.link_len..).unwrap_or_default();
+                let meta = self.framing.read_header(&header, ip)?;
                 packet.set_meta(meta);
                 Ok(len)
             }
@@ -86,7 +101,8 @@ impl FileIo {
     /// packet is lost.
     fn try_send(&self, packet: &PacketBuf) -> io::Result<usize> {
         let mut header = [0; LONGEST];
-        self.framing.write_header(&mut header, packet)?;
+        self.framing
+            .write_header(&mut header, packet, self.link_len)?;
         let result = match self.header_len {
             0 => self.file.get_ref().write(packet),
             len => {

@@ -37,7 +37,8 @@ pub enum Framing {
     /// [counted](crate::DropCounter::truncated).
     PacketInfo,
     /// A `struct virtio_net_hdr` in front of each packet: Linux and Android with `IFF_NO_PI` and
-    /// `IFF_VNET_HDR`.
+    /// `IFF_VNET_HDR`. Of a TAP, only the builder opens such a device: an adopted descriptor
+    /// carries IP packets.
     VirtioNet {
         /// The length of the header in bytes, 10 to 64: 10, unless `TUNSETVNETHDRSZ` has set
         /// another length. Bytes after the first 10 are written as zeros and ignored when read.
@@ -94,7 +95,7 @@ impl Framing {
         }
     }
 
-    /// Returns the metadata of a packet that was read behind `header`.
+    /// Returns the metadata of an IP packet that was read behind `header`.
     ///
     /// # Errors
     ///
@@ -120,7 +121,8 @@ impl Framing {
         }
     }
 
-    /// Writes the header for `packet`; the rest of `header` must be zeros.
+    /// Writes the header for `packet`, whose IP header begins behind `link_len` bytes; the rest of
+    /// `header` must be zeros.
     ///
     /// # Errors
     ///
@@ -130,6 +132,7 @@ impl Framing {
         self,
         header: &mut [u8; LONGEST],
         packet: &PacketBuf,
+        link_len: usize,
     ) -> io::Result<()> {
         match self {
             Self::Plain => {}
@@ -147,7 +150,8 @@ impl Framing {
                 header[..4].copy_from_slice(&family.to_be_bytes());
             }
             Self::VirtioNet { .. } => {
-                header[..vnet::HEADER].copy_from_slice(&vnet::encode(packet.meta(), packet));
+                let written = vnet::encode(packet.meta(), packet, link_len);
+                header[..vnet::HEADER].copy_from_slice(&written);
             }
         }
         Ok(())

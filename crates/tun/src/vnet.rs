@@ -44,13 +44,14 @@ pub(crate) fn decode(header: &[u8; HEADER], packet: &[u8]) -> Option<Meta> {
     Some(Meta::new().checksum(checksum).gso_size(gso_size))
 }
 
-/// Returns the header for a packet with the metadata `meta`.
-pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
+/// Returns the header for a packet with the metadata `meta`, whose IP header begins behind
+/// `link_len` bytes: those of the header of a frame.
+pub(crate) fn encode(meta: Meta, packet: &[u8], link_len: usize) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     if meta.checksum != Checksum::Partial {
         return header;
     }
-    let Ok(headers) = Headers::parse(packet) else {
+    let Ok(headers) = Headers::parse(packet.get(link_len..).unwrap_or_default()) else {
         return header;
     };
     let Some(checksum_offset) = headers.checksum_offset() else {
@@ -61,8 +62,8 @@ pub(crate) fn encode(meta: Meta, packet: &[u8]) -> [u8; HEADER] {
     let mut field = |at: usize, value: u16| {
         header[at..at + 2].copy_from_slice(&value.to_ne_bytes());
     };
-    field(2, payload.start as u16);
-    field(6, start as u16);
+    field(2, (link_len + payload.start) as u16);
+    field(6, (link_len + start) as u16);
     field(8, checksum_offset as u16);
     // The kernel refuses a super-packet whose payload fits one segment.
     let gso_size = meta
@@ -185,15 +186,26 @@ mod tests {
             (partial(1000), &vec![0xf0; 40], (0, 0, [0; 4])),
             (partial(1000), &vec![], (0, 0, [0; 4])),
         ] {
-            assert_eq!(words(&encode(meta, packet)), wanted, "{meta:?}");
+            assert_eq!(words(&encode(meta, packet, 0)), wanted, "{meta:?}");
         }
+    }
+
+    #[test]
+    fn the_offsets_of_a_frame_are_those_behind_its_header() {
+        let frame = [vec![0; 14], tcp(true, 1001)].concat();
+        let header = encode(partial(1000), &frame, 14);
+        assert_eq!(words(&header), (1, 4, [74, 1000, 54, 16]));
+        assert_eq!(
+            words(&encode(partial(1000), &frame[..9], 14)),
+            (0, 0, [0; 4])
+        );
     }
 
     #[test]
     fn metadata_survives_the_header() {
         for packet in [tcp(false, 5000), tcp(true, 5000)] {
             for meta in [partial(0), partial(1400), Meta::default()] {
-                assert_eq!(decode(&encode(meta, &packet), &packet), Some(meta));
+                assert_eq!(decode(&encode(meta, &packet, 0), &packet), Some(meta));
             }
         }
     }

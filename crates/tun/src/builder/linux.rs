@@ -1,7 +1,7 @@
 //! Linux: `/dev/net/tun`, and rtnetlink for the interface.
 
 use super::settings::Settings;
-use crate::file::FileIo;
+use crate::file::{ETHERNET_HEADER, FileIo};
 use crate::framing::Framing;
 use crate::tun::Tun;
 use crate::vnet;
@@ -19,9 +19,6 @@ mod netlink;
 mod netns;
 mod owner;
 mod plan;
-
-/// The length in bytes of an Ethernet header without a VLAN tag.
-const ETHERNET_HEADER: u16 = 14;
 
 pub(super) fn open(wanted: &Settings) -> io::Result<Vec<Tun>> {
     if let Some(fault) = explain::name_fault(&wanted.name) {
@@ -74,11 +71,14 @@ fn open_here(wanted: &Settings) -> io::Result<Vec<Tun>> {
     // network namespace.
     let (name, mut mtu) = (device.name()?, device.mtu()?);
     if wanted.tap {
-        mtu = mtu.saturating_add(ETHERNET_HEADER);
+        mtu = mtu.saturating_add(ETHERNET_HEADER as u16);
     }
     let adopt = |queue: &SyncDevice| -> io::Result<Tun> {
         // tun-rs keeps no more than the descriptor.
-        let io = FileIo::new(queue.as_fd().try_clone_to_owned()?, framing)?;
+        let mut io = FileIo::new(queue.as_fd().try_clone_to_owned()?, framing)?;
+        if wanted.tap {
+            io = io.with_frames();
+        }
         Ok(Tun::new(io, Some(name.clone()), Some(mtu)))
     };
     let mut tuns = vec![adopt(&device)?];

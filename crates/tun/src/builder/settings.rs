@@ -160,11 +160,11 @@ impl Settings {
         if self.tap { "TAP" } else { "TUN" }
     }
 
-    /// Returns whether the device is to be opened with segmentation offload. Super-packets come
-    /// with virtio-net headers, which this crate reads and writes for IP packets only.
+    /// Returns whether the device is to be opened with segmentation offload: super-packets come with
+    /// virtio-net headers and not with packet information.
     #[cfg(target_os = "linux")]
     pub(super) fn wants_offload(&self) -> bool {
-        self.offload && !self.tap && !self.packet_info
+        self.offload && !self.packet_info
     }
 }
 

@@ -14,6 +14,7 @@ fn open_tap() -> Tun {
         .tap(true)
         .mtu(1400)
         .ipv4(HOST, 24)
+        .offload(false)
         .open()
         .unwrap();
     ip("neigh replace 10.77.0.9 lladdr 02:00:00:00:00:09 dev tap0");
@@ -68,6 +69,51 @@ fn the_longest_frame_has_the_length_that_the_device_tells() {
         let socket = socket();
         socket.send_to(&[7; 1400 - 28], (FAR, 7000)).unwrap();
         assert_eq!(Some(frame(&mut tap).len()), tap.mtu());
+    });
+}
+
+/// The kernel leaves the segmentation to the program, and does that of the program's frames.
+#[test]
+fn frames_carry_super_packets_in_both_directions() {
+    use brooklet_io::{Checksum, Meta};
+    use brooklet_packet::{Headers, Packet};
+    use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+    use std::num::NonZeroU16;
+    in_namespace(|| {
+        let mut tap = TunBuilder::new("tap0")
+            .tap(true)
+            .mtu(1400)
+            .ipv4(HOST, 24)
+            .open()
+            .unwrap();
+        assert!(tap.offload().checksum && tap.offload().tso4);
+        if !tap.offload().uso {
+            return; // before Linux 6.2
+        }
+        ip("neigh replace 10.77.0.9 lladdr 02:00:00:00:00:09 dev tap0");
+        let socket = socket();
+        setsockopt(&socket, UdpGsoSegment, &1000).unwrap();
+        let sent: Vec<u8> = (0..3500).map(|n| (n / 250) as u8).collect();
+        socket.send_to(&sent, (FAR, 7000)).unwrap();
+        let whole = frame(&mut tap);
+        let meta = Meta::new()
+            .checksum(Checksum::Partial)
+            .gso_size(NonZeroU16::new(1000));
+        assert_eq!(whole.meta(), meta);
+        assert_eq!(Packet::parse(&whole[14..]).unwrap().payload(), sent);
+
+        let mut packet = udp(&sent);
+        let headers = Headers::parse(&packet).unwrap();
+        headers.fill_partial_checksum(&mut packet);
+        let mut back = PacketBuf::from([&mac()[..], &OWN, &[0x08, 0x00], &packet].concat());
+        back.set_meta(meta);
+        send_packet(&mut tap, &back);
+        for part in sent.chunks(1000) {
+            let mut buf = [0; 2000];
+            let len = socket.recv(&mut buf).unwrap();
+            assert_eq!(&buf[..len], part);
+        }
+        assert_eq!(tap.dropped(), 0);
     });
 }
 
