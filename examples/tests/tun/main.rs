@@ -1,5 +1,6 @@
-//! The `inetd`, `forward`, `run` and `smoltcp_sockets` examples on a real TUN device, each test in a network
-//! namespace of its own.
+//! The `inetd`, `forward`, `run`, `smoltcp_dns` and `smoltcp_sockets` examples on a real TUN device,
+//! each test in a network namespace of its own, and `unix_datagram` as the router of a virtual
+//! machine.
 //!
 //! Those that cannot run say `skipped:` and why, and with `CI=true` they fail instead.
 
@@ -11,6 +12,7 @@ mod hostile;
 mod load;
 mod process;
 mod programs;
+mod smoltcp_dns;
 mod smoltcp_sockets;
 mod support;
 mod tcp;
