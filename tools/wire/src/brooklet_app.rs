@@ -1,7 +1,7 @@
 //! brooklet with the application on it, over any device and timer.
 
 use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS};
-use crate::backend::{CLIENT, SERVER};
+use crate::backend::{CLIENT, SERVER, SERVER6};
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
 use brooklet::local::{Builder, Parts, TcpRequest, TransparentUdpSocket};
@@ -55,6 +55,8 @@ where
         ..
     } = Builder::new()
         .filter(filter::UnicastOnly)
+        .address(SERVER)
+        .address(SERVER6)
         .tcp_config(config)
         .build_with_timer(device, timer)?;
 

@@ -12,6 +12,7 @@ mod icmp;
 mod ip;
 mod malformed;
 mod opening;
+mod options6;
 mod path;
 mod receiver;
 mod recovery;
@@ -105,6 +106,7 @@ pub(crate) fn all() -> Vec<&'static Case> {
         time_wait::CASES,
         opening::CASES,
         recovery::CASES,
+        options6::CASES,
     ]
     .into_iter()
     .flatten()

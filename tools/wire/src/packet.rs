@@ -447,9 +447,14 @@ impl Packet {
     }
 }
 
-/// Offset and "more" of an IPv6 packet whose fragment header comes first.
+/// Offset and "more" of an IPv6 fragment.
 fn fragment_facts(bytes: &[u8]) -> (usize, bool) {
-    let field = usize::from(u16::from_be_bytes([bytes[42], bytes[43]]));
+    let (mut kind, mut at) = (bytes[6], 40);
+    while kind != 44 {
+        kind = bytes[at];
+        at += (usize::from(bytes[at + 1]) + 1) * 8;
+    }
+    let field = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
     (field & !7, field & 1 == 1)
 }
 

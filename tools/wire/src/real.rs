@@ -218,6 +218,9 @@ fn enter() -> io::Result<()> {
         // An address is of use at once.
         ("ipv6/conf/all/accept_dad", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
+        // As many ICMP errors as a case asks for.
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
         // Black-hole detection (RFC 4821) is off by default.
         ("ipv4/tcp_mtu_probing", "1"),
     ] {
