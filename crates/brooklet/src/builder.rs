@@ -161,7 +161,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// Sets the filter that decides on every packet, inbound and outbound. By default,
-    /// [`UnicastOnly`] drops packets that are not unicast.
+    /// [`UnicastOnly`] drops packets that are not unicast: a program that takes multicast, such as a
+    /// [raw socket](crate::generic::Stack::bind_raw) for IGMP, sets
+    /// [`PassAll`](brooklet_filter::PassAll) or a filter of its own.
     ///
     /// - The filter decides on whole packets: it sees a received packet once it is reassembled, and
     ///   a packet to send before it is fragmented, with its ports. Received fragments of a packet
@@ -231,8 +233,9 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// Gives the stack an address of its own, from which
-    /// [`Stack::connect`](crate::generic::Stack::connect) opens connections: at most one IPv4 and
-    /// one IPv6 address. The stack accepts connections and datagrams to every address all the
+    /// [`Stack::connect`](crate::generic::Stack::connect) opens connections, and from which a UDP
+    /// socket that is [bound](crate::generic::Stack::bind_udp) to no address sends: at most one IPv4
+    /// and one IPv6 address. The stack accepts connections and datagrams to every address all the
     /// same.
     ///
     /// ```

@@ -41,7 +41,7 @@
 //! |---|---|---|
 //! | `tcp` | `TcpListener` | accepts the TCP connections to every address |
 //! | `udp` | `TransparentUdpSocket` | receives the datagrams to every address, and sends from every address |
-//! | `stack` | `Stack` | opens connections, binds listeners, has the counters, shuts down |
+//! | `stack` | `Stack` | opens connections, binds listeners and sockets, states path MTUs, has the counters, shuts down |
 //! | `driver` | `Driver` | moves the packets: a future that the program runs |
 //!
 //! The crate [`brooklet-tun`](https://docs.rs/brooklet-tun) provides a TUN device. To use another
@@ -61,6 +61,43 @@
 //! program can be a VPN, a proxy or a tunnel. A [`filter`] decides on each packet, and
 //! [`TcpListener::requests`](generic::TcpListener::requests) lets the program decide on each
 //! connection before the stack answers the client.
+//!
+//! # What happens to a packet
+//!
+//! A packet from the device, by the first line that fits:
+//!
+//! | packet | what the stack does |
+//! |---|---|
+//! | malformed | drops it; answers with an ICMP parameter problem where RFC 8200, 4.2 to 4.4 asks for that |
+//! | from or to an address that no host uses on a link | drops it: a [martian](generic::Driver#addresses) |
+//! | fragment | reassembles it within [limits](generic::Builder::reassembly), and goes on with the whole packet; answers "reassembly time exceeded" after 15 s |
+//! | [dropped](filter::Verdict::Drop) by the filter, by default multicast and broadcast | drops it without a word |
+//! | [rejected](filter::Verdict::Reject) by the filter | answers with a RST or an ICMP error |
+//! | [diverted](filter::Verdict::Divert) by the filter | passes it to the [raw sockets](generic::Stack::bind_raw) |
+//! | TCP segment of a connection | the `TcpStream` |
+//! | TCP SYN | a listener [bound](generic::Stack::bind) to its destination, else `Parts::tcp`; without a listener a RST |
+//! | other TCP segment | answers with a RST |
+//! | datagram | a socket [bound](generic::Stack::bind_udp) to its destination, else its [session](generic::TransparentUdpSocket::into_sessions) or `Parts::udp`; without a socket ICMP "port unreachable" |
+//! | datagram or echo request above the [path MTU](generic::Stack::set_path_mtu) of its destination, not to be fragmented | answers "fragmentation needed" or "packet too big" |
+//! | ICMP echo request | answers it, or passes it to the [ICMP socket](generic::Stack::bind_icmp), or follows the [policy](generic::Stack::set_echo_policy) |
+//! | ICMP echo reply or error about something that the stack has sent | the ICMP socket, the connection, the UDP socket or the session |
+//! | other protocol, such as IGMP | the raw sockets that ask for it, else ICMP "protocol unreachable" |
+//! | multicast or broadcast, if the filter passes it | the raw sockets that ask for it; datagrams to `Parts::udp` as well |
+//!
+//! A hop limit of 1 is enough: the stack is the host of every address. The program sees the hop
+//! limit and decides what a router would have done, such as answering "time exceeded"
+//! ([`send_error_from`](generic::Stack::send_error_from)).
+//!
+//! A packet that the program sends is judged by the filter once, whole. What is
+//! [rejected](filter::Verdict::Reject) there fails the call of the connection or the socket that
+//! sent it, as an answer from the network would. Datagrams, ICMP messages and raw packets above the
+//! path MTU leave in fragments, unless they must not be fragmented: up to 65,507 bytes of payload
+//! with IPv4 and 65,487 with IPv6.
+//!
+//! The stack sends at most 100 ICMP errors per second, and 50 at once. [`Stats`] counts every packet
+//! that is dropped, by its [`DropReason`].
+//!
+//! # How a connection ends
 //!
 //! [The close contract](generic::TcpStream#the-close-contract) lists what a program can rely on
 //! when a connection ends by `close`, a drop, a reset or a timeout.
@@ -93,9 +130,9 @@
 //! - `async-io` (default): `AsyncIoTimer`, a timer that works on every executor, and
 //!   `Builder::build`, which uses it. Without the feature, pass a [`Timer`] to
 //!   [`build_with_timer`](generic::Builder::build_with_timer).
-//! - `futures`: `Stream` and `Sink` for `Pipe`, `Stream` for `TcpListener` itself, `Stream` for
-//!   `UdpReadHalf` and `Sink` for `UdpWriteHalf`. `incoming()` and `requests()` are streams without
-//!   this feature.
+//! - `futures`: `Stream` and `Sink` for `Pipe`; `Stream` for `TcpListener` itself, `UdpReadHalf`,
+//!   the sessions of a `UdpListener`, `IcmpSocket` and `RawSocket`; `Sink` for `UdpWriteHalf`.
+//!   `incoming()` and `requests()` of a `TcpListener` are streams without this feature.
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 

@@ -27,11 +27,11 @@ pub struct Parts<
     #[cfg(not(feature = "async-io"))] T,
     P = UnicastOnly,
 > {
-    /// Opens connections, binds listeners and has the counters.
+    /// Opens connections, binds listeners and sockets, and has the counters.
     pub stack: Stack<F>,
-    /// Accepts the connections to every address.
+    /// Accepts the connections to every address that no other listener is bound to.
     pub tcp: TcpListener<F>,
-    /// Receives the datagrams to every address.
+    /// Receives the datagrams to every address that no other socket is bound to.
     pub udp: TransparentUdpSocket<F>,
     /// Moves the packets. The stack works only while the driver runs.
     pub driver: Driver<F, D, T, P>,
@@ -57,11 +57,11 @@ pub struct QueueParts<
     #[cfg(not(feature = "async-io"))] T,
     P = UnicastOnly,
 > {
-    /// Opens connections, binds listeners and has the counters.
+    /// Opens connections, binds listeners and sockets, and has the counters.
     pub stack: Stack<F>,
-    /// Accepts the connections to every address.
+    /// Accepts the connections to every address that no other listener is bound to.
     pub tcp: TcpListener<F>,
-    /// Receives the datagrams to every address.
+    /// Receives the datagrams to every address that no other socket is bound to.
     pub udp: TransparentUdpSocket<F>,
     /// Each moves the packets of one queue. The stack works only while all of them run.
     pub drivers: Vec<Driver<F, D, T, P>>,

@@ -5,7 +5,7 @@
 mod packets;
 mod support;
 
-use brooklet::filter::{Direction, Filter, PassAll, Ruleset, UnicastOnly, Verdict};
+use brooklet::filter::{Direction, Filter, Ruleset, UnicastOnly, Verdict};
 use brooklet::{
     Builder, Offload, Packet, PacketBuf, PacketIo, Parts, QueueParts, SharedFilter, UdpConfig,
 };
@@ -153,7 +153,11 @@ fn a_filter_replaces_itself_from_within_a_verdict() {
 #[test]
 fn replacing_a_filter_loses_no_packet_that_both_filters_pass() {
     const PACKETS: usize = 20_000;
-    let filter = SharedFilter::new(PassAll);
+    // Both pass the packets of the test, and have other rules around that.
+    let rules = |text: &str| Arc::new(text.parse::<Ruleset>().unwrap());
+    let first = rules("udp dport 3 drop");
+    let second = rules("udp dport { 3, 4 } reject\nudp dport 2 pass\npolicy drop");
+    let filter = SharedFilter::new(first.clone());
     let (devices, wires): (Vec<_>, Vec<_>) = (0..2).map(|_| brooklet::pipe(64)).unzip();
     let QueueParts {
         stack,
@@ -186,7 +190,8 @@ fn replacing_a_filter_loses_no_packet_that_both_filters_pass() {
         });
         let senders: Vec<_> = senders.collect();
         while !senders.iter().all(|sender| sender.is_finished()) {
-            filter.replace(PassAll);
+            filter.replace(second.clone());
+            filter.replace(first.clone());
         }
         // The drivers publish their counters at the end of a turn.
         let stats = || stack.stats();
