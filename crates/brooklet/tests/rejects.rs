@@ -8,13 +8,18 @@ mod packets;
 mod support;
 
 use brooklet::filter::{Direction, Reject, Verdict};
-use brooklet::{Builder, DropReason, Packet, Protocol, TcpFlags, Unreachable};
+use brooklet::{Builder, DropReason, Packet, Protocol, TcpFlags, TcpHeader, Unreachable};
 use brooklet_packet::icmp::{self, IcmpErrorKind};
+use brooklet_packet::tcp;
 use futures_lite::future::{block_on, poll_once};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use host::Host;
 use packets::{ping, syn, udp};
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use support::addr;
 
@@ -200,6 +205,67 @@ fn a_connection_whose_data_the_filter_rejects_is_reset() {
         1,
         "one super-packet"
     );
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn an_answer_takes_effect_before_the_driver_sleeps() {
+    let (from, to) = (addr(ENDS[0].0), addr(ENDS[0].1));
+    let rejects = Arc::new(AtomicBool::new(false));
+    let flag = rejects.clone();
+    let mut host = Host::new(Builder::new().filter_fn(move |_, direction| {
+        match direction == Direction::Outbound && flag.load(Ordering::Relaxed) {
+            true => Verdict::Reject(Reject::TcpReset),
+            false => Verdict::Pass,
+        }
+    }));
+    let stack = host.stack.clone();
+    let mut connect = Box::pin(stack.connect_from(from, to));
+    assert!(block_on(poll_once(&mut connect)).is_none());
+    let syn = host.run();
+    let syn = Packet::parse(&syn[0]).unwrap();
+    let ack = syn.tcp().unwrap().seq.wrapping_add(1);
+    let segment = |seq, flags, payload: &[u8]| {
+        let (mut out, key) = (Vec::new(), syn.key().reversed());
+        let window = 60_000;
+        let header = TcpHeader {
+            seq,
+            ack,
+            flags,
+            window,
+        };
+        tcp::write(&mut out, key, header, &[], 64, payload).unwrap();
+        out
+    };
+    host.give([segment(7, TcpFlags::SYN | TcpFlags::ACK, b"")]);
+    let mut stream = block_on(connect).unwrap();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut buf = [0];
+    let mut read = stream.read(&mut buf);
+    assert!(Pin::new(&mut read).poll(&mut cx).is_pending());
+    rejects.store(true, Ordering::Relaxed);
+    // Data that is out of order is acknowledged at once. The ACK is rejected at the end of the poll.
+    assert!(
+        host.give([segment(100, TcpFlags::ACK, b"later")])
+            .is_empty()
+    );
+    assert_eq!(host.stack.stats().dropped(DropReason::RejectedOut), 1);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    let Poll::Ready(ended) = Pin::new(&mut read).poll(&mut cx) else {
+        panic!("the connection was reset");
+    };
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
