@@ -68,7 +68,7 @@
 //!
 //! | packet | what the stack does |
 //! |---|---|
-//! | malformed | drops it; answers with an ICMP parameter problem where RFC 8200, 4.2 to 4.4 asks for that |
+//! | malformed | drops it; answers with an ICMP parameter problem where RFC 8200, 4.2 to 4.5 asks for that |
 //! | from or to an address that no host uses on a link | drops it: a [martian](generic::Driver#addresses) |
 //! | fragment | reassembles it within [limits](generic::Builder::reassembly), and goes on with the whole packet; answers "reassembly time exceeded" after 15 s |
 //! | [dropped](filter::Verdict::Drop) by the filter, by default multicast and broadcast | drops it without a word |

@@ -160,7 +160,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     /// Counts a packet that does not parse. Its sender is told of a parameter problem where
-    /// RFC 8200, 4.2 to 4.4 asks for that.
+    /// RFC 8200, 4.2 to 4.5 asks for that, unless an address is martian.
     #[cold]
     fn refuse_malformed(&mut self, now: Instant, bytes: &[u8], error: ParseError) {
         self.stats.drops.count(DropReason::Malformed(error));
@@ -170,12 +170,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         // The answer to a packet to a group needs a source.
         let own = self.common.own_ipv6.map(IpAddr::V6);
         self.send_limited(now, |out| {
-            let due = icmp::malformed_reply(out, bytes)
-                || own.is_some_and(|own| icmp::malformed_reply_from(out, own, bytes));
-            due && Headers::parse(out).is_ok_and(|reply| {
-                let (source, destination) = reply.key().reversed().addresses();
-                !is_martian(source, destination)
-            })
+            icmp::malformed_reply(out, bytes)
+                || own.is_some_and(|own| icmp::malformed_reply_from(out, own, bytes))
         });
     }
 
