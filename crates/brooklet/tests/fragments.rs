@@ -165,8 +165,11 @@ fn an_answer_goes_out_whole_or_not_at_all() {
         addr(ENDS[0].1).ip(),
         &counting(40_000),
     );
-    for _ in 0..40 {
-        for piece in fragments(&request, &[20_000]) {
+    for request_id in 0..40 {
+        for mut piece in fragments(&request, &[20_000]) {
+            // An answer has the identification of its request.
+            piece[5] = request_id;
+            packets::fix(&mut piece);
             host.put(piece);
         }
     }

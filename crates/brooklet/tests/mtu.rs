@@ -82,6 +82,19 @@ fn the_mss_and_the_segments_follow_an_mtu_below_1280() {
 }
 
 #[test]
+fn the_mss_follows_the_path_mtu_that_the_program_states() {
+    let mut host = Host::new(Builder::new());
+    let (from, to) = ends();
+    host.stack.set_path_mtu(from.ip(), Some(1300));
+    let listener = host.tcp.take().unwrap();
+    let mut accept = Box::pin(listener.accept());
+    assert!(future::block_on(future::poll_once(&mut accept)).is_none());
+    host.give([syn(from, to, 1000)]);
+    assert!(future::block_on(future::poll_once(&mut accept)).is_none());
+    assert_eq!(mss(&host.run()[0]), Some(1260));
+}
+
+#[test]
 fn an_mtu_below_1280_needs_a_stack_without_ipv6_and_575_is_too_small() {
     let build = |builder: Builder| builder.build(brooklet::pipe(1).0).map(drop);
     let error = build(Builder::new().mtu(1279)).unwrap_err();

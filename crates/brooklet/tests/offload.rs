@@ -4,7 +4,9 @@
 mod support;
 
 use brooklet::filter::Verdict;
-use brooklet::{Builder, Checksum, DropReason, Meta, Offload, PacketBuf, PacketIo, Parts, Pipe};
+use brooklet::{
+    Builder, Checksum, Datagram, DropReason, Meta, Offload, PacketBuf, PacketIo, Parts, Pipe,
+};
 use brooklet_packet::{Packet, Protocol, udp};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use std::io;
@@ -257,6 +259,43 @@ fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
         let seen = datagrams_out(CHECKSUM, from, &sent);
         assert_eq!((seen.several, seen.longest), (0, header + 1000));
         assert_eq!(seen.packets, sent.len());
+    }
+}
+
+#[test]
+fn a_batch_of_the_program_is_split_by_the_device_or_by_the_driver() {
+    for [from, to] in [V4, V6] {
+        let header = if from == V4[0] { 28 } else { 48 };
+        for (offload, packets, longest) in [
+            (CHECKSUM.uso(true), 1, header + 3500),
+            (CHECKSUM, 4, header + 1000),
+            (NOTHING, 4, header + 1000),
+        ] {
+            let seen = Arc::new(Mutex::new(Seen::default()));
+            let (here, there) = brooklet::pipe(8);
+            let here = Watch {
+                pipe: here.with_offload(offload),
+                seen: seen.clone(),
+                calls: 0,
+            };
+            let Parts { udp, driver, .. } = Builder::new().build(here).unwrap();
+            let there = Builder::new().build(there).unwrap();
+            let payload: Vec<u8> = (0..3500_u32).map(|at| (at / 9) as u8).collect();
+            let talk = async {
+                let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+                let batch = Datagram::new(payload.clone(), from, to);
+                let batch = batch.segment_size(NonZeroU16::new(1000));
+                udp.send_datagram(&batch).await?;
+                for wanted in payload.chunks(1000) {
+                    assert!(there.udp.recv_datagram().await?.payload == wanted);
+                }
+                Ok(())
+            };
+            let drivers = future::or(driver, there.driver);
+            future::block_on(future::or(talk, drivers)).unwrap();
+            let seen = *seen.lock().unwrap();
+            assert_eq!((seen.packets, seen.longest), (packets, longest));
+        }
     }
 }
 

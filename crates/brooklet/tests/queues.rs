@@ -322,16 +322,17 @@ fn fragments_of_one_datagram_may_come_on_every_queue() {
 fn long_answers_never_share_an_identification() {
     let mut host = Host::new(Builder::new());
     let question = ping(
-        addr("10.0.0.2:0").ip(),
-        addr("192.0.2.1:0").ip(),
+        addr("[fd00::2]:0").ip(),
+        addr("[2001:db8::1]:0").ip(),
         &[7; 3000],
     );
-    let pieces = fragments(&question, &[1480]);
+    let pieces = fragments(&question, &[1400]);
     let mut seen = HashSet::new();
     for queue in [0, 1, 2, 0, 1, 2] {
         host.give(queue, &pieces[0]);
         let answers = host.give(queue, &pieces[1]).concat();
-        let ids: HashSet<_> = answers.iter().map(|bytes| [bytes[4], bytes[5]]).collect();
+        let id = |bytes: &Vec<u8>| Packet::parse(bytes).unwrap().fragment().unwrap().id;
+        let ids: HashSet<u32> = answers.iter().map(id).collect();
         assert_eq!((answers.len(), ids.len()), (3, 1));
         assert!(seen.is_disjoint(&ids));
         seen.extend(ids);

@@ -271,6 +271,38 @@ fn a_packet_of_a_raw_socket_is_judged_once_and_leaves_in_fragments() {
 }
 
 #[test]
+fn the_fragments_of_a_raw_packet_have_its_identification() {
+    let (here, client) = ips(ENDS[0]);
+    let mut host = host::host();
+    let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+    let mut packet = ip(here, client, 47, &[7; 4000]);
+    for (id, kept) in [(0x1234, true), (0, false)] {
+        packet[4..6].copy_from_slice(&u16::to_be_bytes(id));
+        packets::fix(&mut packet);
+        block_on(socket.send(&packet)).unwrap();
+        let sent = host.run();
+        assert_eq!(sent.len(), 3);
+        let same = |fragment: &Vec<u8>| fragment[4..6] == id.to_be_bytes();
+        assert_eq!(sent.iter().all(same), kept);
+    }
+}
+
+#[test]
+fn the_queues_of_udp_and_of_raw_sockets_take_turns() {
+    let mut host = host::host();
+    let (here, client) = (addr(ENDS[0].1), addr(ENDS[0].0));
+    let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+    let udp = host.udp.as_ref().unwrap();
+    for _ in 0..20 {
+        block_on(udp.send_to(b"x", here, client)).unwrap();
+        let packet = ip(here.ip(), client.ip(), 47, b"x");
+        block_on(socket.send(&packet)).unwrap();
+    }
+    let protocols = host.run().into_iter().map(|packet| packet[9]);
+    assert_eq!(protocols.collect::<Vec<_>>(), [17, 47].repeat(20));
+}
+
+#[test]
 fn echo_requests_follow_the_policy() {
     for ends in ENDS {
         let (from, to) = ips(ends);

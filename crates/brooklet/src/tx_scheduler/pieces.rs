@@ -37,7 +37,7 @@ impl Pieces {
 
 /// Completes the checksum as far as the device does not, and splits the packet if it has to be
 /// split: `mtu` is the length of the longest packet that the path takes, or `None` for a packet that
-/// is known to fit, and `id` the identification of the fragments.
+/// is known to fit, and `id` an identification for the fragments of a packet that has none.
 ///
 /// # Errors
 ///
@@ -77,9 +77,18 @@ pub(super) fn complete(
     if must_not_be_fragmented(packet, headers) {
         return Err(DropReason::TooLong);
     }
+    let id = own_identification(packet, headers).unwrap_or(id);
     Fragmenter::new(headers, mtu, id)
         .map(Pieces::Fragments)
         .ok_or(DropReason::TooLong)
+}
+
+/// The identification that the maker of an IPv4 packet has chosen for a case like this (RFC 6864,
+/// 4.1). A packet with "don't fragment" has none.
+fn own_identification(packet: &[u8], headers: &Headers) -> Option<u32> {
+    let chosen = !headers.key().is_ipv6() && !headers.dont_fragment();
+    let id = u16::from_be_bytes([packet[4], packet[5]]);
+    (chosen && id != 0).then_some(id.into())
 }
 
 /// The sender of an IPv6 packet may fragment it, and this is the sender. An echo reply is as long
