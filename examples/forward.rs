@@ -13,22 +13,32 @@
 
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_examples::shared::forward::{self, Limits, Map};
+use brooklet_examples::shared::check_mtu;
+use brooklet_examples::shared::forward::{Forwarder, Limits, Map, Router, Rules};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use std::ffi::OsString;
 use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: forward --tun NAME [--mtu N] [--offload]
+Usage: forward --tun NAME [--mtu N] [--offload] [--no-ipv6] [--rules FILE]
+               [--router ADDRESS] [--answer-ping]
 
   --tun NAME    TUN device to create, or to attach to where it exists
   --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
   --offload     let the kernel hand over and take packets of up to 64 KiB, and
                 leave out their checksums (default: packets of at most --mtu)
+  --no-ipv6     IPv4 only, with an MTU from 576
+  --rules FILE  packets to reject, drop or pass, one rule a line, such as
+                `udp dport 443 reject`; SIGHUP reads the file again
+  --router ADDRESS  the first hop that traceroute shows; once for each IP version
+                (default 192.0.0.8 and fe80::1)
+  --answer-ping answer ping here for every address (default: the host pings)
 
-SIGTERM and SIGINT end it, and the counters of the stack are printed.
+SIGTERM and SIGINT end it, and the counters of the stack and of the rules are printed.
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +77,7 @@ fn open(_: &Options) -> io::Result<Tun> {
 
 fn forward(options: &Options) -> io::Result<()> {
     let mtu = options.mtu;
+    let rules = Rules::read(options.rules.clone())?;
     let tun = open(options)?;
     println!(
         "forward: forwarding from {}, mtu {mtu}",
@@ -79,26 +90,39 @@ fn forward(options: &Options) -> io::Result<()> {
         udp,
         driver,
         ..
-    } = brooklet::Builder::new().mtu(mtu.into()).build(tun)?;
-    let (map, limits) = (Map::transparent(), Limits::default());
-    let streams = forward::Streams::default();
-    smol::spawn(forward::streams(tcp, map.clone(), limits, streams.clone())).detach();
-    smol::spawn(forward::datagrams(udp, map, limits)).detach();
+    } = brooklet::Builder::new()
+        .mtu(mtu.into())
+        .ipv6(options.ipv6)
+        .filter(rules.clone())
+        .build(tun)?;
+    let limits = Limits::of_this_process();
+    let forwarder = Forwarder::new(stack.clone(), Map::transparent(), options.router, limits);
+    let streams = forwarder.start(tcp, udp, !options.answer_ping)?;
 
     // smol's threads (SMOL_THREADS) copy the data, and this thread runs the driver.
-    let ended = async_io::block_on(future::or(driver, stopped()));
+    let ended = async_io::block_on(future::or(driver, stopped(&rules)));
     eprint!("{}", stack.stats());
     eprintln!("connections open at the end: {}", streams.open());
     eprintln!("packets the device did not take: {}", drops.get());
+    eprint!("{rules}");
     ended
 }
 
-async fn stopped() -> io::Result<()> {
-    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
-    signals
-        .next()
-        .await
-        .map_or(Ok(()), |signal| signal.map(drop))
+/// Waits for the signal to end, and reads the rules again on the other one.
+async fn stopped(rules: &Rules) -> io::Result<()> {
+    let mut signals = Signals::new([
+        Signal::Term,
+        Signal::Int,
+        #[cfg(unix)]
+        Signal::Hup,
+    ])?;
+    while let Some(Signal::Hup) = signals.next().await.transpose()? {
+        match rules.reload() {
+            Ok(()) => println!("forward: the rules have been read again"),
+            Err(why) => eprintln!("forward: the old rules stay: {why}"),
+        }
+    }
+    Ok(())
 }
 
 #[cfg_attr(
@@ -109,6 +133,10 @@ struct Options {
     tun: String,
     mtu: u16,
     offload: bool,
+    ipv6: bool,
+    rules: Option<PathBuf>,
+    router: Router,
+    answer_ping: bool,
 }
 
 impl Options {
@@ -116,21 +144,35 @@ impl Options {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
         use lexopt::prelude::*;
 
-        let (mut tun, mut mtu, mut offload) = (None, 1500, false);
+        let mut tun = None;
+        let mut options = Self {
+            tun: String::new(),
+            mtu: 1500,
+            offload: false,
+            ipv6: true,
+            rules: None,
+            router: Router::default(),
+            answer_ping: false,
+        };
         let mut args = lexopt::Parser::from_iter(args);
         while let Some(arg) = args.next()? {
             match arg {
                 Long("tun") => tun = Some(args.value()?.string()?),
-                Long("mtu") => mtu = args.value()?.parse()?,
-                Long("offload") => offload = true,
+                Long("mtu") => options.mtu = args.value()?.parse()?,
+                Long("offload") => options.offload = true,
+                Long("no-ipv6") => options.ipv6 = false,
+                Long("rules") => options.rules = Some(args.value()?.into()),
+                Long("router") => match args.value()?.parse()? {
+                    IpAddr::V4(address) => options.router.ipv4 = address,
+                    IpAddr::V6(address) => options.router.ipv6 = address,
+                },
+                Long("answer-ping") => options.answer_ping = true,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected()),
             }
         }
-        if mtu < 1280 {
-            return Err("--mtu is at least 1280, which IPv6 asks for".into());
-        }
-        let tun = tun.ok_or("--tun NAME is missing")?;
-        Ok(Some(Self { tun, mtu, offload }))
+        check_mtu(options.mtu, options.ipv6)?;
+        options.tun = tun.ok_or("--tun NAME is missing")?;
+        Ok(Some(options))
     }
 }

@@ -114,7 +114,7 @@ async fn forward_one(request: TcpRequest, to: SocketAddr, proxy: SocketAddr) {
             Ok(client) => relay(&client, &upstream, || ()).await,
             Err(_) => reset(&upstream), // the client has gone meanwhile
         },
-        Err(why) => decline(request, why.kind()),
+        Err(why) => decline(request, &why),
     }
 }
 

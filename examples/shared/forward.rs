@@ -1,19 +1,34 @@
-//! A transparent forwarder: the connections and datagrams of the stack go out through the host's
-//! own sockets.
+//! A transparent forwarder: the connections, datagrams and echo requests of the stack go out through
+//! the host's own sockets, and what the host learns about them comes back.
 
+mod echo;
 pub mod host;
+mod limits;
+mod path_mtus;
+mod rules;
 mod tcp;
 mod udp;
 
-pub use tcp::{Streams, decline, relay, reset, streams};
-pub use udp::datagrams;
+pub use limits::Limits;
+pub use rules::Rules;
+pub use tcp::{Streams, decline, relay, reset};
 
-use std::net::SocketAddr;
+use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
+use brooklet_packet::{IpFields, udp as udp_packet};
+use echo::echo_requests;
+use host::Report;
+use path_mtus::PathMtus;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use tcp::streams;
+use udp::datagrams;
 
 /// Maps the destination that a client asks for to the address that the host connects to. A client
 /// whose destination maps to `None` is refused.
+///
+/// A destination that maps to another address is the forwarder itself: no router is between it and
+/// the client.
 #[derive(Clone)]
 pub struct Map(Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>);
 
@@ -48,33 +63,134 @@ impl std::fmt::Debug for Map {
     }
 }
 
-/// The limits of the forwarder.
+/// The addresses that the forwarder has as a router, for clients that ask for its path:
+/// `traceroute` shows them as the first hop.
+///
+/// The default for IPv4 is the dummy address of RFC 7600, 192.0.0.8. The default for IPv6 is fe80::1.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The most TCP connections at a time, including those that are connecting. More requests wait
-    /// in the stack's backlog. Default 4,096.
-    pub connections: usize,
-    /// How long to wait for the remote host to accept a connection. Default 15 s: the stack keeps
-    /// the client's request that long.
-    pub dial: Duration,
-    /// The most UDP sessions, each with a socket of its own. A new session replaces the one that
-    /// was idle longest. Default 1,024.
-    pub sessions: usize,
-    /// How long a UDP session may be idle in both directions before it ends. Default 60 s.
-    pub idle: Duration,
-    /// The same for queries to name servers (port 53). Default 10 s.
-    pub idle_dns: Duration,
+pub struct Router {
+    /// For IPv4.
+    pub ipv4: Ipv4Addr,
+    /// For IPv6.
+    pub ipv6: Ipv6Addr,
 }
 
-impl Default for Limits {
+impl Default for Router {
     fn default() -> Self {
         Self {
-            connections: 4096,
-            dial: Duration::from_secs(15),
-            sessions: 1024,
-            idle: Duration::from_secs(60),
-            idle_dns: Duration::from_secs(10),
+            ipv4: Ipv4Addr::new(192, 0, 0, 8),
+            ipv6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
         }
+    }
+}
+
+/// What the tasks of a forwarder share. Clones share the path MTUs that the host has learned.
+#[derive(Clone, Debug)]
+pub struct Forwarder {
+    stack: Stack,
+    map: Map,
+    router: Router,
+    limits: Limits,
+    path_mtus: PathMtus,
+}
+
+/// Where the packets of a client go.
+#[derive(Clone, Copy, Debug)]
+enum Hop {
+    /// To the host, which sends them on with this hop limit, or with its own.
+    On(SocketAddr, Option<u8>),
+    /// Nowhere: the hop limit runs out here (RFC 1812, section 5.3.1).
+    Exceeded,
+    /// Nowhere: the map has no such destination.
+    Unmapped,
+}
+
+impl Forwarder {
+    /// Makes a forwarder for the clients of `stack`.
+    pub fn new(stack: Stack, map: Map, router: Router, limits: Limits) -> Self {
+        let path_mtus = PathMtus::new(stack.clone());
+        Self {
+            stack,
+            map,
+            router,
+            limits,
+            path_mtus,
+        }
+    }
+
+    /// Forwards connections and datagrams, and echo requests too if `ping` is set, until the stack
+    /// ends. Otherwise the stack answers echo requests for every address.
+    ///
+    /// Spawns the tasks on smol's global executor.
+    ///
+    /// # Errors
+    ///
+    /// If the stack has an ICMP socket already.
+    pub fn start(
+        &self,
+        tcp: TcpListener,
+        udp: TransparentUdpSocket,
+        ping: bool,
+    ) -> io::Result<Streams> {
+        let numbers = Streams::default();
+        if ping {
+            let socket = self.stack.bind_icmp()?;
+            smol::spawn(echo_requests(self.clone(), socket)).detach();
+        }
+        smol::spawn(streams(self.clone(), tcp, numbers.clone())).detach();
+        smol::spawn(datagrams(self.clone(), udp)).detach();
+        Ok(numbers)
+    }
+
+    fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {
+        match self.map.host(to) {
+            None => Hop::Unmapped,
+            // The destination is the forwarder itself.
+            Some(host) if host != to => Hop::On(host, None),
+            Some(_) if hop_limit <= 1 => Hop::Exceeded,
+            Some(host) => Hop::On(host, Some(hop_limit - 1)),
+        }
+    }
+
+    /// Returns the address of the forwarder in the family of `to`.
+    fn router(&self, to: IpAddr) -> IpAddr {
+        match to {
+            IpAddr::V4(_) => self.router.ipv4.into(),
+            IpAddr::V6(_) => self.router.ipv6.into(),
+        }
+    }
+
+    /// Returns the address that an ICMP error to the client comes from: the one that the report
+    /// names. `None` is the destination `to` itself, whose address for the host is `host`.
+    fn reporter(&self, report: &Report, to: IpAddr, host: IpAddr) -> Option<IpAddr> {
+        let reporter = report.reporter;
+        if reporter == host {
+            None
+        } else if reporter.is_loopback() || reporter.is_ipv4() != to.is_ipv4() {
+            Some(self.router(to))
+        } else {
+            Some(reporter)
+        }
+    }
+
+    /// Sends an ICMP error about a datagram of a client.
+    fn reject(
+        &self,
+        (from, to): (SocketAddr, SocketAddr),
+        payload: &[u8],
+        router: Option<IpAddr>,
+        kind: impl Into<IcmpErrorKind>,
+    ) {
+        let mut bytes = Vec::new();
+        let written = udp_packet::write_with(&mut bytes, from, to, IpFields::new(), payload);
+        let (Ok(()), Ok(packet)) = (written, Packet::parse(&bytes)) else {
+            return; // no datagram of a client
+        };
+        // The limit of the rate of ICMP errors may be reached, as at every router.
+        let _ = match router {
+            Some(router) => self.stack.send_error_from(router, &packet, kind),
+            None => self.stack.send_error(&packet, kind),
+        };
     }
 }
 

@@ -47,14 +47,15 @@ pub fn become_root() -> io::Result<()> {
 }
 
 /// Moves the calling thread into a network namespace of its own. A TUN device, with or without
-/// segmentation offload, is its only network, and the gateway is its name server.
+/// segmentation offload, is its only network, and the gateway is its name server. With an MTU of less
+/// than 1,280 bytes, the kernel speaks no IPv6 on the device.
 ///
 /// Processes that the thread starts are inside, too. The other threads stay outside.
 ///
 /// # Errors
 ///
 /// One line that names the missing right or device.
-pub fn enter(mtu: u16, offload: bool) -> io::Result<Tun> {
+pub fn enter(mtu: u16, offload: bool, ipv6: bool) -> io::Result<Tun> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|error| {
         let help = match error {
             Errno::EPERM => "run as root; a container takes --cap-add=SYS_ADMIN",
@@ -75,7 +76,7 @@ pub fn enter(mtu: u16, offload: bool) -> io::Result<Tun> {
         .ipv4(INSIDE, 24)
         .offload(offload);
     // A system without IPv6 has no ::1 either.
-    let ipv6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let ipv6 = ipv6 && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if ipv6 {
         builder = builder.ipv6(INSIDE6, 64);
     }

@@ -1,13 +1,12 @@
 //! Runs a command in a network namespace of its own, whose network is the stack.
 
-use super::forward::{self, Limits, Map, Streams};
+use super::forward::{Forwarder, Limits, Map, Router, Streams};
 use super::namespace::{self, GATEWAY, GATEWAY6};
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,7 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
-Usage: run [--mtu N] [--offload] [--stats] -- COMMAND [ARGUMENT...]
+Usage: run [--mtu N] [--offload] [--no-ipv6] [--answer-ping] [--stats]
+           -- COMMAND [ARGUMENT...]
 
 Runs COMMAND in a network namespace of its own, whose packets brooklet turns into connections and
 datagrams of the host. Inside, 10.77.0.1 and fd77::1 are the host: its loopback, and on port 53
@@ -29,6 +29,8 @@ without root, COMMAND sees itself as root.
   --mtu N       MTU of the namespace's device in bytes, 1280 to 65535 (default 1500)
   --offload     let the kernel hand over and take packets of up to 64 KiB, and
                 leave out their checksums (default: packets of at most --mtu)
+  --no-ipv6     IPv4 only, with an MTU from 576
+  --answer-ping answer ping here for every address (default: the host pings)
   --stats       print the counters of the stack in the end
 
 The exit status is COMMAND's, or 128 and the number of the signal that ended it; 127 when it was
@@ -78,12 +80,13 @@ fn run(options: Options) -> io::Result<u8> {
         Signal::Child,
     ])?;
     let name_server = namespace::name_server();
-    let (mtu, stats) = (options.mtu, options.stats);
+    let (mtu, ipv6, stats) = (options.mtu, options.ipv6, options.stats);
+    let ping = !options.answer_ping;
     let name = options.command.to_string_lossy().into_owned();
 
     // This thread and the process that it starts enter the namespace. The others stay outside.
     let inside = thread::spawn(move || -> io::Result<(Tun, io::Result<Child>)> {
-        let tun = namespace::enter(options.mtu, options.offload)?;
+        let tun = namespace::enter(options.mtu, options.offload, options.ipv6)?;
         Ok((
             tun,
             Command::new(options.command)
@@ -102,19 +105,25 @@ fn run(options: Options) -> io::Result<u8> {
             return Ok(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
         }
     };
-    raise_file_limit();
-
     let Parts {
         stack,
         tcp,
         udp,
         driver,
         ..
-    } = brooklet::Builder::new().mtu(mtu.into()).build(tun)?;
+    } = brooklet::Builder::new()
+        .mtu(mtu.into())
+        .ipv6(ipv6)
+        .build(tun)?;
     let map = Map::new(move |to| host(to, name_server));
-    let (limits, streams) = (Limits::default(), Streams::default());
-    smol::spawn(forward::streams(tcp, map.clone(), limits, streams.clone())).detach();
-    smol::spawn(forward::datagrams(udp, map, limits)).detach();
+    let router = Router {
+        ipv4: GATEWAY,
+        ipv6: GATEWAY6,
+    };
+    // The command keeps the limit of open files that it started with.
+    let limits = Limits::of_this_process();
+    let forwarder = Forwarder::new(stack.clone(), map, router, limits);
+    let streams = forwarder.start(tcp, udp, ping)?;
     let network = async {
         if let Err(error) = driver.await {
             eprintln!("run: the network of {name} has ended: {error}");
@@ -194,18 +203,11 @@ async fn drained(streams: &Streams) {
     }
 }
 
-/// Raises the limit of open files: each connection and UDP session needs a descriptor. The command
-/// keeps the limit that it started with.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With the old limit the forwarder has fewer connections.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
 struct Options {
     mtu: u16,
     offload: bool,
+    ipv6: bool,
+    answer_ping: bool,
     stats: bool,
     command: OsString,
     arguments: Vec<OsString>,
@@ -217,11 +219,14 @@ impl Options {
         use lexopt::prelude::*;
 
         let (mut mtu, mut offload, mut stats) = (1500, false, false);
+        let (mut ipv6, mut answer_ping) = (true, false);
         let mut args = lexopt::Parser::from_iter(args);
         let command = loop {
             match args.next()? {
                 Some(Long("mtu")) => mtu = args.value()?.parse()?,
                 Some(Long("offload")) => offload = true,
+                Some(Long("no-ipv6")) => ipv6 = false,
+                Some(Long("answer-ping")) => answer_ping = true,
                 Some(Long("stats")) => stats = true,
                 Some(Short('h') | Long("help")) => return Ok(None),
                 // The first word is the command, and the flags after it are the command's.
@@ -230,13 +235,13 @@ impl Options {
                 None => return Err("no COMMAND: `run -- COMMAND ARGUMENT...`".into()),
             }
         };
-        if mtu < 1280 {
-            return Err("--mtu is at least 1280, which IPv6 asks for".into());
-        }
+        super::check_mtu(mtu, ipv6)?;
         let arguments = args.raw_args()?.collect();
         Ok(Some(Self {
             mtu,
             offload,
+            ipv6,
+            answer_ping,
             stats,
             command,
             arguments,
@@ -281,6 +286,7 @@ mod tests {
             (&["--"], "no COMMAND"),
             (&["--fast", "ls"], "--fast"),
             (&["--mtu", "1000", "ls"], "1280"),
+            (&["--mtu", "500", "--no-ipv6", "ls"], "576"),
             (&["--mtu", "70000", "ls"], "70000"),
         ] {
             let error = parse(args).err().expect("a complaint").to_string();

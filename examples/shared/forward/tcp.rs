@@ -1,6 +1,9 @@
-use super::{Limits, Map};
+use super::host::{self, DialError, Fields};
+use super::{Forwarder, Hop};
 use async_io::Timer;
-use brooklet::{TcpListener, TcpRequest, TcpStream, Unreachable};
+use brooklet::{
+    Ecn, IcmpErrorKind, TcpListener, TcpRequest, TcpStream, Unreachable, icmp_error_of,
+};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
 use smol::lock::Semaphore;
 use socket2::SockRef;
@@ -36,10 +39,10 @@ impl Streams {
 /// Forwards every connection until the stack ends.
 ///
 /// The forwarder first connects to the remote host, and then answers the client as the remote host
-/// did: accepted, refused, unreachable, or no answer. It passes on the end of each direction, and
-/// resets.
-pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: Streams) {
-    let room = Arc::new(Semaphore::new(limits.connections));
+/// or a router on the way did: accepted, refused, unreachable, hop limit exceeded, or no answer. It
+/// passes on the end of each direction, and resets.
+pub(super) async fn streams(forwarder: Forwarder, listener: TcpListener, streams: Streams) {
+    let room = Arc::new(Semaphore::new(forwarder.limits.connections));
     let mut requests = listener.requests();
     loop {
         // Requests beyond the limit wait in the stack's backlog.
@@ -48,31 +51,73 @@ pub async fn streams(listener: TcpListener, map: Map, limits: Limits, streams: S
         let Some(Ok(request)) = requests.next().await else {
             return;
         };
-        let Some(to) = map.host(request.local_addr()) else {
-            request.refuse();
-            continue;
+        let to = request.local_addr();
+        let (to, hop_limit) = match forwarder.hop(to, request.hop_limit()) {
+            Hop::On(to, hop_limit) => (to, hop_limit),
+            Hop::Exceeded => {
+                let router = forwarder.router(to.ip());
+                request.reject_from(IcmpErrorKind::HopLimitExceeded, router);
+                continue;
+            }
+            Hop::Unmapped => {
+                request.refuse();
+                continue;
+            }
+        };
+        let fields = Fields {
+            hop_limit,
+            // The connection of the host negotiates ECN by itself (RFC 3168, section 6.1.1).
+            traffic_class: request.traffic_class().with_ecn(Ecn::NotEct),
+            dont_fragment: true,
         };
         let open = streams.open.enter();
-        let uploads = streams.uploads.clone();
+        let (forwarder, uploads) = (forwarder.clone(), streams.uploads.clone());
         smol::spawn(async move {
-            connection(request, to, limits.dial, uploads).await;
+            connection(&forwarder, request, to, fields, uploads).await;
             drop((open, place));
         })
         .detach();
     }
 }
 
-async fn connection(request: TcpRequest, to: SocketAddr, limit: Duration, uploads: Count) {
-    let host = match dial(to, limit).await {
-        Ok(host) => host,
+async fn connection(
+    forwarder: &Forwarder,
+    request: TcpRequest,
+    to: SocketAddr,
+    fields: Fields,
+    uploads: Count,
+) {
+    let dialed = async { Some(dial(to, fields, forwarder.limits.dial).await) };
+    let gone = async {
+        request.withdrawn().await;
+        None
+    };
+    let host = match future::or(dialed, gone).await {
+        Some(Ok(host)) => host,
         // The client sees the error that it would see without the forwarder.
-        Err(error) => return decline(request, error.kind()),
+        Some(Err(failed)) => return pass_on(forwarder, request, to, &failed),
+        None => return,
     };
     let upload = uploads.enter();
     let Ok(client) = request.accept().await else {
         return reset(&host); // the client has gone meanwhile
     };
     relay(&client, &host, || drop(upload)).await;
+}
+
+/// Answers a request whose remote host cannot be reached, as the host was answered.
+fn pass_on(forwarder: &Forwarder, request: TcpRequest, host: SocketAddr, failed: &DialError) {
+    let report = failed.report.as_ref();
+    match report.and_then(|report| Some((report, report.kind?))) {
+        Some((report, kind)) => {
+            let to = request.local_addr().ip();
+            match forwarder.reporter(report, to, host.ip()) {
+                Some(router) => request.reject_from(kind, router),
+                None => request.reject(kind),
+            }
+        }
+        None => decline(request, &failed.error),
+    }
 }
 
 /// Copies both directions of a connection until each has ended, and passes on the end of each
@@ -92,22 +137,25 @@ pub async fn relay(client: &TcpStream, host: &async_net::TcpStream, uploaded: im
 }
 
 /// Answers a request whose remote host cannot be reached, with the error that `why` is.
-pub fn decline(request: TcpRequest, why: io::ErrorKind) {
-    match why {
-        io::ErrorKind::TimedOut => request.drop_silently(),
-        io::ErrorKind::HostUnreachable => request.reject(Unreachable::Host),
-        io::ErrorKind::NetworkUnreachable => request.reject(Unreachable::Network),
-        io::ErrorKind::PermissionDenied => request.reject(Unreachable::Prohibited),
-        _ => request.refuse(),
+pub fn decline(request: TcpRequest, why: &io::Error) {
+    match icmp_error_of(why) {
+        _ if why.kind() == io::ErrorKind::TimedOut => request.drop_silently(),
+        // A host refuses a connection by a RST.
+        None | Some(IcmpErrorKind::Unreachable(Unreachable::Port)) => request.refuse(),
+        Some(kind) => request.reject(kind),
     }
 }
 
-async fn dial(to: SocketAddr, limit: Duration) -> io::Result<async_net::TcpStream> {
+async fn dial(
+    to: SocketAddr,
+    fields: Fields,
+    limit: Duration,
+) -> Result<async_net::TcpStream, DialError> {
     let late = async {
         Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
     };
-    let host = future::or(async_net::TcpStream::connect(to), late).await?;
+    let host = future::or(host::connect(to, fields), late).await?;
     // The client's stack has delayed small writes already, if the client allows that.
     host.set_nodelay(true)?;
     Ok(host)

@@ -8,6 +8,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// What the client knows the loopback as.
 const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -26,17 +27,11 @@ fn world(limits: Limits) -> World {
     let map = Map::new(|to| {
         (to.ip() == REMOTE).then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, to.port())))
     });
-    let connections = Streams::default();
     smol::spawn(client.driver).detach();
     smol::spawn(forwarder.driver).detach();
-    smol::spawn(streams(
-        forwarder.tcp,
-        map.clone(),
-        limits,
-        connections.clone(),
-    ))
-    .detach();
-    smol::spawn(datagrams(forwarder.udp, map, limits)).detach();
+    let router = Router::default();
+    let tasks = Forwarder::new(forwarder.stack, map, router, limits);
+    let connections = tasks.start(forwarder.tcp, forwarder.udp, true).unwrap();
     World {
         client: client.stack,
         datagrams: client.udp,

@@ -17,5 +17,6 @@ mod smoltcp_sockets;
 mod support;
 mod tcp;
 mod through_run;
+mod traceroute;
 mod udp;
 mod vm;

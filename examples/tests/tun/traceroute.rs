@@ -1,0 +1,78 @@
+//! The path behind the forwarder, as `traceroute` and `ping` see it: under the `run` example, in a
+//! namespace with a router and a host behind the router.
+
+use crate::support::network::Network;
+use crate::support::{Finished, LIMIT, Process, example, in_namespace, program, require};
+use std::net::{IpAddr, TcpListener};
+use std::process::Command;
+
+/// The gateway of `run`: the first hop.
+const GATEWAY: [IpAddr; 2] = [
+    IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 1)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)),
+];
+
+/// Runs `traceroute` on brooklet and compares the hops with the true ones.
+fn shows_every_hop(flags: &[&str], prepare: impl FnOnce(&Network) -> Vec<TcpListener> + Send) {
+    if require(program("traceroute")).is_none() {
+        return;
+    }
+    in_namespace(|| {
+        let network = Network::new(1500);
+        let _servers = prepare(&network);
+        for (version, far) in Network::FAR.into_iter().enumerate() {
+            let expected = [GATEWAY[version], Network::ROUTER[version], far];
+            let far = far.to_string();
+            let command = [&["traceroute", "-n", "-q", "2", "-w", "5"], flags, &[&far]].concat();
+            let traced = run(&command);
+            assert_eq!(hops(&traced.out), expected, "{flags:?}: {}", traced.out);
+            // A star stands for a probe without an answer.
+            assert!(!traced.out.contains('*'), "{flags:?}: {}", traced.out);
+        }
+    });
+}
+
+/// The address of each line behind the first.
+fn hops(out: &str) -> Vec<IpAddr> {
+    let addresses = out.lines().skip(1).map(|line| {
+        let address = line.split_whitespace().nth(1);
+        address.and_then(|address| address.parse().ok())
+    });
+    addresses.map_while(|address| address).collect()
+}
+
+#[test]
+fn by_udp() {
+    shows_every_hop(&["-U", "-p", "33434"], |_| Vec::new());
+}
+
+#[test]
+fn by_udp_with_a_port_for_each_probe() {
+    shows_every_hop(&[], |_| Vec::new());
+}
+
+#[test]
+fn by_echo_requests() {
+    shows_every_hop(&["-I"], |_| Vec::new());
+}
+
+#[test]
+fn by_syns_to_a_closed_port() {
+    shows_every_hop(&["-T", "-p", "81"], |_| Vec::new());
+}
+
+#[test]
+fn by_syns_to_an_open_port() {
+    shows_every_hop(&["-T", "-p", "80"], |network| {
+        let listen = |far: IpAddr| {
+            let listener = network.far().run(|| TcpListener::bind((far, 80)));
+            listener.expect("a free port")
+        };
+        Network::FAR.into_iter().map(listen).collect()
+    });
+}
+
+fn run(command: &[&str]) -> Finished {
+    let mut run = Command::new(example("run"));
+    Process::start(run.arg("--").args(command)).finish(2 * LIMIT)
+}
