@@ -35,8 +35,10 @@ fn a_session_that_ends_is_read_to_its_end() {
         let now = Instant::now();
         let (engine, socket) = engine(now);
         let listener = socket.into_sessions(SessionConfig::new());
+        arrive(&engine, now, 1);
+        // A session that nobody has accepted would end without a trace.
+        let session = run(listener.accept()).unwrap();
         let reader = task(async move {
-            let session = listener.accept().await.unwrap();
             let fickle = session.clone();
             // Another reader gives up, and takes no wake-up with it.
             let other = task(async move {
@@ -49,12 +51,12 @@ fn a_session_that_ends_is_read_to_its_end() {
                     Err(error) => break error,
                 }
             };
-            other.await.unwrap();
-            assert!(read <= 2);
+            all([other]);
+            // The other reader may have read one.
+            assert!((1..=2).contains(&read));
             assert!(end.get_ref().unwrap().is::<SessionEnd>());
         });
         let driver = task(async move {
-            arrive(&engine, now, 1);
             arrive(&engine, now, 2);
             engine.handle_timeout(now + Duration::from_secs(120));
             assert_eq!(engine.stats().sessions, 0);
