@@ -19,7 +19,8 @@ use std::{
 ///
 /// [`TransparentUdpSocket::into_sessions`] makes one. A datagram that belongs to no session opens
 /// one, which the listener accepts with the datagram in its queue. The listener must be polled: the
-/// sessions that wait are bounded by the [`backlog`](SessionConfig#structfield.backlog).
+/// sessions that wait are bounded by the [`backlog`](SessionConfig#structfield.backlog), and one
+/// that ends before it is accepted is dropped with its datagrams.
 ///
 /// Clones share the sessions: each session goes to one of them. When the last clone is dropped, the
 /// sessions that wait are closed, and no session is opened any more; accepted sessions go on.
