@@ -171,6 +171,9 @@ impl Inbound {
         } else if let Some(id) = self.sessions.find(peer, local)
             && let Some(session) = self.sessions.get_mut(id)
         {
+            if !session.has_sent_from(local) {
+                return false;
+            }
             (&mut session.queue, flow_error.is_unreachable())
         } else {
             // The transparent sockets know no flows. A path MTU is believed there, as Linux does

@@ -38,6 +38,10 @@ const DNS: u16 = 53;
 /// client has sent to least recently is forgotten.
 const REMOTES: usize = 64;
 
+/// The most remote addresses that a session remembers to have sent from. An ICMP error is about one
+/// of the latest datagrams.
+const SENT_FROM: usize = 8;
+
 /// A table that has become empty keeps the memory for this many sessions.
 const KEEP: usize = 64;
 
@@ -64,6 +68,8 @@ pub(crate) struct Session {
     /// What [`Filtering::remote`](crate::Filtering) says of the addresses that the client has sent
     /// to, the latest last.
     remotes: VecDeque<SocketAddr>,
+    /// The remote addresses that the latest datagrams to the client came from, the latest last.
+    sent_from: VecDeque<SocketAddr>,
 }
 
 /// Counts questions and answers.
@@ -216,6 +222,7 @@ impl Sessions {
             finished: false,
             dns: Dns::default(),
             remotes: VecDeque::new(),
+            sent_from: VecDeque::new(),
         }));
         self.table.insert(key, id);
         self.by_activity[IDLE].push_back(id, &mut self.sessions);
@@ -247,7 +254,9 @@ impl Sessions {
         };
         session.dns.other |= incoming.to.port() != DNS;
         session.dns.questions += incoming.count();
-        session.remember(self.config.filtering.remote(incoming.to));
+        if let Some(remote) = self.config.filtering.remote(incoming.to) {
+            remember(&mut session.remotes, remote, REMOTES);
+        }
         let total = self.config.total_bytes;
         let (of_all, of_source) = (&mut self.bytes, &mut self.sources[session.source].bytes);
         let queued = session.queue.receive(incoming, pool, stats, |len, _| {
@@ -307,6 +316,7 @@ impl Sessions {
                 break;
             }
             session.dns.answers += usize::from(from.port() == DNS);
+            remember(&mut session.sent_from, from, SENT_FROM);
             allowed += 1;
         }
         if let Some(error) = error {
@@ -491,26 +501,22 @@ impl Sessions {
 }
 
 impl Session {
-    /// Remembers an address that the client has sent to.
-    fn remember(&mut self, remote: Option<SocketAddr>) {
-        let Some(remote) = remote else {
-            return;
-        };
-        // A client most often sends to the same address again.
-        match self.remotes.iter().rposition(|known| *known == remote) {
-            Some(at) if at + 1 == self.remotes.len() => {}
-            Some(at) => {
-                self.remotes.remove(at);
-                self.remotes.push_back(remote);
-            }
-            None => {
-                if self.remotes.len() >= REMOTES {
-                    self.remotes.pop_front();
-                }
-                self.remotes.push_back(remote);
-            }
-        }
+    /// Whether one of the latest datagrams to the client came from `remote`.
+    pub(crate) fn has_sent_from(&self, remote: SocketAddr) -> bool {
+        self.sent_from.contains(&remote)
     }
+}
+
+/// Makes `address` the last of at most `most` addresses.
+fn remember(addresses: &mut VecDeque<SocketAddr>, address: SocketAddr, most: usize) {
+    // Most often it is the same address again.
+    match addresses.iter().rposition(|known| *known == address) {
+        Some(at) if at + 1 == addresses.len() => return,
+        Some(at) => _ = addresses.remove(at),
+        None if addresses.len() >= most => _ = addresses.pop_front(),
+        None => {}
+    }
+    addresses.push_back(address);
 }
 
 #[cfg(test)]

@@ -159,6 +159,16 @@ fn a_session_reports_that_its_client_is_unreachable<F: Flavor>() {
     let listener = socket.into_sessions(SessionConfig::new());
     assert_eq!(arrive(&engine, b"question"), QUEUED);
     let session = now(listener.accept()).unwrap();
+    assert!(
+        !fail(&engine, &packet(b"x", SERVER, CLIENT), Unreachable::Port),
+        "nothing was sent"
+    );
+    now(session.send_to_client(b"answer", addr(SERVER))).unwrap();
+    assert!(!fail(
+        &engine,
+        &packet(b"x", "9.9.9.8:53", CLIENT),
+        Unreachable::Port
+    ));
     assert!(!fail(
         &engine,
         &packet(b"x", SERVER, "10.0.0.1:5001"),
