@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) orphan: Option<Duration>,
     /// Whether it connects to us, on [`OUTWARD`], and echoes.
     pub(crate) connect: bool,
+    /// How long an incomplete packet waits for its fragments: whole seconds.
+    pub(crate) reassembly: Option<Duration>,
 }
 
 impl Setup {
@@ -86,6 +88,7 @@ impl Setup {
         user_timeout: None,
         orphan: None,
         connect: false,
+        reassembly: None,
     };
 }
 

@@ -5,7 +5,7 @@ use crate::backend::{CLIENT, SERVER, SERVER6};
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
 use brooklet::local::{Builder, Parts, TcpRequest, TransparentUdpSocket};
-use brooklet::{PacketIo, TcpConfig, Timer, filter};
+use brooklet::{PacketIo, ReassemblyConfig, TcpConfig, Timer, filter};
 use futures_lite::StreamExt;
 use std::future::Future;
 use std::io;
@@ -47,6 +47,10 @@ where
     if let Some(orphan) = setup.orphan {
         config.orphan_timeout = orphan;
     }
+    let mut reassembly = ReassemblyConfig::default();
+    if let Some(lifetime) = setup.reassembly {
+        reassembly.lifetime = lifetime;
+    }
     let Parts {
         stack,
         tcp,
@@ -58,6 +62,7 @@ where
         .address(SERVER)
         .address(SERVER6)
         .tcp_config(config)
+        .reassembly(Some(reassembly))
         .build_with_timer(device, timer)?;
 
     let fault = env.clone();

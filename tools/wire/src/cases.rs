@@ -14,6 +14,7 @@ mod malformed;
 mod opening;
 mod options6;
 mod path;
+mod reassembly;
 mod receiver;
 mod recovery;
 mod reset;
@@ -107,6 +108,7 @@ pub(crate) fn all() -> Vec<&'static Case> {
         opening::CASES,
         recovery::CASES,
         options6::CASES,
+        reassembly::CASES,
     ]
     .into_iter()
     .flatten()

@@ -30,6 +30,7 @@ mod brooklet_app;
 mod cases;
 #[cfg(test)]
 mod chaos;
+mod fragments;
 mod packet;
 #[cfg(target_os = "linux")]
 mod real;

@@ -291,6 +291,9 @@ pub(crate) struct Message {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fragment {
+    pub(crate) id: u32,
+    /// Of the packet.
+    pub(crate) protocol: u8,
     pub(crate) offset: usize,
     pub(crate) more: bool,
     pub(crate) payload: Vec<u8>,
@@ -307,6 +310,7 @@ impl Packet {
                     return Err("a wrong checksum of the IPv4 header".into());
                 }
                 let fragment = ip.is_payload_fragmented().then_some((
+                    u32::from(header.identification),
                     usize::from(header.fragment_offset.byte_offset()),
                     header.more_fragments,
                 ));
@@ -337,7 +341,9 @@ impl Packet {
         let protocol = payload.ip_number.0;
         let whole = payload.payload;
         let what = match (&sliced.transport, fragment) {
-            (_, Some((offset, more))) => What::Fragment(Fragment {
+            (_, Some((id, offset, more))) => What::Fragment(Fragment {
+                id,
+                protocol,
                 offset,
                 more,
                 payload: whole.to_vec(),
@@ -447,15 +453,16 @@ impl Packet {
     }
 }
 
-/// Offset and "more" of an IPv6 fragment.
-fn fragment_facts(bytes: &[u8]) -> (usize, bool) {
+/// Identification, offset and "more" of an IPv6 fragment.
+fn fragment_facts(bytes: &[u8]) -> (u32, usize, bool) {
     let (mut kind, mut at) = (bytes[6], 40);
     while kind != 44 {
         kind = bytes[at];
         at += (usize::from(bytes[at + 1]) + 1) * 8;
     }
     let field = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
-    (field & !7, field & 1 == 1)
+    let id = [bytes[at + 4], bytes[at + 5], bytes[at + 6], bytes[at + 7]];
+    (u32::from_be_bytes(id), field & !7, field & 1 == 1)
 }
 
 /// A segment in one line.

@@ -69,6 +69,11 @@ impl Real {
             let seconds = orphan.as_secs().to_string();
             std::fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", seconds)?;
         }
+        if let Some(lifetime) = setup.reassembly {
+            let seconds = lifetime.as_secs().to_string();
+            std::fs::write("/proc/sys/net/ipv4/ipfrag_time", &seconds)?;
+            std::fs::write("/proc/sys/net/ipv6/ip6frag_time", &seconds)?;
+        }
         wait_for_address()?;
         let (env, start) = environment();
         let executor = Rc::new(LocalExecutor::new());

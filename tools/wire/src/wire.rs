@@ -186,6 +186,11 @@ impl Wire {
         self.backend.log().borrow().datagrams.clone()
     }
 
+    /// Forgets the datagrams that the application was given so far.
+    pub(crate) fn forget_datagrams(&self) {
+        self.backend.log().borrow_mut().datagrams.clear();
+    }
+
     /// A client's address that nobody has had.
     pub(crate) fn client(&mut self) -> SocketAddr {
         self.port += 1;
