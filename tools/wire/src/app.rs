@@ -1,6 +1,7 @@
 //! What the application does, by the port that it is connected to: the same code over streams of
 //! brooklet and of the kernel.
 
+use brooklet::{Filtering, Mapping};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::cell::RefCell;
 use std::future::Future;
@@ -40,6 +41,8 @@ pub(crate) const DROP_UNREAD: u16 = 5012;
 pub(crate) const EMPTY_ANSWER: u16 = 5010;
 /// Answers a datagram with one of 3,000 bytes.
 pub(crate) const BIG_ANSWER: u16 = 5011;
+/// Sends back one datagram and closes its socket, where each port has a socket of its own.
+pub(crate) const ECHO_ONCE: u16 = 5013;
 
 /// Ports where somebody listens.
 pub(crate) const TCP_PORTS: [u16; 13] = [
@@ -58,17 +61,29 @@ pub(crate) const TCP_PORTS: [u16; 13] = [
     DROP_UNREAD,
 ];
 /// Ports that take datagrams.
-pub(crate) const UDP_PORTS: [u16; 4] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER];
+pub(crate) const UDP_PORTS: [u16; 5] = [ECHO, DISCARD, EMPTY_ANSWER, BIG_ANSWER, ECHO_ONCE];
 /// Where the application connects to, on our side, on request.
 pub(crate) const OUTWARD: u16 = 9000;
 /// Nobody listens here.
 pub(crate) const NOBODY: u16 = 4444;
 
+/// Who takes the datagrams. On the kernel it is a socket for each of [`UDP_PORTS`], if anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Udp {
+    Nobody,
+    /// One socket for all addresses.
+    Sockets,
+    /// A bound socket for each port of the server, as on the kernel.
+    Bound,
+    /// Sessions, which do as each datagram says ([`crate::sessions`]).
+    Sessions(Mapping, Filtering),
+}
+
 /// What the application does beside that. The defaults are those of the stacks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
-    /// Whether anybody takes datagrams.
-    pub(crate) udp: bool,
+    /// Who takes datagrams.
+    pub(crate) udp: Udp,
     /// Connections ask idle peers after so long.
     pub(crate) keepalive: Option<Duration>,
     /// Connections end when data is not acknowledged for so long.
@@ -79,16 +94,22 @@ pub(crate) struct Setup {
     pub(crate) connect: bool,
     /// How long an incomplete packet waits for its fragments: whole seconds.
     pub(crate) reassembly: Option<Duration>,
+    /// The path MTU that brooklet is told of the server's addresses, in bytes.
+    pub(crate) server_mtu: Option<usize>,
+    /// Whether brooklet's filter drops what is not from one host and to one.
+    pub(crate) unicast_only: bool,
 }
 
 impl Setup {
     pub(crate) const DEFAULT: Self = Self {
-        udp: true,
+        udp: Udp::Sockets,
         keepalive: None,
         user_timeout: None,
         orphan: None,
         connect: false,
         reassembly: None,
+        server_mtu: None,
+        unicast_only: true,
     };
 }
 
@@ -141,11 +162,25 @@ pub(crate) struct Received {
     pub(crate) answer: Option<Result<(), io::ErrorKind>>,
 }
 
+/// A UDP session as the application saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) client: SocketAddr,
+    /// The destinations of its datagrams.
+    pub(crate) to: Vec<SocketAddr>,
+    /// The addresses that it sent from, and what became of that.
+    pub(crate) sent: Vec<(SocketAddr, Result<(), io::ErrorKind>)>,
+    /// When it ended, since the case began.
+    pub(crate) ended: Option<Duration>,
+}
+
 /// What happened in the application.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) streams: Vec<Stream>,
     pub(crate) datagrams: Vec<Received>,
+    /// The UDP sessions, in the order of their opening.
+    pub(crate) sessions: Vec<Session>,
     /// What became of its own connecting.
     pub(crate) connected: Option<Result<(), io::ErrorKind>>,
     /// What must not happen: the end of the stack, of a listener, of a socket.
@@ -304,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 /// The answer to a datagram, if it gets one.
 pub(crate) fn answer(port: u16, data: &[u8]) -> Option<Vec<u8>> {
     match port {
-        ECHO => Some(data.to_vec()),
+        ECHO | ECHO_ONCE => Some(data.to_vec()),
         EMPTY_ANSWER => Some(Vec::new()),
         BIG_ANSWER => Some(pattern(3000)),
         _ => None,

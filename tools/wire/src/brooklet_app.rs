@@ -1,14 +1,17 @@
 //! brooklet with the application on it, over any device and timer.
 
-use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS};
+use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS, Udp};
 use crate::backend::{CLIENT, SERVER, SERVER6};
+use crate::sessions;
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
-use brooklet::local::{Builder, Parts, TcpRequest, TransparentUdpSocket};
-use brooklet::{PacketIo, ReassemblyConfig, TcpConfig, Timer, filter};
+use brooklet::filter::{Filter as _, UnicastOnly, Verdict};
+use brooklet::local::{Builder, Parts, TcpRequest, TransparentUdpSocket, UdpSocket};
+use brooklet::{PacketIo, ReassemblyConfig, SessionConfig, TcpConfig, Timer};
 use futures_lite::StreamExt;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -58,7 +61,10 @@ where
         driver,
         ..
     } = Builder::new()
-        .filter(filter::UnicastOnly)
+        .filter_fn(move |packet, direction| match setup.unicast_only {
+            true => UnicastOnly.verdict(packet, direction),
+            false => Verdict::Pass,
+        })
         .address(SERVER)
         .address(SERVER6)
         .tcp_config(config)
@@ -70,10 +76,31 @@ where
         let end = driver.await;
         fault.fault(format!("the driver ended: {end:?}"));
     }));
-    if setup.udp {
-        spawn(Box::pin(datagrams(env.clone(), udp)));
-    } else {
-        drop(udp);
+    if setup.server_mtu.is_some() {
+        stack.set_path_mtu(SERVER.into(), setup.server_mtu);
+        stack.set_path_mtu(SERVER6.into(), setup.server_mtu);
+    }
+    match setup.udp {
+        Udp::Nobody => drop(udp),
+        Udp::Sockets => spawn(Box::pin(datagrams(env.clone(), udp))),
+        Udp::Bound => {
+            drop(udp);
+            for port in UDP_PORTS {
+                for host in [IpAddr::V4(SERVER), IpAddr::V6(SERVER6)] {
+                    let socket = stack.bind_udp(SocketAddr::new(host, port))?;
+                    spawn(Box::pin(bound(env.clone(), socket)));
+                }
+            }
+        }
+        Udp::Sessions(mapping, filtering) => {
+            let config = SessionConfig::new().mapping(mapping).filtering(filtering);
+            let listener = udp.into_sessions(config);
+            spawn(Box::pin(sessions::serve(
+                env.clone(),
+                spawn.clone(),
+                listener,
+            )));
+        }
     }
     if setup.connect {
         let env = env.clone();
@@ -131,5 +158,37 @@ async fn datagrams(env: Env, socket: TransparentUdpSocket) {
             data: datagram.payload,
             answer,
         });
+    }
+}
+
+/// A socket that is bound to one port.
+async fn bound(env: Env, socket: UdpSocket) {
+    let to = match socket.local_addr() {
+        Ok(to) => to,
+        Err(error) => return env.fault(format!("the UDP socket has no address: {error}")),
+    };
+    loop {
+        let datagram = match socket.recv_datagram().await {
+            Ok(datagram) => datagram,
+            // An ICMP error about an answer is told here once, and is nobody's fault.
+            Err(error) if error.kind() != io::ErrorKind::NetworkDown => continue,
+            Err(error) => return env.fault(format!("the UDP socket ended: {error}")),
+        };
+        let answer = match app::answer(to.port(), &datagram.payload) {
+            Some(answer) => {
+                let sent = socket.send_to(&answer, datagram.from).await;
+                Some(sent.map(drop).map_err(|error| error.kind()))
+            }
+            None => None,
+        };
+        env.log.borrow_mut().datagrams.push(Received {
+            from: datagram.from,
+            to,
+            data: datagram.payload,
+            answer,
+        });
+        if to.port() == app::ECHO_ONCE {
+            return;
+        }
     }
 }

@@ -11,12 +11,15 @@ mod handshake;
 mod icmp;
 mod ip;
 mod malformed;
+mod nat;
 mod opening;
 mod options6;
 mod path;
+mod path_mtu;
 mod reassembly;
 mod receiver;
 mod recovery;
+mod replies;
 mod reset;
 mod retransmit;
 mod sender;
@@ -109,6 +112,9 @@ pub(crate) fn all() -> Vec<&'static Case> {
         recovery::CASES,
         options6::CASES,
         reassembly::CASES,
+        replies::CASES,
+        path_mtu::CASES,
+        nat::CASES,
     ]
     .into_iter()
     .flatten()

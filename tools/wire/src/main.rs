@@ -35,6 +35,7 @@ mod packet;
 #[cfg(target_os = "linux")]
 mod real;
 mod run;
+mod sessions;
 mod sim;
 #[cfg(test)]
 mod tests;

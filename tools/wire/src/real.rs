@@ -6,7 +6,7 @@
 //! which puts bytes on the interface as they are and sees all that comes from there. The kernel
 //! sees the answers too, but has neither the addresses nor leave to forward, and says nothing.
 
-use crate::app::{self, Env, Log, Received, Setup, TCP_PORTS, UDP_PORTS};
+use crate::app::{self, Env, Log, Received, Setup, TCP_PORTS, UDP_PORTS, Udp};
 use crate::backend::{Backend, CLIENT, SERVER, SERVER6, concerns};
 use crate::brooklet_app;
 use async_executor::LocalExecutor;
@@ -92,7 +92,7 @@ impl Real {
                 )));
             }
         }
-        if setup.udp {
+        if setup.udp != Udp::Nobody {
             for port in UDP_PORTS {
                 for host in [IpAddr::V4(SERVER), IpAddr::V6(SERVER6)] {
                     let socket = Async::<UdpSocket>::bind((host, port))?;
@@ -346,5 +346,8 @@ async fn datagrams(env: Env, socket: Async<UdpSocket>) {
             data: buf[..len].to_vec(),
             answer,
         });
+        if to.port() == app::ECHO_ONCE {
+            return;
+        }
     }
 }

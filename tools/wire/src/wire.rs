@@ -1,7 +1,7 @@
 //! What the cases are written with: a wire that judges every packet, and a peer that knows the
 //! numbers of one connection.
 
-use crate::app::{Received, Stream};
+use crate::app::{Received, Session, Stream};
 use crate::backend::{Backend, BackendKind, CLIENT, CLIENT6, MTU, SERVER, SERVER6};
 use crate::packet::{ACK, FIN, Options, PSH, Packet, RST, SYN, Seg};
 use std::io::ErrorKind;
@@ -184,6 +184,11 @@ impl Wire {
     /// The datagrams that the application was given.
     pub(crate) fn datagrams(&self) -> Vec<Received> {
         self.backend.log().borrow().datagrams.clone()
+    }
+
+    /// The UDP sessions that the application had.
+    pub(crate) fn sessions(&self) -> Vec<Session> {
+        self.backend.log().borrow().sessions.clone()
     }
 
     /// Forgets the datagrams that the application was given so far.

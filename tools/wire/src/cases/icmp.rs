@@ -1,7 +1,7 @@
 //! ICMP: echo, errors that come in, errors that go out.
 
 use super::{Case, case};
-use crate::app::{DISCARD, ECHO, NOBODY, SEND, Setup, pattern};
+use crate::app::{DISCARD, ECHO, NOBODY, SEND, Setup, Udp, pattern};
 use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::packet::{ICMP, ICMPV6, Packet, UDP, icmp, ip, udp};
 use crate::wire::{Done, Peer, Wire, check, ms};
@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 pub(super) const NO_UDP: Setup = Setup {
-    udp: false,
+    udp: Udp::Nobody,
     ..Setup::DEFAULT
 };
 
