@@ -328,7 +328,7 @@ fn f246(wire: &mut Wire) -> Done {
 fn no_session(wire: &mut Wire, from: SocketAddr, to: SocketAddr) -> Done {
     ask(wire, from, to, to)?;
     wire.silent("a datagram that opens no session")?;
-    let count = wire.sessions().len();
+    let count = sessions_of(wire, from).len();
     check!(count == 0, "{count} sessions of {from} to {to}");
     Ok(())
 }
