@@ -193,6 +193,16 @@ fn a_raw_socket_has_the_protocols_that_it_asks_for() {
         let socket = host.stack.bind_raw(config).unwrap();
         assert!(host.give([&packet]).is_empty());
         assert_eq!(received(&socket).unwrap().bytes, packet);
+        // With the ICMP errors about packets of the protocol.
+        let sent = ip(to, from, 47, &[7; 64]);
+        let mut unreachable = Vec::new();
+        assert!(icmp::error(
+            &mut unreachable,
+            &Packet::parse(&sent).unwrap(),
+            Unreachable::Host
+        ));
+        assert!(host.give([&unreachable]).is_empty());
+        assert_eq!(received(&socket).unwrap().bytes, unreachable);
         // Another protocol is still unknown.
         host.pass(Duration::from_secs(1));
         assert_eq!(host.give([ip(from, to, 132, &[7; 64])]).len(), 1);

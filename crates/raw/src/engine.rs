@@ -175,11 +175,13 @@ impl<F: Flavor> Engine<F> {
         known
     }
 
-    /// Queues an ICMP error about an echo request that the program has sent lately (RFC 5927, 4).
-    /// Returns whether the error is about one. `packet` carries the error.
+    /// Queues an ICMP error about an echo request that the program has sent lately (RFC 5927, 4), or
+    /// about a packet of a protocol that a raw socket takes: such a socket gets the whole `packet`,
+    /// which carries the error. Returns whether the error is about one of these.
     pub fn handle_icmp_error(&self, now: Instant, packet: &Packet<'_>, error: &IcmpError) -> bool {
         let Some(echo) = error.echo else {
-            return false;
+            let takes = |config: &crate::RawConfig| config.protocols.contains(&error.protocol);
+            return self.queue_raw(packet, false, takes);
         };
         let (from, to) = error.key.addresses();
         let known = self.hub.state.with(|state| {

@@ -28,7 +28,8 @@ use std::{fmt, io};
 )]
 #[non_exhaustive]
 pub struct RawConfig {
-    /// Protocols other than TCP, UDP and ICMP. Default none.
+    /// Protocols other than TCP, UDP and ICMP, and the ICMP errors about packets of these protocols.
+    /// Default none.
     pub protocols: Vec<Protocol>,
     /// Packets of any protocol whose destination is multicast or broadcast. Default `false`.
     pub multicast: bool,

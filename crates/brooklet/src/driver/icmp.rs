@@ -72,6 +72,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 let known = raw.handle_icmp_error(now, packet, error);
                 if let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu }) = error.kind
                     && known
+                    && error.echo.is_some()
                 {
                     udp.learn_path_mtu(now, error.key.addresses().1, mtu as usize);
                 }
