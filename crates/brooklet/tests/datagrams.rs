@@ -271,6 +271,10 @@ fn datagrams_above_a_stated_path_mtu_are_refused_with_packet_too_big() {
         let whole = datagram(3000, false);
         assert!(host.give(fragments(&whole, &[1000, 2000])).is_empty());
         assert_eq!(host.datagram().unwrap().payload.len(), 3000 - header);
+        let request = ping(from.ip(), to.ip(), &[7; 3000]);
+        let answers = host.give(fragments(&request, &[1000, 2000]));
+        let reply = Packet::parse(&answers[0]).unwrap();
+        assert!(icmp::parse_error(&reply).is_none() && answers.len() > 1);
         if to.is_ipv4() {
             assert!(host.give([datagram(1400, false)]).is_empty());
             assert!(host.datagram().is_some());

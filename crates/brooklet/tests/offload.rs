@@ -263,6 +263,16 @@ fn datagrams_that_wait_in_a_row_are_sent_as_one_and_in_their_order() {
 }
 
 #[test]
+fn datagrams_above_the_mtu_are_fragmented_and_not_coalesced() {
+    let uso = CHECKSUM.uso(true);
+    for [from, _] in [V4, V6] {
+        let seen = datagrams_out(uso, from, &[(7, 3000), (7, 3000), (7, 3000), (7, 100)]);
+        assert_eq!((seen.several, seen.packets), (0, 3 * 3 + 1));
+        assert!((1480..=1500).contains(&seen.longest), "{seen:?}");
+    }
+}
+
+#[test]
 fn a_batch_of_the_program_is_split_by_the_device_or_by_the_driver() {
     for [from, to] in [V4, V6] {
         let header = if from == V4[0] { 28 } else { 48 };

@@ -149,6 +149,14 @@ fn super_packets_are_diverted_as_the_packets_that_they_stand_for() {
         }
         let mut end = [0];
         assert!(block_on(poll_once(&mut peer.read(&mut end))).is_none());
+        // One segment, whose checksum was left to the device.
+        let connect = out.stack.connect_from(addr(ENDS[1].0), addr(ENDS[1].1));
+        let (other, accepted) = futures_lite::future::zip(connect, server.tcp.accept()).await;
+        let (mut other, _accepted) = (other.unwrap(), accepted.unwrap());
+        other.write_all(&[9; 200]).await.unwrap();
+        let packet = raw.recv_packet().await.unwrap();
+        let packet = Packet::parse(&packet.bytes).unwrap();
+        assert!(packet.payload() == [9; 200] && packet.verify_checksum());
     };
     let drivers = futures_lite::future::zip(out.driver, server.driver);
     block_on(or(talk, async { drivers.await.0.unwrap() }));
@@ -505,14 +513,50 @@ fn packet_too_big_about_an_echo_request_is_learned() {
 }
 
 #[test]
+fn a_packet_of_a_raw_or_an_icmp_socket_wakes_the_driver() {
+    let (device, mut wire) = brooklet::pipe(8);
+    let Parts { stack, driver, .. } = Builder::new().build(device).unwrap();
+    let driver = std::thread::spawn(|| block_on(driver));
+    let raw = stack.bind_raw(RawConfig::new()).unwrap();
+    let icmp = stack.bind_icmp().unwrap();
+    let (here, there) = ips(ENDS[0]);
+    let echo = Echo {
+        identifier: 1,
+        sequence: 1,
+    };
+    let mut packet = PacketBuf::default();
+    for nth in 0..4 {
+        std::thread::sleep(Duration::from_millis(20)); // the driver falls asleep
+        match nth % 2 {
+            0 => block_on(raw.send(&ip(here, there, 47, b"x"))).unwrap(),
+            _ => block_on(icmp.send_echo_request(here, there, echo, b"x")).unwrap(),
+        }
+        let receive = async {
+            poll_fn(|cx| wire.poll_recv(cx, &mut packet)).await.unwrap();
+            true
+        };
+        let late = async {
+            smol::Timer::after(Duration::from_secs(5)).await;
+            false
+        };
+        assert!(smol::block_on(or(receive, late)), "packet {nth}");
+    }
+    drop(wire);
+    assert!(driver.join().unwrap().is_err());
+}
+
+#[test]
 fn the_end_of_the_driver_ends_the_sockets() {
     let (device, wire) = brooklet::pipe(1);
-    let Parts { stack, driver, .. } = Builder::new().build(device).unwrap();
+    let Parts {
+        stack, mut driver, ..
+    } = Builder::new().build(device).unwrap();
     let raw = stack.bind_raw(RawConfig::new()).unwrap();
     let icmp = stack.bind_icmp().unwrap();
     let socket = stack.bind_udp(addr("10.0.0.2:53")).unwrap();
     drop(wire);
-    assert!(block_on(driver).is_err());
+    // The driver has ended, and is kept.
+    assert!(block_on(&mut driver).is_err());
     let down = std::io::ErrorKind::NetworkDown;
     assert_eq!(block_on(raw.recv_packet()).unwrap_err().kind(), down);
     assert_eq!(block_on(icmp.recv()).unwrap_err().kind(), down);

@@ -74,7 +74,8 @@ pub(super) fn complete(
     let Some(mtu) = too_long else {
         return Ok(Pieces::Whole);
     };
-    if must_not_be_fragmented(packet, headers) {
+    // The sender of an IPv6 packet may always fragment it, and this is the sender.
+    if headers.dont_fragment() && !headers.key().is_ipv6() {
         return Err(DropReason::TooLong);
     }
     let id = own_identification(packet, headers).unwrap_or(id);
@@ -89,18 +90,4 @@ fn own_identification(packet: &[u8], headers: &Headers) -> Option<u32> {
     let chosen = !headers.key().is_ipv6() && !headers.dont_fragment();
     let id = u16::from_be_bytes([packet[4], packet[5]]);
     (chosen && id != 0).then_some(id.into())
-}
-
-/// The sender of an IPv6 packet may fragment it, and this is the sender. An echo reply is as long
-/// as its request and has to arrive all the same, so among ICMP messages only a request can ask for
-/// no fragments.
-fn must_not_be_fragmented(packet: &[u8], headers: &Headers) -> bool {
-    const ECHO_REQUEST: u8 = 8; // RFC 792
-    let icmp_type = match headers.protocol() {
-        Protocol::Icmpv4 => packet.get(headers.transport_range().start),
-        _ => None,
-    };
-    headers.dont_fragment()
-        && !headers.key().is_ipv6()
-        && icmp_type.is_none_or(|&icmp_type| icmp_type == ECHO_REQUEST)
 }
