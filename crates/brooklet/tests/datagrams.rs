@@ -196,6 +196,22 @@ fn a_session_ends_when_its_time_is_over_and_the_driver_sleeps_until_then() {
 }
 
 #[test]
+fn a_session_of_a_datagram_that_had_waited_ends_in_time_too() {
+    let mut host = host::host();
+    host.give([udp(addr("10.0.0.2:5000"), addr("192.0.2.1:443"), b"early")]);
+    assert_eq!(host.sleeps_for(), None);
+    let wakes = host.wakes();
+    let socket = host.udp.take().unwrap();
+    let listener = socket.into_sessions(SessionConfig::new());
+    assert_eq!(host.wakes(), wakes + 1);
+    assert!(host.run().is_empty());
+    assert_eq!(host.sleeps_for(), Some(Duration::from_secs(120)));
+    host.pass(Duration::from_secs(120));
+    assert_eq!(host.stack.stats().udp.sessions_idle, 1);
+    drop(listener);
+}
+
+#[test]
 fn a_session_for_a_dns_question_ends_soon_after_its_answer() {
     let mut host = host::host();
     let socket = host.udp.take().unwrap();

@@ -281,6 +281,9 @@ impl<F: Flavor> Engine<F> {
     /// The time may change with each packet in either direction.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.queues.has_sessions() {
+            return None;
+        }
         let inbound = &self.queues.inbound;
         inbound.with(|inbound| inbound.sessions.poll_timeout())
     }
@@ -367,8 +370,8 @@ impl<F: Flavor> Engine<F> {
         self.outbound.with(|queue| queue.recycle(packet));
     }
 
-    /// Registers `waker`, which the next packet wakes once. Returns whether a packet is in the
-    /// queue already.
+    /// Registers `waker`, which the next packet wakes once, and a session that opens without one.
+    /// Returns whether a packet is in the queue already, or such a session has opened.
     ///
     /// The check and the registration are one step, so no packet is missed. A later call replaces
     /// the waker of an earlier one.

@@ -97,6 +97,8 @@ pub(crate) struct Outbound {
     /// Tasks that wait for room. There is none while half of the queue is free.
     senders: WaitQueue,
     driver: SingleWaker,
+    /// The next timeout has become earlier since the driver has looked at it.
+    call: bool,
     pub(crate) closed: bool,
     pub(crate) stats: Stats,
 }
@@ -122,6 +124,7 @@ impl Outbound {
             ),
             senders: WaitQueue::new(),
             driver: SingleWaker::new(),
+            call: false,
             closed: false,
             stats: Stats::default(),
         }
@@ -270,7 +273,17 @@ impl Outbound {
     /// Registers the driver, which the next [`send`](Self::send) wakes. Returns whether packets are
     /// in the queue already, and the waker that was replaced.
     pub(crate) fn register_driver(&mut self, waker: &Waker) -> (bool, Option<Waker>) {
-        (!self.packets.is_empty(), self.driver.register(waker))
+        let call = mem::take(&mut self.call);
+        (
+            call || !self.packets.is_empty(),
+            self.driver.register(waker),
+        )
+    }
+
+    /// Lets the driver look at its next timeout, which has become earlier. Returns its waker.
+    pub(crate) fn call_driver(&mut self) -> Option<Waker> {
+        self.call = true;
+        self.take_driver()
     }
 
     pub(crate) fn take_driver(&mut self) -> Option<Waker> {

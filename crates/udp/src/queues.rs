@@ -31,6 +31,9 @@ struct Common<F: Flavor> {
     path_mtus: Shared<F, PathMtus>,
     /// Whether a path MTU was ever learned or set. Without one, no packet looks into the table.
     has_path_mtus: AtomicBool,
+    /// Whether there was ever a listener for sessions. Without one, no driver looks for the time of
+    /// a session.
+    has_sessions: AtomicBool,
 }
 
 impl<F: Flavor> Queues<F> {
@@ -54,6 +57,7 @@ impl<F: Flavor> Queues<F> {
             interface,
             path_mtus: Shared::new(PathMtus::default()),
             has_path_mtus: AtomicBool::new(false),
+            has_sessions: AtomicBool::new(false),
         };
         Self {
             inbound: Shared::new(Inbound::new(interface, config, secret)),
@@ -119,6 +123,16 @@ impl<F: Flavor> Queues<F> {
     pub(crate) fn set_path_mtu(&self, set: impl FnOnce(&mut PathMtus)) {
         self.common.path_mtus.with(set);
         self.common.has_path_mtus.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that sessions may exist from now on.
+    pub(crate) fn begin_sessions(&self) {
+        self.common.has_sessions.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether sessions may exist. A driver that missed the first one is woken for it.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.common.has_sessions.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -10,8 +10,9 @@ use brooklet::{
     TransparentUdpSocket, filter::Filter, generic,
 };
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// A clock that the test moves, and the deadline that the driver set last.
@@ -49,6 +50,17 @@ pub struct Host<P: Filter> {
     driver: Driver<Pipe, ManualTimer, P>,
     wire: Pipe,
     timer: ManualTimer,
+    wakes: Arc<Wakes>,
+}
+
+/// Counts how often the driver is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl<P: Filter> Host<P> {
@@ -72,13 +84,20 @@ impl<P: Filter> Host<P> {
             driver,
             wire,
             timer,
+            wakes: Arc::default(),
         }
     }
 
     /// Polls the driver once.
     pub fn poll(&mut self) -> Poll<std::io::Result<()>> {
-        let mut cx = Context::from_waker(Waker::noop());
+        let waker = Waker::from(self.wakes.clone());
+        let mut cx = Context::from_waker(&waker);
         Pin::new(&mut self.driver).poll(&mut cx)
+    }
+
+    /// How often the driver was woken.
+    pub fn wakes(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
     }
 
     /// Lets the driver work, and takes what it sends.

@@ -1,6 +1,7 @@
 use super::{SessionConfig, UdpSession};
 use crate::{
     inbound::{Inbound, Place},
+    outbound::Outbound,
     queues::Queues,
     transparent::TransparentUdpSocket,
     wait::{Awaited, Waiter},
@@ -85,11 +86,17 @@ impl<F: Flavor> TransparentUdpSocket<F> {
         let now = self.write.queues.now();
         let mut wakes = WakeList::new();
         let queues = self.write.queues.clone();
-        queues.inbound.with(|inbound| {
+        queues.begin_sessions();
+        let timeout = queues.inbound.with(|inbound| {
             inbound.sessions.listeners += 1;
             inbound.sessions.set_config(config);
             inbound.move_to_sessions(now, &mut wakes);
+            inbound.sessions.poll_timeout()
         });
+        if timeout.is_some() {
+            // The datagrams have come before, so no packet wakes the driver.
+            wakes.extend(queues.outbound()[0].with(Outbound::call_driver));
+        }
         wakes.wake_all();
         UdpListener { queues }
     }
