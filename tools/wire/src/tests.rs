@@ -1,6 +1,7 @@
 //! All cases in virtual time; and whether they can fail: a wire that spoils packets makes of
 //! brooklet a stack with a fault, which those cases have to find that ask for it.
 
+mod datagrams;
 mod segments;
 
 use crate::app::{ECHO, Log};
@@ -93,7 +94,7 @@ fn second_copies_that_are_not_sent_are_missed() {
 
 #[test]
 fn wrong_checksums_that_are_not_seen_are_found() {
-    fail(&["T40", "T41", "I04", "U05"], || {
+    fail(&["T40", "T41", "I04", "U05", "F208"], || {
         Spoiler::new(
             |bytes| {
                 mend(bytes);
@@ -250,7 +251,10 @@ fn wrong_lengths_that_are_not_seen_are_found() {
 
 #[test]
 fn parts_that_are_taken_for_the_whole_are_found() {
-    fail(&["I05", "I06", "I07", "I08", "I09", "I10", "F76"], || {
+    let found = [
+        "I05", "I06", "I07", "I08", "I09", "I10", "F76", "F182", "F183", "F188", "F192",
+    ];
+    fail(&found, || {
         Spoiler::new(
             |bytes| {
                 if bytes[0] >> 4 == 4 && bytes[6..8] != [0, 0] {

@@ -100,6 +100,16 @@ pub(super) const CASES: &[Case] = &[
         "IPv6: no parameter problem about an ICMPv6 error (RFC 4443, 2.4)",
         f179,
     ),
+    case(
+        "F194",
+        "IPv6: options behind a fragment header are looked at in the reassembled packet",
+        f194,
+    ),
+    case(
+        "F195",
+        "IPv6: options before a fragment header are looked at in each fragment",
+        f195,
+    ),
 ];
 
 const HOP_BY_HOP: u8 = 0;
@@ -454,6 +464,77 @@ fn f179(wire: &mut Wire) -> Done {
             OPTION
         };
         refused(wire, &ipv6(CLIENT6, SERVER6, first, &bytes), code, 42)?;
+    }
+    Ok(())
+}
+
+/// Sends a datagram in two fragments, with extension headers before and behind the fragment header.
+fn cut(wire: &mut Wire, id: u32, before: &[Header], behind: &[Header]) -> Done {
+    let (from, to) = (wire.client6(), SocketAddr::from((SERVER6, ECHO)));
+    let datagram = udp(from, to, b"behind headers");
+    let (next, bytes) = chain(behind, UDP, &datagram);
+    for (offset, end) in [(0, 16), (16, bytes.len())] {
+        let more = end < bytes.len();
+        let part = ipv6_fragment(next, id, offset, more, &bytes[offset..end]);
+        let (first, bytes) = chain(before, FRAGMENT, &part);
+        wire.tx(&ipv6(CLIENT6, SERVER6, first, &bytes))?;
+    }
+    Ok(())
+}
+
+/// The next ICMPv6 message is a parameter problem.
+fn problem(wire: &mut Wire, code: u8, pointer: u32) -> Done {
+    let message = wire.expect("a parameter problem", |packet| packet.icmp().cloned())?;
+    check!(
+        (message.kind, message.code) == (4, code) && message.body[..4] == pointer.to_be_bytes(),
+        "{}/{} with pointer {:?}",
+        message.kind,
+        message.code,
+        &message.body[..4]
+    );
+    Ok(())
+}
+
+/// The echo of a datagram that [`cut`] has sent.
+fn echoed(wire: &mut Wire) -> Done {
+    wire.expect("the echo", |packet| {
+        packet
+            .udp()
+            .filter(|udp| udp.data == b"behind headers")
+            .map(drop)
+    })
+}
+
+fn f194(wire: &mut Wire) -> Done {
+    let behind = |option_type| [Header::options(DESTINATION, &option(option_type))];
+    cut(wire, 194, &[], &behind(0x1e))?;
+    echoed(wire)?;
+    cut(wire, 195, &[], &behind(0x5e))?;
+    wire.silent("an option that asks to drop the packet")?;
+    // The fragment header is gone.
+    cut(wire, 196, &[], &behind(0x9e))?;
+    problem(wire, OPTION, 42)?;
+    check!(wire.datagrams().len() == 1, "it was delivered");
+    Ok(())
+}
+
+fn f195(wire: &mut Wire) -> Done {
+    for kind in WITH_OPTIONS {
+        wire.forget_datagrams();
+        let before = |option_type| [Header::options(kind, &option(option_type))];
+        cut(wire, 194, &before(0x1e), &[])?;
+        echoed(wire)?;
+        cut(wire, 195, &before(0x5e), &[])?;
+        wire.silent("an option that asks to drop the packet")?;
+        // An error for each of the two fragments.
+        cut(wire, 196, &before(0x9e), &[])?;
+        problem(wire, OPTION, 42)?;
+        problem(wire, OPTION, 42)?;
+        // Behind the first options, which remain.
+        let behind = [Header::options(DESTINATION, &option(0x9e))];
+        cut(wire, 197, &before(0x1e), &behind)?;
+        problem(wire, OPTION, 42 + 8)?;
+        check!(wire.datagrams().len() == 1, "it was delivered");
     }
     Ok(())
 }

@@ -88,6 +88,16 @@ pub(super) const CASES: &[Case] = &[
         "a path MTU that a datagram has learned counts for an echo reply",
         f231,
     ),
+    case(
+        "F232",
+        "IPv4 datagrams without DF have identifications of their own (RFC 6864)",
+        f232,
+    ),
+    case(
+        "F233",
+        "the path MTU of the last of several errors, the smallest, counts",
+        f233,
+    ),
 ];
 
 /// The echo of `len` bytes, in one packet.
@@ -377,6 +387,43 @@ fn f231(wire: &mut Wire) -> Done {
             packet.show()
         );
         wire.collect(ms(20))?;
+    }
+    Ok(())
+}
+
+fn f232(wire: &mut Wire) -> Done {
+    let (from, to) = v4(wire);
+    let mut ids = Vec::new();
+    for _ in 0..50 {
+        let bytes = whole_echo(wire, from, to, 100)?.bytes;
+        // With DF the identification says nothing.
+        if bytes[6] & 0x40 == 0 {
+            ids.push([bytes[4], bytes[5]]);
+        }
+    }
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    check!(
+        ids.len() == count,
+        "{} identifications of {count} datagrams",
+        ids.len()
+    );
+    Ok(())
+}
+
+fn f233(wire: &mut Wire) -> Done {
+    for (from, to) in [v4(wire), v6(wire)] {
+        for mtu in [1400, 1350, 1300] {
+            let about = ip(to.ip(), from.ip(), UDP, &udp(to, from, &pattern(1450)));
+            too_big(wire, &about, mtu)?;
+            wire.collect(ms(20))?;
+            let longest = cut_echo(wire, from, to, 1450)?;
+            check!(
+                longest <= mtu as usize && longest > mtu as usize - 8,
+                "fragments of {longest} bytes for {mtu}"
+            );
+        }
     }
     Ok(())
 }

@@ -4,7 +4,8 @@
 use super::icmp::NO_UDP;
 use super::{Case, case};
 use crate::app::{ECHO, ECHO_ONCE, NOBODY, Setup, Udp, pattern};
-use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
+use crate::backend::{BackendKind, CLIENT, CLIENT6, SERVER, SERVER6};
+use crate::cases::Known;
 use crate::fragments::{piece, pieces};
 use crate::packet::{ICMP, ICMPV6, Packet, RST, UDP, icmp, ip, udp};
 use crate::wire::{Done, Wire, check, ms};
@@ -74,6 +75,16 @@ pub(super) const CASES: &[Case] = &[
         "echo replies and unknown ICMP messages that nobody asked for: nothing",
         f210,
     ),
+    case(
+        "F211",
+        "ICMP errors are limited in their rate (RFC 4443, 2.4)",
+        f211,
+    )
+    .with(NO_UDP)
+    .known(&[Known::NotRun(
+        BackendKind::Linux,
+        "has no limit here, so that the other cases get their errors",
+    )]),
 ];
 
 /// The addresses of both families, the protocol of ICMP, and the types of echo request and reply.
@@ -343,4 +354,18 @@ fn f210(wire: &mut Wire) -> Done {
         expect_icmp(wire, reply, 0)?;
     }
     Ok(())
+}
+
+fn f211(wire: &mut Wire) -> Done {
+    let (from, to) = (wire.client(), SocketAddr::from((SERVER, NOBODY)));
+    let packet = ip(from.ip(), to.ip(), UDP, &udp(from, to, b"anybody?"));
+    for _ in 0..500 {
+        wire.tx(&packet)?;
+    }
+    let errors = wire.collect(ms(100))?.len();
+    check!((10..=100).contains(&errors), "{errors} errors");
+    // Later there are some again.
+    wire.collect(Duration::from_secs(1))?;
+    wire.tx(&packet)?;
+    expect_icmp(wire, 3, 3).map(drop)
 }
