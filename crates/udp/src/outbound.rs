@@ -138,10 +138,7 @@ impl Outbound {
     /// could take each free place, and the queue would never be half empty.
     pub(crate) fn send(&mut self, outgoing: &Outgoing<'_>, mtu: usize) -> io::Result<bool> {
         self.check(outgoing, mtu)?;
-        if self.closed {
-            return Err(StackClosed.into());
-        }
-        if !self.has_room() || !self.senders.is_empty() {
+        if !self.is_writable()? {
             return Ok(false);
         }
         let written = match outgoing.batch() {
@@ -151,6 +148,15 @@ impl Outbound {
         written?;
         self.stats.bytes_out += outgoing.payload.len() as u64;
         Ok(true)
+    }
+
+    /// Returns whether there is room for a packet of a sender that has not waited.
+    #[inline]
+    pub(crate) fn is_writable(&self) -> io::Result<bool> {
+        if self.closed {
+            return Err(StackClosed.into());
+        }
+        Ok(self.has_room() && self.senders.is_empty())
     }
 
     fn check(&self, outgoing: &Outgoing<'_>, mtu: usize) -> Result<(), SendError> {

@@ -10,7 +10,7 @@ use brooklet_cell::{Flavor, Shared};
 use std::{
     future::poll_fn,
     io,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// Sends one datagram, and waits for room.
@@ -49,6 +49,24 @@ pub(crate) fn try_send<F: Flavor>(queues: &Queues<F>, outgoing: Outgoing<'_>) ->
         driver.wake();
     }
     sent
+}
+
+/// Waits until every outbound queue has room, or registers the task with the first that has none.
+pub(crate) fn poll_writable<F: Flavor>(
+    queues: &Queues<F>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    for queue in queues.outbound() {
+        let mut wakes = WakeList::new();
+        let (poll, _replaced) = queue.with(|queue| match queue.is_writable() {
+            Ok(true) => (Poll::Ready(Ok(())), None),
+            Ok(false) => (Poll::Pending, queue.register((), None, cx, &mut wakes)),
+            Err(error) => (Poll::Ready(Err(error)), None),
+        });
+        wakes.wake_all();
+        ready!(poll)?;
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// Sends several datagrams, as many as there is room for, and waits for room for the first.

@@ -365,6 +365,29 @@ impl<F: Flavor> UdpSocket<F> {
         received.map_ok(|(len, from, _)| (len, from))
     }
 
+    /// The poll form of [`recv_datagram`](Self::recv_datagram). A task waits as by
+    /// [`poll_recv_from`](Self::poll_recv_from).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(socket.poll_recv_datagram(&mut cx).is_ready());
+    /// assert!(socket.poll_recv_datagram(&mut cx).is_pending());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from).
+    pub fn poll_recv_datagram(&self, cx: &mut Context<'_>) -> Poll<io::Result<Datagram>> {
+        self.reader.poll_recv_datagram(cx)
+    }
+
     /// Sends `payload`, which may be empty, as one datagram to `to`, and returns its length.
     ///
     /// A socket that is bound to the unspecified address sends from the stack's own address. A
@@ -518,6 +541,52 @@ impl<F: Flavor> UdpSocket<F> {
     /// [`send`](Self::send).
     pub fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
         send::try_send(&self.queues, self.outgoing(payload, None)?)
+    }
+
+    /// Sends `datagram` as [`send_datagram`](Self::send_datagram) does, if there is room for it now.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// let question = socket.try_recv_datagram()?;
+    /// socket.try_send_datagram(&question.reply(*b"answer"))?;
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): the outbound queue is full; and as for
+    /// [`send_datagram`](Self::send_datagram).
+    pub fn try_send_datagram(&self, datagram: &Datagram) -> io::Result<()> {
+        let outgoing = of_socket(&self.sender()?, datagram)?;
+        send::try_send(&self.queues, outgoing).map(drop)
+    }
+
+    /// Waits until a datagram can probably be sent, whatever its address is: every outbound queue
+    /// has room. Another task may take the room before.
+    ///
+    /// On `Pending`, room or the end of the driver wakes the task of `cx`, and the task polls
+    /// again. Up to 1,024 tasks wait by this method; one more wakes the others.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, socket) = example::socket();
+    /// use std::task::{Context, Waker};
+    ///
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(socket.poll_writable(&mut cx).is_ready());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown): the driver has ended.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        send::poll_writable(&self.queues, cx)
     }
 
     /// The poll form of [`send_to`](Self::send_to).

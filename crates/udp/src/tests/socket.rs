@@ -22,6 +22,7 @@ both_flavors!(
     the_options_are_in_the_header,
     a_socket_that_must_not_fragment_refuses_long_datagrams,
     calls_that_would_wait_fail,
+    poll_calls_wait_for_datagrams_and_for_room,
     peek_leaves_the_datagram,
     a_reader_of_one_socket_is_not_woken_for_another,
     a_full_socket_drops_no_datagram_of_another,
@@ -349,6 +350,49 @@ fn calls_that_would_wait_fail<F: Flavor>() {
     assert_eq!(task.woken(), 1);
     let received = socket.poll_recv_from(&mut cx, &mut [0; 10]);
     assert!(matches!(received, Poll::Ready(Ok((8, _)))));
+}
+
+fn poll_calls_wait_for_datagrams_and_for_room<F: Flavor>() {
+    let config = Config::new().outbound_packets(1);
+    let (engine, all) = engine_of::<F>(Interface::new(), config);
+    let socket = engine.binder().bind(addr(SERVER)).unwrap();
+    let task = Task::new();
+    let waker = task.waker();
+    let mut cx = Context::from_waker(&waker);
+
+    assert!(socket.poll_recv_datagram(&mut cx).is_pending());
+    assert_eq!(arrive(&engine, b"question"), QUEUED);
+    assert_eq!(task.woken(), 1);
+    let Poll::Ready(Ok(question)) = socket.poll_recv_datagram(&mut cx) else {
+        panic!("the datagram is there")
+    };
+    assert_eq!(
+        (&question.payload[..], question.from),
+        (&b"question"[..], addr(CLIENT))
+    );
+
+    assert!(matches!(socket.poll_writable(&mut cx), Poll::Ready(Ok(()))));
+    socket
+        .try_send_datagram(&question.reply(*b"answer"))
+        .unwrap();
+    let error = socket.try_send_datagram(&question.reply(*b"more"));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert!(socket.poll_writable(&mut cx).is_pending());
+    assert_eq!(task.woken(), 0);
+    assert_eq!(sent(&engine), [b"answer"]);
+    assert_eq!(task.woken(), 1);
+    assert!(socket.poll_writable(&mut cx).is_ready());
+
+    // The end of the driver wakes the task, too.
+    socket.try_send_datagram(&question.reply(*b"last")).unwrap();
+    assert!(socket.poll_writable(&mut cx).is_pending());
+    drop(all);
+    engine.shutdown();
+    assert_eq!(task.woken(), 1);
+    let Poll::Ready(Err(error)) = socket.poll_writable(&mut cx) else {
+        panic!("the driver has ended")
+    };
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
 }
 
 fn peek_leaves_the_datagram<F: Flavor>() {
