@@ -1,0 +1,230 @@
+//! Echo requests and replies: the policy, the ICMP socket, and errors about them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/host.rs"]
+mod host;
+#[path = "support/packets.rs"]
+mod packets;
+mod support;
+
+use brooklet::{
+    Builder, DropReason, Echo, EchoAction, IcmpConfig, IcmpMessage, IpFields, Packet, Unreachable,
+};
+use brooklet_packet::icmp::{self, IcmpErrorKind};
+use futures_lite::future::{block_on, or, poll_once};
+use host::Host;
+use packets::ping;
+use std::net::IpAddr;
+use support::addr;
+
+const ENDS: [(&str, &str); 2] = [
+    ("10.0.0.2:5000", "192.0.2.1:53"),
+    ("[fd00::2]:5000", "[2001:db8::1]:53"),
+];
+
+fn ips((from, to): (&str, &str)) -> (IpAddr, IpAddr) {
+    (addr(from).ip(), addr(to).ip())
+}
+
+/// What a poll returns now.
+fn now<R>(future: impl Future<Output = std::io::Result<R>>) -> Option<R> {
+    let mut future = Box::pin(future);
+    block_on(poll_once(&mut future)).map(Result::unwrap)
+}
+
+fn error(packets: &[Vec<u8>]) -> icmp::IcmpError {
+    assert_eq!(packets.len(), 1, "{packets:02x?}");
+    icmp::parse_error(&Packet::parse(&packets[0]).unwrap()).expect("an ICMP error")
+}
+
+#[test]
+fn echo_requests_follow_the_policy() {
+    for ends in ENDS {
+        let (from, to) = ips(ends);
+        let request = ping(from, to, b"ping");
+        let mut host = host::host();
+        assert_eq!(host.give([&request]).len(), 1, "answered by default");
+
+        let icmp_socket = host.stack.bind_icmp().unwrap();
+        assert!(host.give([&request]).is_empty());
+        let Some(IcmpMessage::EchoRequest(echo)) = now(icmp_socket.recv()) else {
+            panic!("an echo request");
+        };
+        assert_eq!((echo.source(), echo.destination()), (from, to));
+        assert_eq!((echo.payload(), echo.hop_limit()), (&b"ping"[..], 64));
+        echo.reply().unwrap();
+        let sent = host.run();
+        let reply = Packet::parse(&sent[0]).unwrap();
+        let known = Echo {
+            identifier: 1,
+            sequence: 2,
+        };
+        assert_eq!(icmp::parse_echo_reply(&reply), Some(known));
+
+        for (action, answers) in [
+            (EchoAction::Answer, 1),
+            (EchoAction::Reject(Unreachable::Host), 1),
+            (EchoAction::Ignore, 0),
+        ] {
+            host.stack
+                .set_echo_policy(move |destination| match destination == to {
+                    true => action,
+                    false => EchoAction::Deliver,
+                });
+            assert_eq!(host.give([&request]).len(), answers, "{action}");
+        }
+        assert_eq!(host.stack.stats().dropped(DropReason::EchoIgnored), 1);
+        host.stack.clear_echo_policy();
+        drop(icmp_socket);
+        assert_eq!(host.give([&request]).len(), 1);
+    }
+}
+
+#[test]
+fn echo_requests_are_rejected_by_the_configuration() {
+    for ends in ENDS {
+        let (from, to) = ips(ends);
+        let nobody = EchoAction::Reject(Unreachable::Host);
+        let mut host = Host::new(Builder::new().icmp_config(IcmpConfig::new().echo(nobody)));
+        let unreachable = error(&host.give([ping(from, to, b"ping")]));
+        let kind = IcmpErrorKind::Unreachable(Unreachable::Host);
+        assert_eq!((unreachable.kind, unreachable.from), (kind, to));
+        // The errors of the driver and of the program share one limit.
+        host.give((0..60).map(|_| ping(from, to, b"ping")));
+        let request = ping(from, to, b"ping");
+        let limited = host
+            .stack
+            .send_error(&Packet::parse(&request).unwrap(), Unreachable::Host);
+        assert_eq!(limited.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 12);
+    }
+}
+
+#[test]
+fn replies_and_errors_about_echo_requests_of_the_program_come_back() {
+    for ends in ENDS {
+        let (here, host_address) = ips(ends);
+        let mut host = host::host();
+        let socket = host.stack.bind_icmp().unwrap();
+        let echo = Echo {
+            identifier: 7,
+            sequence: 9,
+        };
+        block_on(socket.send_echo_request(here, host_address, echo, b"there?")).unwrap();
+        let request = host.run().remove(0);
+        let request = Packet::parse(&request).unwrap();
+        let (mut reply, mut exceeded) = (Vec::new(), Vec::new());
+        assert!(icmp::echo_reply(&mut reply, &request));
+        let router = if here.is_ipv4() {
+            "10.0.0.1:0"
+        } else {
+            "[fd00::1]:0"
+        };
+        let router = addr(router).ip();
+        let kind = IcmpErrorKind::HopLimitExceeded;
+        assert!(icmp::error_from(&mut exceeded, router, &request, kind));
+
+        host.give([&exceeded, &reply]);
+        let Some(IcmpMessage::Error(error)) = now(socket.recv()) else {
+            panic!("an error");
+        };
+        assert_eq!(
+            (error.kind, error.from, error.echo),
+            (kind, router, Some(echo))
+        );
+        let Some(IcmpMessage::EchoReply(reply)) = now(socket.recv()) else {
+            panic!("a reply");
+        };
+        assert_eq!((reply.source(), reply.echo()), (host_address, echo));
+        assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
+
+        // A stack that did not send the request does not know of it.
+        let mut other = host::host();
+        let _socket = other.stack.bind_icmp().unwrap();
+        other.give([&exceeded]);
+        assert_eq!(other.stack.stats().dropped(DropReason::IcmpIgnored), 1);
+    }
+}
+
+#[test]
+fn echo_requests_and_replies_longer_than_the_mtu_leave_in_fragments() {
+    for ends in ENDS {
+        let (here, there) = ips(ends);
+        let (one, other) = brooklet::pipe(64);
+        let client = Builder::new().build(one).unwrap();
+        let server = Builder::new().build(other).unwrap();
+        let pings = client.stack.bind_icmp().unwrap();
+        let requests = server.stack.bind_icmp().unwrap();
+        let payload = vec![7; 65_000];
+        let talk = async {
+            for program_answers in [true, false] {
+                let echo = Echo {
+                    identifier: 1,
+                    sequence: program_answers.into(),
+                };
+                pings
+                    .send_echo_request(here, there, echo, &payload)
+                    .await
+                    .unwrap();
+                if program_answers {
+                    let IcmpMessage::EchoRequest(request) = requests.recv().await.unwrap() else {
+                        panic!("an echo request");
+                    };
+                    request.reply().unwrap();
+                    server.stack.set_echo_policy(|_| EchoAction::Answer);
+                }
+                let IcmpMessage::EchoReply(reply) = pings.recv().await.unwrap() else {
+                    panic!("an echo reply");
+                };
+                assert!(reply.payload() == payload);
+            }
+            // The path MTU counts, and "don't fragment" of a request.
+            let fields = IpFields::new().dont_fragment(true);
+            let echo = Echo {
+                identifier: 1,
+                sequence: 2,
+            };
+            pings
+                .send_echo_request_with(fields, here, there, echo, &payload)
+                .await
+                .unwrap();
+        };
+        let drivers = futures_lite::future::zip(client.driver, server.driver);
+        block_on(or(talk, async { drivers.await.0.unwrap() }));
+    }
+}
+
+#[test]
+fn packet_too_big_about_an_echo_request_is_learned() {
+    for ends in ENDS {
+        let (here, there) = ips(ends);
+        let mut host = host::host();
+        let socket = host.stack.bind_icmp().unwrap();
+        let echo = Echo {
+            identifier: 7,
+            sequence: 9,
+        };
+        let fields = IpFields::new().dont_fragment(true);
+        let send = || socket.send_echo_request_with(fields, here, there, echo, &[7; 1400]);
+        block_on(send()).unwrap();
+        let request = host.run().remove(0);
+        let mut too_big = Vec::new();
+        let mtu = Unreachable::PacketTooBig { mtu: 1300 };
+        assert!(icmp::error(
+            &mut too_big,
+            &Packet::parse(&request).unwrap(),
+            mtu
+        ));
+        host.give([too_big]);
+        assert_eq!(host.stack.path_mtu(there), 1300);
+        let Some(IcmpMessage::Error(error)) = now(socket.recv()) else {
+            panic!("an error");
+        };
+        assert_eq!(error.kind, IcmpErrorKind::Unreachable(mtu));
+        // IPv4 with "don't fragment" is dropped, IPv6 is fragmented by its sender.
+        block_on(send()).unwrap();
+        let (fragments, too_long) = if here.is_ipv4() { (0, 1) } else { (2, 0) };
+        assert_eq!(host.run().len(), fragments);
+        assert_eq!(host.stack.stats().dropped(DropReason::TooLong), too_long);
+    }
+}
