@@ -235,17 +235,17 @@ impl Inbound {
         buf: &mut [u8],
         take: Take,
     ) -> Option<(usize, SocketAddr, SocketAddr)> {
-        let Datagram {
-            payload, from, to, ..
-        } = self.queue(receiver)?.front()?;
-        let len = payload.len().min(buf.len());
-        buf[..len].copy_from_slice(&payload[..len]);
-        let read = (len, *from, *to);
-        if take == Take::Yes
-            && let Some(datagram) = self.read(receiver)
-        {
-            self.recycle(datagram.payload);
+        let copy = |datagram: &Datagram, buf: &mut [u8]| {
+            let len = datagram.payload.len().min(buf.len());
+            buf[..len].copy_from_slice(&datagram.payload[..len]);
+            (len, datagram.from, datagram.to)
+        };
+        if take == Take::No {
+            return Some(copy(self.queue(receiver)?.front()?, buf));
         }
+        let datagram = self.read(receiver)?;
+        let read = copy(&datagram, buf);
+        self.recycle(datagram.payload);
         Some(read)
     }
 

@@ -35,6 +35,7 @@ impl Incoming<'_> {
         }
     }
 
+    #[inline]
     fn datagram(
         &self,
         payload: &[u8],
@@ -97,37 +98,64 @@ impl Queue {
         stats: &mut Stats,
         mut admit: impl FnMut(usize, Room) -> bool,
     ) -> Queued {
-        let (before, gro) = (self.is_half_full(), self.gro);
-        let mut any = false;
-        let mut push = |payload: &[u8], segment_size| {
-            let free = self.free();
-            if free.packets == 0 || payload.len() > free.bytes {
-                stats.dropped_full += 1;
-            } else if !admit(payload.len(), free) {
-                stats.dropped_source += 1;
-            } else {
-                self.push(incoming.datagram(payload, segment_size, pool));
-                stats.datagrams_in += 1;
-                stats.bytes_in += payload.len() as u64;
-                any = true;
-            }
-        };
-        match incoming.gso_size {
+        let before = self.is_half_full();
+        let any = match incoming.gso_size {
             Some(size) if incoming.payload.len() > size.get().into() => {
-                if gro {
-                    push(incoming.payload, Some(size));
-                } else {
-                    for payload in incoming.payload.chunks(size.get().into()) {
-                        push(payload, None);
-                    }
-                }
+                self.receive_batch(incoming, size, pool, stats, &mut admit)
             }
-            _ => push(incoming.payload, None),
-        }
+            _ => self.receive_one(incoming, incoming.payload, None, pool, stats, &mut admit),
+        };
         Queued {
             any,
             congested: !before && self.is_half_full(),
         }
+    }
+
+    /// Queues one datagram, or a batch as a whole. Returns whether it is in the queue.
+    #[inline]
+    fn receive_one(
+        &mut self,
+        incoming: &Incoming<'_>,
+        payload: &[u8],
+        segment_size: Option<NonZeroU16>,
+        pool: &mut BufferPool,
+        stats: &mut Stats,
+        admit: &mut impl FnMut(usize, Room) -> bool,
+    ) -> bool {
+        let free = self.free();
+        if free.packets == 0 || payload.len() > free.bytes {
+            stats.dropped_full += 1;
+            return false;
+        }
+        if !admit(payload.len(), free) {
+            stats.dropped_source += 1;
+            return false;
+        }
+        self.push(incoming.datagram(payload, segment_size, pool));
+        stats.datagrams_in += 1;
+        stats.bytes_in += payload.len() as u64;
+        true
+    }
+
+    /// Queues the datagrams of a batch, as one if the reader asked for that. Returns whether any is
+    /// in the queue. Apart from [`receive`](Self::receive), whose usual case is one datagram.
+    #[inline(never)]
+    fn receive_batch(
+        &mut self,
+        incoming: &Incoming<'_>,
+        size: NonZeroU16,
+        pool: &mut BufferPool,
+        stats: &mut Stats,
+        admit: &mut impl FnMut(usize, Room) -> bool,
+    ) -> bool {
+        if self.gro {
+            return self.receive_one(incoming, incoming.payload, Some(size), pool, stats, admit);
+        }
+        let mut any = false;
+        for payload in incoming.payload.chunks(size.get().into()) {
+            any |= self.receive_one(incoming, payload, None, pool, stats, admit);
+        }
+        any
     }
 
     pub(crate) fn push(&mut self, datagram: Datagram) {
