@@ -1,12 +1,13 @@
 //! What the application does, by the port that it is connected to: the same code over streams of
 //! brooklet and of the kernel.
 
+use crate::backend::{SERVER, SERVER6};
 use brooklet::{Filtering, Mapping};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,6 +76,9 @@ pub(crate) enum Udp {
     Sockets,
     /// A bound socket for each port of the server, as on the kernel.
     Bound,
+    /// A socket of each family, connected to [`OUTWARD`] of the client. It sends a datagram
+    /// at first and after each call to receive.
+    Connected,
     /// Sessions, which do as each datagram says ([`crate::sessions`]).
     Sessions(Mapping, Filtering),
 }
@@ -179,6 +183,8 @@ pub(crate) struct Session {
 pub(crate) struct Log {
     pub(crate) streams: Vec<Stream>,
     pub(crate) datagrams: Vec<Received>,
+    /// The address of a connected UDP socket, and what a call to receive has returned.
+    pub(crate) udp_results: Vec<(SocketAddr, Result<Vec<u8>, io::ErrorKind>)>,
     /// The UDP sessions, in the order of their opening.
     pub(crate) sessions: Vec<Session>,
     /// What became of its own connecting.
@@ -334,6 +340,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         Ok(())
     }
+}
+
+/// What a connected UDP socket sends.
+pub(crate) const GREETING: &[u8] = b"anything for me?";
+
+/// The addresses of the UDP socket that is connected to a host, and of its peer.
+pub(crate) fn connected_ends(host: IpAddr) -> (SocketAddr, SocketAddr) {
+    let local = match host {
+        IpAddr::V4(_) => IpAddr::V4(SERVER),
+        IpAddr::V6(_) => IpAddr::V6(SERVER6),
+    };
+    (
+        SocketAddr::new(local, 50_000),
+        SocketAddr::new(host, OUTWARD),
+    )
+}
+
+/// Logs what a call to receive has returned, on a connected UDP socket with this address.
+pub(crate) fn received(env: &Env, local: SocketAddr, result: io::Result<Vec<u8>>) {
+    let result = result.map_err(|error| error.kind());
+    env.log.borrow_mut().udp_results.push((local, result));
 }
 
 /// The answer to a datagram, if it gets one.

@@ -1,7 +1,7 @@
 //! brooklet with the application on it, over any device and timer.
 
 use crate::app::{self, Env, Received, Setup, TCP_PORTS, UDP_PORTS, Udp};
-use crate::backend::{CLIENT, SERVER, SERVER6};
+use crate::backend::{CLIENT, CLIENT6, SERVER, SERVER6};
 use crate::sessions;
 #[cfg(target_os = "linux")]
 use async_executor::LocalExecutor;
@@ -90,6 +90,14 @@ where
                     let socket = stack.bind_udp(SocketAddr::new(host, port))?;
                     spawn(Box::pin(bound(env.clone(), socket)));
                 }
+            }
+        }
+        Udp::Connected => {
+            drop(udp);
+            for peer in [IpAddr::V4(CLIENT), IpAddr::V6(CLIENT6)] {
+                let (local, peer) = app::connected_ends(peer);
+                let socket = stack.bind_udp(local)?;
+                spawn(Box::pin(connected(env.clone(), socket, local, peer)));
             }
         }
         Udp::Sessions(mapping, filtering) => {
@@ -190,5 +198,20 @@ async fn bound(env: Env, socket: UdpSocket) {
         if to.port() == app::ECHO_ONCE {
             return;
         }
+    }
+}
+
+/// A socket that is connected to `peer`.
+async fn connected(env: Env, socket: UdpSocket, local: SocketAddr, peer: SocketAddr) {
+    if let Err(error) = socket.connect(peer).await {
+        return env.fault(format!("a UDP socket does not connect: {error}"));
+    }
+    loop {
+        if let Err(error) = socket.send(app::GREETING).await {
+            return env.fault(format!("a UDP socket does not send: {error}"));
+        }
+        let mut buf = vec![0; 2000];
+        let received = socket.recv(&mut buf).await;
+        app::received(&env, local, received.map(|len| buf[..len].to_vec()));
     }
 }

@@ -25,6 +25,7 @@ mod retransmit;
 mod sender;
 mod time_wait;
 mod udp;
+mod udp_socket;
 mod window;
 
 use crate::app::Setup;
@@ -115,6 +116,7 @@ pub(crate) fn all() -> Vec<&'static Case> {
         replies::CASES,
         path_mtu::CASES,
         nat::CASES,
+        udp_socket::CASES,
     ]
     .into_iter()
     .flatten()

@@ -7,7 +7,7 @@
 //! sees the answers too, but has neither the addresses nor leave to forward, and says nothing.
 
 use crate::app::{self, Env, Log, Received, Setup, TCP_PORTS, UDP_PORTS, Udp};
-use crate::backend::{Backend, CLIENT, SERVER, SERVER6, concerns};
+use crate::backend::{Backend, CLIENT, CLIENT6, SERVER, SERVER6, concerns};
 use crate::brooklet_app;
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer, block_on};
@@ -92,7 +92,14 @@ impl Real {
                 )));
             }
         }
-        if setup.udp != Udp::Nobody {
+        if setup.udp == Udp::Connected {
+            for host in [IpAddr::V4(CLIENT), IpAddr::V6(CLIENT6)] {
+                let (local, peer) = app::connected_ends(host);
+                let socket = Async::<UdpSocket>::bind(local)?;
+                socket.get_ref().connect(peer)?;
+                spawn(Box::pin(connected(env.clone(), socket, local)));
+            }
+        } else if setup.udp != Udp::Nobody {
             for port in UDP_PORTS {
                 for host in [IpAddr::V4(SERVER), IpAddr::V6(SERVER6)] {
                     let socket = Async::<UdpSocket>::bind((host, port))?;
@@ -349,5 +356,17 @@ async fn datagrams(env: Env, socket: Async<UdpSocket>) {
         if to.port() == app::ECHO_ONCE {
             return;
         }
+    }
+}
+
+/// A socket that is connected.
+async fn connected(env: Env, socket: Async<UdpSocket>, local: SocketAddr) {
+    loop {
+        if let Err(error) = socket.send(app::GREETING).await {
+            return env.fault(format!("a UDP socket does not send: {error}"));
+        }
+        let mut buf = vec![0; 2000];
+        let received = socket.recv(&mut buf).await;
+        app::received(&env, local, received.map(|len| buf[..len].to_vec()));
     }
 }

@@ -186,6 +186,13 @@ impl Wire {
         self.backend.log().borrow().datagrams.clone()
     }
 
+    /// What the calls to receive on a connected UDP socket with this address have returned.
+    pub(crate) fn udp_results(&self, local: SocketAddr) -> Vec<Result<Vec<u8>, ErrorKind>> {
+        let log = self.backend.log().borrow();
+        let of = log.udp_results.iter().filter(|(of, _)| *of == local);
+        of.map(|(_, result)| result.clone()).collect()
+    }
+
     /// The UDP sessions that the application had.
     pub(crate) fn sessions(&self) -> Vec<Session> {
         self.backend.log().borrow().sessions.clone()
