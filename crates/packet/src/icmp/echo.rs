@@ -167,9 +167,9 @@ pub fn write_echo_reply(
 
 /// Writes the reply to an echo request into `out` and replaces the previous contents.
 ///
-/// The reply has no options. Its traffic class is that of the request (RFC 1349, 5.1). With IPv4,
-/// "don't fragment" is that of the request too: a request that arrived in fragments has a reply that
-/// may be fragmented. Returns `false` and leaves `out` empty for every packet other than an
+/// The reply has no options. Its traffic class is that of the request (RFC 1349, 5.1). With IPv4 the
+/// reply may be fragmented, also if the request said "don't fragment": the path back may be
+/// narrower. Returns `false` and leaves `out` empty for every packet other than an
 /// unfragmented echo request with a correct checksum between two unicast addresses.
 ///
 /// ```
@@ -202,7 +202,7 @@ pub fn echo_reply(out: &mut Vec<u8>, request: &Packet<'_>) -> bool {
     };
     let fields = IpFields::new()
         .traffic_class(request.traffic_class())
-        .dont_fragment(request.dont_fragment())
+        .dont_fragment(false)
         .identification(identification(request));
     let (from, to) = (request.destination(), request.source());
     write_echo_reply(out, from, to, fields, echo, request.payload()).is_ok()
