@@ -7,13 +7,18 @@
 #![cfg(target_os = "linux")]
 
 mod answers;
+mod datagrams;
+mod dns;
 mod host_sockets;
 mod hostile;
 mod load;
+mod ping;
 mod process;
 mod programs;
+mod rules;
 mod smoltcp_dns;
 mod smoltcp_sockets;
+mod stun;
 mod support;
 mod tcp;
 mod through_run;

@@ -4,11 +4,11 @@
 use crate::programs::succeeded;
 use crate::support::data::{hash, random};
 use crate::support::{
-    Finished, LIMIT, Process, example, in_namespace, ip, program, require, wait_until,
+    Finished, Folder, LIMIT, Process, example, in_namespace, ip, program, require, wait_until,
 };
 use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The gateway of `run`, behind which the host's loopback is.
@@ -190,30 +190,4 @@ fn serving(command: &mut Command, port: u16) -> Process {
     let open = wait_until(LIMIT, || TcpStream::connect(("127.0.0.1", port)).is_ok());
     assert!(open, "nobody serves port {port}: {server:?}");
     server
-}
-
-/// A temporary folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("brooklet-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a temporary folder");
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0
-            .join(name)
-            .to_str()
-            .expect("a name in UTF-8")
-            .to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

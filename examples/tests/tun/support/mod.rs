@@ -1,12 +1,15 @@
 //! What the tests share: namespaces, processes with time limits, data, raw packets.
 
 pub(crate) mod data;
+mod folder;
+pub(crate) mod forward;
 mod inetd;
 mod namespace;
 pub(crate) mod network;
 pub(crate) mod packets;
 mod process;
 
+pub(crate) use folder::Folder;
 pub(crate) use inetd::{Inetd, example, on_inetd};
 pub(crate) use namespace::{in_namespace, ip};
 pub(crate) use process::{Finished, Process, program};

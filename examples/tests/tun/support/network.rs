@@ -1,11 +1,9 @@
 //! Hosts behind a router: network namespaces with virtual Ethernet links between them.
 
-use super::{LIMIT, Process, program};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::thread;
 
 /// This namespace, a router, and a far host behind the router.
@@ -17,7 +15,8 @@ use std::thread;
 /// ```
 #[derive(Debug)]
 pub(crate) struct Network {
-    router: Namespace,
+    /// Gone without a handle.
+    _router: Namespace,
     far: Namespace,
 }
 
@@ -76,11 +75,10 @@ impl Network {
             namespace.set("net/ipv4/icmp_ratelimit", "0");
             namespace.set("net/ipv6/icmp/ratelimit", "0");
         }
-        Self { router, far }
-    }
-
-    pub(crate) fn router(&self) -> &Namespace {
-        &self.router
+        Self {
+            _router: router,
+            far,
+        }
     }
 
     pub(crate) fn far(&self) -> &Namespace {
@@ -93,7 +91,7 @@ impl Network {
 pub(crate) struct Namespace(File);
 
 impl Namespace {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("a namespace, as root");
             Self::of_this_thread()
@@ -106,7 +104,7 @@ impl Namespace {
     }
 
     /// As `ip` understands it.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
 
@@ -126,27 +124,11 @@ impl Namespace {
         self.run(|| super::ip(commands))
     }
 
-    /// Starts a process in this namespace.
-    pub(crate) fn start(&self, command: &mut Command) -> Process {
-        self.run(|| Process::start(command))
-    }
-
     /// Sets a value of the kernel, by its path in `/proc/sys`.
     pub(crate) fn set(&self, path: &str, value: &str) {
         self.run(|| {
             let set = fs::write(format!("/proc/sys/{path}"), value);
             set.unwrap_or_else(|why| panic!("{path}: {why}"));
-        });
-    }
-
-    /// Limits and delays the packets of an interface: `tc qdisc add dev DEVICE root netem ...`.
-    pub(crate) fn netem(&self, device: &str, what: &str) {
-        self.run(|| {
-            let tc = program("tc").expect("a part of iproute2");
-            let mut command = Command::new(tc);
-            command.args(["qdisc", "add", "dev", device, "root", "netem"]);
-            let done = Process::start(command.args(what.split_whitespace())).finish(LIMIT);
-            assert!(done.status.success(), "netem {what}: {}", done.err);
         });
     }
 }

@@ -68,9 +68,18 @@ impl Process {
         kill(self.pid(), signal).expect("a child that has not been waited for");
     }
 
-    /// Standard output, as soon as it has a line like this.
+    /// Waits until standard output has a line like this.
     pub(crate) fn wait_for(&mut self, line: &str, limit: Duration) {
-        if !self.out.wait(limit, |text| text.lines().any(|l| l == line)) {
+        self.wait_for_line(line, limit, |l| l == line);
+    }
+
+    /// Waits until standard output has a line that begins like this.
+    pub(crate) fn wait_for_start(&mut self, line: &str, limit: Duration) {
+        self.wait_for_line(line, limit, |l| l.starts_with(line));
+    }
+
+    fn wait_for_line(&mut self, line: &str, limit: Duration, is_it: impl Fn(&str) -> bool) {
+        if !self.out.wait(limit, |text| text.lines().any(&is_it)) {
             let status = self.child.try_wait();
             panic!(
                 "{}: no line {line:?} in {limit:?}; status {status:?}, output {:?}, errors {:?}",
@@ -199,6 +208,7 @@ pub(crate) fn program(name: &str) -> Result<PathBuf, Missing> {
         "dig" => "bind9-dnsutils",
         "nginx" => "nginx-light",
         "dnsmasq" => "dnsmasq-base",
+        "turnserver" | "turnutils_natdiscovery" => "coturn",
         "qemu-system-x86_64" => "qemu-system-x86",
         same => same,
     };
