@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 mod error_queue;
 #[cfg(target_os = "linux")]
+mod icmp_kind;
+#[cfg(target_os = "linux")]
 mod message;
 mod path_mtu;
 #[cfg_attr(target_os = "linux", path = "host/ping.rs")]

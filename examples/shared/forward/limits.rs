@@ -39,8 +39,8 @@ impl Limits {
     /// The largest number of UDP sessions, however many files the process may open.
     const MOST_SESSIONS: usize = 16_384;
 
-    /// Returns the defaults for a process that may open this many files: half of what the
-    /// connections leave is for UDP sessions, or half of all where that is more.
+    /// Returns the defaults for a process that may open this many files: UDP sessions have what the
+    /// connections leave, or half of the files where that is more.
     pub fn for_files(files: usize) -> Self {
         let default = Self::default();
         let left = files.saturating_sub(default.connections + 64);

@@ -252,6 +252,24 @@ fn answers_come_in_the_name_of_the_remote() {
 }
 
 #[test]
+fn a_client_has_one_port_for_all_hosts() {
+    block_on(async {
+        let world = world(Limits::default());
+        let ((one, first), (two, second)) = (Echo::new().await, Echo::new().await);
+        let session = one.exchange(&world, client(1000), first).await;
+        assert_eq!(two.exchange(&world, client(1000), second).await, session);
+
+        // A process of the host itself: the client has no name for a loopback address.
+        let (three, _) = Echo::new().await;
+        let session = (Ipv4Addr::LOCALHOST, session.port());
+        three.0.send_to(b"unasked", session).await.unwrap();
+        let mut buffer = [0; 100];
+        let unasked = world.datagrams.recv_from(&mut buffer);
+        assert!(within(SOON, unasked).await.is_none());
+    });
+}
+
+#[test]
 fn the_session_that_was_silent_longest_makes_room() {
     block_on(async {
         let world = world(Limits {

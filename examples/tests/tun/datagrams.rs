@@ -118,3 +118,31 @@ fn an_ipv4_stack_works_from_an_mtu_of_576() {
         forward.stop();
     });
 }
+
+/// A client takes a refusal for the answer of the host, so the forwarder does not refuse.
+#[test]
+fn a_forwarder_without_files_does_not_refuse() {
+    in_namespace(|| {
+        let network = Network::new(1500);
+        let [far, _] = Network::FAR;
+        echo(&network, far);
+        let forward = Forward::with_files(40);
+        let clients: Vec<UdpSocket> = (0..50).map(|_| client(&forward, far)).collect();
+        let mut errors = Vec::new();
+        for client in &clients {
+            client.send(b"echo").expect("sent");
+            if let Err(error) = client.recv(&mut [0; 10]) {
+                errors.push(error.kind());
+            }
+        }
+        assert!(
+            !errors.is_empty() && errors.len() < clients.len(),
+            "{errors:?}"
+        );
+        let expected = std::io::ErrorKind::HostUnreachable; // administratively prohibited
+        assert!(errors.iter().all(|kind| *kind == expected), "{errors:?}");
+        let connect = || std::net::TcpStream::connect_timeout(&(far, 7).into(), LIMIT);
+        let error = forward.clients().run(connect).expect_err("no file is left");
+        assert_eq!(error.kind(), expected);
+    });
+}

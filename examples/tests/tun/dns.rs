@@ -1,6 +1,6 @@
 //! Questions to a name server behind the forwarder.
 
-use crate::support::forward::{Forward, counter};
+use crate::support::forward::Forward;
 use crate::support::network::Network;
 use crate::support::{LIMIT, Process, example, in_namespace, program, require, wait_until};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -71,8 +71,12 @@ fn a_hundred_thousand_questions_are_answered_and_leave_nothing() {
             after <= before + before / 10,
             "{after} bytes of memory, and {before} before"
         );
+        // Counters that are 0 are not printed.
         let counters = forward.stop().err;
-        assert_eq!(counter(&counters, "UDP sessions"), 0, "{counters}");
+        let open = counters
+            .lines()
+            .any(|line| line.starts_with("UDP sessions: "));
+        assert!(!open, "{counters}");
     });
 }
 

@@ -98,8 +98,10 @@ fn ping_arrival(socket: &PingSocket) -> PingArrival {
 fn pings() {
     let _network = Network::new(1500);
     for (index, far) in Network::FAR.into_iter().enumerate() {
-        let socket = PingSocket::open(far.is_ipv6()).unwrap();
-        socket.send(far, 7, b"data", Fields::default()).unwrap();
+        let socket = PingSocket::open(far.is_ipv6()).expect("a socket");
+        socket
+            .send(far, 7, b"data", Fields::default())
+            .expect("sent");
         match ping_arrival(&socket) {
             PingArrival::Reply {
                 from,
@@ -114,7 +116,9 @@ fn pings() {
         }
 
         let router = Network::ROUTER[index];
-        socket.send(far, 8, b"too far", with_hop_limit(1)).unwrap();
+        socket
+            .send(far, 8, b"too far", with_hop_limit(1))
+            .expect("sent");
         let (sequence, exceeded) = ping_report(&socket);
         assert_eq!(sequence, 8);
         assert_eq!(exceeded.reporter, router);
@@ -123,7 +127,7 @@ fn pings() {
         let nobody = Network::NOBODY[index];
         socket
             .send(nobody, 9, b"nobody", Fields::default())
-            .unwrap();
+            .expect("sent");
         let (sequence, unreachable) = ping_report(&socket);
         assert_eq!(sequence, 9);
         assert_eq!(unreachable.reporter, router);

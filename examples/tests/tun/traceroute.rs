@@ -1,6 +1,7 @@
 //! The path behind the forwarder, as `traceroute` and `ping` see it: under the `run` example, in a
 //! namespace with a router and a host behind the router.
 
+use crate::support::forward::Forward;
 use crate::support::network::Network;
 use crate::support::{Finished, LIMIT, Process, example, in_namespace, program, require};
 use std::net::{IpAddr, TcpListener};
@@ -69,6 +70,38 @@ fn by_syns_to_an_open_port() {
             listener.expect("a free port")
         };
         Network::FAR.into_iter().map(listen).collect()
+    });
+}
+
+/// Without an address of its own, `forward` has the dummy address of RFC 7600.
+#[test]
+fn forward_is_the_first_hop() {
+    let Some(traceroute) = require(program("traceroute")) else {
+        return;
+    };
+    in_namespace(|| {
+        let _network = Network::new(1500);
+        let chosen = ["10.78.0.254", "fd78::fe"];
+        for (flags, names) in [
+            (&[][..], ["192.0.0.8", "fe80::1"]),
+            (&["--router", chosen[0], "--router", chosen[1]], chosen),
+        ] {
+            let forward = Forward::start(flags);
+            for (version, name) in names.into_iter().enumerate() {
+                let far = Network::FAR[version];
+                let mut command = Command::new(&traceroute);
+                command.args(["-n", "-q", "1", &far.to_string()]);
+                let traced = forward.clients().run(|| Process::start(&mut command));
+                let traced = traced.finish(LIMIT).out;
+                let router = name.parse().expect("an address");
+                assert_eq!(
+                    hops(&traced),
+                    [router, Network::ROUTER[version], far],
+                    "{traced}"
+                );
+            }
+            forward.stop();
+        }
     });
 }
 

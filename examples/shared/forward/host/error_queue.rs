@@ -1,6 +1,7 @@
 //! The error queue of a socket: `IP_RECVERR` and `IPV6_RECVERR`, see ip(7).
 
-use super::report::{Report, kind_v4, kind_v6};
+use super::icmp_kind::{kind_v4, kind_v6};
+use super::report::Report;
 use nix::libc;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,

@@ -167,7 +167,7 @@ mod queued {
 
     #[test]
     fn every_icmp_error_has_its_kind() {
-        use super::super::report::{kind_v4, kind_v6};
+        use super::super::icmp_kind::{kind_v4, kind_v6};
         use Unreachable::{Host, Network, PacketTooBig, Port, Prohibited, Protocol};
         for (icmp_type, code, v6, expected) in [
             (3, 0, false, Network),

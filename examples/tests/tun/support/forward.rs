@@ -18,9 +18,21 @@ pub(crate) struct Forward {
 impl Forward {
     /// Starts `forward` with these flags in the namespace of this thread.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let mut command = Command::new(example("forward"));
-        command.args(["--tun", TUN]).args(flags);
-        let mut process = Process::start(&mut command);
+        Self::run(&mut Command::new(example("forward")), flags)
+    }
+
+    /// Starts `forward` as a process that may open this many files.
+    pub(crate) fn with_files(files: usize) -> Self {
+        // A part of util-linux, which Debian always has.
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={files}"))
+            .arg(example("forward"));
+        Self::run(&mut command, &[])
+    }
+
+    fn run(command: &mut Command, flags: &[&str]) -> Self {
+        let mut process = Process::start(command.args(["--tun", TUN]).args(flags));
         process.wait_for_start("forward: forwarding from", LIMIT);
         let clients = Namespace::new();
         super::ip(&format!("link set {TUN} netns {}", clients.path()));
@@ -73,11 +85,4 @@ impl Forward {
         assert_eq!(ended.status.code(), Some(0), "{}", ended.err);
         ended
     }
-}
-
-/// A number of the counters that `forward` printed.
-pub(crate) fn counter(printed: &str, name: &str) -> u64 {
-    let line = printed.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.trim_start_matches(':').trim().parse().ok());
-    number.unwrap_or_else(|| panic!("no `{name}` in {printed}"))
 }
