@@ -102,14 +102,13 @@ impl TxScheduler {
     ) -> Option<(Packet<'_>, bool)> {
         while self.sending.is_none() {
             let (mut packet, source) = self.take(now, engines)?;
-            let begun = match Headers::parse(&packet) {
-                Ok(headers) => self
-                    .complete(now, engines, (&mut packet, &headers), source)
-                    .map(|pieces| (headers, pieces)),
-                Err(_) => Err(DropReason::OutboundMalformed),
+            let Ok(headers) = Headers::parse(&packet) else {
+                drops.count(DropReason::OutboundMalformed);
+                self.recycle(engines, packet, source);
+                continue;
             };
-            match begun {
-                Ok((headers, pieces)) => {
+            match self.complete(now, engines, (&mut packet, &headers), source) {
+                Ok(pieces) => {
                     self.sending = Some(Sending {
                         packet,
                         headers,

@@ -1,5 +1,6 @@
 //! The Internet checksum (RFC 1071) over transport segments.
 
+use crate::headers::IPV4_HEADER;
 use std::net::IpAddr;
 
 /// The one's complement sum of 16-bit words in network byte order; an odd last byte is padded with 0.
@@ -33,6 +34,7 @@ fn words(bytes: &[u8]) -> u128 {
     even + odd + word(last)
 }
 
+#[inline]
 fn fold(sum: u128) -> u16 {
     let sum = u128::from(sum as u64) + (sum >> 64);
     let mut sum = (sum as u64).wrapping_add((sum >> 64) as u64);
@@ -46,6 +48,14 @@ fn fold(sum: u128) -> u16 {
 /// Whether the checksum inside of `bytes` is correct: then the sum is all ones.
 pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     data(bytes) == !0
+}
+
+/// The checksum of an IPv4 header without options, whose checksum field holds zero.
+#[inline]
+pub(crate) fn of_header(header: &[u8; IPV4_HEADER]) -> u16 {
+    let (words, _) = header.as_chunks::<4>();
+    let words = words.iter().map(|word| u32::from_ne_bytes(*word));
+    !fold(words.map(u128::from).sum())
 }
 
 /// Whether the checksum inside of `segment` is correct for a segment between these addresses.

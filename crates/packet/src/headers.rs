@@ -91,7 +91,11 @@ impl Headers {
             return Err(ParseError::TotalLength);
         }
         let packet = bytes.get(..total_len).ok_or(ParseError::Truncated)?;
-        if !checksum::is_valid(&packet[..header_len]) {
+        let valid = match header_len {
+            IPV4_HEADER => checksum::of_header(header) == 0,
+            _ => checksum::is_valid(&packet[..header_len]),
+        };
+        if !valid {
             return Err(ParseError::HeaderChecksum);
         }
         let word = be16(header, 6);

@@ -188,6 +188,7 @@ impl Inbound {
         true
     }
 
+    #[inline]
     fn queue(&mut self, receiver: Receiver) -> Option<&mut Queue> {
         match receiver {
             Receiver::Transparent => Some(&mut self.transparent.queue),
@@ -209,6 +210,7 @@ impl Inbound {
     }
 
     /// Returns what `read` reads, or why there will be no datagram, or `None` if there is none yet.
+    #[inline]
     pub(crate) fn poll<R>(
         &mut self,
         receiver: Receiver,
@@ -235,21 +237,20 @@ impl Inbound {
         buf: &mut [u8],
         take: Take,
     ) -> Option<(usize, SocketAddr, SocketAddr)> {
-        let copy = |datagram: &Datagram, buf: &mut [u8]| {
-            let len = datagram.payload.len().min(buf.len());
-            buf[..len].copy_from_slice(&datagram.payload[..len]);
-            (len, datagram.from, datagram.to)
-        };
-        if take == Take::No {
-            return Some(copy(self.queue(receiver)?.front()?, buf));
+        let datagram = self.queue(receiver)?.front()?;
+        let len = datagram.payload.len().min(buf.len());
+        buf[..len].copy_from_slice(&datagram.payload[..len]);
+        let read = (len, datagram.from, datagram.to);
+        if take == Take::Yes
+            && let Some(datagram) = self.read(receiver)
+        {
+            self.recycle(datagram.payload);
         }
-        let datagram = self.read(receiver)?;
-        let read = copy(&datagram, buf);
-        self.recycle(datagram.payload);
         Some(read)
     }
 
     /// Takes the oldest datagram.
+    #[inline]
     pub(crate) fn read(&mut self, receiver: Receiver) -> Option<Datagram> {
         match receiver {
             Receiver::Transparent => self.transparent.pop(),

@@ -159,6 +159,7 @@ impl Outbound {
         Ok(self.has_room() && self.senders.is_empty())
     }
 
+    #[inline]
     fn check(&self, outgoing: &Outgoing<'_>, mtu: usize) -> Result<(), SendError> {
         let &Outgoing {
             payload, from, to, ..
@@ -198,6 +199,7 @@ impl Outbound {
     }
 
     /// Writes one datagram.
+    #[inline]
     fn push(&mut self, outgoing: &Outgoing<'_>) -> Result<(), SendError> {
         let mut packet = self.buffer(outgoing.payload.len() + HEADERS);
         let fields = self.fields(outgoing);
@@ -221,6 +223,7 @@ impl Outbound {
     }
 
     /// The fields of the IP header.
+    #[inline]
     fn fields(&mut self, outgoing: &Outgoing<'_>) -> IpFields {
         let hop_limit = outgoing.hop_limit.unwrap_or(self.config.hop_limit).max(1);
         let fields = IpFields::default()
@@ -243,6 +246,7 @@ impl Outbound {
         self.packets.len() < self.config.outbound_packets && self.bytes < self.config.outbound_bytes
     }
 
+    #[inline]
     fn buffer(&mut self, len: usize) -> Vec<u8> {
         match len {
             0..=POOL_CAPACITY => self.pool.take(len),
@@ -252,6 +256,7 @@ impl Outbound {
 
     /// Takes the oldest packet. Moves the waiting senders into `wakes` once half of the queue is
     /// free.
+    #[inline]
     pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<PacketBuf> {
         let packet = self.packets.pop_front();
         if let Some(packet) = &packet {

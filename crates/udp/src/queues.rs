@@ -78,10 +78,13 @@ impl<F: Flavor> Queues<F> {
     pub(crate) fn of(&self, from: SocketAddr, to: SocketAddr) -> &Shared<F, Outbound> {
         let outbound = self.outbound();
         let queues = outbound.len();
+        if queues == 1 {
+            return &outbound[0];
+        }
         let queue = match FlowKey::new(from, to) {
-            Some(key) if queues > 1 => FixedState::default().hash_one(key) % queues as u64,
+            Some(key) => FixedState::default().hash_one(key) % queues as u64,
             // Without a key the address families differ, and every queue refuses the datagram.
-            _ => 0,
+            None => 0,
         };
         &outbound[queue as usize]
     }

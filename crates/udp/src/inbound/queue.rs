@@ -91,6 +91,7 @@ impl Queue {
 
     /// Queues what fits and what `admit` lets in, which is told the length of each datagram and the
     /// room that is free.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         incoming: &Incoming<'_>,
@@ -112,7 +113,8 @@ impl Queue {
     }
 
     /// Queues one datagram, or a batch as a whole. Returns whether it is in the queue.
-    #[inline]
+    // Inlined into the two callers, so that a datagram is built where it is queued.
+    #[inline(always)]
     fn receive_one(
         &mut self,
         incoming: &Incoming<'_>,
@@ -168,6 +170,7 @@ impl Queue {
     }
 
     /// Takes the oldest datagram.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
         let datagram = self.datagrams.pop_front()?;
         self.bytes -= datagram.payload.len();
@@ -206,6 +209,7 @@ impl SharedQueue {
         }
     }
 
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         incoming: &Incoming<'_>,
@@ -218,6 +222,7 @@ impl SharedQueue {
         })
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
         let datagram = self.queue.pop()?;
         self.sources.remove(datagram.from, datagram.payload.len());
