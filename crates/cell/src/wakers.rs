@@ -9,7 +9,7 @@
 //!   pipe. The latest waker counts.
 //! - [`PollWakers`] is for any number of tasks that call a `poll_` function on a shared handle.
 //! - [`WaitQueue`] is for futures, too. A future holds a [`WaitKey`] and removes its waker when it
-//!   is dropped.
+//!   is dropped. A [`Waiter`] does that for the content of a cell that is [`Awaited`].
 //!
 //! ```
 //! # #[cfg(feature = "sync")] {
@@ -68,9 +68,11 @@ mod single_waker;
 #[cfg(test)]
 mod tests;
 mod wait_queue;
+mod waiter;
 mod wake_list;
 
 pub use poll_wakers::PollWakers;
 pub use single_waker::SingleWaker;
 pub use wait_queue::{WaitKey, WaitQueue};
+pub use waiter::{Awaited, Waiter};
 pub use wake_list::WakeList;

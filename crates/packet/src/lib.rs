@@ -72,6 +72,7 @@ mod segmenter;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod source;
+mod source_shares;
 mod strip;
 pub mod tcp;
 mod traffic_class;
@@ -92,6 +93,7 @@ pub use path_mtus::PathMtus;
 pub use protocol::{ParseProtocolError, Protocol};
 pub use segmenter::Segmenter;
 pub use source::SourcePrefix;
+pub use source_shares::SourceShares;
 pub use strip::strip_options;
 pub use traffic_class::{Ecn, TrafficClass};
 pub use transport::{Fragment, TcpHeader};

@@ -81,7 +81,12 @@ impl fmt::Display for FlowError {
     }
 }
 
-impl Error for FlowError {}
+/// The [`kind`](FlowError#structfield.kind) is the source.
+impl Error for FlowError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.kind)
+    }
+}
 
 impl From<FlowError> for io::Error {
     fn from(error: FlowError) -> Self {

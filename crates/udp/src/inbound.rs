@@ -8,18 +8,16 @@ mod list;
 mod queue;
 mod sessions;
 mod sockets;
-mod sources;
 
-use self::queue::{Incoming, Queue, Queued, SharedQueue};
+use self::queue::{Incoming, Queue, Queued, Room, SharedQueue};
 use self::sessions::Sessions;
 use self::sockets::Sockets;
 pub(crate) use self::sockets::{Options, Sender};
-use self::sources::Room;
 use crate::{
     arrival::Arrival, config::Config, datagram::Datagram, flow_error::FlowError,
-    interface::Interface, received::Received, stats::Stats, wait::Awaited,
+    interface::Interface, received::Received, stats::Stats,
 };
-use brooklet_cell::wakers::{WaitQueue, WakeList};
+use brooklet_cell::wakers::{Awaited, WaitQueue, WakeList};
 use brooklet_io::{BufferPool, StackClosed};
 use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{Packet, Protocol};

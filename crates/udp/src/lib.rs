@@ -158,7 +158,6 @@ mod socket;
 mod split;
 mod stats;
 mod transparent;
-mod wait;
 mod write_half;
 
 #[cfg(test)]

@@ -11,9 +11,8 @@ use crate::{
     error::SendError,
     interface::{Interface, longest_payload},
     stats::Stats,
-    wait::Awaited,
 };
-use brooklet_cell::wakers::{SingleWaker, WaitQueue, WakeList};
+use brooklet_cell::wakers::{Awaited, SingleWaker, WaitQueue, WakeList};
 use brooklet_io::{BufferPool, PacketBuf, StackClosed};
 use brooklet_packet::{IpFields, TrafficClass, WriteError, udp};
 use std::{collections::VecDeque, io, mem, net::SocketAddr, num::NonZeroU16, task::Waker};

@@ -3,9 +3,8 @@
 use crate::{
     datagram::Datagram,
     inbound::{Inbound, Place, Receiver, Take},
-    wait::{Awaited, Waiter},
 };
-use brooklet_cell::wakers::{WaitKey, WakeList};
+use brooklet_cell::wakers::{Awaited, WaitKey, Waiter, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use std::{
     future::poll_fn,

@@ -3,9 +3,8 @@
 use crate::{
     outbound::{Outbound, Outgoing},
     queues::Queues,
-    wait::{Awaited, Waiter},
 };
-use brooklet_cell::wakers::{WaitKey, WakeList};
+use brooklet_cell::wakers::{Awaited, WaitKey, Waiter, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use std::{
     future::poll_fn,

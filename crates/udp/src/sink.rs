@@ -6,10 +6,9 @@ use crate::{
     read_half::UdpReadHalf,
     reader::poll_read,
     send::poll_send,
-    wait::Waiter,
     write_half::{UdpWriteHalf, Unsent},
 };
-use brooklet_cell::Flavor;
+use brooklet_cell::{Flavor, wakers::Waiter};
 use brooklet_io::StackClosed;
 use futures_core::Stream;
 use futures_sink::Sink;

@@ -1,7 +1,7 @@
-use crate::{datagram::Datagram, outbound::Outgoing, queues::Queues, send};
 #[cfg(feature = "futures")]
-use crate::{outbound::Outbound, wait::Waiter};
-use brooklet_cell::Flavor;
+use crate::outbound::Outbound;
+use crate::{datagram::Datagram, outbound::Outgoing, queues::Queues, send};
+use brooklet_cell::{Flavor, wakers::Waiter};
 use std::{
     fmt, io,
     net::SocketAddr,

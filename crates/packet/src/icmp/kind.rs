@@ -1,5 +1,6 @@
 //! The reasons that ICMP errors give.
 
+use std::error::Error;
 use std::fmt;
 
 /// The reason of an ICMP error "destination unreachable" or "packet too big".
@@ -106,6 +107,8 @@ impl fmt::Display for IcmpErrorKind {
         }
     }
 }
+
+impl Error for IcmpErrorKind {}
 
 /// The place and the kind of a problem with a header field (RFC 792; RFC 4443, 3.4).
 ///

@@ -1,11 +1,17 @@
 //! Bounded queues of datagrams for the application.
 
-use super::sources::{Room, Sources};
 use crate::{datagram::Datagram, flow_error::FlowError, stats::Stats};
 use brooklet_cell::wakers::WaitQueue;
 use brooklet_io::BufferPool;
-use brooklet_packet::TrafficClass;
+use brooklet_packet::{SourceShares, TrafficClass};
 use std::{collections::VecDeque, net::SocketAddr, num::NonZeroU16};
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    pub(crate) packets: usize,
+    pub(crate) bytes: usize,
+}
 
 /// A datagram, or a batch of datagrams, that arrives.
 #[derive(Clone, Copy, Debug)]
@@ -198,14 +204,14 @@ impl Queue {
 /// A queue that limits the share of each source.
 pub(crate) struct SharedQueue {
     pub(crate) queue: Queue,
-    sources: Sources,
+    sources: SourceShares,
 }
 
 impl SharedQueue {
     pub(crate) fn new(limit: Room) -> Self {
         Self {
             queue: Queue::new(limit, false),
-            sources: Sources::default(),
+            sources: SourceShares::new(),
         }
     }
 
@@ -218,14 +224,15 @@ impl SharedQueue {
     ) -> Queued {
         let sources = &mut self.sources;
         self.queue.receive(incoming, pool, stats, |len, free| {
-            sources.add(incoming.from, len, free)
+            sources.add(incoming.from.ip(), len, free.packets, free.bytes)
         })
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
         let datagram = self.queue.pop()?;
-        self.sources.remove(datagram.from, datagram.payload.len());
+        self.sources
+            .remove(datagram.from.ip(), datagram.payload.len());
         Some(datagram)
     }
 

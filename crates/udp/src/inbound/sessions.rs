@@ -7,15 +7,14 @@
 //! session of the source at its head. Every operation takes constant time.
 
 use super::list::{Link, Linked, List};
-use super::queue::{Incoming, Queue, Queued};
-use super::sources::{Room, SHARE};
+use super::queue::{Incoming, Queue, Queued, Room};
 use crate::datagram::Datagram;
 use crate::error::SendError;
 use crate::session::{SessionConfig, SessionEnd};
 use crate::stats::Stats;
 use brooklet_cell::wakers::{WaitQueue, WakeList};
 use brooklet_io::BufferPool;
-use brooklet_packet::{FlowKey, SourcePrefix};
+use brooklet_packet::{FlowKey, SourcePrefix, SourceShares};
 use foldhash::fast::RandomState;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -261,7 +260,8 @@ impl Sessions {
         let (of_all, of_source) = (&mut self.bytes, &mut self.sources[session.source].bytes);
         let queued = session.queue.receive(incoming, pool, stats, |len, _| {
             let free = total.saturating_sub(*of_all);
-            let admitted = len == 0 || (len <= free && *of_source <= free.saturating_mul(SHARE));
+            let admitted =
+                len == 0 || (len <= free && *of_source <= free.saturating_mul(SourceShares::SHARE));
             if admitted {
                 *of_all += len;
                 *of_source += len;

@@ -1,7 +1,6 @@
 //! The table of the bound sockets.
 
-use super::queue::SharedQueue;
-use super::sources::Room;
+use super::queue::{Room, SharedQueue};
 use crate::{
     config::Config,
     error::SendError,

@@ -4,9 +4,8 @@ use crate::{
     outbound::Outbound,
     queues::Queues,
     transparent::TransparentUdpSocket,
-    wait::{Awaited, Waiter},
 };
-use brooklet_cell::wakers::{WaitKey, WakeList};
+use brooklet_cell::wakers::{Awaited, WaitKey, Waiter, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use std::{
