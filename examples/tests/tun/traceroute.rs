@@ -36,8 +36,9 @@ fn shows_every_hop(flags: &[&str], prepare: impl FnOnce(&Network) -> Vec<TcpList
 /// The address of each line behind the first.
 fn hops(out: &str) -> Vec<IpAddr> {
     let addresses = out.lines().skip(1).map(|line| {
-        let address = line.split_whitespace().nth(1);
-        address.and_then(|address| address.parse().ok())
+        let address = line.split_whitespace().nth(1)?;
+        // A link-local address has the name of its link behind it.
+        address.split('%').next()?.parse().ok()
     });
     addresses.map_while(|address| address).collect()
 }
