@@ -175,20 +175,25 @@ reasons! {
     UdpFiltered: "UDP datagram filtered by its session",
     /// Inbound: a datagram, while no handle could read it.
     UdpNoListener: "UDP without a socket that reads",
-    /// Inbound: an echo request that the policy ignores, or whose source or destination is not
-    /// unicast.
+    /// Inbound: an echo request that the policy ignores.
     EchoIgnored: "ICMP echo request ignored",
     /// An echo request that no ICMP socket takes, or a diverted packet that no raw socket takes.
     RawNoSocket: "no ICMP or raw socket takes it",
     /// Inbound: a message or packet that found the queue of its ICMP or raw socket full.
     RawFull: "queue of an ICMP or raw socket full",
-    /// Inbound: an echo request whose source holds its share of the queue of the ICMP socket.
-    RawSourceFull: "share of the source in the queue of the ICMP socket full",
+    /// Inbound: a message or packet whose source holds its share of the queue of the ICMP or raw
+    /// socket.
+    RawSourceFull: "share of the source in the queue of an ICMP or raw socket full",
+    /// Inbound: a message or packet for an ICMP or raw socket, after the end of the stack.
+    RawClosed: "ICMP and raw sockets ended",
     /// Outbound: a reply or an error of the program that found the outbound queue of the ICMP and
     /// raw sockets full.
     RawOutboundFull: "outbound queue of ICMP and raw sockets full",
+    /// Outbound: an ICMP error of the program about a packet about which no error may be sent
+    /// (RFC 1122, 3.2.2; RFC 4443, 2.4(e)).
+    IcmpForbidden: "ICMP error that must not be sent",
     /// Outbound: bytes that another stack sent through a raw socket and that are no IP packet, or
-    /// IPv6 and the stack was built without IPv6.
+    /// too long with "don't fragment", or IPv6 and the stack was built without IPv6.
     RawInvalid: "invalid packet of a raw socket",
     /// Inbound: a datagram that is not whole, or that arrived after the end of the stack.
     UdpMalformed: "UDP datagram that is not whole",

@@ -166,8 +166,8 @@ pub use brooklet_packet::{
     ParseProtocolError, ParseTcpFlagsError, Protocol, TcpFlags, TcpHeader, TrafficClass,
 };
 pub use brooklet_raw::{
-    Config as IcmpConfig, EchoAction, EchoReply, RawConfig, RawPacket, SendError as RawSendError,
-    Stats as RawStats, icmp_error_of, io_error_of,
+    Answered, Config as IcmpConfig, EchoAction, EchoReply, IcmpSocketConfig, RawConfig, RawPacket,
+    SendError as RawSendError, Stats as RawStats, icmp_error_of, io_error_of,
 };
 pub use brooklet_tcp::{
     Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,

@@ -154,15 +154,17 @@ impl Stats {
             DropReason::UdpFiltered => udp.filtered,
             DropReason::UdpNoListener => udp.no_listener,
             DropReason::UdpMalformed => udp.dropped_other,
-            DropReason::EchoIgnored => raw.echo_ignored,
-            DropReason::RawNoSocket => raw.no_socket,
+            DropReason::EchoIgnored => raw.ignored,
+            DropReason::RawNoSocket => raw.no_listener,
             DropReason::RawFull => raw.dropped_full,
             DropReason::RawSourceFull => raw.dropped_source,
-            DropReason::RawOutboundFull => raw.outbound_full,
-            DropReason::RawInvalid => raw.invalid,
+            DropReason::RawClosed => raw.dropped_other,
+            DropReason::IcmpForbidden => raw.icmp_errors_forbidden,
+            DropReason::RawOutboundFull => raw.answers_dropped,
+            DropReason::RawInvalid => raw.invalid_out,
             // The driver counts the packets of other protocols, and its own errors.
             DropReason::TooBig => self.drops.0[reason.index()] + udp.dropped_too_big,
-            DropReason::IcmpLimited => self.drops.0[reason.index()] + raw.errors_limited,
+            DropReason::IcmpLimited => self.drops.0[reason.index()] + raw.icmp_errors_limited,
             DropReason::IcmpIgnored => self.drops.0[reason.index()] + tcp.icmp_ignored,
             reason => self.drops.0[reason.index()],
         }
@@ -227,12 +229,17 @@ impl fmt::Display for Stats {
             ("UDP sessions ended, idle", udp.sessions_idle),
             ("UDP sessions ended, evicted", udp.sessions_evicted),
             ("UDP sessions closed", udp.sessions_closed),
-            ("echo requests delivered", raw.echo_requests),
-            ("echo replies delivered", raw.echo_replies),
-            ("ICMP errors about echo requests", raw.echo_errors),
+            ("echo requests delivered", raw.echo_requests_in),
+            ("echo requests for the stack to answer", raw.answered),
+            ("echo requests rejected", raw.rejected),
+            ("echo replies delivered", raw.echo_replies_in),
+            ("ICMP errors about echo requests", raw.icmp_errors_in),
             ("ICMP messages about no echo request", raw.unmatched),
-            ("raw packets in", raw.packets_in),
-            ("ICMP and raw packets out", raw.packets_out),
+            ("raw packets in", raw.raw_packets_in),
+            ("echo requests out", raw.echo_requests_out),
+            ("echo replies of the program", raw.echo_replies_out),
+            ("ICMP errors of the program", raw.icmp_errors_out),
+            ("raw packets out", raw.raw_packets_out),
         ];
         for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0) {
             writeln!(f, "{name}: {figure}")?;
@@ -277,9 +284,12 @@ mod tests {
         number!(next, stats.udp, dropped_source no_listener dropped_other dropped_backlog);
         number!(next, stats.udp, dropped_too_big filtered icmp_errors sessions sessions_opened);
         number!(next, stats.udp, sessions_idle sessions_evicted sessions_closed);
-        number!(next, stats.raw, echo_requests echo_replies echo_errors packets_in packets_out);
-        number!(next, stats.raw, dropped_full dropped_source echo_ignored no_socket unmatched);
-        number!(next, stats.raw, outbound_full invalid errors_limited);
+        number!(next, stats.raw, echo_requests_in echo_replies_in icmp_errors_in raw_packets_in);
+        number!(next, stats.raw, echo_requests_out echo_replies_out icmp_errors_out);
+        number!(next, stats.raw, raw_packets_out answered rejected ignored dropped_full);
+        number!(next, stats.raw, dropped_source no_listener unmatched answers_dropped);
+        number!(next, stats.raw, icmp_errors_limited icmp_errors_forbidden invalid_out);
+        number!(next, stats.raw, dropped_other);
         for &reason in DropReason::ALL {
             if stats.dropped(reason) == 0 {
                 stats.drops.0[reason.index()] = next();

@@ -77,7 +77,7 @@ fn a_diverted_packet_goes_to_the_raw_socket_and_nowhere_else() {
         }
         assert!(received(&socket).is_none() && host.datagram().is_none());
         let stats = host.stack.stats();
-        assert_eq!((stats.tcp.requested, stats.raw.packets_in), (0, 4));
+        assert_eq!((stats.tcp.requested, stats.raw.raw_packets_in), (0, 4));
         assert_eq!(stats.drops().map(|(_, n)| n).sum::<u64>(), 0);
 
         drop(socket);
@@ -335,7 +335,7 @@ fn a_packet_of_a_raw_or_an_icmp_socket_wakes_the_driver() {
     for nth in 0..4 {
         std::thread::sleep(Duration::from_millis(20)); // the driver falls asleep
         match nth % 2 {
-            0 => block_on(raw.send(&ip(here, there, 47, b"x"))).unwrap(),
+            0 => assert!(block_on(raw.send(&ip(here, there, 47, b"x"))).unwrap() > 0),
             _ => block_on(icmp.send_echo_request(here, there, echo, b"x")).unwrap(),
         }
         let receive = async {

@@ -1,31 +1,36 @@
-use crate::echo_policy::{EchoAction, EchoPolicy};
-use crate::hub::Hub;
-use crate::icmp_socket::IcmpSocket;
-use crate::raw_socket::{RawConfig, RawSocket};
-use crate::stats::Stats;
-use brooklet_cell::Flavor;
+use crate::{
+    config::{IcmpSocketConfig, RawConfig},
+    echo_policy::{EchoAction, EchoPolicy},
+    hub::{Hub, RawEntry, Sockets},
+    icmp::{IcmpEntry, IcmpSocket},
+    outcome::Answered,
+    queue::{Bounds, Queue},
+    raw_socket::{RawSocket, is_for_raw_sockets},
+    stats::Stats,
+};
+use brooklet_cell::{Flavor, Shared};
+use brooklet_io::StackClosed;
 use brooklet_packet::Packet;
 use brooklet_packet::icmp::IcmpErrorKind;
-use std::net::IpAddr;
-use std::{fmt, io};
+use std::{fmt, io, net::IpAddr};
 
-/// Binds ICMP and raw sockets, decides about echo requests and sends ICMP errors. Clones are handles
-/// to the same stack.
+/// Binds sockets, sends ICMP errors and sets the policy for echo requests. Clones belong to the
+/// same stack.
+///
+/// The binder keeps no engine running. In the crate `brooklet`, the `Stack` stands in its place.
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// # use brooklet_io::Clock;
-/// # use brooklet_raw::{Config, Engine, Interface};
-/// # let clock = Clock::new(std::time::Instant::now);
-/// # let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+/// # let engine = example::engine();
+/// use brooklet_raw::RawConfig;
+///
 /// let binder = engine.binder();
-/// let socket = binder.bind_icmp()?;
-/// let second = binder.bind_icmp().unwrap_err();
-/// assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
-/// # drop(socket);
-/// # assert!(binder.bind_icmp().is_ok());
+/// let icmp = binder.bind_icmp()?;
+/// let igmp = binder.bind_raw(RawConfig::new().protocol(2))?;
+/// # let _ = (icmp, igmp);
 /// # }
-/// # Ok::<(), std::io::Error>(())
+/// # std::io::Result::Ok(())
 /// ```
 pub struct Binder<F: Flavor>(Hub<F>);
 
@@ -34,98 +39,225 @@ impl<F: Flavor> Binder<F> {
         Self(hub.clone())
     }
 
-    /// Binds the ICMP socket of the stack. While it lives, echo requests go to it, unless a
-    /// [policy](Self::set_echo_policy) decides otherwise.
+    /// Binds a socket for ICMP messages, which takes the echo requests that the
+    /// [policy](Self::set_echo_policy) delivers: without a policy all of them.
     ///
     /// # Errors
     ///
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the stack has an ICMP socket, which can be cloned;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    /// As [`bind_icmp_with`](Self::bind_icmp_with).
     pub fn bind_icmp(&self) -> io::Result<IcmpSocket<F>> {
-        Ok(IcmpSocket::new(self.0.bind_icmp()?, &self.0))
+        self.bind_icmp_with(IcmpSocketConfig::new())
     }
 
-    /// Binds a raw socket for the packets that `config` names.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if there are as many raw sockets as the
-    /// [configuration](crate::Config::raw_sockets) allows;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
-    pub fn bind_raw(&self, config: RawConfig) -> io::Result<RawSocket<F>> {
-        Ok(RawSocket::new(self.0.bind_raw(config)?, &self.0))
-    }
-
-    /// Lets `policy` decide about each echo request by its destination, in place of an earlier
-    /// policy.
-    ///
-    /// The driver calls the function for each request and holds no lock meanwhile.
+    /// Binds a socket for ICMP messages, with the settings of `config`.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_io::Clock;
-    /// # use brooklet_raw::{Config, Engine, Interface};
-    /// use brooklet_raw::EchoAction;
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_raw::IcmpSocketConfig;
+    /// use std::io::ErrorKind;
+    ///
+    /// let socket = engine.binder().bind_icmp()?;
+    /// let second = engine.binder().bind_icmp();
+    /// assert_eq!(second.unwrap_err().kind(), ErrorKind::AddrInUse);
+    ///
+    /// // A socket that only sends echo requests is in nobody's way.
+    /// let config = IcmpSocketConfig::new().echo_requests(false);
+    /// let pings = engine.binder().bind_icmp_with(config)?;
+    /// # let _ = (socket, pings);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if another socket receives the
+    /// [echo requests](IcmpSocketConfig::echo_requests) that this one asks for;
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the stack has as many sockets as its
+    /// [`Config`](crate::Config) allows; [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver
+    /// has ended.
+    pub fn bind_icmp_with(&self, config: IcmpSocketConfig) -> io::Result<IcmpSocket<F>> {
+        let entry = IcmpEntry::new(config);
+        self.0.sockets.with(|sockets| {
+            self.check(sockets)?;
+            if config.echo_requests {
+                if sockets.echo.is_some() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::AddrInUse,
+                        "another socket receives the echo requests",
+                    ));
+                }
+                sockets.echo = Some(entry.clone());
+            }
+            sockets.icmp.push(entry.clone());
+            Ok(())
+        })?;
+        Ok(IcmpSocket::new(self.0.clone(), entry))
+    }
+
+    /// Binds a socket for whole IP packets.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::Protocol;
+    /// use brooklet_raw::RawConfig;
+    /// use std::io::ErrorKind;
+    ///
+    /// let multicast = engine.binder().bind_raw(RawConfig::new().multicast(true))?;
+    /// let refused = engine.binder().bind_raw(RawConfig::new().protocol(Protocol::Udp));
+    /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// # let _ = multicast;
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if TCP or UDP is among the
+    /// [protocols](RawConfig::protocols); [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the
+    /// stack has as many sockets as its [`Config`](crate::Config) allows;
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    pub fn bind_raw(&self, config: RawConfig) -> io::Result<RawSocket<F>> {
+        let refused = config.protocols.iter().find(|p| !is_for_raw_sockets(**p));
+        if let Some(protocol) = refused {
+            let why = format!("a rule of the filter diverts {protocol}, not a raw socket");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let queue = Shared::new(Queue::new(Bounds {
+            packets: config.inbound_packets,
+            bytes: config.inbound_bytes,
+        }));
+        let entry = RawEntry {
+            config,
+            queue: queue.clone(),
+        };
+        self.0.sockets.with(|sockets| {
+            self.check(sockets)?;
+            sockets.raw.push(entry);
+            io::Result::Ok(())
+        })?;
+        Ok(RawSocket::new(self.0.clone(), &queue))
+    }
+
+    /// Checks whether there may be one more socket.
+    fn check(&self, sockets: &Sockets<F>) -> io::Result<()> {
+        if sockets.closed {
+            return Err(StackClosed.into());
+        }
+        if sockets.len() >= self.0.config.sockets {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "the stack has as many sockets as it may have",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets `policy` decide about each echo request by its destination, in place of an earlier
+    /// policy. Requests that are in the queue of a socket remain there.
+    ///
+    /// The driver calls the function for each echo request, so the function should be fast and must
+    /// not block. No lock is held meanwhile: the function may use the stack. Without a policy, a
+    /// socket that takes echo requests receives all of them, and without such a socket
+    /// [`Config::echo`](crate::Config#structfield.echo) decides.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::icmp::Unreachable;
+    /// use brooklet_raw::{EchoAction, Echoed};
     /// use std::net::IpAddr;
     ///
-    /// # let clock = Clock::new(std::time::Instant::now);
-    /// # let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
-    /// // The stack answers for its gateway. The program decides about the rest.
-    /// let gateway = IpAddr::from([10, 0, 0, 1]);
-    /// engine.binder().set_echo_policy(move |destination| match destination == gateway {
-    ///     true => EchoAction::Answer,
-    ///     false => EchoAction::Deliver,
+    /// // The stack's own address answers, the program pings the hosts of one network, and the
+    /// // others do not exist.
+    /// let own: IpAddr = "10.0.0.1".parse().unwrap();
+    /// engine.binder().set_echo_policy(move |destination| match destination {
+    ///     to if to == own => EchoAction::Answer,
+    ///     IpAddr::V4(to) if to.octets()[0] == 10 => EchoAction::Deliver,
+    ///     _ => EchoAction::Reject(Unreachable::Host),
     /// });
+    /// # assert_eq!(example::ping(&engine), Echoed::Reject(Unreachable::Host.into()));
     /// # }
     /// ```
     pub fn set_echo_policy(&self, policy: impl Fn(IpAddr) -> EchoAction + Send + Sync + 'static) {
         let policy = Some(EchoPolicy::new(policy));
-        let _old = self.0.policy.with(|known| std::mem::replace(known, policy));
+        let replaced = self.0.sockets.with(|sockets| {
+            // A policy may hold handles to the stack, and the end of the stack frees them.
+            if sockets.closed {
+                return policy;
+            }
+            std::mem::replace(&mut sockets.policy, policy)
+        });
+        drop(replaced);
     }
 
     /// Removes the [policy](Self::set_echo_policy).
     pub fn clear_echo_policy(&self) {
-        let _old = self.0.policy.with(Option::take);
+        let removed = self.0.sockets.with(|sockets| sockets.policy.take());
+        drop(removed);
     }
 
     /// Sends an ICMP error about `packet` to the packet's source, in the name of the packet's
     /// destination. The error quotes the packet.
     ///
+    /// All ICMP errors of a stack share one rate limit, 100 per second and 50 at once.
+    ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_io::Clock;
-    /// # use brooklet_packet::{Packet, icmp, udp};
-    /// # use brooklet_raw::{Config, Engine, Interface};
-    /// use brooklet_packet::icmp::Unreachable;
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::icmp::{self, Unreachable};
+    /// use brooklet_packet::{Packet, udp};
+    /// use brooklet_raw::Answered;
     ///
-    /// # let clock = Clock::new(std::time::Instant::now);
-    /// # let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
-    /// # let mut bytes = Vec::new();
-    /// # udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:53".parse()?, 64, b"question")?;
-    /// let packet = Packet::parse(&bytes)?;
-    /// engine.binder().send_error(&packet, Unreachable::Port)?;
-    /// # let sent = engine.poll_transmit().unwrap();
-    /// # assert!(icmp::parse_error(&Packet::parse(&sent)?).is_some());
+    /// let mut bytes = Vec::new();
+    /// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "10.0.0.2:9".parse()?, 64, b"anyone?")?;
+    /// let answered = engine.binder().send_error(&Packet::parse(&bytes)?, Unreachable::Port)?;
+    /// assert_eq!(answered, Answered::Queued);
+    ///
+    /// let error = engine.poll_transmit().expect("one packet waits");
+    /// let error = icmp::parse_error(&Packet::parse(&error)?).expect("it is an error");
+    /// assert_eq!(error.key.to_string(), "10.0.0.1:5000 -> 10.0.0.2:9");
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`SendError`](crate::SendError) inside
-    /// if no error may be sent about the packet; [`WouldBlock`](io::ErrorKind::WouldBlock) if the
-    /// rate limit of ICMP errors is reached or the outbound queue is full, both counted;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended. That an error is not
+    /// sent is no failure: [`Answered`] tells.
     pub fn send_error(
         &self,
         packet: &Packet<'_>,
         kind: impl Into<IcmpErrorKind>,
-    ) -> io::Result<()> {
-        self.0.send_error(packet, kind.into(), None)
+    ) -> io::Result<Answered> {
+        self.0.send_error(packet.destination(), packet, kind.into())
     }
 
-    /// Sends an ICMP error about `packet` in the name of `router`, a host on the path of the packet.
-    /// `traceroute` shows the address.
+    /// Sends an ICMP error about `packet` as [`send_error`](Self::send_error) does, in the name of
+    /// `router`, a host on the path of the packet. `traceroute` shows the address.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::icmp::IcmpErrorKind;
+    /// use brooklet_packet::{Packet, udp};
+    ///
+    /// let mut bytes = Vec::new();
+    /// udp::write(&mut bytes, "10.0.0.1:5000".parse()?, "192.0.2.7:33434".parse()?, 1, b"")?;
+    /// let (probe, kind) = (Packet::parse(&bytes)?, IcmpErrorKind::HopLimitExceeded);
+    /// let router = "10.0.0.254".parse()?;
+    /// engine.binder().send_error_from(router, &probe, kind)?;
+    /// let error = engine.poll_transmit().expect("one packet waits");
+    /// assert_eq!(Packet::parse(&error)?.source(), router);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -135,20 +267,22 @@ impl<F: Flavor> Binder<F> {
         router: IpAddr,
         packet: &Packet<'_>,
         kind: impl Into<IcmpErrorKind>,
-    ) -> io::Result<()> {
-        self.0.send_error(packet, kind.into(), Some(router))
+    ) -> io::Result<Answered> {
+        self.0.send_error(router, packet, kind.into())
     }
 
     /// Returns the counters of this moment.
+    ///
+    /// The counters of several queues are read one after the other, while the stack runs.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.state.with(|state| state.stats)
+        self.0.stats()
     }
 }
 
 impl<F: Flavor> Clone for Binder<F> {
     fn clone(&self) -> Self {
-        Self::new(&self.0)
+        Self(self.0.clone())
     }
 }
 

@@ -25,10 +25,10 @@ use std::sync::Arc;
 pub enum EchoAction {
     /// The stack answers in the name of the destination.
     Answer,
-    /// The request goes to the [`IcmpSocket`](crate::IcmpSocket). Without one the request is dropped
-    /// and counted.
+    /// The [`IcmpSocket`](crate::IcmpSocket) receives the request. Without a socket that takes echo
+    /// requests, the request is dropped and counted.
     Deliver,
-    /// The request is dropped.
+    /// The request is dropped without an answer, and counted.
     Ignore,
     /// The stack answers with an ICMP error, within its rate limit.
     Reject(Unreachable),
@@ -62,3 +62,9 @@ impl EchoPolicy {
 // The function is called while no cell is held, so a function that panics leaves nothing half done.
 impl UnwindSafe for EchoPolicy {}
 impl RefUnwindSafe for EchoPolicy {}
+
+impl fmt::Debug for EchoPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EchoPolicy")
+    }
+}

@@ -1,342 +1,539 @@
-use crate::binder::Binder;
-use crate::config::Config;
-use crate::echo_policy::EchoAction;
-use crate::hub::{Hub, Message};
-use crate::inbound::Push;
-use crate::interface::Interface;
-use crate::raw_socket::RawPacket;
-use crate::stats::Stats;
-use brooklet_cell::Flavor;
-use brooklet_cell::wakers::WakeList;
+use crate::{
+    binder::Binder,
+    config::{Config, RawConfig},
+    echo_policy::EchoAction,
+    hub::Hub,
+    icmp::{EchoPacket, Message},
+    interface::Interface,
+    outbound::Outbound,
+    outcome::{Echoed, RawReceived},
+    raw_socket::RawPacket,
+    stats::Stats,
+};
+use brooklet_cell::{Flavor, Shared, wakers::WakeList};
 use brooklet_io::Clock;
-use brooklet_packet::icmp::{self, IcmpError, Unreachable};
+use brooklet_packet::icmp::{self, IcmpError};
 use brooklet_packet::{Packet, is_unicast};
-use std::fmt;
-use std::num::NonZeroU8;
-use std::sync::atomic::Ordering;
-use std::task::Waker;
-use std::time::Instant;
+use std::{
+    fmt,
+    net::IpAddr,
+    num::NonZeroU8,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::Instant,
+};
 
-/// What [`Engine::handle_echo_request`] asks of its caller.
+/// The driver's side: ICMP messages and raw packets in, packets out.
+///
+/// A driver works in turns. It passes the packets that the device has received to the `handle_`
+/// methods, sends what [`poll_transmit`](Self::poll_transmit) returns until there is no packet, and
+/// then [registers](Self::register) its waker and sleeps. The engine has no timers.
+///
+/// Which method takes a packet:
+///
+/// | packet | method |
+/// |---|---|
+/// | diverted by the filter | [`handle_diverted`](Self::handle_diverted) |
+/// | ICMP, and [`icmp::parse_error`] reads an error | [`handle_icmp_error`](Self::handle_icmp_error) |
+/// | other ICMP | [`handle_echo_reply`](Self::handle_echo_reply), then [`handle_echo_request`](Self::handle_echo_request), then `handle_raw` |
+/// | multicast, broadcast, or of a protocol that the stack does not handle | [`handle_raw`](Self::handle_raw) |
+///
+/// The packets are whole, not fragments.
+///
+/// Dropping the engine is a [`shutdown`](Self::shutdown).
 ///
 /// ```
 /// # #[cfg(feature = "sync")] {
-/// # use brooklet_io::Clock;
-/// # use brooklet_packet::{IpFields, Packet, icmp};
-/// # use brooklet_raw::{Config, Echoed, Engine, Interface};
-/// # let clock = Clock::new(std::time::Instant::now);
-/// # let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
-/// # let (client, host) = ("10.0.0.1".parse()?, "192.0.2.1".parse()?);
-/// # let echo = icmp::Echo { identifier: 7, sequence: 1 };
-/// # let mut request = Vec::new();
-/// # icmp::write_echo_request(&mut request, client, host, IpFields::new(), echo, b"ping")?;
-/// # let packet = Packet::parse(&request)?;
-/// let mut reply = Vec::new();
-/// if engine.handle_echo_request(&packet) == Echoed::Answer {
-///     assert!(icmp::echo_reply(&mut reply, &packet));
-/// }
-/// # assert!(!reply.is_empty());
-/// # }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "`Answer` and `Reject` ask for a packet"]
-#[non_exhaustive]
-pub enum Echoed {
-    /// The packet is no echo request between two hosts.
-    NotEcho,
-    /// The caller sends an echo reply.
-    Answer,
-    /// The caller sends this ICMP error, within its rate limit.
-    Reject(Unreachable),
-    /// The request is in the queue of the [`IcmpSocket`](crate::IcmpSocket).
-    Delivered,
-    /// The request was dropped and counted.
-    Dropped,
-}
-
-/// The driver's side of ICMP and raw sockets: packets in, packets out.
+/// use brooklet_packet::icmp::{self, Unreachable};
+/// use brooklet_packet::Packet;
+/// use brooklet_raw::{Echoed, Engine, RawReceived};
+/// use std::time::Instant;
 ///
-/// Dropping the engine is a [`shutdown`](Self::shutdown).
+/// /// Takes an ICMP packet. Returns the answer to send, if there is one.
+/// fn handle_icmp(
+///     engine: &Engine<brooklet_cell::Threaded>,
+///     now: Instant,
+///     packet: &Packet<'_>,
+/// ) -> Option<Vec<u8>> {
+///     let mut answer = Vec::new();
+///     if let Some(error) = icmp::parse_error(packet) {
+///         engine.handle_icmp_error(now, packet, &error);
+///         return None;
+///     }
+///     if engine.handle_echo_reply(now, packet) {
+///         return None;
+///     }
+///     match engine.handle_echo_request(now, packet) {
+///         Echoed::Answer => icmp::echo_reply(&mut answer, packet).then_some(answer),
+///         Echoed::Reject(kind) => {
+///             let permitted = icmp::error(&mut answer, packet, kind);
+///             (permitted && engine.take_error_token(now)).then_some(answer)
+///         }
+///         Echoed::NotEcho => {
+///             let _ = engine.handle_raw(packet);
+///             None
+///         }
+///         _ => None,
+///     }
+/// }
+/// # let _ = handle_icmp;
+/// # }
+/// ```
 pub struct Engine<F: Flavor> {
     hub: Hub<F>,
-    /// Of several engines the first one sends.
-    sends: bool,
+    /// The outbound queue of this engine.
+    outbound: Shared<F, Outbound>,
+    /// Whether the outbound queue has packets, for a look without the cell.
+    has_packets: Arc<AtomicBool>,
 }
 
 impl<F: Flavor> Engine<F> {
-    /// Creates an engine.
+    /// Creates an engine. Its [`binder`](Self::binder) makes sockets.
+    ///
+    /// The engine reads `clock` when a program sends an echo request or an ICMP error.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// use brooklet_io::Clock;
-    /// use brooklet_raw::{Config, Engine, Interface};
+    /// use brooklet_cell::Threaded;
+    /// use brooklet_raw::{Clock, Config, Engine, Interface};
     ///
     /// let clock = Clock::new(std::time::Instant::now);
-    /// let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
-    /// assert!(engine.poll_transmit().is_none());
+    /// let engine = Engine::<Threaded>::new(Interface::new().mtu(1280), Config::new(), clock);
+    /// # let _ = engine;
     /// # }
     /// ```
-    #[must_use]
     pub fn new(interface: Interface, config: Config, clock: Clock) -> Self {
+        let hub = Hub::new(NonZeroU8::MIN, interface, config, clock);
+        Self::of_queue(&hub, &hub.outbound()[0])
+    }
+
+    fn of_queue(hub: &Hub<F>, outbound: &Shared<F, Outbound>) -> Self {
         Self {
-            hub: Hub::new(interface, config, clock),
-            sends: true,
+            hub: hub.clone(),
+            outbound: outbound.clone(),
+            has_packets: outbound.with(|queue| queue.has_packets()),
         }
     }
 
     /// Creates an engine for each queue of a device. Sockets do not know of the queues.
     ///
-    /// Each engine accepts any packet. All packets leave through the first engine, in their order.
-    /// The [shutdown](Self::shutdown) of one engine is the shutdown of all.
-    #[must_use]
+    /// Each engine accepts any packet. The packets of one flow leave through one engine, in their
+    /// order. Each engine has an outbound queue of its own. The [shutdown](Self::shutdown) of one
+    /// engine is the shutdown of all.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet_cell::Threaded;
+    /// use brooklet_raw::{Clock, Config, Engine, Interface};
+    /// use std::num::NonZeroU8;
+    ///
+    /// let two = NonZeroU8::new(2).expect("it is 2");
+    /// let clock = Clock::new(std::time::Instant::now);
+    /// let engines = Engine::<Threaded>::with_queues(two, Interface::new(), Config::new(), clock);
+    /// assert_eq!(engines.len(), 2);
+    /// # }
+    /// ```
     pub fn with_queues(
         queues: NonZeroU8,
         interface: Interface,
         config: Config,
         clock: Clock,
     ) -> Vec<Self> {
-        let hub = Hub::new(interface, config, clock);
-        let engine = |queue| Self {
-            hub: hub.clone(),
-            sends: queue == 0,
-        };
-        (0..queues.get()).map(engine).collect()
+        let hub = Hub::new(queues, interface, config, clock);
+        let engine = |outbound| Self::of_queue(&hub, outbound);
+        hub.outbound().iter().map(engine).collect()
     }
 
-    /// Returns a handle that binds sockets.
+    /// Returns a handle that binds sockets. An example is at [`Binder`].
     pub fn binder(&self) -> Binder<F> {
         Binder::new(&self.hub)
     }
 
-    /// Decides about an echo request by the [policy](Binder::set_echo_policy), and queues it for the
-    /// ICMP socket if the policy says so.
+    /// Decides by the [policy](Binder::set_echo_policy) about an echo request, and queues the
+    /// request if the policy delivers it.
     ///
-    /// Requests to or from an address that is not unicast are dropped, as hosts do by default (RFC
-    /// 1122, 3.2.2.6). An example is at [`Echoed`].
-    pub fn handle_echo_request(&self, packet: &Packet<'_>) -> Echoed {
+    /// The answer tells the driver what remains to do; an example is at [`Echoed`]. The method
+    /// calls the program's policy, so the caller holds no cell.
+    pub fn handle_echo_request(&self, now: Instant, packet: &Packet<'_>) -> Echoed {
+        // RFC 1122, 3.2.2.6 leaves echo requests to a broadcast address to the host.
+        if !is_unicast(packet.source()) || !is_unicast(packet.destination()) {
+            return Echoed::NotEcho;
+        }
         let Some(echo) = icmp::parse_echo_request(packet) else {
             return Echoed::NotEcho;
         };
-        let state = &self.hub.state;
-        if !is_unicast(packet.source()) || !is_unicast(packet.destination()) {
-            state.with(|state| state.stats.echo_ignored += 1);
-            return Echoed::Dropped;
-        }
-        let action = match self.hub.policy.with(|policy| policy.clone()) {
+        // The policy is a function of the program, so it is called and dropped with no cell held.
+        let (policy, is_taken) = self
+            .hub
+            .sockets
+            .with(|sockets| (sockets.policy.clone(), sockets.echo.is_some()));
+        let action = match &policy {
             Some(policy) => policy.action(packet.destination()),
-            None if state.with(|state| state.icmp.is_some()) => EchoAction::Deliver,
+            None if is_taken => EchoAction::Deliver,
             None => self.hub.config.echo,
         };
-        match action {
-            EchoAction::Answer => Echoed::Answer,
-            EchoAction::Reject(why) => Echoed::Reject(why),
-            EchoAction::Ignore => {
-                state.with(|state| state.stats.echo_ignored += 1);
-                Echoed::Dropped
+        drop(policy);
+        let mut wakes = WakeList::new();
+        let echoed = self.hub.sockets.with(|sockets| {
+            if sockets.closed {
+                sockets.stats.dropped_other += 1;
+                return Echoed::Dropped;
             }
-            EchoAction::Deliver => {
-                let bytes = packet.bytes();
-                let make = || Message::Request(bytes.to_vec(), *packet.headers(), echo);
-                match self.queue_message(packet, bytes.len(), make) {
-                    Some(true) => {
-                        state.with(|state| state.stats.echo_requests += 1);
-                        Echoed::Delivered
-                    }
-                    Some(false) => Echoed::Dropped,
-                    None => {
-                        state.with(|state| state.stats.no_socket += 1);
-                        Echoed::Dropped
-                    }
+            let entry = match action {
+                EchoAction::Answer => {
+                    sockets.stats.answered += 1;
+                    return Echoed::Answer;
+                }
+                EchoAction::Reject(why) => {
+                    sockets.stats.rejected += 1;
+                    return Echoed::Reject(why.into());
+                }
+                EchoAction::Ignore => {
+                    sockets.stats.ignored += 1;
+                    return Echoed::Ignored;
+                }
+                EchoAction::Deliver => &sockets.echo,
+            };
+            let Some(entry) = entry else {
+                sockets.stats.no_listener += 1;
+                return Echoed::Dropped;
+            };
+            let make = || Message::Request(EchoPacket::new(now, packet, echo));
+            let pushed = entry.queue.with(|queue| {
+                let len = packet.bytes().len();
+                queue.push(packet.source(), len, make, &mut wakes)
+            });
+            match pushed {
+                Ok(()) => {
+                    sockets.stats.echo_requests_in += 1;
+                    Echoed::Queued
+                }
+                Err(why) => {
+                    sockets.count_refused(why);
+                    Echoed::Dropped
                 }
             }
-        }
+        });
+        wakes.wake_all();
+        echoed
     }
 
-    /// Queues the reply to an echo request that the program has sent lately. Returns whether it is
-    /// such a reply; a reply that the queue has no room for was dropped and counted.
+    /// Queues an echo reply for the socket that has sent the request. Returns whether there is such
+    /// a socket. A reply that matches no outstanding request is left to the caller, and counted.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::icmp::{self, Echo};
+    /// use brooklet_packet::{IpFields, Packet};
+    /// use std::time::Instant;
+    ///
+    /// let (from, to) = ("10.0.0.1".parse()?, "10.0.0.2".parse()?);
+    /// let echo = Echo { identifier: 7, sequence: 1 };
+    /// let mut bytes = Vec::new();
+    /// icmp::write_echo_reply(&mut bytes, from, to, IpFields::new(), echo, b"ping")?;
+    /// // Nobody has asked.
+    /// assert!(!engine.handle_echo_reply(Instant::now(), &Packet::parse(&bytes)?));
+    /// assert_eq!(engine.stats().unmatched, 1);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle_echo_reply(&self, now: Instant, packet: &Packet<'_>) -> bool {
         let Some(echo) = icmp::parse_echo_reply(packet) else {
             return false;
         };
         let request = (packet.destination(), packet.source(), echo);
-        let known = self.hub.state.with(|state| {
-            let known = state.outstanding.contains(now, request);
-            state.stats.unmatched += u64::from(!known);
-            known
-        });
-        if known {
-            let bytes = packet.bytes();
-            let make = || Message::Reply(bytes.to_vec(), *packet.headers(), echo);
-            let queued = self.queue_message(packet, bytes.len(), make) == Some(true);
-            let state = &self.hub.state;
-            state.with(|state| state.stats.echo_replies += u64::from(queued));
-        }
-        known
-    }
-
-    /// Queues an ICMP error about an echo request that the program has sent lately (RFC 5927, 4), or
-    /// about a packet of a protocol that a raw socket takes: such a socket gets the whole `packet`,
-    /// which carries the error. Returns whether the error is about one of these.
-    pub fn handle_icmp_error(&self, now: Instant, packet: &Packet<'_>, error: &IcmpError) -> bool {
-        let Some(echo) = error.echo else {
-            let takes = |config: &crate::RawConfig| config.protocols.contains(&error.protocol);
-            return self.queue_raw(packet, false, takes);
-        };
-        let (from, to) = error.key.addresses();
-        let known = self.hub.state.with(|state| {
-            let known = state.outstanding.contains(now, (from, to, echo));
-            state.stats.unmatched += u64::from(!known);
-            known
-        });
-        if known {
-            let make = || Message::Error(*error);
-            let queued = self.queue_message(packet, size_of::<IcmpError>(), make) == Some(true);
-            let state = &self.hub.state;
-            state.with(|state| state.stats.echo_errors += u64::from(queued));
-        }
-        known
-    }
-
-    /// Queues a message for the ICMP socket. Returns whether it was queued, or `None` without a
-    /// socket.
-    fn queue_message(
-        &self,
-        packet: &Packet<'_>,
-        bytes: usize,
-        make: impl FnOnce() -> Message,
-    ) -> Option<bool> {
+        let (source, len) = (packet.source(), packet.bytes().len());
         let mut wakes = WakeList::new();
-        let queued = self.hub.state.with(|state| {
-            let queue = state.icmp.as_ref()?;
-            let push = queue.with(|queue| queue.push(packet.source(), bytes, &mut wakes, make));
-            match push {
-                Push::Queued => {}
-                Push::Full => state.stats.dropped_full += 1,
-                Push::SourceFull => state.stats.dropped_source += 1,
+        let matched = self.hub.sockets.with(|sockets| {
+            let sent = sockets.icmp.iter().find_map(|entry| {
+                let remove = |table: &mut crate::icmp::Outstanding| table.remove(now, &request);
+                Some((entry, entry.outstanding.with(remove)?))
+            });
+            let Some((entry, round_trip)) = sent else {
+                sockets.stats.unmatched += 1;
+                return false;
+            };
+            let make = || Message::Reply(EchoPacket::new(now, packet, echo), round_trip);
+            let pushed = entry
+                .queue
+                .with(|queue| queue.push(source, len, make, &mut wakes));
+            match pushed {
+                Ok(()) => sockets.stats.echo_replies_in += 1,
+                Err(why) => sockets.count_refused(why),
             }
-            Some(push == Push::Queued)
+            true
         });
         wakes.wake_all();
-        queued
+        matched
     }
 
-    /// Queues a copy of an inbound packet for each raw socket that takes it: by its protocol, or
-    /// because its destination is multicast or broadcast. Returns whether a socket takes it; a copy
-    /// that a queue has no room for was dropped and counted.
+    /// Queues an ICMP error about an echo request for the socket that has sent the request, and one
+    /// about another packet for each raw socket that asks for the protocol of that packet: such a
+    /// socket receives `packet`, which carries the error. Returns whether there is such a socket. An
+    /// error about an echo request that matches no outstanding request is left to the caller, and
+    /// counted (RFC 5927).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
-    /// # use brooklet_io::Clock;
-    /// # use brooklet_packet::{Packet, Protocol, udp};
-    /// # use brooklet_raw::{Config, Engine, Interface};
-    /// use brooklet_raw::RawConfig;
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// # let socket = engine.binder().bind_icmp()?;
+    /// use brooklet_packet::icmp::{self, Echo, Unreachable};
+    /// use brooklet_packet::Packet;
+    /// use brooklet_raw::IcmpMessage;
+    /// use std::time::Instant;
     ///
-    /// # let clock = Clock::new(std::time::Instant::now);
-    /// # let engine = Engine::<brooklet_cell::Threaded>::new(Interface::new(), Config::new(), clock);
-    /// # let mut bytes = Vec::new();
-    /// # udp::write(&mut bytes, "10.0.0.1:5353".parse()?, "224.0.0.251:5353".parse()?, 1, b"mdns")?;
-    /// let mdns = Packet::parse(&bytes)?;
-    /// assert!(!engine.handle_raw(&mdns));
-    /// let _socket = engine.binder().bind_raw(RawConfig::new().multicast(true))?;
-    /// assert!(engine.handle_raw(&mdns));
+    /// # futures_lite::future::block_on(async {
+    /// let (from, to) = ("10.0.0.2".parse()?, "10.0.0.1".parse()?);
+    /// socket.send_echo_request(from, to, Echo { identifier: 7, sequence: 1 }, b"ping").await?;
+    /// let (request, mut bytes) = (engine.poll_transmit().expect("one packet waits"), Vec::new());
+    ///
+    /// // A router answers with an error.
+    /// let router = "10.0.0.254".parse()?;
+    /// icmp::error_from(&mut bytes, router, &Packet::parse(&request)?, Unreachable::Host);
+    /// let packet = Packet::parse(&bytes)?;
+    /// let error = icmp::parse_error(&packet).expect("it is an error");
+    /// assert!(engine.handle_icmp_error(Instant::now(), &packet, &error));
+    ///
+    /// let IcmpMessage::Error(received) = socket.recv().await? else { panic!("an error") };
+    /// assert_eq!(received, error);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn handle_raw(&self, packet: &Packet<'_>) -> bool {
-        let group = !is_unicast(packet.destination());
-        let takes = |config: &crate::RawConfig| {
-            (group && config.multicast) || config.protocols.contains(&packet.protocol())
+    pub fn handle_icmp_error(&self, now: Instant, packet: &Packet<'_>, error: &IcmpError) -> bool {
+        let Some(echo) = error.echo else {
+            let wants = |config: &RawConfig| config.protocols.contains(&error.protocol);
+            return self.deliver(packet, false, wants) != RawReceived::NoListener;
         };
-        self.queue_raw(packet, false, takes)
+        let (from, to) = error.key.addresses();
+        let request = (from, to, echo);
+        let mut wakes = WakeList::new();
+        let matched = self.hub.sockets.with(|sockets| {
+            let entry = sockets.icmp.iter().find(|entry| {
+                let sent = entry.outstanding.with(|table| table.remove(now, &request));
+                sent.is_some()
+            });
+            let Some(entry) = entry else {
+                sockets.stats.unmatched += 1;
+                return false;
+            };
+            let len = size_of::<Message>();
+            let make = || Message::Error(*error);
+            let pushed = entry
+                .queue
+                .with(|queue| queue.push(error.from, len, make, &mut wakes));
+            match pushed {
+                Ok(()) => sockets.stats.icmp_errors_in += 1,
+                Err(why) => sockets.count_refused(why),
+            }
+            true
+        });
+        wakes.wake_all();
+        matched
     }
 
-    /// Queues a copy of a packet that a filter diverts for each raw socket that takes
-    /// [diverted](crate::RawConfig::diverted) packets. `outbound` says whether the stack has made
-    /// the packet. Returns whether a socket takes it; without one the packet is counted.
-    pub fn handle_diverted(&self, packet: &Packet<'_>, outbound: bool) -> bool {
-        let taken = self.queue_raw(packet, outbound, |config| config.diverted);
-        if !taken {
-            self.hub.state.with(|state| state.stats.no_socket += 1);
+    /// Queues a packet for each raw socket that asks for its protocol, or for multicast and
+    /// broadcast if its destination is such an address.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_packet::{Packet, udp};
+    /// use brooklet_raw::{RawConfig, RawReceived};
+    ///
+    /// let mut bytes = Vec::new();
+    /// udp::write(&mut bytes, "10.0.0.1:5353".parse()?, "224.0.0.251:5353".parse()?, 255, b"who")?;
+    /// let packet = Packet::parse(&bytes)?;
+    /// assert_eq!(engine.handle_raw(&packet), RawReceived::NoListener);
+    ///
+    /// let _socket = engine.binder().bind_raw(RawConfig::new().multicast(true))?;
+    /// assert_eq!(engine.handle_raw(&packet), RawReceived::Queued);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handle_raw(&self, packet: &Packet<'_>) -> RawReceived {
+        let is_for_group = is_group(packet.destination());
+        self.deliver(packet, false, |config| {
+            config.protocols.contains(&packet.protocol()) || config.multicast && is_for_group
+        })
+    }
+
+    /// Queues a packet that the filter diverts for each raw socket that asks for diverted packets.
+    /// Without such a socket the packet is dropped and counted. `outbound` says whether the stack
+    /// has made the packet. An example is at [`RawReceived`].
+    pub fn handle_diverted(&self, packet: &Packet<'_>, outbound: bool) -> RawReceived {
+        let received = self.deliver(packet, outbound, |config| config.diverted);
+        if received == RawReceived::NoListener {
+            let sockets = &self.hub.sockets;
+            sockets.with(|sockets| sockets.stats.no_listener += 1);
         }
-        taken
+        received
     }
 
-    fn queue_raw(
+    fn deliver(
         &self,
         packet: &Packet<'_>,
         outbound: bool,
-        takes: impl Fn(&crate::RawConfig) -> bool,
-    ) -> bool {
+        wants: impl Fn(&RawConfig) -> bool,
+    ) -> RawReceived {
         let mut wakes = WakeList::new();
-        let mut taken = false;
-        self.hub.state.with(|state| {
-            let bytes = packet.bytes();
-            for raw in state.raw.iter().filter(|raw| takes(&raw.config)) {
-                taken = true;
+        let received = self.hub.sockets.with(|sockets| {
+            if sockets.closed {
+                sockets.stats.dropped_other += 1;
+                return RawReceived::Dropped;
+            }
+            let (source, bytes) = (packet.source(), packet.bytes());
+            let mut received = RawReceived::NoListener;
+            for place in 0..sockets.raw.len() {
+                let entry = &sockets.raw[place];
+                if !wants(&entry.config) {
+                    continue;
+                }
                 let make = || RawPacket {
                     bytes: bytes.to_vec(),
                     outbound,
                 };
-                let push = raw
+                let pushed = entry
                     .queue
-                    .with(|queue| queue.push(packet.source(), bytes.len(), &mut wakes, make));
-                match push {
-                    Push::Queued => state.stats.packets_in += 1,
-                    _ => state.stats.dropped_full += 1,
+                    .with(|queue| queue.push(source, bytes.len(), make, &mut wakes));
+                match pushed {
+                    Ok(()) => {
+                        sockets.stats.raw_packets_in += 1;
+                        received = RawReceived::Queued;
+                    }
+                    Err(why) => {
+                        sockets.count_refused(why);
+                        if received == RawReceived::NoListener {
+                            received = RawReceived::Dropped;
+                        }
+                    }
                 }
             }
+            received
         });
         wakes.wake_all();
-        taken
+        received
     }
 
-    /// Takes a token for one ICMP error. Returns whether there was one: the limit is 100 errors per
-    /// second and 50 at once (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8). The driver and the program take
-    /// their tokens from one bucket.
+    /// Takes a token for one ICMP error that the driver sends, and returns whether there was one.
+    /// The limit is 100 errors per second and 50 at once (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8). The
+    /// errors of the driver and those of the program share it: take a token only for an error that
+    /// may be sent.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// let now = std::time::Instant::now();
+    /// assert_eq!((0..60).filter(|_| engine.take_error_token(now)).count(), 50);
+    /// # }
+    /// ```
+    #[must_use = "without a token the error is not sent"]
     pub fn take_error_token(&self, now: Instant) -> bool {
-        self.hub.state.with(|state| state.bucket.take(now))
+        self.hub.take_error_token(now)
     }
 
     /// Returns the oldest packet to send: a whole IP packet with its checksums, which may be longer
-    /// than the MTU. After `None`, [register](Self::register) the driver's waker.
+    /// than the MTU. The driver fragments such a packet.
     ///
-    /// A call while the queue is empty takes no lock.
+    /// Once half of the queue is free, the call wakes the tasks that wait for room. After `None`,
+    /// [register](Self::register) the driver's waker. A call while the queue is empty takes no lock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// # let socket = engine.binder().bind_icmp()?;
+    /// use brooklet_packet::icmp::Echo;
+    ///
+    /// let (from, to) = ("10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap());
+    /// let sent = socket.send_echo_request(from, to, Echo { identifier: 7, sequence: 1 }, b"ping");
+    /// futures_lite::future::block_on(sent)?;
+    /// let packet = engine.poll_transmit().expect("one packet waits");
+    /// assert_eq!(packet.len(), 20 + 8 + 4);
+    /// engine.recycle(packet);
+    /// assert!(engine.poll_transmit().is_none());
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn poll_transmit(&self) -> Option<Vec<u8>> {
-        if !self.sends || !self.hub.has_packets.load(Ordering::Relaxed) {
+        if !self.has_packets.load(Ordering::Relaxed) {
             return None;
         }
         let mut wakes = WakeList::new();
-        let packet = self.hub.outbound.with(|queue| queue.transmit(&mut wakes));
+        let packet = self.outbound.with(|queue| queue.transmit(&mut wakes));
         wakes.wake_all();
         packet
     }
 
-    /// Takes back the buffer of a packet that was sent.
+    /// Takes back the buffer of a packet that was sent. The engine keeps up to 16 buffers of up to
+    /// 2,048 bytes for later packets. An example is at [`poll_transmit`](Self::poll_transmit).
     pub fn recycle(&self, packet: Vec<u8>) {
-        self.hub.outbound.with(|queue| queue.recycle(packet));
+        self.outbound.with(|queue| queue.recycle(packet));
     }
 
     /// Registers `waker`, which the next packet wakes once. Returns whether a packet is in the
     /// queue already.
+    ///
+    /// The check and the registration are one step, so no packet is missed. A later call replaces
+    /// the waker of an earlier one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use std::task::Waker;
+    ///
+    /// assert!(!engine.register(Waker::noop()), "no packet; the next one wakes the driver");
+    /// # }
+    /// ```
     pub fn register(&self, waker: &Waker) -> bool {
-        if !self.sends {
-            return false;
-        }
-        let (waiting, _replaced) = self.hub.outbound.with(|queue| queue.register_driver(waker));
+        let (waiting, _replaced) = self.outbound.with(|queue| queue.register_driver(waker));
         waiting
     }
 
     /// Returns the counters of this moment.
     pub fn stats(&self) -> Stats {
-        self.hub.state.with(|state| state.stats)
+        self.hub.stats()
     }
 
-    /// Ends every socket and every other engine. Pending and later calls on sockets fail with
-    /// [`StackClosed`](crate::StackClosed); messages and packets in their queues can still be read
-    /// before that.
+    /// Ends every socket and every other engine.
+    ///
+    /// Pending and later calls on sockets fail with [`StackClosed`](crate::StackClosed). Messages
+    /// and packets in the inbound queues can still be received before that. Packets in the outbound
+    /// queues are dropped. Wakers [registered](Self::register) with the other engines are woken.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// use brooklet_raw::StackClosed;
+    ///
+    /// let socket = engine.binder().bind_icmp()?;
+    /// engine.shutdown();
+    /// let error = futures_lite::future::block_on(socket.recv()).unwrap_err();
+    /// assert!(error.get_ref().is_some_and(|inner| inner.is::<StackClosed>()));
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn shutdown(&self) {
-        self.hub.shutdown();
+        self.hub.shutdown(&self.outbound);
+    }
+}
+
+/// Whether an address is that of several hosts.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
     }
 }
 

@@ -1,241 +1,203 @@
 //! The state that the engines and the sockets of one stack share.
 
-use crate::config::Config;
-use crate::echo_policy::EchoPolicy;
-use crate::error::SendError;
-use crate::inbound::{Inbound, Limits};
-use crate::interface::Interface;
-use crate::outbound::Outbound;
-use crate::outstanding::Outstanding;
-use crate::raw_socket::{RawConfig, RawPacket};
-use crate::stats::Stats;
-use crate::token_bucket::TokenBucket;
+use crate::{
+    config::{Config, RawConfig},
+    echo_policy::EchoPolicy,
+    icmp::IcmpEntry,
+    interface::Interface,
+    outbound::{Kind, Outbound},
+    outcome::Answered,
+    queue::{Queue, Refused},
+    raw_socket::RawPacket,
+    stats::Stats,
+    token_bucket::TokenBucket,
+};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_io::{Clock, StackClosed};
-use brooklet_packet::icmp::{self, Echo, IcmpError, IcmpErrorKind};
-use brooklet_packet::{Headers, Packet};
+use brooklet_io::Clock;
+use brooklet_packet::icmp::{self, IcmpErrorKind};
+use brooklet_packet::{FlowKey, Packet};
+use foldhash::quality::{FixedState, RandomState};
+use std::hash::BuildHasher;
 use std::io;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-/// A message in the queue of the ICMP socket. A packet is whole: an ICMP error quotes it.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Request(Vec<u8>, Headers, Echo),
-    Reply(Vec<u8>, Headers, Echo),
-    Error(IcmpError),
-}
-
-/// A raw socket that is bound.
-#[derive(Debug)]
-pub(crate) struct BoundRaw<F: Flavor> {
-    pub(crate) config: RawConfig,
-    pub(crate) queue: Shared<F, Inbound<RawPacket>>,
-}
-
-/// The cells are taken in this order: the outbound queue, the state, the queue of a socket.
-#[derive(Debug)]
-pub(crate) struct State<F: Flavor> {
-    /// The queue of the ICMP socket, if there is one.
-    pub(crate) icmp: Option<Shared<F, Inbound<Message>>>,
-    pub(crate) raw: Vec<BoundRaw<F>>,
-    pub(crate) outstanding: Outstanding,
-    pub(crate) bucket: TokenBucket,
-    pub(crate) stats: Stats,
-    pub(crate) closed: bool,
-}
-
-impl std::fmt::Debug for EchoPolicy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EchoPolicy")
-    }
-}
-
-/// Clones share the state.
 pub(crate) struct Hub<F: Flavor> {
-    pub(crate) state: Shared<F, State<F>>,
-    /// A cell of its own, out of which the policy is cloned before it is called.
-    pub(crate) policy: Shared<F, Option<EchoPolicy>>,
-    pub(crate) outbound: Shared<F, Outbound>,
-    /// Whether the outbound queue has packets.
-    pub(crate) has_packets: Arc<AtomicBool>,
-    pub(crate) interface: Interface,
     pub(crate) config: Config,
+    pub(crate) interface: Interface,
     pub(crate) clock: Clock,
+    pub(crate) sockets: Shared<F, Sockets<F>>,
+    outbound: Arc<[Shared<F, Outbound>]>,
+    errors: Shared<F, TokenBucket>,
+}
+
+/// The sockets of a stack. Their queues may be locked while this list is, and not the other way
+/// round.
+pub(crate) struct Sockets<F: Flavor> {
+    /// The socket that takes echo requests.
+    pub(crate) echo: Option<IcmpEntry<F>>,
+    /// All ICMP sockets.
+    pub(crate) icmp: Vec<IcmpEntry<F>>,
+    pub(crate) raw: Vec<RawEntry<F>>,
+    pub(crate) policy: Option<EchoPolicy>,
+    pub(crate) closed: bool,
+    pub(crate) stats: Stats,
+}
+
+pub(crate) struct RawEntry<F: Flavor> {
+    pub(crate) config: RawConfig,
+    pub(crate) queue: Shared<F, Queue<RawPacket>>,
+}
+
+impl<F: Flavor> Sockets<F> {
+    pub(crate) fn len(&self) -> usize {
+        self.icmp.len() + self.raw.len()
+    }
+
+    /// Counts an item that was not queued.
+    pub(crate) fn count_refused(&mut self, why: Refused) {
+        *match why {
+            Refused::Full => &mut self.stats.dropped_full,
+            Refused::Source => &mut self.stats.dropped_source,
+            Refused::Closed => &mut self.stats.dropped_other,
+        } += 1;
+    }
 }
 
 impl<F: Flavor> Hub<F> {
-    pub(crate) fn new(interface: Interface, config: Config, clock: Clock) -> Self {
-        let config = config.usable();
-        let outbound = Outbound::new(config);
-        let has_packets = outbound.has_packets();
+    pub(crate) fn new(
+        queues: NonZeroU8,
+        interface: Interface,
+        config: Config,
+        clock: Clock,
+    ) -> Self {
+        // A start that differs from stack to stack, and from queue to queue of the device.
+        let first = RandomState::default().hash_one(0) as u16;
+        let outbound = |queue: u8| {
+            let identification = first.wrapping_add(u16::from(queue) << 8);
+            Shared::new(Outbound::new(config, identification))
+        };
         Self {
-            state: Shared::new(State {
-                icmp: None,
-                raw: Vec::new(),
-                outstanding: Outstanding::default(),
-                bucket: TokenBucket::default(),
-                stats: Stats::default(),
-                closed: false,
-            }),
-            policy: Shared::new(None),
-            outbound: Shared::new(outbound),
-            has_packets,
-            interface,
             config,
+            interface,
             clock,
+            sockets: Shared::new(Sockets {
+                echo: None,
+                icmp: Vec::new(),
+                raw: Vec::new(),
+                policy: None,
+                closed: false,
+                stats: Stats::default(),
+            }),
+            outbound: (0..queues.get()).map(outbound).collect(),
+            errors: Shared::new(TokenBucket::default()),
         }
     }
 
-    /// The limits of the queue of a socket.
-    pub(crate) fn limits(&self, per_source: usize) -> Limits {
-        Limits {
-            items: self.config.inbound_packets,
-            bytes: self.config.inbound_bytes,
-            per_source,
-        }
+    pub(crate) fn outbound(&self) -> &[Shared<F, Outbound>] {
+        &self.outbound
     }
 
-    pub(crate) fn check_family(&self, to: IpAddr) -> Result<(), SendError> {
-        match to.is_ipv6() && !self.interface.ipv6 {
-            true => Err(SendError::NoIpv6 { to }),
-            false => Ok(()),
-        }
+    /// The queue of a packet. All packets of a flow have the same queue, which keeps their order.
+    pub(crate) fn queue_of(&self, key: FlowKey) -> &Shared<F, Outbound> {
+        let queues = self.outbound.len();
+        let queue = if queues > 1 {
+            FixedState::default().hash_one(key) % queues as u64
+        } else {
+            0
+        };
+        &self.outbound[queue as usize]
     }
 
-    /// Sends a packet that waits for nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the outbound queue is full.
-    pub(crate) fn send_now(
+    /// Takes a token for one ICMP error. Returns whether there was one.
+    pub(crate) fn take_error_token(&self, now: std::time::Instant) -> bool {
+        self.errors.with(|errors| errors.take(now))
+    }
+
+    /// Sends the reply to an echo request.
+    pub(crate) fn send_reply(&self, request: &Packet<'_>) -> io::Result<Answered> {
+        let write = |out: &mut Vec<u8>| icmp::echo_reply(out, request);
+        self.answer(Kind::EchoReply, request, write, || true)
+    }
+
+    /// Sends the ICMP error of `router` about a packet.
+    pub(crate) fn send_error(
         &self,
-        write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let (sent, driver) = self.outbound.with(|outbound| {
-            let sent = outbound.send(false, write);
-            let driver = matches!(sent, Ok(true)).then(|| outbound.take_driver());
-            (sent, driver.flatten())
+        router: IpAddr,
+        offending: &Packet<'_>,
+        kind: IcmpErrorKind,
+    ) -> io::Result<Answered> {
+        // The clock is a function of the program, so it is read before a cell is held.
+        let now = self.clock.now();
+        let write = |out: &mut Vec<u8>| icmp::error_from(out, router, offending, kind);
+        self.answer(Kind::IcmpError, offending, write, || {
+            self.take_error_token(now)
+        })
+    }
+
+    fn answer(
+        &self,
+        kind: Kind,
+        offending: &Packet<'_>,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+        allowed: impl FnOnce() -> bool,
+    ) -> io::Result<Answered> {
+        let queue = self.queue_of(offending.key().reversed());
+        let (answered, driver) = queue.with(|queue| {
+            let answered = queue.answer(kind, write, allowed);
+            let queued = matches!(answered, Ok(Answered::Queued));
+            (answered, queued.then(|| queue.take_driver()).flatten())
         });
         if let Some(driver) = driver {
             driver.wake();
         }
-        self.state.with(|state| match sent {
-            Ok(true) => {
-                state.stats.packets_out += 1;
-                Ok(())
-            }
-            Ok(false) => {
-                state.stats.outbound_full += 1;
-                Err(io::Error::new(
-                    io::ErrorKind::WouldBlock,
-                    "the outbound queue is full",
-                ))
-            }
-            Err(error) => Err(error),
-        })
+        answered
     }
 
-    /// Sends an ICMP error about `packet`, in the name of `from` or of the packet's destination.
-    pub(crate) fn send_error(
-        &self,
-        packet: &Packet<'_>,
-        kind: IcmpErrorKind,
-        from: Option<IpAddr>,
-    ) -> io::Result<()> {
-        let now = self.clock.now();
-        self.send_now(|out| {
-            let written = match from {
-                Some(from) => icmp::error_from(out, from, packet, kind),
-                None => icmp::error(out, packet, kind),
-            };
-            if !written {
-                return Err(SendError::NoError.into());
-            }
-            // An error that may not be sent takes no token.
-            self.state.with(|state| match state.bucket.take(now) {
-                true => Ok(()),
-                false => {
-                    state.stats.errors_limited += 1;
-                    Err(io::Error::new(
-                        io::ErrorKind::WouldBlock,
-                        "the rate limit of ICMP errors is reached",
-                    ))
-                }
-            })
-        })
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.sockets.with(|sockets| sockets.stats);
+        for queue in &*self.outbound {
+            stats.add_outbound(queue.with(|queue| queue.stats));
+        }
+        stats
     }
 
-    /// Binds the ICMP socket, which has one handle then.
-    pub(crate) fn bind_icmp(&self) -> io::Result<Shared<F, Inbound<Message>>> {
-        let limits = self.limits(self.config.per_source);
-        self.state.with(|state| {
-            if state.closed {
-                return Err(StackClosed.into());
-            }
-            if state.icmp.is_some() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AddrInUse,
-                    "the stack has an ICMP socket already; clone the socket",
-                ));
-            }
-            let queue = Shared::new(Inbound::new(limits));
-            state.icmp = Some(queue.clone());
-            Ok(queue)
-        })
-    }
-
-    /// Binds a raw socket, which has one handle then.
-    pub(crate) fn bind_raw(&self, config: RawConfig) -> io::Result<Shared<F, Inbound<RawPacket>>> {
-        let limits = self.limits(usize::MAX);
-        self.state.with(|state| {
-            if state.closed {
-                return Err(StackClosed.into());
-            }
-            if state.raw.len() >= self.config.raw_sockets {
-                return Err(io::Error::new(
-                    io::ErrorKind::QuotaExceeded,
-                    format!("the stack has {} raw sockets already", state.raw.len()),
-                ));
-            }
-            let queue = Shared::new(Inbound::new(limits));
-            state.raw.push(BoundRaw {
-                config,
-                queue: queue.clone(),
-            });
-            Ok(queue)
-        })
-    }
-
-    /// Ends everything. All queues end before a task is woken: a waker that panics stops nothing.
-    pub(crate) fn shutdown(&self) {
+    /// Ends every socket and queue. Wakes the drivers other than that of `own`.
+    pub(crate) fn shutdown(&self, own: &Shared<F, Outbound>) {
+        // All queues end before a task is woken: a waker that panics stops nothing.
         let mut wakes = WakeList::new();
-        let _packets = self.outbound.with(|outbound| outbound.end(&mut wakes));
-        self.state.with(|state| {
-            state.closed = true;
-            if let Some(queue) = &state.icmp {
-                queue.with(|queue| queue.end(&mut wakes));
+        let policy = self.sockets.with(|sockets| {
+            sockets.closed = true;
+            for entry in &sockets.icmp {
+                entry.queue.with(|queue| queue.end(&mut wakes));
             }
-            for raw in &state.raw {
-                raw.queue.with(|queue| queue.end(&mut wakes));
+            for entry in &sockets.raw {
+                entry.queue.with(|queue| queue.end(&mut wakes));
             }
+            std::mem::take(&mut sockets.policy)
         });
+        for queue in &*self.outbound {
+            let ended = queue.with(|queue| queue.end(&mut wakes));
+            if !queue.same(own) {
+                wakes.extend(ended.driver);
+            }
+        }
         wakes.wake_all();
+        drop(policy);
     }
 }
 
 impl<F: Flavor> Clone for Hub<F> {
     fn clone(&self) -> Self {
         Self {
-            state: self.state.clone(),
-            policy: self.policy.clone(),
-            outbound: self.outbound.clone(),
-            has_packets: self.has_packets.clone(),
-            interface: self.interface,
             config: self.config,
+            interface: self.interface,
             clock: self.clock.clone(),
+            sockets: self.sockets.clone(),
+            outbound: self.outbound.clone(),
+            errors: self.errors.clone(),
         }
     }
 }

@@ -9,9 +9,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interface {
-    /// The MTU of the link, in bytes. Default 1,500. A [`RawSocket`](crate::RawSocket) reports the
-    /// MTU to those that use the socket as a device; the engine passes longer packets on, and the
-    /// driver fragments them.
+    /// The MTU of the link, in bytes: the longest IP packet that is sent without fragmentation.
+    /// Default 1,500.
     pub mtu: usize,
     /// Whether packets are sent over IPv6. Default `true`.
     pub ipv6: bool,

@@ -1,13 +1,16 @@
-//! ICMP and raw IP sockets over IP packets: everything that is neither TCP nor UDP.
+//! ICMP and raw IP sockets without I/O: everything that is neither TCP nor UDP.
 //!
-//! - [`IcmpSocket`] receives the echo requests of clients, which the program answers, rejects or
-//!   ignores, and sends echo requests of its own.
-//! - [`RawSocket`] receives and sends whole IP packets: those of other protocols, multicast, and
-//!   those that a filter diverts.
-//! - [`Binder`] binds the sockets, sets the policy for echo requests, and sends ICMP errors.
-//! - [`Engine`] is the driver's side. Parsed packets go in, complete IP packets come out by
-//!   [`poll_transmit`](Engine::poll_transmit). The engine does no I/O and needs no executor.
-//! - [`icmp_error_of`] and [`io_error_of`] translate between errors of sockets and ICMP errors.
+//! - [`Engine`] is the driver's side. Parsed packets go in by the `handle_` methods, complete IP
+//!   packets come out by [`poll_transmit`](Engine::poll_transmit). The engine does no I/O and needs
+//!   no executor.
+//! - [`Binder`] is the application's side. It makes sockets, sends ICMP errors, and sets the
+//!   policy for echo requests: what happens to them, by their destination.
+//! - [`IcmpSocket`] receives echo requests as items that the program answers, rejects or drops, and
+//!   sends echo requests of its own.
+//! - [`RawSocket`] sends and receives whole IP packets: other protocols, multicast, and packets that
+//!   the filter diverts.
+//! - [`icmp_error_of`] and [`io_error_of`] turn the I/O error of an upstream socket into the ICMP
+//!   error for the client, and back.
 //!
 //! All are generic over the [`Flavor`](brooklet_cell::Flavor): an `Engine<Threaded>` is for many
 //! threads, an `Engine<SingleThread>` stays on one.
@@ -15,78 +18,95 @@
 //! ```
 //! # #[cfg(feature = "sync")] {
 //! use brooklet_cell::Threaded;
-//! use brooklet_io::Clock;
 //! use brooklet_packet::icmp::{self, Echo};
 //! use brooklet_packet::{IpFields, Packet};
-//! use brooklet_raw::{Config, Echoed, Engine, IcmpMessage, Interface};
+//! use brooklet_raw::{Clock, Config, Echoed, Engine, IcmpMessage, Interface};
 //! use futures_lite::future::block_on;
+//! use std::time::Instant;
 //!
-//! let clock = Clock::new(std::time::Instant::now);
+//! let clock = Clock::new(Instant::now);
 //! let engine = Engine::<Threaded>::new(Interface::new(), Config::new(), clock);
 //! let socket = engine.binder().bind_icmp()?;
 //!
-//! // A packet arrives: 10.0.0.1 pings a host.
-//! let mut bytes = Vec::new();
-//! let (client, host) = ("10.0.0.1".parse()?, "192.0.2.7".parse()?);
+//! // A packet arrives: 10.0.0.1 pings 192.0.2.7.
+//! let (client, server) = ("10.0.0.1".parse()?, "192.0.2.7".parse()?);
 //! let echo = Echo { identifier: 7, sequence: 1 };
-//! icmp::write_echo_request(&mut bytes, client, host, IpFields::new(), echo, b"ping")?;
-//! assert_eq!(engine.handle_echo_request(&Packet::parse(&bytes)?), Echoed::Delivered);
+//! let mut bytes = Vec::new();
+//! icmp::write_echo_request(&mut bytes, client, server, IpFields::new(), echo, b"ping")?;
+//! let packet = Packet::parse(&bytes)?;
+//! assert_eq!(engine.handle_echo_request(Instant::now(), &packet), Echoed::Queued);
 //!
-//! // The program knows that the host is alive.
-//! let IcmpMessage::EchoRequest(request) = block_on(socket.recv())? else { unreachable!() };
-//! assert_eq!(request.destination(), host);
+//! // The application answers in the name of the server.
+//! let IcmpMessage::EchoRequest(request) = block_on(socket.recv())? else { panic!("a request") };
+//! assert_eq!((request.source(), request.sequence()), (client, 1));
 //! request.reply()?;
 //!
-//! let reply = engine.poll_transmit().expect("one packet waits");
-//! assert_eq!(icmp::parse_echo_reply(&Packet::parse(&reply)?), Some(echo));
+//! // The answer is a complete IP packet.
+//! let answer = engine.poll_transmit().expect("one packet waits");
+//! assert_eq!(icmp::parse_echo_reply(&Packet::parse(&answer)?), Some(echo));
+//! engine.recycle(answer);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Bounded queues
+//!
+//! The queue of each socket is bounded in packets and in bytes. A source, which is an IPv4 address
+//! or an IPv6 /64, may hold three times the room that is free: a source that floods the queue leaves
+//! a quarter of it to other sources. The outbound queue is bounded in packets and in bytes, too. [`Stats`] counts what
+//! is dropped, by its reason.
+//!
+//! # Rate limit
+//!
+//! ICMP errors are limited to 100 per second and 50 at once, those of the driver and those of the
+//! program together (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8).
+//!
 //! # Limits
 //!
-//! Every queue is bounded by [`Config`]. ICMP errors of the program and of the driver share one rate
-//! limit: 100 per second, 50 at once. Echo replies of the program have no rate limit: each answers
-//! one request.
+//! The engine neither fragments nor reassembles: the caller does. The caller also filters packets.
 //!
 //! # Features
 //!
 //! - `sync` (default): the thread-safe flavor.
 //! - `local`: the single-threaded flavor.
-//! - `futures`: `Stream` for the sockets.
-//! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`RawConfig`], [`EchoAction`] and
-//!   [`Stats`].
+//! - `futures`: `Stream` for [`IcmpSocket`] and [`RawSocket`].
+//! - `serde`: `Serialize` and `Deserialize` for the configurations and [`Stats`].
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod binder;
 mod config;
 mod echo_policy;
-mod echo_request;
 mod engine;
 mod error;
-mod errors;
 mod hub;
-mod icmp_socket;
-mod inbound;
+mod icmp;
 mod interface;
+mod io_errors;
 mod outbound;
-mod outstanding;
+mod outcome;
+mod queue;
 mod raw_socket;
 mod stats;
+#[cfg(feature = "futures")]
+mod stream;
 mod token_bucket;
-mod wait;
+
+#[cfg(test)]
+#[cfg(any(feature = "sync", feature = "local"))]
+mod tests;
 
 pub use binder::Binder;
-pub use brooklet_io::StackClosed;
-pub use config::Config;
+pub use brooklet_io::{Clock, StackClosed};
+pub use config::{Config, IcmpSocketConfig, RawConfig};
 pub use echo_policy::EchoAction;
-pub use echo_request::EchoRequest;
-pub use engine::{Echoed, Engine};
+pub use engine::Engine;
 pub use error::SendError;
-pub use errors::{icmp_error_of, io_error_of};
-pub use icmp_socket::{EchoReply, IcmpMessage, IcmpSocket};
+pub use icmp::{EchoReply, EchoRequest, IcmpMessage, IcmpSocket};
 pub use interface::Interface;
-pub use raw_socket::{RawConfig, RawPacket, RawSocket};
+pub use io_errors::{icmp_error_of, io_error_of};
+pub use outcome::{Answered, Echoed, RawReceived};
+pub use raw_socket::{RawPacket, RawSocket};
 pub use stats::Stats;
 
 #[cfg(all(doctest, feature = "sync"))]

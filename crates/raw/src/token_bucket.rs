@@ -6,7 +6,8 @@ const BURST: u32 = 50;
 /// The time in which the bucket gains one token: 100 ICMP errors per second.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Limits how many ICMP errors are sent (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8).
+/// Limits how many ICMP errors are sent (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8): 100 per second, and
+/// 50 at once.
 #[derive(Debug, Default)]
 pub(crate) struct TokenBucket {
     /// The tokens that are missing from a full bucket.
@@ -35,7 +36,7 @@ impl TokenBucket {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "time begins somewhere")]
+#[expect(clippy::disallowed_methods, reason = "the start of a test's own time")]
 mod tests {
     use super::*;
 

@@ -10,7 +10,7 @@ use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
 use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Packet, Protocol, is_unicast};
-use brooklet_raw::Echoed;
+use brooklet_raw::{Echoed, RawReceived};
 use std::time::Instant;
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
@@ -19,20 +19,29 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             self.stats.icmp_errors += 1;
             return self.handle_icmp_error(now, packet, &error);
         }
-        if !is_unicast(packet.destination()) && self.engines.raw.handle_raw(packet) {
+        let raw = &self.engines.raw;
+        if !is_unicast(packet.destination()) && raw.handle_raw(packet) != RawReceived::NoListener {
             return;
         }
         if let Some(mtu) = self.exceeded_mtu(now, packet, how) {
             self.stats.drops.count(DropReason::TooBig);
             return self.send_too_big(now, packet, mtu);
         }
-        match self.engines.raw.handle_echo_request(packet) {
+        match self.engines.raw.handle_echo_request(now, packet) {
             Echoed::Answer => self.send_echo_reply(packet),
             Echoed::Reject(why) => self.send_icmp_error(now, packet, why),
-            Echoed::NotEcho if !self.engines.raw.handle_echo_reply(now, packet) => {
-                self.stats.drops.count(DropReason::IcmpUnanswered);
-            }
-            _ => {} // delivered, or dropped and counted
+            Echoed::NotEcho => self.handle_other_icmp(now, packet),
+            _ => {} // queued, or dropped and counted
+        }
+    }
+
+    /// Passes an echo reply to the socket that waits for it, and any other message to the raw sockets
+    /// that ask for ICMP.
+    fn handle_other_icmp(&mut self, now: Instant, packet: &Packet<'_>) {
+        let raw = &self.engines.raw;
+        if !raw.handle_echo_reply(now, packet) && raw.handle_raw(packet) == RawReceived::NoListener
+        {
+            self.stats.drops.count(DropReason::IcmpUnanswered);
         }
     }
 

@@ -8,6 +8,7 @@ use brooklet_filter::{Direction, Filter, Verdict};
 use brooklet_io::{Checksum, Meta, PacketIo};
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Headers, Packet, ParseError, Protocol, is_martian, is_unicast};
+use brooklet_raw::RawReceived;
 use brooklet_udp::{Arrival, Received};
 use std::io;
 use std::net::IpAddr;
@@ -188,7 +189,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             Protocol::Tcp => self.engines.tcp.handle_packet(now, packet.bytes(), &packet),
             Protocol::Udp => self.deliver_datagram(now, &packet, how),
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet, how),
-            _ if self.engines.raw.handle_raw(&packet) => {}
+            _ if self.engines.raw.handle_raw(&packet) != RawReceived::NoListener => {}
             protocol => {
                 self.stats.drops.count(DropReason::UnknownProtocol);
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {

@@ -4,7 +4,7 @@ use super::Stack;
 use brooklet_cell::Flavor;
 use brooklet_packet::Packet;
 use brooklet_packet::icmp::IcmpErrorKind;
-use brooklet_raw::{EchoAction, IcmpSocket, RawConfig, RawSocket};
+use brooklet_raw::{Answered, EchoAction, IcmpSocket, IcmpSocketConfig, RawConfig, RawSocket};
 use std::io;
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ impl<F: Flavor> Stack<F> {
     ///     match request.destination().to_string().as_str() {
     ///         "10.0.0.1" => request.reply()?,
     ///         _ => request.reject(Unreachable::Host)?,
-    ///     }
+    ///     };
     /// }
     /// # assert!(matches!(pings.recv().await?, IcmpMessage::EchoReply(_)));
     /// # Ok(())
@@ -47,10 +47,34 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the stack has an ICMP socket, which can be cloned;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    /// Those of [`bind_icmp_with`](Self::bind_icmp_with).
     pub fn bind_icmp(&self) -> io::Result<IcmpSocket<F>> {
         self.raw.bind_icmp()
+    }
+
+    /// Binds an ICMP socket with the settings of `config`. A stack has one socket, with its clones,
+    /// that takes echo requests, and any number of sockets that only send them.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::IcmpSocketConfig;
+    ///
+    /// # let (device, _) = brooklet::pipe(64);
+    /// # let parts = brooklet::Builder::new().build(device)?;
+    /// let pings = parts.stack.bind_icmp_with(IcmpSocketConfig::new().echo_requests(false))?;
+    /// # drop(pings);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if another socket takes the echo requests that this
+    /// one asks for, which can be cloned; [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if there
+    /// are as many sockets as [`IcmpConfig::sockets`](brooklet_raw::Config#structfield.sockets)
+    /// allows; [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    pub fn bind_icmp_with(&self, config: IcmpSocketConfig) -> io::Result<IcmpSocket<F>> {
+        self.raw.bind_icmp_with(config)
     }
 
     /// Binds a raw socket, which receives and sends whole IP packets: those that the filter
@@ -83,9 +107,10 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if there are as many raw sockets as
-    /// [`IcmpConfig::raw_sockets`](brooklet_raw::Config#structfield.raw_sockets) allows;
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if TCP or UDP is among the protocols, which a
+    /// rule of the filter diverts instead; [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if there
+    /// are as many sockets as [`IcmpConfig::sockets`](brooklet_raw::Config#structfield.sockets)
+    /// allows; [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
     pub fn bind_raw(&self, config: RawConfig) -> io::Result<RawSocket<F>> {
         self.raw.bind_raw(config)
     }
@@ -123,6 +148,10 @@ impl<F: Flavor> Stack<F> {
     /// Sends an ICMP error about `packet` to the packet's source, in the name of the packet's
     /// destination.
     ///
+    /// An error that is not sent is counted, and [`Answered`] tells why: the rate limit of ICMP
+    /// errors, 100 per second and 50 at once, is reached, the outbound queue is full, or no error may
+    /// be sent about the packet (RFC 1122, 3.2.2; RFC 4443, 2.4(e)).
+    ///
     /// `packet` need not have arrived through the stack: the error quotes its first bytes. A program
     /// that has only the datagram writes the packet anew.
     ///
@@ -145,16 +174,12 @@ impl<F: Flavor> Stack<F> {
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): no error may be sent about the packet
-    ///   (RFC 1122, 3.2.2; RFC 4443, 2.4(e)).
-    /// - [`WouldBlock`](io::ErrorKind::WouldBlock): the rate limit of ICMP errors, 100 per second and
-    ///   50 at once, is reached, or the outbound queue is full. Both are counted.
-    /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the driver has ended.
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
     pub fn send_error(
         &self,
         packet: &Packet<'_>,
         kind: impl Into<IcmpErrorKind>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Answered> {
         self.raw.send_error(packet, kind)
     }
 
@@ -169,7 +194,7 @@ impl<F: Flavor> Stack<F> {
         router: IpAddr,
         packet: &Packet<'_>,
         kind: impl Into<IcmpErrorKind>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Answered> {
         self.raw.send_error_from(router, packet, kind)
     }
 }
