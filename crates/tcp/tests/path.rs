@@ -139,6 +139,10 @@ fn a_connect_fails_as_a_router_says() {
             let error = now(connection).unwrap_err();
             assert_eq!(error.kind(), kind, "{why:?} with {from}");
             assert_eq!(host.engine.stats().connections, 0);
+            assert!(
+                host.all().is_empty(),
+                "a RST to a peer that has not received the SYN"
+            );
         }
     }
 }

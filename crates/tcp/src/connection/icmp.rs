@@ -38,10 +38,20 @@ impl<F: Flavor> Connection<F> {
                 fx.dropped = Some(Dropped::IcmpIgnored);
                 return;
             }
-            Unreachable::Network => self.end_with(End::NetworkUnreachable),
-            Unreachable::Host | Unreachable::Prohibited => self.end_with(End::HostUnreachable),
-            _ => self.end_with(End::Refused),
+            Unreachable::Network => self.fail_handshake(End::NetworkUnreachable),
+            Unreachable::Host | Unreachable::Prohibited => {
+                self.fail_handshake(End::HostUnreachable);
+            }
+            _ => self.fail_handshake(End::Refused),
         }
         self.flush(fx);
+    }
+
+    /// Ends a connection in SYN-SENT. No RST follows, as with Linux (`tcp_v4_err`): nobody has
+    /// received the SYN.
+    fn fail_handshake(&mut self, end: End) {
+        self.end.get_or_insert(end);
+        self.pending_control = None;
+        self.enter_closed();
     }
 }
