@@ -184,14 +184,13 @@ fn understood(packet: &Packet<'_>, kind: IcmpErrorKind, error: &Packet<'_>) {
     }
 }
 
-/// What is taken apart is all there, whichever way, and datagrams can be joined again.
+/// What is taken apart is all there, and datagrams can be joined again.
 fn apart(packet: &Packet<'_>) {
     let len = packet.payload().len();
     let size = u16::try_from(len / 3 + 1).expect("a third of a packet");
     let size = size.try_into().expect("not zero");
     let mut segmenter = Segmenter::new(packet.headers(), size);
-    let mut in_place = segmenter.clone();
-    let (mut out, mut bytes) = (vec![0; segmenter.longest()], packet.bytes().to_vec());
+    let mut out = vec![0; segmenter.longest()];
     let (mut payload, mut joined) = (Vec::new(), None::<(Coalescer, Vec<u8>)>);
     while let Some(part) = segmenter.next(packet.bytes(), &mut out) {
         let part = Packet::parse(&out[..part]).expect("a part is a packet");
@@ -201,14 +200,7 @@ fn apart(packet: &Packet<'_>) {
             Some((coalescer, whole)) => assert!(coalescer.push(whole, part.bytes())),
             None => joined = Coalescer::new(part.bytes()).map(|one| (one, part.bytes().to_vec())),
         }
-
-        let place = in_place.next_in_place(&mut bytes).expect("as many");
-        let mut same = bytes[place].to_vec();
-        let headers = Headers::parse(&same).expect("a part is a packet");
-        headers.fill_checksum(&mut same);
-        assert_eq!(same, part.bytes());
     }
-    assert_eq!(in_place.next_in_place(&mut bytes), None);
     assert_eq!(payload, packet.payload());
     if let Some((coalescer, mut whole)) = joined {
         coalescer.finish(&mut whole);

@@ -117,58 +117,14 @@ impl Segmenter {
         out[payload_start..].copy_from_slice(&packet[part.clone()]);
         if self.headers.checksum_offset().is_some() {
             let (ip, segment) = out.split_at_mut(self.headers.transport_range().start);
-            self.write_ip(ip, len, self.index);
+            self.write_ip(ip, len);
             self.write_transport(segment, &part);
             self.headers.fill_segment(segment);
         }
-        self.taken(&part);
+        self.rest.start = part.end;
+        // Each packet takes at least one byte of a payload that is shorter than 65,536 bytes.
+        self.index += 1;
         Some(len)
-    }
-
-    /// Makes the next packet inside of `packet` and returns its range, or `None` after the last
-    /// packet. The headers are written in front of the payload, over the end of the previous packet.
-    ///
-    /// This is for inbound packets, which are handled one after the other: only headers are copied,
-    /// and the TCP or UDP checksum is **not** written. `packet` is the super-packet, the same at each
-    /// call and not changed between the calls. Use either this method or [`next`](Self::next) for
-    /// one super-packet, not both.
-    ///
-    /// # Panics
-    ///
-    /// If `packet` is shorter than the headers say.
-    ///
-    /// ```
-    /// use brooklet_packet::{Headers, Packet, Segmenter, udp};
-    ///
-    /// let mut whole = Vec::new();
-    /// udp::write(&mut whole, "10.0.0.1:5000".parse()?, "10.0.0.2:53".parse()?, 64, b"onetwo+")?;
-    ///
-    /// let mut segmenter = Segmenter::new(&Headers::parse(&whole)?, 3.try_into()?);
-    /// let mut payloads = Vec::new();
-    /// while let Some(place) = segmenter.next_in_place(&mut whole) {
-    ///     payloads.push(Packet::parse(&whole[place])?.payload().to_vec());
-    /// }
-    /// assert_eq!(payloads, [&b"one"[..], b"two", b"+"]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn next_in_place(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
-        let part = self.next_part()?;
-        let header_len = self.headers.payload_range().start;
-        let place = part.start - header_len..part.end;
-        if self.headers.checksum_offset().is_some() {
-            if self.index > 0 {
-                // Those of the packet before are `size` bytes further to the front.
-                let before = place.start - self.size;
-                packet.copy_within(before..before + header_len, place.start);
-            }
-            let bytes = &mut packet[place.clone()];
-            let len = bytes.len();
-            let (ip, segment) = bytes.split_at_mut(self.headers.transport_range().start);
-            self.write_ip(ip, len, self.index.min(1));
-            self.write_transport(segment, &part);
-        }
-        self.taken(&part);
-        Some(place)
     }
 
     /// The place of the next part of the payload.
@@ -181,21 +137,15 @@ impl Segmenter {
         Some(start..end.min(start + self.size))
     }
 
-    fn taken(&mut self, part: &Range<usize>) {
-        self.rest.start = part.end;
-        // Each packet takes at least one byte of a payload that is shorter than 65,536 bytes.
-        self.index += 1;
-    }
-
-    /// Completes the IP header of a packet of `len` bytes. The header was copied from the packet
-    /// `step` packets before.
-    fn write_ip(&self, header: &mut [u8], len: usize, step: u16) {
+    /// Completes the IP header of a packet of `len` bytes. The header was copied from the
+    /// super-packet.
+    fn write_ip(&self, header: &mut [u8], len: usize) {
         if self.headers.key().is_ipv6() {
             let payload_len = (len - IPV6_HEADER) as u16;
             header[4..6].copy_from_slice(&payload_len.to_be_bytes());
             return;
         }
-        let identification = u16::from_be_bytes([header[4], header[5]]).wrapping_add(step);
+        let identification = u16::from_be_bytes([header[4], header[5]]).wrapping_add(self.index);
         header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
         header[4..6].copy_from_slice(&identification.to_be_bytes());
         header[10..12].fill(0);
