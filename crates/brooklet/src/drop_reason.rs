@@ -122,7 +122,8 @@ reasons! {
     /// Inbound: an ICMP error that is about no TCP segment in flight (RFC 5927, 4.1), no UDP socket
     /// or session and no echo request of the stack, or one that timeouts deal with (RFC 5927, 6.1).
     IcmpIgnored: "ICMP error about nothing that the stack has sent",
-    /// Outbound: an ICMP error above the limit, which is 100 per second and 50 at once.
+    /// Outbound: an ICMP error above the limit, which is 100 per second and 50 at once to one IPv4
+    /// address or IPv6 /64, and ten times that to all.
     IcmpLimited: "ICMP error above the rate limit",
     /// Outbound: a packet made by the stack that is no IP packet. This is a fault of the stack.
     OutboundMalformed: "malformed packet made by the stack",

@@ -94,8 +94,10 @@
 //! path MTU leave in fragments, unless they must not be fragmented: up to 65,507 bytes of payload
 //! with IPv4 and 65,487 with IPv6.
 //!
-//! The stack sends at most 100 ICMP errors per second, and 50 at once. [`Stats`] counts every packet
-//! that is dropped, by its [`DropReason`].
+//! The stack sends at most 100 ICMP errors per second to one IPv4 address or IPv6 /64, and 50 at
+//! once; to all together 1,000 per second, and 500 at once. "Fragmentation needed" and "packet too
+//! big" have no limit, as with Linux. [`Stats`] counts every packet that is dropped, by its
+//! [`DropReason`].
 //!
 //! # How a connection ends
 //!

@@ -149,6 +149,44 @@ fn icmp_errors_of_rejects_are_sent_at_a_limited_rate_and_rsts_are_not() {
 }
 
 #[test]
+fn a_source_of_rejected_packets_takes_no_icmp_error_of_another_source() {
+    for (flood, client, to) in [
+        ("10.0.0.66:1", "10.0.0.7:5000", ENDS[0].1),
+        ("[fd00:66::1]:1", "[fd00:7::1]:5000", ENDS[1].1),
+    ] {
+        let mut host = rejecting(Direction::Inbound, Reject::TcpReset);
+        let (flood, client, to) = (addr(flood), addr(client), addr(to));
+        for ms in 0..1000 {
+            host.give((0..5).map(|_| udp(flood, to, b"flood")));
+            if ms % 100 == 50 {
+                let refused = error(&host.give([udp(client, to, b"x")]));
+                assert_eq!(refused.key.source(), client);
+            }
+            host.advance(Duration::from_millis(1));
+        }
+        assert!(host.stack.stats().dropped(DropReason::IcmpLimited) > 4000);
+    }
+}
+
+#[test]
+fn path_mtu_discovery_has_no_rate_limit() {
+    let mut host = host::host();
+    let (from, to) = (addr(ENDS[1].0), addr(ENDS[1].1));
+    host.stack.set_path_mtu(to.ip(), Some(1280));
+    let long = udp(from, to, &[7; 1400]);
+    let too_big = IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu: 1280 });
+    for _ in 0..600 {
+        assert_eq!(error(&host.give([&long])).kind, too_big);
+    }
+    let long = Packet::parse(&long).unwrap();
+    for _ in 0..600 {
+        host.stack.send_error(&long, too_big).unwrap();
+        assert_eq!(error(&host.run()).kind, too_big);
+    }
+    assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 0);
+}
+
+#[test]
 fn a_connect_that_the_filter_rejects_fails_at_once() {
     for (from, to) in ENDS {
         for (reject, kind) in [

@@ -204,7 +204,7 @@ impl<F: Flavor> Binder<F> {
     /// Sends an ICMP error about `packet` to the packet's source, in the name of the packet's
     /// destination. The error quotes the packet.
     ///
-    /// All ICMP errors of a stack share one rate limit, 100 per second and 50 at once.
+    /// All ICMP errors of a stack share the [rate limit](crate#rate-limit).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {

@@ -424,21 +424,25 @@ impl<F: Flavor> Engine<F> {
     }
 
     /// Takes a token for one ICMP error that the driver sends, and returns whether there was one.
-    /// The limit is 100 errors per second and 50 at once (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8). The
+    /// The error is about a packet from `source`.
+    ///
+    /// The limit (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8) is 100 errors per second and 50 at once to
+    /// one source, an IPv4 address or an IPv6 /64, and 1,000 per second and 500 at once to all. The
     /// errors of the driver and those of the program share it: take a token only for an error that
-    /// may be sent.
+    /// may be sent. "Fragmentation needed" and "packet too big" need no token, as with Linux: path
+    /// MTU discovery does not work without them.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
     /// # let engine = example::engine();
-    /// let now = std::time::Instant::now();
-    /// assert_eq!((0..60).filter(|_| engine.take_error_token(now)).count(), 50);
+    /// let (now, source) = (std::time::Instant::now(), "10.0.0.1".parse().unwrap());
+    /// assert_eq!((0..60).filter(|_| engine.take_error_token(now, source)).count(), 50);
     /// # }
     /// ```
     #[must_use = "without a token the error is not sent"]
-    pub fn take_error_token(&self, now: Instant) -> bool {
-        self.hub.take_error_token(now)
+    pub fn take_error_token(&self, now: Instant, source: IpAddr) -> bool {
+        self.hub.take_error_token(now, source)
     }
 
     /// Returns the oldest packet to send: a whole IP packet with its checksums, which may be longer

@@ -10,12 +10,12 @@ use crate::{
     queue::{Queue, Refused},
     raw_socket::RawPacket,
     stats::Stats,
-    token_bucket::TokenBucket,
+    token_bucket::TokenBuckets,
 };
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::Clock;
-use brooklet_packet::icmp::{self, IcmpErrorKind};
+use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::{FlowKey, Packet};
 use foldhash::quality::{FixedState, RandomState};
 use std::hash::BuildHasher;
@@ -30,7 +30,7 @@ pub(crate) struct Hub<F: Flavor> {
     pub(crate) clock: Clock,
     pub(crate) sockets: Shared<F, Sockets<F>>,
     outbound: Arc<[Shared<F, Outbound>]>,
-    errors: Shared<F, TokenBucket>,
+    errors: Shared<F, TokenBuckets>,
 }
 
 /// The sockets of a stack. Their queues may be locked while this list is, and not the other way
@@ -92,7 +92,7 @@ impl<F: Flavor> Hub<F> {
                 stats: Stats::default(),
             }),
             outbound: (0..queues.get()).map(outbound).collect(),
-            errors: Shared::new(TokenBucket::default()),
+            errors: Shared::new(TokenBuckets::default()),
         }
     }
 
@@ -111,9 +111,9 @@ impl<F: Flavor> Hub<F> {
         &self.outbound[queue as usize]
     }
 
-    /// Takes a token for one ICMP error. Returns whether there was one.
-    pub(crate) fn take_error_token(&self, now: std::time::Instant) -> bool {
-        self.errors.with(|errors| errors.take(now))
+    /// Takes a token for one ICMP error about a packet from `source`. Returns whether there was one.
+    pub(crate) fn take_error_token(&self, now: std::time::Instant, source: IpAddr) -> bool {
+        self.errors.with(|errors| errors.take(now, source))
     }
 
     /// Sends the reply to an echo request.
@@ -132,8 +132,13 @@ impl<F: Flavor> Hub<F> {
         // The clock is a function of the program, so it is read before a cell is held.
         let now = self.clock.now();
         let write = |out: &mut Vec<u8>| icmp::error_from(out, router, offending, kind);
+        // As with Linux, path MTU discovery depends on no limit.
+        let free = matches!(
+            kind,
+            IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { .. })
+        );
         self.answer(Kind::IcmpError, offending, write, || {
-            self.take_error_token(now)
+            free || self.take_error_token(now, offending.source())
         })
     }
 

@@ -58,8 +58,10 @@
 //!
 //! # Rate limit
 //!
-//! ICMP errors are limited to 100 per second and 50 at once, those of the driver and those of the
-//! program together (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8).
+//! ICMP errors are limited to 100 per second and 50 at once to one source, an IPv4 address or an IPv6
+//! /64, and to 1,000 per second and 500 at once to all: those of the driver and those of the program
+//! together (RFC 4443, 2.4(f); RFC 1812, 4.3.2.8). "Fragmentation needed" and "packet too big" have no
+//! limit, as with Linux.
 //!
 //! # Limits
 //!

@@ -128,8 +128,7 @@ pub enum Answered {
     Queued,
     /// The outbound queue is full.
     QueueFull,
-    /// More than 100 ICMP errors per second, or 50 at once, would have been sent (RFC 4443, 2.4(f);
-    /// RFC 1812, 4.3.2.8). All ICMP errors of a stack share the limit; echo replies have none.
+    /// The [rate limit](crate#rate-limit) of ICMP errors is reached. Echo replies have none.
     RateLimited,
     /// A host must not send this error about this packet; [`icmp::error_from`] lists the cases.
     ///

@@ -9,7 +9,7 @@ use brooklet_cell::Flavor;
 use brooklet_filter::Filter;
 use brooklet_io::PacketIo;
 use brooklet_packet::icmp::{self, IcmpError, IcmpErrorKind, Unreachable};
-use brooklet_packet::{Packet, Protocol, is_unicast};
+use brooklet_packet::{Headers, Packet, Protocol, is_unicast};
 use brooklet_raw::{Echoed, RawReceived};
 use std::time::Instant;
 
@@ -95,13 +95,24 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
 
     /// Answers a packet with an ICMP error, unless no error may be sent (RFC 1122, 3.2.2; RFC 4443,
     /// 2.4(e)) or the rate limit is reached.
+    ///
+    /// As with Linux, the rate limit is not for "fragmentation needed" and "packet too big", without
+    /// which path MTU discovery does not work. The queue of replies bounds them.
     pub(super) fn send_icmp_error(
         &mut self,
         now: Instant,
         packet: &Packet<'_>,
         kind: impl Into<IcmpErrorKind>,
     ) {
-        self.send_limited(now, |out| icmp::error(out, packet, kind));
+        let kind = kind.into();
+        let write = |out: &mut Vec<u8>| icmp::error(out, packet, kind);
+        if let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { .. }) = kind {
+            if let Err(reason) = self.tx_scheduler.queue_reply(write) {
+                self.stats.drops.count(reason);
+            }
+        } else {
+            self.send_limited(now, write);
+        }
     }
 
     /// Answers a packet that is longer than the path to its destination takes (RFC 1191, 4;
@@ -118,7 +129,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let mut limited = false;
         let queued = self.tx_scheduler.queue_reply(|out| {
             let allowed = write(out);
-            limited = allowed && !raw.take_error_token(now);
+            // The destination of the error is the source of the packet that it is about.
+            limited = allowed
+                && Headers::parse(out)
+                    .is_ok_and(|error| !raw.take_error_token(now, error.destination()));
             allowed && !limited
         });
         if limited {

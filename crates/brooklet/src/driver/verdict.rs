@@ -36,14 +36,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     fn reject_inbound(&mut self, now: Instant, packet: &Packet<'_>, reject: Reject) {
-        // As with a segment to a closed port, a RST answers every segment.
-        if reject == Reject::TcpReset && packet.tcp().is_some() {
-            let queued = self.tx_scheduler.queue_reply(|out| tcp::reset(out, packet));
-            if let Err(reason) = queued {
-                self.stats.drops.count(reason);
+        match reject {
+            // As with a segment to a closed port, a RST answers every segment.
+            Reject::TcpReset if packet.tcp().is_some() => {
+                let queued = self.tx_scheduler.queue_reply(|out| tcp::reset(out, packet));
+                if let Err(reason) = queued {
+                    self.stats.drops.count(reason);
+                }
             }
-        } else {
-            self.send_limited(now, |out| write_rejection(out, packet, reject));
+            Reject::TcpReset => self.send_icmp_error(now, packet, Unreachable::Port),
+            Reject::Icmp(why) => self.send_icmp_error(now, packet, why),
+            _ => {}
         }
     }
 

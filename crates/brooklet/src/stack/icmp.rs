@@ -149,7 +149,7 @@ impl<F: Flavor> Stack<F> {
     /// destination.
     ///
     /// An error that is not sent is counted, and [`Answered`] tells why: the rate limit of ICMP
-    /// errors, 100 per second and 50 at once, is reached, the outbound queue is full, or no error may
+    /// errors, 100 per second and 50 at once to one source, is reached, the outbound queue is full, or no error may
     /// be sent about the packet (RFC 1122, 3.2.2; RFC 4443, 2.4(e)).
     ///
     /// `packet` need not have arrived through the stack: the error quotes its first bytes. A program

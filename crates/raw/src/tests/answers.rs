@@ -52,7 +52,7 @@ fn the_driver_and_the_program_share_the_rate_limit<F: Flavor>() {
     };
 
     assert_eq!((0..30).filter(|_| send() == Answered::Queued).count(), 30);
-    let driver = |_: &i32| stack.engine.take_error_token(stack.now());
+    let driver = |_: &i32| stack.engine.take_error_token(stack.now(), ip("10.0.0.1"));
     assert_eq!((0..30).filter(driver).count(), 20);
     assert_eq!(send(), Answered::RateLimited);
     let rejected = request.reject(Unreachable::Host).unwrap();
@@ -80,7 +80,7 @@ fn an_error_that_a_host_must_not_send_takes_no_token<F: Flavor>() {
         assert_eq!(answered.unwrap(), Answered::NotPermitted);
     }
     assert_eq!(stack.engine.stats().icmp_errors_forbidden, 200);
-    let taken = (0..60).filter(|_| stack.engine.take_error_token(stack.now()));
+    let taken = (0..60).filter(|_| stack.engine.take_error_token(stack.now(), ip("10.0.0.1")));
     assert_eq!(taken.count(), 50);
 }
 
@@ -110,7 +110,7 @@ fn an_answer_that_finds_the_queue_full_is_counted<F: Flavor>() {
     stack.sent();
     assert_eq!(send(), Answered::Queued);
     // The dropped answer has taken no token.
-    let taken = (0..60).filter(|_| stack.engine.take_error_token(stack.now()));
+    let taken = (0..60).filter(|_| stack.engine.take_error_token(stack.now(), ip("10.0.0.1")));
     assert_eq!(taken.count(), 47);
 }
 
