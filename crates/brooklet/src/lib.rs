@@ -90,7 +90,9 @@
 //!
 //! A packet that the program sends is judged by the filter once, whole. What is
 //! [rejected](filter::Verdict::Reject) there fails the call of the connection or the socket that
-//! sent it, as an answer from the network would. Datagrams, ICMP messages and raw packets above the
+//! sent it, as an answer from the network would. What is [diverted](filter::Verdict::Divert) goes to
+//! the raw sockets, except for the packets of raw and ICMP sockets themselves, which pass: a program
+//! can send what was diverted to it. Datagrams, ICMP messages and raw packets above the
 //! path MTU leave in fragments, unless they must not be fragmented: up to 65,507 bytes of payload
 //! with IPv4 and 65,487 with IPv6.
 //!

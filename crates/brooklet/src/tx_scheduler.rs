@@ -176,6 +176,15 @@ impl TxScheduler {
         Some((packet, sending.packet.meta()))
     }
 
+    /// Returns whether the packet is of an ICMP or a raw socket, or an ICMP error of the program.
+    pub(crate) fn current_is_raw(&self) -> bool {
+        self.current_source() == Some(Source::Raw)
+    }
+
+    fn current_source(&self) -> Option<Source> {
+        self.sending.as_ref().map(|sending| sending.source)
+    }
+
     /// Sends the packet, piece by piece if it is split.
     pub(crate) fn poll_send<D: PacketIo>(
         &mut self,

@@ -112,6 +112,21 @@ fn a_packet_of_the_stack_is_diverted_with_its_checksum() {
 }
 
 #[test]
+fn a_raw_socket_can_send_what_was_diverted_to_it() {
+    for ends in ENDS {
+        let mut host = diverting(Direction::Outbound);
+        let socket = host.stack.bind_raw(RawConfig::new()).unwrap();
+        let udp = host.udp.as_ref().unwrap();
+        block_on(udp.send_to(b"x", addr(ends.1), addr(ends.0))).unwrap();
+        assert!(host.run().is_empty());
+        let diverted = received(&socket).unwrap();
+        block_on(socket.send(&diverted.bytes)).unwrap();
+        assert_eq!(host.run(), [diverted.bytes]);
+        assert!(received(&socket).is_none());
+    }
+}
+
+#[test]
 fn super_packets_are_diverted_as_the_packets_that_they_stand_for() {
     let all = Offload::new().checksum(true).tso4(true).tso6(true);
     let (here, there) = brooklet::pipe(64);

@@ -30,6 +30,9 @@ pub enum Verdict {
     /// The packet is dropped, and its sender gets an answer.
     Reject(Reject),
     /// The packet goes to the program as a raw packet, and not to a protocol of the stack.
+    ///
+    /// A packet that a raw or an ICMP socket sends passes instead, so that the program can send what
+    /// was diverted to it.
     Divert,
 }
 

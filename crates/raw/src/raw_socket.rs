@@ -152,7 +152,8 @@ impl<F: Flavor> RawSocket<F> {
     /// The packet may have any source address. Its headers have to be such that a host could receive
     /// the packet, with a correct IPv4 header checksum; the transport checksum is not verified. A
     /// packet that is longer than the path MTU is fragmented, unless it is an IPv4 packet with
-    /// "don't fragment".
+    /// "don't fragment". The filter judges the packet like any other, except that the verdict to
+    /// divert passes it.
     ///
     /// Waits while the outbound queue is full. `Ok` means that the packet is in that queue. The call
     /// is cancel safe: the packet is queued or not sent at all. An example is at [`RawSocket`].

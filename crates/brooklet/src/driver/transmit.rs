@@ -25,6 +25,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 true => self.filter.verdict(&packet, Direction::Outbound),
                 false => Verdict::Pass,
             };
+            let verdict = match verdict {
+                // As with the divert sockets of FreeBSD: a raw socket that sends the packets that
+                // are diverted to it would receive them again.
+                Verdict::Divert if self.tx_scheduler.current_is_raw() => Verdict::Pass,
+                verdict => verdict,
+            };
             if verdict != Verdict::Pass {
                 self.stop_outbound(now, verdict);
             } else {
