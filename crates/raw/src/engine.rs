@@ -70,7 +70,7 @@ use std::{
 ///         Echoed::Answer => icmp::echo_reply(&mut answer, packet).then_some(answer),
 ///         Echoed::Reject(kind) => {
 ///             let permitted = icmp::error(&mut answer, packet, kind);
-///             (permitted && engine.take_error_token(now)).then_some(answer)
+///             (permitted && engine.take_error_token(now, packet.source())).then_some(answer)
 ///         }
 ///         Echoed::NotEcho => {
 ///             let _ = engine.handle_raw(packet);

@@ -25,7 +25,7 @@ use std::fmt;
 ///     Echoed::Answer => assert!(icmp::echo_reply(&mut answer, &packet)),
 ///     Echoed::Reject(kind) => {
 ///         // An error that may not be sent takes no token.
-///         if icmp::error(&mut answer, &packet, kind) && !engine.take_error_token(now) {
+///         if icmp::error(&mut answer, &packet, kind) && !engine.take_error_token(now, packet.source()) {
 ///             answer.clear();
 ///         }
 ///     }
