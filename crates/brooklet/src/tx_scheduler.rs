@@ -181,6 +181,11 @@ impl TxScheduler {
         self.current_source() == Some(Source::Raw)
     }
 
+    /// Returns whether the packet is one of the driver's own replies.
+    pub(crate) fn current_is_reply(&self) -> bool {
+        self.current_source() == Some(Source::Driver)
+    }
+
     fn current_source(&self) -> Option<Source> {
         self.sending.as_ref().map(|sending| sending.source)
     }

@@ -245,6 +245,27 @@ fn a_connection_whose_data_the_filter_rejects_is_reset() {
     );
 }
 
+#[test]
+fn a_rejected_packet_that_waits_for_no_answer_is_one_drop() {
+    for (from, to) in ENDS {
+        for reject in [Reject::TcpReset, Reject::Icmp(Unreachable::Host)] {
+            let mut host = rejecting(Direction::Outbound, reject);
+            let (from, to) = (addr(from), addr(to));
+            // An echo reply and an ICMP error of the driver, and a packet of a raw socket.
+            assert!(host.give([ping(from.ip(), to.ip(), b"x")]).is_empty());
+            drop(host.udp.take());
+            assert!(host.give([udp(from, to, b"x")]).is_empty());
+            let raw = host.stack.bind_raw(brooklet::RawConfig::new()).unwrap();
+            block_on(raw.send(&packets::ip(to.ip(), from.ip(), 47, b"x"))).unwrap();
+            assert!(host.run().is_empty());
+            let stats = host.stack.stats();
+            let drops: Vec<_> = stats.drops().filter(|(_, n)| *n > 0).collect();
+            let received = (DropReason::UdpNoListener, 1);
+            assert_eq!(drops, [(DropReason::RejectedOut, 3), received]);
+        }
+    }
+}
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Wakes(AtomicUsize);

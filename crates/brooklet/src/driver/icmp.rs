@@ -17,7 +17,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     pub(super) fn handle_icmp(&mut self, now: Instant, packet: &Packet<'_>, how: Arrived) {
         if let Some(error) = icmp::parse_error(packet) {
             self.stats.icmp_errors += 1;
-            return self.handle_icmp_error(now, packet, &error);
+            if !self.handle_icmp_error(now, packet, &error) {
+                self.stats.drops.count(DropReason::IcmpIgnored);
+            }
+            return;
         }
         let raw = &self.engines.raw;
         if !is_unicast(packet.destination()) && raw.handle_raw(packet) != RawReceived::NoListener {
@@ -65,17 +68,21 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         }
     }
 
-    /// Passes an ICMP error to the engine whose packet it quotes. `packet` carries the error.
+    /// Passes an ICMP error to the engine whose packet it quotes. `packet` carries the error. Returns
+    /// `false` if no engine knows the packet that it quotes; TCP counts the errors that it ignores
+    /// itself.
     pub(super) fn handle_icmp_error(
         &mut self,
         now: Instant,
         packet: &Packet<'_>,
         error: &IcmpError,
-    ) {
+    ) -> bool {
         let Engines { tcp, udp, raw } = &mut self.engines;
-        let known = match error.protocol {
-            // TCP counts the errors that it ignores.
-            Protocol::Tcp => return tcp.handle_icmp_error(now, error),
+        match error.protocol {
+            Protocol::Tcp => {
+                tcp.handle_icmp_error(now, error);
+                true
+            }
             Protocol::Udp => udp.handle_icmp_error(now, error),
             _ => {
                 let known = raw.handle_icmp_error(now, packet, error);
@@ -87,9 +94,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 }
                 known
             }
-        };
-        if !known {
-            self.stats.drops.count(DropReason::IcmpIgnored);
         }
     }
 

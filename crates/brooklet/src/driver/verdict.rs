@@ -70,6 +70,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 
     fn reject_outbound(&mut self, now: Instant, reject: Reject) {
+        if self.tx_scheduler.current_is_reply() {
+            return; // the driver waits for no answer to its reply
+        }
         let mut answer = std::mem::take(&mut self.answer);
         let current = self.tx_scheduler.current();
         let written =
@@ -79,7 +82,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if packet.protocol() == Protocol::Tcp {
                 self.engines.tcp.handle_packet(now, &answer, &packet);
             } else if let Some(error) = icmp::parse_error(&packet) {
-                self.handle_icmp_error(now, &packet, &error);
+                // An engine may have forgotten the packet. The packet is counted as rejected.
+                let _known = self.handle_icmp_error(now, &packet, &error);
             }
         }
         self.answer = answer;
