@@ -233,6 +233,49 @@ fn a_raw_socket_has_the_protocols_that_it_asks_for() {
 }
 
 #[test]
+fn an_icmp_error_about_a_raw_packet_teaches_no_path_mtu() {
+    // The stack does not know what a raw socket has sent, so it cannot tell a forged error.
+    let packet_too_big = |sent: &[u8]| {
+        let (mut error, mut packet) = (Vec::new(), sent.to_vec());
+        if packet[0] >> 4 == 4 {
+            packet[6] |= 0x40; // "don't fragment"
+            packets::fix(&mut packet);
+        }
+        let packet = Packet::parse(&packet).unwrap();
+        let mtu = 1300;
+        assert!(icmp::error(
+            &mut error,
+            &packet,
+            Unreachable::PacketTooBig { mtu }
+        ));
+        error
+    };
+    for ends in ENDS {
+        let (client, here) = ips(ends);
+        let mut host = host::host();
+        let config = RawConfig::new().protocol(GRE);
+        let socket = host.stack.bind_raw(config).unwrap();
+        let sent = ip(here, client, 47, &[7; 1400]);
+        block_on(socket.send(&sent)).unwrap();
+        assert_eq!(host.run(), [&sent[..]]);
+        let error = packet_too_big(&sent);
+        assert!(host.give([&error]).is_empty());
+        assert_eq!(received(&socket).unwrap().bytes, error);
+        assert_eq!(host.stack.path_mtu(client), 1500);
+        // An error about an echo request of the stack does.
+        let icmp = host.stack.bind_icmp().unwrap();
+        let echo = Echo {
+            identifier: 1,
+            sequence: 1,
+        };
+        block_on(icmp.send_echo_request(here, client, echo, &[7; 1400])).unwrap();
+        let sent = host.run();
+        assert!(host.give([packet_too_big(&sent[0])]).is_empty());
+        assert_eq!(host.stack.path_mtu(client), 1300);
+    }
+}
+
+#[test]
 fn multicast_and_igmp_reach_a_raw_socket_that_asks_for_them_if_the_filter_passes_them() {
     let igmp = ip(
         addr("10.0.0.2:0").ip(),
