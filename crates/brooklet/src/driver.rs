@@ -117,8 +117,6 @@ pub struct Driver<
     reassembled: Vec<u8>,
     /// The answer to a packet of the stack that the filter has rejected.
     answer: Vec<u8>,
-    /// Such an answer has gone to TCP since the last flush.
-    answered_tcp: bool,
     /// The MTU of the stack, in bytes.
     mtu: usize,
     /// A datagram has filled the first half of its queue since the last look.
@@ -208,7 +206,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             fragments_until: None,
             reassembled: Vec::new(),
             answer: Vec::new(),
-            answered_tcp: false,
             mtu: settings.mtu,
             udp_congested: false,
             batches_after_pause: 0,
@@ -250,9 +247,6 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                     Step::Reset => continue,
                     Step::End => return Poll::Ready(Ok(())),
                 }
-            }
-            if std::mem::take(&mut self.answered_tcp) {
-                continue; // the answers take effect before the driver sleeps
             }
             if deferred || batch == Batch::Congested {
                 break; // the woken tasks run first

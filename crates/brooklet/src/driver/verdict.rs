@@ -78,9 +78,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let written =
             current.is_some_and(|(packet, _)| write_rejection(&mut answer, &packet, reject));
         if written && let Ok(packet) = Packet::parse(&answer) {
-            self.answered_tcp = true;
             if packet.protocol() == Protocol::Tcp {
                 self.engines.tcp.handle_packet(now, &answer, &packet);
+                // The answer takes effect before the driver sleeps.
+                self.engines.tcp.flush(now);
             } else if let Some(error) = icmp::parse_error(&packet) {
                 // An engine may have forgotten the packet. The packet is counted as rejected.
                 let _known = self.handle_icmp_error(now, &packet, &error);
