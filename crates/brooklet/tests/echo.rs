@@ -13,7 +13,7 @@ use brooklet::{
 use brooklet_packet::icmp::{self, IcmpErrorKind};
 use futures_lite::future::{block_on, or, poll_once};
 use host::Host;
-use packets::ping;
+use packets::{fix, ping};
 use std::net::IpAddr;
 use support::addr;
 
@@ -226,5 +226,14 @@ fn packet_too_big_about_an_echo_request_is_learned() {
         let (fragments, too_long) = if here.is_ipv4() { (0, 1) } else { (2, 0) };
         assert_eq!(host.run().len(), fragments);
         assert_eq!(host.stack.stats().dropped(DropReason::TooLong), too_long);
+        // What arrives for that address ends in the stack.
+        drop(socket);
+        let mut request = ping(here, there, &[7; 1400]);
+        if here.is_ipv4() {
+            request[6] = 0x40;
+            fix(&mut request);
+        }
+        host.give([request]);
+        assert_eq!(host.stack.stats().dropped(DropReason::TooBig), 0);
     }
 }

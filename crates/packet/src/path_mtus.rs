@@ -178,6 +178,27 @@ impl PathMtus {
         usize::try_from(mtu).ok()
     }
 
+    /// Returns the MTU that the program has [stated](Self::set) for the path to `destination`, in
+    /// bytes, whatever an ICMP error has reported.
+    ///
+    /// ```
+    /// # use brooklet_packet::PathMtus;
+    /// # use std::time::Instant;
+    /// # let (now, peer) = (Instant::now(), "192.0.2.7".parse()?);
+    /// let mut mtus = PathMtus::new();
+    /// mtus.set(now, peer, Some(1420));
+    /// mtus.learn(now, peer, 1300);
+    /// assert_eq!((mtus.get(now, peer), mtus.stated(peer)), (Some(1300), Some(1420)));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn stated(&self, destination: IpAddr) -> Option<usize> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let mtu = self.entries.get(&destination)?.stated?;
+        usize::try_from(mtu).ok()
+    }
+
     /// Returns whether the table has no entry. The call costs one comparison.
     ///
     /// ```

@@ -151,7 +151,7 @@ impl<F: Flavor> Engine<F> {
     /// Call [`poll_timeout`](Self::poll_timeout) before the driver sleeps: the packet may have
     /// opened a session.
     pub fn handle_packet(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Received {
-        let mtu = self.exceeded_mtu(now, packet, arrival);
+        let mtu = self.exceeded_mtu(packet, arrival);
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
         let received =
@@ -160,12 +160,10 @@ impl<F: Flavor> Engine<F> {
         received
     }
 
-    /// The path MTU of the packet's destination, if the packet exceeds it and may not be fragmented
-    /// behind the stack.
-    fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Option<usize> {
-        let mtu = self
-            .queues
-            .known_path_mtu(Some(now), packet.destination())?;
+    /// The stated path MTU of the packet's destination, if the packet exceeds it and may not be
+    /// fragmented behind the stack.
+    fn exceeded_mtu(&self, packet: &Packet<'_>, arrival: Arrival) -> Option<usize> {
+        let mtu = self.queues.stated_path_mtu(packet.destination())?;
         let payload = packet.payload().len();
         let headers = packet.bytes().len() - payload;
         let longest = arrival
@@ -179,9 +177,10 @@ impl<F: Flavor> Engine<F> {
     /// session has the flow of the datagram (RFC 5927). A path MTU is learned for its destination.
     ///
     /// The error is what [`parse_error`](brooklet_packet::icmp::parse_error) returns. Sockets report
-    /// it as a [`FlowError`](crate::FlowError). The
-    /// [`TransparentUdpSocket`](crate::TransparentUdpSocket) knows no flows: of errors about its
-    /// datagrams only path MTUs are used.
+    /// it as a [`FlowError`](crate::FlowError). Of errors about the datagrams of a
+    /// [`TransparentUdpSocket`](crate::TransparentUdpSocket) only path MTUs are used. An error about
+    /// such a socket, or about one that is not connected, counts if it quotes the addresses of one
+    /// of the latest datagrams: anyone can send any other.
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -214,7 +213,9 @@ impl<F: Flavor> Engine<F> {
         }
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
-        let known = inbound.with(|inbound| inbound.handle_icmp_error(error, &mut wakes));
+        let outbound = self.queues.of(error.key.source(), error.key.destination());
+        let sent = outbound.with(|outbound| outbound.has_sent(error.key));
+        let known = inbound.with(|inbound| inbound.handle_icmp_error(error, sent, &mut wakes));
         if known && let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { mtu }) = error.kind {
             let destination = error.key.destination().ip();
             self.learn_path_mtu(now, destination, mtu as usize);
@@ -247,11 +248,32 @@ impl<F: Flavor> Engine<F> {
     /// that is stated does not expire. An example is at [`path_mtu`](Self::path_mtu).
     ///
     /// Packets that arrive for the destination are compared with it, too:
-    /// [`Received::TooBig`]. All engines of the stack share the table, which holds up to 4,096
+    /// [`Received::TooBig`]. They are not compared with a path MTU that was
+    /// [learned](Self::learn_path_mtu), which is about packets of the stack. All engines of the stack share the table, which holds up to 4,096
     /// destinations.
     pub fn set_path_mtu(&self, now: Instant, destination: IpAddr, mtu: Option<usize>) {
         self.queues
             .set_path_mtu(|mtus| mtus.set(now, destination, mtu));
+    }
+
+    /// Returns the path MTU that was [stated](Self::set_path_mtu) for a destination, in bytes.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let (engine, _socket) = Engine::<brooklet_cell::Threaded>::new(
+    /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
+    /// # let (now, host) = (Instant::now(), "10.0.0.1".parse().unwrap());
+    /// engine.learn_path_mtu(now, host, 1280);
+    /// assert_eq!(engine.stated_path_mtu(host), None);
+    /// engine.set_path_mtu(now, host, Some(1400));
+    /// assert_eq!(engine.stated_path_mtu(host), Some(1400));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stated_path_mtu(&self, destination: IpAddr) -> Option<usize> {
+        self.queues.stated_path_mtu(destination)
     }
 
     /// Learns the path MTU of a destination, in bytes, from an ICMP error about a packet of another

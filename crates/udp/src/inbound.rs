@@ -153,7 +153,14 @@ impl Inbound {
 
     /// Delivers the ICMP error to the socket or session that has sent the datagram. Returns whether
     /// one has, and moves its readers into `wakes`.
-    pub(crate) fn handle_icmp_error(&mut self, error: &IcmpError, wakes: &mut WakeList) -> bool {
+    ///
+    /// `sent` says whether one of the latest datagrams has the flow that the error quotes.
+    pub(crate) fn handle_icmp_error(
+        &mut self,
+        error: &IcmpError,
+        sent: bool,
+        wakes: &mut WakeList,
+    ) -> bool {
         if error.protocol != Protocol::Udp || self.closed {
             return false;
         }
@@ -163,8 +170,11 @@ impl Inbound {
         let (queue, report) = if let Some(id) = self.sockets.find(peer, local)
             && let Some(socket) = self.sockets.get_mut(id)
         {
-            let connected = socket.peer().is_some() && flow_error.is_unreachable();
-            let report = connected || socket.options.recv_errors;
+            let connected = socket.peer().is_some();
+            if !connected && !sent {
+                return false;
+            }
+            let report = (connected && flow_error.is_unreachable()) || socket.options.recv_errors;
             (&mut socket.queue.queue, report)
         } else if let Some(id) = self.sessions.find(peer, local)
             && let Some(session) = self.sessions.get_mut(id)
@@ -174,9 +184,8 @@ impl Inbound {
             }
             (&mut session.queue, flow_error.is_unreachable())
         } else {
-            // The transparent sockets know no flows. A path MTU is believed there, as Linux does
-            // for a socket that is bound to all addresses.
-            return flow_error.is_too_big() && self.transparent_handles > 0;
+            // The transparent sockets report no errors: of these only the path MTU is used.
+            return sent && flow_error.is_too_big() && self.transparent_handles > 0;
         };
         self.stats.icmp_errors += 1;
         if report && !flow_error.is_too_big() {

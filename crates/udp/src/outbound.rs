@@ -4,7 +4,9 @@
 //! return values; the caller wakes and drops them once the cell is released.
 
 mod batch;
+mod sent;
 
+use self::sent::SentFlows;
 use crate::{
     config::Config,
     datagram::Datagram,
@@ -14,7 +16,7 @@ use crate::{
 };
 use brooklet_cell::wakers::{Awaited, SingleWaker, WaitQueue, WakeList};
 use brooklet_io::{BufferPool, PacketBuf, StackClosed};
-use brooklet_packet::{IpFields, TrafficClass, WriteError, udp};
+use brooklet_packet::{FlowKey, IpFields, TrafficClass, WriteError, udp};
 use std::{collections::VecDeque, io, mem, net::SocketAddr, num::NonZeroU16, task::Waker};
 
 /// The number of buffers in the pool, and the capacity of the largest, in bytes.
@@ -91,6 +93,7 @@ pub(crate) struct Outbound {
     bytes: usize,
     /// The identification of the next packet that may be fragmented (RFC 6864, section 4.2).
     identification: u16,
+    sent: SentFlows,
     pool: BufferPool,
     large_pool: BufferPool,
     /// Tasks that wait for room. There is none while half of the queue is free.
@@ -116,6 +119,7 @@ impl Outbound {
             packets: VecDeque::new(),
             bytes: 0,
             identification,
+            sent: SentFlows::default(),
             pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
             large_pool: BufferPool::with_capacities(
                 LARGE_BUFFERS,
@@ -145,6 +149,7 @@ impl Outbound {
             Some(size) => self.push_batch(outgoing, size),
         };
         written?;
+        self.sent.note(outgoing.from, outgoing.to);
         self.stats.bytes_out += outgoing.payload.len() as u64;
         Ok(true)
     }
@@ -156,6 +161,11 @@ impl Outbound {
             return Err(StackClosed.into());
         }
         Ok(self.has_room() && self.senders.is_empty())
+    }
+
+    /// Whether one of the latest datagrams had this flow.
+    pub(crate) fn has_sent(&self, flow: FlowKey) -> bool {
+        self.sent.contains(flow)
     }
 
     #[inline]

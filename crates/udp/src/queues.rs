@@ -107,12 +107,8 @@ impl<F: Flavor> Queues<F> {
         }
     }
 
-    /// What was learned or set for a destination.
-    pub(crate) fn known_path_mtu(
-        &self,
-        now: Option<Instant>,
-        destination: IpAddr,
-    ) -> Option<usize> {
+    /// What was learned or stated for a destination.
+    fn known_path_mtu(&self, now: Option<Instant>, destination: IpAddr) -> Option<usize> {
         // A path MTU that another thread sets at this moment may be seen a packet later.
         if !self.common.has_path_mtus.load(Ordering::Relaxed) {
             return None;
@@ -120,6 +116,15 @@ impl<F: Flavor> Queues<F> {
         let now = now.unwrap_or_else(|| self.now());
         let path_mtus = &self.common.path_mtus;
         path_mtus.with(|path_mtus| path_mtus.get(now, destination))
+    }
+
+    /// What was stated for a destination.
+    pub(crate) fn stated_path_mtu(&self, destination: IpAddr) -> Option<usize> {
+        if !self.common.has_path_mtus.load(Ordering::Relaxed) {
+            return None;
+        }
+        let path_mtus = &self.common.path_mtus;
+        path_mtus.with(|path_mtus| path_mtus.stated(destination))
     }
 
     /// Sets path MTUs.

@@ -45,8 +45,8 @@ pub enum Received {
     /// [`UdpSocket`](crate::UdpSocket) or session receives it. The caller answers with an ICMP
     /// "port unreachable" (RFC 1122, section 4.1.3.1).
     NoListener,
-    /// The packet was dropped and counted because it exceeds the path MTU of its destination, and
-    /// may not be fragmented. The caller answers with an ICMP "fragmentation needed" (RFC 1191) or
+    /// The packet was dropped and counted because it exceeds the path MTU that was
+    /// [stated](crate::Engine::set_path_mtu) for its destination, and may not be fragmented. The caller answers with an ICMP "fragmentation needed" (RFC 1191) or
     /// "packet too big" (RFC 8201).
     TooBig {
         /// The path MTU, in bytes.

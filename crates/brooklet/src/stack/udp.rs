@@ -59,7 +59,8 @@ impl<F: Flavor> Stack<F> {
     ///   A datagram that must not be fragmented is refused; a raw packet is dropped and counted.
     /// - Datagrams and echo requests that arrive for `destination`, as on their way through a tunnel
     ///   with a smaller MTU, are dropped if they are longer and must not be fragmented. The sender
-    ///   gets "fragmentation needed" (RFC 1191) or "packet too big" (RFC 8201).
+    ///   gets "fragmentation needed" (RFC 1191) or "packet too big" (RFC 8201). A path MTU that was
+    ///   learned by ICMP is not compared with them.
     ///
     /// At least 68 bytes count for an IPv4 address (RFC 791, 3.2) and 1,280 for an IPv6 address
     /// (RFC 8200, 5). A path MTU that is stated does not expire; one that was learned by ICMP does,

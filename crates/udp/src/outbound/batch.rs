@@ -57,6 +57,7 @@ impl Outbound {
             packet.extend_from_slice(next.payload);
         }
         self.end_batch(packet, first, size, count);
+        self.sent.note(first.from, first.to);
         self.stats.bytes_out += bytes as u64;
         Ok(count)
     }

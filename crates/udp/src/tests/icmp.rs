@@ -12,6 +12,7 @@ both_flavors!(
     the_kind_of_the_error_is_that_of_linux,
     an_error_about_another_flow_is_ignored,
     an_unconnected_socket_reports_errors_if_asked_for,
+    an_error_about_a_datagram_that_was_not_sent_is_ignored,
     a_session_reports_that_its_client_is_unreachable,
     errors_about_other_protocols_are_ignored,
 );
@@ -134,7 +135,8 @@ fn an_error_about_another_flow_is_ignored<F: Flavor>() {
 fn an_unconnected_socket_reports_errors_if_asked_for<F: Flavor>() {
     let (engine, _all) = engine::<F>();
     let socket = engine.binder().bind(addr(SERVER)).unwrap();
-    let bytes = packet(b"x", SERVER, CLIENT);
+    now(socket.send_to(b"x", addr(CLIENT))).unwrap();
+    let bytes = engine.poll_transmit().unwrap();
     assert!(
         fail(&engine, &bytes, Unreachable::Port),
         "the flow is known"
@@ -152,6 +154,17 @@ fn an_unconnected_socket_reports_errors_if_asked_for<F: Flavor>() {
             (kind, addr(CLIENT))
         );
     }
+}
+
+fn an_error_about_a_datagram_that_was_not_sent_is_ignored<F: Flavor>() {
+    let (engine, _all) = engine::<F>();
+    let socket = engine.binder().bind(addr("0.0.0.0:53")).unwrap();
+    socket.set_recv_errors(true);
+    let bytes = packet(b"x", SERVER, CLIENT);
+    assert!(!fail(&engine, &bytes, Unreachable::Port));
+    assert_eq!(engine.stats().icmp_errors, 0);
+    let error = socket.try_recv_datagram().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
 
 fn a_session_reports_that_its_client_is_unreachable<F: Flavor>() {

@@ -9,7 +9,9 @@ use std::num::NonZeroU16;
 both_flavors!(
     a_path_mtu_limits_datagrams_that_must_not_be_fragmented,
     a_path_mtu_is_learned_from_an_icmp_error_about_a_flow,
+    a_forged_error_teaches_no_path_mtu,
     a_packet_that_exceeds_the_path_mtu_is_too_big,
+    a_learned_path_mtu_is_not_about_packets_that_arrive,
     the_engines_of_a_stack_share_path_mtus,
 );
 
@@ -72,6 +74,39 @@ fn a_path_mtu_is_learned_from_an_icmp_error_about_a_flow<F: Flavor>() {
         "forgotten (RFC 8201, 4)"
     );
     assert_eq!(engine.stats().icmp_errors, 1);
+}
+
+fn a_forged_error_teaches_no_path_mtu<F: Flavor>() {
+    let (engine, all) = engine::<F>();
+    let (client, forged) = (addr(CLIENT), packet(&[1; 800], "9.9.9.9:7777", CLIENT));
+    assert!(!too_big(&engine, &forged, 600), "the transparent socket");
+    let socket = engine.binder().bind(addr("0.0.0.0:7777")).unwrap();
+    assert!(!too_big(&engine, &forged, 600), "an unconnected socket");
+    assert_eq!(engine.path_mtu(time(), client.ip()), 1500);
+    drop(socket);
+    // What was refused was not sent.
+    now(all.send_to(&[0; 65_508], addr("9.9.9.9:7777"), client)).unwrap_err();
+    assert!(!too_big(&engine, &forged, 600));
+    now(all.send_to(&[1; 800], addr("9.9.9.9:7777"), client)).unwrap();
+    now(all.send_to(b"x", addr("9.9.9.9:7778"), client)).unwrap();
+    assert!(too_big(&engine, &forged, 600), "this one was sent");
+    assert_eq!(engine.path_mtu(time(), client.ip()), 600);
+}
+
+fn a_learned_path_mtu_is_not_about_packets_that_arrive<F: Flavor>() {
+    let (engine, _all) = engine::<F>();
+    engine.learn_path_mtu(time(), addr(SERVER).ip(), 600);
+    let fields = IpFields::new().dont_fragment(true);
+    let mut bytes = Vec::new();
+    udp::write_with(&mut bytes, addr(CLIENT), addr(SERVER), fields, &[1; 1200]).unwrap();
+    assert_eq!(handle(&engine, &bytes, Arrival::new()), QUEUED);
+    // A stated one is, whatever was learned.
+    engine.set_path_mtu(time(), addr(SERVER).ip(), Some(1000));
+    let mtu = 1000;
+    assert_eq!(
+        handle(&engine, &bytes, Arrival::new()),
+        Received::TooBig { mtu }
+    );
 }
 
 fn a_packet_that_exceeds_the_path_mtu_is_too_big<F: Flavor>() {
