@@ -61,6 +61,8 @@ impl<F: Flavor> UdpBinder<F> {
     ///   port, or no ephemeral port is free.
     /// - [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable): no host can have the address, such
     ///   as a multicast or loopback address, or IPv6 is switched off.
+    /// - [`QuotaExceeded`](io::ErrorKind::QuotaExceeded): as many sockets are bound as
+    ///   [`Config::sockets`](crate::Config#structfield.sockets) allows.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the driver has ended.
     pub fn bind(&self, address: SocketAddr) -> io::Result<UdpSocket<F>> {
         let inbound = &self.0.inbound;

@@ -30,6 +30,9 @@ pub struct Config {
     /// not fit is dropped and counted. With less than 65,507 bytes, the longest datagrams never
     /// fit.
     pub inbound_bytes: usize,
+    /// The largest number of bound sockets. Default 16,384, at least 1. To bind one more fails with
+    /// [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded).
+    pub sockets: usize,
     /// The largest number of packets in the outbound queue, of which each queue of the device has
     /// one. Default 256, at least 1. A sender that finds the queue full waits.
     pub outbound_packets: usize,
@@ -45,6 +48,7 @@ impl Default for Config {
         Self {
             inbound_packets: 512,
             inbound_bytes: 1 << 20,
+            sockets: 16_384,
             outbound_packets: 256,
             outbound_bytes: 1 << 20,
             hop_limit: 64,
@@ -62,6 +66,7 @@ impl Config {
     setters! {
         inbound_packets: usize,
         inbound_bytes: usize,
+        sockets: usize,
         outbound_packets: usize,
         outbound_bytes: usize,
         hop_limit: u8,
@@ -71,6 +76,7 @@ impl Config {
     pub(crate) fn usable(self) -> Self {
         Self {
             inbound_packets: self.inbound_packets.max(1),
+            sockets: self.sockets.max(1),
             outbound_packets: self.outbound_packets.max(1),
             outbound_bytes: self.outbound_bytes.max(1),
             hop_limit: self.hop_limit.max(1),

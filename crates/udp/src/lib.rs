@@ -87,6 +87,8 @@
 //!   recently used one, of its source or of all.
 //! - Each session has a queue of its own. All queues together are bounded in bytes, and of those a
 //!   source may hold three times the room that is free.
+//! - The sessions that wait to be accepted are bounded as well. A source may take three times the
+//!   places that are free.
 //!
 //! The end of a session is an error of its next call, with a [`SessionEnd`] inside. There are no
 //! callbacks. Every operation on the table takes constant time.

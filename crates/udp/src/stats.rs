@@ -31,7 +31,8 @@ pub struct Stats {
     /// Inbound datagrams dropped because the queue was full, in datagrams or in bytes.
     pub dropped_full: u64,
     /// Inbound datagrams dropped because their source, an IPv4 address or an IPv6 /64, held more
-    /// than its [share](crate#shares-of-the-inbound-queue) of the queue.
+    /// than its [share](crate#shares-of-the-inbound-queue) of the queue, or of the places for
+    /// sessions that wait to be accepted.
     pub dropped_source: u64,
     /// Inbound datagrams dropped because they would have opened a session, and as many sessions as
     /// the [`backlog`](crate::SessionConfig#structfield.backlog) allows waited to be accepted.

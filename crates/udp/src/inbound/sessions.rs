@@ -96,6 +96,8 @@ impl Linked for Box<Session> {
 struct Source {
     prefix: SourcePrefix,
     sessions: List<SOURCE>,
+    /// How many of them wait to be accepted.
+    waiting: usize,
     /// The bytes of payload in their queues.
     bytes: usize,
 }
@@ -173,8 +175,16 @@ impl Sessions {
     ) -> Option<usize> {
         let (client, destination) = (incoming.from, incoming.to);
         let key = self.config.mapping.key(client, destination)?;
-        if self.backlog.len() >= self.config.backlog {
+        let free = self.config.backlog.saturating_sub(self.backlog.len());
+        if free == 0 {
             stats.dropped_backlog += 1;
+            return None;
+        }
+        let prefix = SourcePrefix::new(client.ip());
+        if let Some(&source) = self.source_table.get(&prefix)
+            && self.sources[source].waiting > free.saturating_mul(SourceShares::SHARE)
+        {
+            stats.dropped_source += 1;
             return None;
         }
         let room = self.config.total_bytes.saturating_sub(self.bytes);
@@ -182,7 +192,6 @@ impl Sessions {
             stats.dropped_full += 1;
             return None;
         }
-        let prefix = SourcePrefix::new(client.ip());
         if let Some(&source) = self.source_table.get(&prefix)
             && self.sources[source].sessions.len() >= self.config.per_source
             && let Some(oldest) = self.sources[source].sessions.first()
@@ -200,6 +209,7 @@ impl Sessions {
             sources.insert(Source {
                 prefix,
                 sessions: List::default(),
+                waiting: 0,
                 bytes: 0,
             })
         });
@@ -228,6 +238,7 @@ impl Sessions {
         self.sources[source]
             .sessions
             .push_back(id, &mut self.sessions);
+        self.sources[source].waiting += 1;
         self.backlog.push_back(id, &mut self.sessions);
         self.acceptors.drain_into(wakes);
         stats.sessions_opened += 1;
@@ -420,6 +431,7 @@ impl Sessions {
         self.table.remove(&session.key);
         let source = &mut self.sources[at];
         source.bytes -= session.queue.bytes();
+        source.waiting -= usize::from(waits);
         source.sessions.remove(id, &mut self.sessions);
         if source.sessions.len() == 0 {
             let prefix = source.prefix;
@@ -462,6 +474,7 @@ impl Sessions {
         let session = &mut self.sessions[id];
         session.handles = 1;
         session.waits = false;
+        self.sources[session.source].waiting -= 1;
         Some((id, session.client, session.destination))
     }
 

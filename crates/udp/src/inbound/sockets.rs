@@ -115,6 +115,13 @@ impl Sockets {
                 format!("another socket is bound to {bound}"),
             ));
         }
+        let most = self.config.sockets;
+        if self.sockets.len() >= most {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                format!("{most} sockets are bound, as many as `Config::sockets` allows"),
+            ));
+        }
         let limit = Room {
             packets: self.config.inbound_packets,
             bytes: self.config.inbound_bytes,

@@ -86,8 +86,9 @@ pub struct SessionConfig {
     /// The largest number of sessions of one source, which is an IPv4 address or an IPv6 /64.
     /// Default 4,096, at least 1. A new session ends the least recently used one of its source.
     pub per_source: usize,
-    /// The largest number of sessions that wait to be accepted. Default 1,024, at least 1. The
-    /// datagram of one more session is dropped and counted.
+    /// The largest number of sessions that wait to be accepted. Default 1,024, at least 1. One
+    /// source may take three times the places that are free. The datagram of one more session is
+    /// dropped and counted.
     pub backlog: usize,
     /// The largest number of datagrams in the queue of one session. Default 256, at least 1.
     pub packets: usize,

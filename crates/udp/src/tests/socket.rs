@@ -12,6 +12,7 @@ both_flavors!(
     a_connected_socket_receives_from_its_peer_only,
     a_wildcard_socket_receives_for_every_address_of_its_family,
     an_address_is_bound_once,
+    the_number_of_sockets_is_bounded,
     ephemeral_ports_are_dynamic_and_distinct,
     the_last_handle_frees_the_address,
     addresses_that_no_host_has_are_not_available,
@@ -145,6 +146,16 @@ fn an_address_is_bound_once<F: Flavor>() {
         drop(socket);
         binder.bind(addr(address)).unwrap();
     }
+}
+
+fn the_number_of_sockets_is_bounded<F: Flavor>() {
+    let (engine, _all) = engine_with::<F>(|config| config.sockets = 2);
+    let binder = engine.binder();
+    let bind = || binder.bind(addr("0.0.0.0:0"));
+    let sockets = [bind().unwrap(), bind().unwrap()];
+    assert_eq!(bind().unwrap_err().kind(), ErrorKind::QuotaExceeded);
+    drop(sockets);
+    bind().unwrap();
 }
 
 fn ephemeral_ports_are_dynamic_and_distinct<F: Flavor>() {

@@ -9,6 +9,7 @@ both_flavors!(
     the_ports_of_an_ipv6_64_are_one_source,
     an_answered_dns_exchange_is_no_more_recent_than_others,
     a_full_backlog_drops_new_sessions,
+    a_source_leaves_places_in_the_backlog_to_others,
     half_a_backlog_is_congested,
     each_session_has_a_queue_of_its_own,
     a_session_is_congested_when_its_queue_becomes_half_full,
@@ -125,6 +126,31 @@ fn a_full_backlog_drops_new_sessions<F: Flavor>() {
     );
     accepted(&listener).unwrap();
     assert_eq!(arrive_at(&engine, b"x", &client(3), STUN), QUEUED);
+}
+
+fn a_source_leaves_places_in_the_backlog_to_others<F: Flavor>() {
+    let (engine, listener) = listener::<F>(|config| config.backlog(100));
+    let floods = || {
+        let opens =
+            |port: &u64| arrive_at(&engine, b"x", &format!("10.0.0.66:{port}"), STUN) == QUEUED;
+        let first = engine.stats().sessions_opened + 1;
+        (first..).take_while(opens).count()
+    };
+    assert_eq!(floods(), 76, "three quarters");
+    assert_eq!(arrive_at(&engine, b"x", CLIENT, STUN), QUEUED);
+    let stats = engine.stats();
+    assert_eq!((stats.dropped_source, stats.dropped_backlog), (1, 0));
+    // A session that is accepted, and one that ends, leave a place.
+    let accepts = || accepted(&listener).unwrap();
+    let sessions = [(); 4].map(|()| accepts());
+    assert_eq!(floods(), 3, "one place is taken by another");
+    pass(Duration::from_secs(120));
+    engine.handle_timeout(time());
+    drop(sessions);
+    assert_empty(&engine);
+    assert_eq!(floods(), 76);
+    let sessions: Vec<_> = std::iter::from_fn(|| accepted(&listener)).collect();
+    assert_eq!((sessions.len(), floods()), (76, 76));
 }
 
 fn half_a_backlog_is_congested<F: Flavor>() {
