@@ -9,17 +9,35 @@ use brooklet_cell::{Flavor, Shared};
 use std::{
     future::poll_fn,
     io,
+    ops::Range,
     task::{Context, Poll, ready},
 };
 
 /// Sends one datagram, and waits for room.
-pub(crate) async fn send<F: Flavor>(
+pub(crate) fn send<F: Flavor>(
     queues: &Queues<F>,
     outgoing: Outgoing<'_>,
+) -> impl Future<Output = io::Result<usize>> {
+    send_noted(queues, outgoing, || {})
+}
+
+/// Sends one datagram, and waits for room. `note` runs once it is queued, before the driver can see
+/// it, under the cell of the outbound queue.
+pub(crate) async fn send_noted<F: Flavor>(
+    queues: &Queues<F>,
+    outgoing: Outgoing<'_>,
+    note: impl Fn(),
 ) -> io::Result<usize> {
     let Waiter { queue, key, .. } = &mut Waiter::new(queues.of(outgoing.from, outgoing.to), ());
     let mtu = queues.limit(&outgoing);
-    poll_fn(|cx| poll_send(queue, Some(key), cx, |queue| queue.send(&outgoing, mtu))).await?;
+    let send = |outbound: &mut Outbound| {
+        let sent = outbound.send(&outgoing, mtu)?;
+        if sent {
+            note();
+        }
+        Ok(sent)
+    };
+    poll_fn(|cx| poll_send(queue, Some(key), cx, send)).await?;
     Ok(outgoing.payload.len())
 }
 
@@ -37,10 +55,22 @@ pub(crate) fn poll_send_datagram<F: Flavor>(
 
 /// Sends one datagram, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock).
 pub(crate) fn try_send<F: Flavor>(queues: &Queues<F>, outgoing: Outgoing<'_>) -> io::Result<usize> {
+    try_send_noted(queues, outgoing, || {})
+}
+
+/// Sends one datagram as [`try_send`] does. `note` runs as in [`send_noted`].
+pub(crate) fn try_send_noted<F: Flavor>(
+    queues: &Queues<F>,
+    outgoing: Outgoing<'_>,
+    note: impl FnOnce(),
+) -> io::Result<usize> {
     let mtu = queues.limit(&outgoing);
     let queue = queues.of(outgoing.from, outgoing.to);
     let (sent, driver) = queue.with(|queue| match queue.send(&outgoing, mtu) {
-        Ok(true) => (Ok(outgoing.payload.len()), queue.take_driver()),
+        Ok(true) => {
+            note();
+            (Ok(outgoing.payload.len()), queue.take_driver())
+        }
         Ok(false) => (Err(io::ErrorKind::WouldBlock.into()), None),
         Err(error) => (Err(error), None),
     });
@@ -72,10 +102,21 @@ pub(crate) fn poll_writable<F: Flavor>(
 /// `outgoing` returns the datagram with a number below `count`.
 ///
 /// The datagrams of one outbound queue that follow each other are sent under one hold of its cell.
-pub(crate) async fn send_batch<'a, F: Flavor>(
+pub(crate) fn send_batch<'a, F: Flavor>(
     queues: &Queues<F>,
     count: usize,
     outgoing: impl Fn(usize) -> io::Result<Outgoing<'a>>,
+) -> impl Future<Output = io::Result<usize>> {
+    send_batch_noted(queues, count, outgoing, |_| {})
+}
+
+/// Sends several datagrams as [`send_batch`] does. `note` runs as in [`send_noted`], with the
+/// numbers of the datagrams that are queued.
+pub(crate) async fn send_batch_noted<'a, F: Flavor>(
+    queues: &Queues<F>,
+    count: usize,
+    outgoing: impl Fn(usize) -> io::Result<Outgoing<'a>>,
+    note: impl Fn(Range<usize>),
 ) -> io::Result<usize> {
     if count == 0 {
         return Ok(0);
@@ -87,6 +128,9 @@ pub(crate) async fn send_batch<'a, F: Flavor>(
         poll_fn(|cx| {
             poll_send(queue, Some(key), cx, |outbound| {
                 sent = send_group(queues, queue, outbound, 0..count, &outgoing)?;
+                if sent > 0 {
+                    note(0..sent);
+                }
                 Ok(sent > 0)
             })
         })
@@ -100,7 +144,10 @@ pub(crate) async fn send_batch<'a, F: Flavor>(
         let queue = queues.of(next.from, next.to);
         let (more, driver) = queue.with(|outbound| {
             match send_group(queues, queue, outbound, sent..count, &outgoing) {
-                Ok(more) if more > 0 => (more, outbound.take_driver()),
+                Ok(more) if more > 0 => {
+                    note(sent..sent + more);
+                    (more, outbound.take_driver())
+                }
                 // The next call reports the error.
                 _ => (0, None),
             }
@@ -124,7 +171,7 @@ fn send_group<'a, F: Flavor>(
     queues: &Queues<F>,
     queue: &Shared<F, Outbound>,
     outbound: &mut Outbound,
-    numbers: std::ops::Range<usize>,
+    numbers: Range<usize>,
     outgoing: &impl Fn(usize) -> io::Result<Outgoing<'a>>,
 ) -> io::Result<usize> {
     let first = numbers.start;

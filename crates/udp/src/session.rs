@@ -13,7 +13,7 @@ pub use self::listener::UdpListener;
 use crate::{
     datagram::Datagram,
     error::SendError,
-    inbound::{Receiver, Take},
+    inbound::{Inbound, Receiver, Take},
     outbound::Outgoing,
     queues::Queues,
     reader::Reader,
@@ -22,7 +22,9 @@ use crate::{
 use brooklet_cell::Flavor;
 use std::{
     fmt, io,
+    iter::once,
     net::SocketAddr,
+    ops::Range,
     task::{Context, Poll},
 };
 
@@ -316,9 +318,11 @@ impl<F: Flavor> UdpSession<F> {
     ///
     /// As for [`send_datagram`](Self::send_datagram), if the first datagram fails.
     pub async fn send_batch(&self, datagrams: &[Datagram]) -> io::Result<usize> {
-        let allowed = self.note(&mut datagrams.iter().map(|datagram| datagram.from))?;
+        let allowed = self.check(datagrams.iter().map(|datagram| datagram.from))?;
         let outgoing = |number: usize| Ok(self.outgoing(&datagrams[number])?);
-        send::send_batch(&self.queues, allowed, outgoing).await
+        let note =
+            |sent: Range<usize>| self.note(datagrams[sent].iter().map(|datagram| datagram.from));
+        send::send_batch_noted(&self.queues, allowed, outgoing, note).await
     }
 
     /// Sends `payload` to the client if there is room for it now.
@@ -337,8 +341,9 @@ impl<F: Flavor> UdpSession<F> {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): the outbound queue is full; and as for
     /// [`send_to_client`](Self::send_to_client).
     pub fn try_send_to_client(&self, payload: &[u8], from: SocketAddr) -> io::Result<usize> {
-        self.note(&mut std::iter::once(from))?;
-        send::try_send(&self.queues, Outgoing::new(payload, from, self.client))
+        self.check(once(from))?;
+        let outgoing = Outgoing::new(payload, from, self.client);
+        send::try_send_noted(&self.queues, outgoing, || self.note(once(from)))
     }
 
     fn outgoing<'a>(&self, datagram: &'a Datagram) -> Result<Outgoing<'a>, SendError> {
@@ -352,23 +357,33 @@ impl<F: Flavor> UdpSession<F> {
     }
 
     async fn send_outgoing(&self, outgoing: Outgoing<'_>) -> io::Result<usize> {
-        // Before the driver sees the packet: its next timeout may become earlier.
-        self.note(&mut std::iter::once(outgoing.from))?;
-        send::send(&self.queues, outgoing).await
+        self.check(once(outgoing.from))?;
+        send::send_noted(&self.queues, outgoing, || self.note(once(outgoing.from))).await
     }
 
-    /// Notes datagrams to the client; returns how many may be sent.
-    fn note(&self, from: &mut dyn Iterator<Item = SocketAddr>) -> io::Result<usize> {
-        let Receiver::Session(id) = self.reader.receiver else {
-            unreachable!("the reader of a session reads from a session");
-        };
-        let now = self.queues.now();
-        self.queues.inbound.with(|inbound| {
+    /// Returns how many datagrams may be sent to the client: `from` are their sources.
+    fn check(&self, from: impl Iterator<Item = SocketAddr>) -> io::Result<usize> {
+        self.with(|inbound, id| {
             if let Some(error) = inbound.take_error(self.reader.receiver) {
                 return Err((*error).into());
             }
-            inbound.sessions.send(now, id, from, &mut inbound.stats)
+            inbound.sessions.check_send(id, from, &mut inbound.stats)
         })
+    }
+
+    /// Notes datagrams that are queued, before the driver sees them: its next timeout may become
+    /// earlier. The caller holds the cell of an outbound queue; no one takes them in the other
+    /// order.
+    fn note(&self, from: impl Iterator<Item = SocketAddr>) {
+        let now = self.queues.now();
+        self.with(|inbound, id| inbound.sessions.note_sent(now, id, from));
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Inbound, usize) -> R) -> R {
+        let Receiver::Session(id) = self.reader.receiver else {
+            unreachable!("the reader of a session reads from a session");
+        };
+        self.queues.inbound.with(|inbound| f(inbound, id))
     }
 }
 

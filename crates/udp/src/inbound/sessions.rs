@@ -295,46 +295,53 @@ impl Sessions {
         Some(datagram)
     }
 
-    /// Notes datagrams that the application sends to the client: `from` are their sources. Fails
-    /// if the session has ended, or may not send them.
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
+    /// Returns how many datagrams the session may send to the client, up to the first that it may
+    /// not: `from` are their sources. Fails if the session has ended, or may not send the first one.
+    pub(crate) fn check_send(
+        &self,
         id: usize,
-        from: &mut dyn Iterator<Item = SocketAddr>,
+        from: impl Iterator<Item = SocketAddr>,
         stats: &mut Stats,
     ) -> io::Result<usize> {
         let filtering = self.config.filtering;
-        let Some(session) = self.sessions.get_mut(id) else {
+        let Some(session) = self.sessions.get(id) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         if let Some(end) = session.end {
             return Err(end.into());
         }
         let mut allowed = 0;
-        let mut error = None;
         for from in from {
             if let Some(remote) = filtering.remote(from)
                 && !session.remotes.contains(&remote)
             {
                 if allowed == 0 {
                     stats.filtered += 1;
-                    error = Some(SendError::Filtered {
-                        from,
-                        to: session.client,
-                    });
+                    let to = session.client;
+                    return Err(SendError::Filtered { from, to }.into());
                 }
                 break;
             }
-            session.dns.answers += usize::from(from.port() == DNS);
-            remember(&mut session.sent_from, from, SENT_FROM);
             allowed += 1;
         }
-        if let Some(error) = error {
-            return Err(error.into());
+        Ok(allowed)
+    }
+
+    /// Notes datagrams to the client that are queued: `from` are their sources.
+    pub(crate) fn note_sent(
+        &mut self,
+        now: Instant,
+        id: usize,
+        from: impl Iterator<Item = SocketAddr>,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        for from in from {
+            session.dns.answers += usize::from(from.port() == DNS);
+            remember(&mut session.sent_from, from, SENT_FROM);
         }
         self.touch(now, id);
-        Ok(allowed)
     }
 
     /// Makes the session the most recently used one.

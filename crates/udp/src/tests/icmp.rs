@@ -176,6 +176,11 @@ fn a_session_reports_that_its_client_is_unreachable<F: Flavor>() {
         !fail(&engine, &packet(b"x", SERVER, CLIENT), Unreachable::Port),
         "nothing was sent"
     );
+    now(session.send_to_client(&[0; 65_508], addr(SERVER))).unwrap_err();
+    assert!(
+        !fail(&engine, &packet(b"x", SERVER, CLIENT), Unreachable::Port),
+        "what was refused was not sent"
+    );
     now(session.send_to_client(b"answer", addr(SERVER))).unwrap();
     assert!(!fail(
         &engine,

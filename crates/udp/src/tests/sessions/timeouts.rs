@@ -7,6 +7,7 @@ both_flavors!(
     an_idle_session_ends,
     datagrams_in_both_directions_keep_a_session,
     a_finished_dns_exchange_ends_early,
+    what_is_not_sent_is_no_answer_and_no_activity,
     another_port_is_no_dns_exchange,
     an_unanswered_question_waits_for_the_idle_timeout,
     sessions_end_in_the_order_of_their_last_activity,
@@ -91,6 +92,47 @@ fn a_finished_dns_exchange_ends_early<F: Flavor>() {
         (engine.stats().sessions, engine.stats().sessions_idle),
         (0, 1)
     );
+}
+
+fn what_is_not_sent_is_no_answer_and_no_activity<F: Flavor>() {
+    let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
+    let listener = socket.into_sessions(SessionConfig::new());
+    for _ in 0..3 {
+        assert_eq!(arrive(&engine, b"question"), QUEUED);
+    }
+    let end = time() + IDLE;
+    let session = accepted(&listener).unwrap();
+    let answer = || session.try_send_to_client(b"answer", addr(SERVER));
+    answer().unwrap();
+    pass(MS);
+    let (batch, task) = (vec![session_answer(); 3], Task::new());
+    for _ in 0..3 {
+        assert_eq!(answer().unwrap_err().kind(), ErrorKind::WouldBlock);
+        now(session.send_to_client(&[0; 65_508], addr(SERVER))).unwrap_err();
+        assert!(task.poll(pin!(session.send_batch(&batch))).is_pending());
+    }
+    assert_eq!(engine.poll_timeout(), Some(end), "one of three");
+    // A batch of which one finds room.
+    assert_eq!(sent(&engine).len(), 1);
+    assert_eq!(now(session.send_batch(&batch)).unwrap(), 1);
+    assert_eq!(engine.poll_timeout(), Some(time() + IDLE), "two of three");
+    // One that waits for room counts once.
+    let mut waits = pin!(session.send_to_client(b"answer", addr(SERVER)));
+    for _ in 0..3 {
+        assert!(task.poll(waits.as_mut()).is_pending());
+    }
+    assert_eq!(arrive(&engine, b"question"), QUEUED);
+    assert_eq!(sent(&engine).len(), 1);
+    assert!(task.poll(waits).is_ready());
+    assert_eq!(engine.poll_timeout(), Some(time() + IDLE), "three of four");
+    assert_eq!(sent(&engine).len(), 1);
+    answer().unwrap();
+    assert_eq!(engine.poll_timeout(), Some(time() + DNS));
+}
+
+/// An answer of the server.
+fn session_answer() -> crate::Datagram {
+    crate::Datagram::new(*b"answer", addr(SERVER), addr(CLIENT))
 }
 
 fn another_port_is_no_dns_exchange<F: Flavor>() {
