@@ -112,6 +112,28 @@ fn a_client_of_a_rejected_port_sees_connection_refused_at_once() {
 }
 
 #[test]
+fn a_client_of_a_closed_port_sees_connection_refused_at_once() {
+    let (here, there) = brooklet::pipe(64);
+    let client = Builder::new().address([10, 0, 0, 2]).build(here).unwrap();
+    let server = Builder::new().build(there).unwrap();
+    drop(server.udp);
+    let talk = async {
+        let socket = client.stack.bind_udp(addr("0.0.0.0:0")).unwrap();
+        socket.connect(addr("192.0.2.1:9")).await.unwrap();
+        let start = Instant::now();
+        socket.send(b"anyone?").await.unwrap();
+        let refused = socket.recv(&mut [0; 100]).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let cause: &UdpFlowError = refused.get_ref().unwrap().downcast_ref().unwrap();
+        assert_eq!(cause.reporter, addr("192.0.2.1:9").ip());
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_millis(500), "{elapsed:?}");
+    };
+    let drivers = zip(client.driver, server.driver);
+    block_on(or(talk, async { drivers.await.0.unwrap() }));
+}
+
+#[test]
 fn a_socket_whose_datagrams_the_filter_rejects_sees_the_error_and_nothing_is_sent() {
     for (from, to) in ENDS {
         for (reject, kind) in [
