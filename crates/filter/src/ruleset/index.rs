@@ -2,12 +2,14 @@
 //!
 //! The index is a tree. Each rule is divided into *regions*, which are products of a network of
 //! destinations, a network of sources, a range of services (protocol and destination port, or ICMP
-//! type) and a range of source ports. A split of the tree maps the prefixes of one of these fields to
-//! subtrees, and has one more subtree for the regions that do not restrict the field. A leaf has
-//! regions in the order of their rules.
+//! type), a range of source ports, a set of DSCPs, a value of some TCP flags and a packet type. A split
+//! of the tree maps the prefixes of one of these fields to subtrees, and has one more subtree for the
+//! regions that do not restrict the field. A leaf has regions in the order of their rules.
 //!
-//! A region is in the subtree of each of its prefixes and in no other: a network is one prefix, and a
-//! range of ports at most 30. So a search visits, at each split, the prefixes that contain the
+//! A region is in the subtree of each of its prefixes and in no other: a network is one prefix, a
+//! range of ports at most 30, a set of DSCPs at most 32 and TCP flags at most 128. Of regions with the
+//! same packets, a tree has the one of the first rule: so the number of DSCPs, flags and packet types
+//! bounds the number of regions that differ in nothing else. A search visits, at each split, the prefixes that contain the
 //! packet's field and the subtree without a restriction, and leaves out those whose lowest rule comes
 //! behind the best one found so far.
 //!
@@ -26,6 +28,7 @@ use brooklet_packet::Packet;
 use build::build;
 use prefixes::{Node, PrefixMap};
 use region::{Fields, Range, Region, regions};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// Behind every rule.
@@ -75,6 +78,9 @@ enum Restricted {
     Source(Networks),
     Service(PrefixMap<u32>),
     SourcePort(PrefixMap<u32>),
+    Dscp(PrefixMap<u32>),
+    Flags(PrefixMap<u32>),
+    PacketType(PrefixMap<u32>),
 }
 
 #[derive(Debug)]
@@ -96,8 +102,12 @@ struct Subtree {
 impl Index {
     pub(super) fn new(rules: &[Rule], direction: Direction) -> Self {
         let mut all = Vec::new();
+        let mut conditions = HashSet::new();
         for (number, rule) in rules.iter().enumerate() {
-            if rule.direction.is_none_or(|wanted| wanted == direction) {
+            // A rule with the conditions of an earlier one decides nothing.
+            if rule.direction.is_none_or(|wanted| wanted == direction)
+                && conditions.insert(rule.conditions())
+            {
                 regions(number as u32, rule, &mut all);
             }
         }
@@ -174,12 +184,22 @@ impl<'a, M: Fn(u32) -> bool> Search<'a, M> {
             source,
             service,
             source_port,
+            dscp,
+            flags,
+            packet_type,
         } = self.fields;
         match &split.restricted {
             Restricted::Destination(networks) => self.networks(networks, destination),
             Restricted::Source(networks) => self.networks(networks, source),
             Restricted::Service(services) => self.prefixes(services.of(service)),
             Restricted::SourcePort(ports) => self.prefixes(ports.of(source_port)),
+            Restricted::Dscp(dscps) => self.prefixes(dscps.of(dscp.into())),
+            Restricted::Flags(values) => {
+                if let Some(flags) = flags {
+                    self.prefixes(values.of(flags.into()));
+                }
+            }
+            Restricted::PacketType(types) => self.prefixes(types.of(packet_type as u32)),
         }
         if split.lowest < self.best {
             self.tree(split.unrestricted);

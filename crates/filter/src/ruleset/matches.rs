@@ -1,7 +1,7 @@
 //! Which packets a rule matches.
 
 use super::packet_type::PacketType;
-use super::rule::{FlagsMatch, Rule};
+use super::rule::Rule;
 use super::set::Set;
 use crate::criteria::{has_ports, within};
 use crate::{Direction, IpNet, Match, Ports};
@@ -44,10 +44,9 @@ impl Match for Rule {
             && self.icmp_type.as_ref().is_none_or(|set| {
                 icmp_type(packet).is_some_and(|found| set.matches(|wanted| *wanted == found))
             })
-            && self.tcp_flags.is_none_or(|FlagsMatch { value, mask }| {
-                let flags = packet.tcp().map(|tcp| tcp.flags.bits() & mask.bits());
-                flags == Some(value.bits())
-            })
+            && self
+                .tcp_flags
+                .is_none_or(|flags| flags.matches(packet.tcp().map(|tcp| tcp.flags.bits())))
     }
 }
 

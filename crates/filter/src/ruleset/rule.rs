@@ -4,6 +4,7 @@ use super::packet_type::PacketType;
 use super::set::Set;
 use crate::{Direction, IpNet, Ports, Verdict};
 use brooklet_packet::{Protocol, TcpFlags};
+use std::hash::Hash;
 
 /// IANA's number of IGMP.
 pub(super) const IGMP: Protocol = Protocol::Other(2);
@@ -54,6 +55,13 @@ pub struct Rule {
 pub(super) struct FlagsMatch {
     pub(super) value: TcpFlags,
     pub(super) mask: TcpFlags,
+}
+
+impl FlagsMatch {
+    /// `flags` are those of a TCP segment.
+    pub(super) fn matches(self, flags: Option<u8>) -> bool {
+        flags.map(|flags| flags & self.mask.bits()) == Some(self.value.bits())
+    }
 }
 
 impl Rule {
@@ -335,6 +343,21 @@ impl Rule {
         let same = self.protocol.is_none_or(|old| old == Protocol::Tcp);
         self.tcp_flags = Some(FlagsMatch { value, mask });
         self.of(Protocol::Tcp, same)
+    }
+
+    /// Returns all conditions beside the direction.
+    pub(super) fn conditions(&self) -> impl Eq + Hash {
+        (
+            self.packet_type,
+            &self.source,
+            &self.destination,
+            &self.dscp,
+            self.protocol,
+            &self.source_port,
+            &self.destination_port,
+            &self.icmp_type,
+            self.tcp_flags,
+        )
     }
 
     fn with_ports(self) -> Self {

@@ -1,7 +1,7 @@
 //! The construction of the index.
 
-use super::prefixes::{Number, PrefixMap, prefixes_of};
-use super::region::{ALL, Range, Region};
+use super::prefixes::{Number, PrefixMap, prefixes_of, prefixes_where};
+use super::region::{ALL, EVERY_DSCP, Range, Region};
 use super::{Entry, Index, NONE, Networks, Restricted, Split, Subtree, Tree};
 use crate::IpNet;
 use std::cmp::Reverse;
@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 
 /// The most regions that the index compares one after the other if it can divide them.
 const MAX_LEAF: usize = 4;
+
+/// The same where only fields with few values divide them: a region can be in many subtrees of these.
+const MAX_SIMILAR: usize = 16;
 
 /// Builds the index of `regions`, which are in the order of their rules.
 pub(super) fn build(regions: Vec<Region>) -> Index {
@@ -33,6 +36,9 @@ enum Field {
     Source,
     Service,
     SourcePort,
+    Dscp,
+    Flags,
+    PacketType,
 }
 
 /// The regions with one prefix.
@@ -51,9 +57,13 @@ impl Builder {
         if let Some(last) = regions.iter().position(Region::is_everything) {
             regions.truncate(last + 1);
         }
-        if regions.len() > MAX_LEAF
-            && let Some(field) = most_divided(&regions)
-        {
+        if regions.len() > 1 {
+            let mut seen = HashSet::with_capacity(regions.len());
+            regions.retain(|region| seen.insert(region.packets()));
+        }
+        let field = (regions.len() > MAX_LEAF).then(|| most_divided(&regions));
+        let similar = || (regions.len() > MAX_SIMILAR).then(|| most_restricted(&regions));
+        if let Some(field) = field.flatten().or_else(|| similar().flatten()) {
             let split = self.split(regions, field);
             self.splits.push(split);
             return Tree::Split(self.splits.len() as u32 - 1);
@@ -109,6 +119,22 @@ impl Builder {
             Field::SourcePort => {
                 Restricted::SourcePort(self.ranges(restrict, |region| &mut region.source_port))
             }
+            Field::Dscp => Restricted::Dscp(self.numbers(restrict, |region| {
+                let dscps = std::mem::replace(&mut region.dscps, EVERY_DSCP);
+                prefixes_where(64, move |dscp| dscps >> dscp & 1 == 1)
+            })),
+            Field::Flags => Restricted::Flags(self.numbers(restrict, |region| {
+                let wanted = region.flags.take();
+                prefixes_where(256, move |flags| {
+                    wanted.is_none_or(|wanted| wanted.matches(Some(flags as u8)))
+                })
+            })),
+            Field::PacketType => Restricted::PacketType(self.numbers(restrict, |region| {
+                let wanted = region.packet_type.take();
+                prefixes_where(3, move |number| {
+                    wanted.is_none_or(|wanted| wanted as u32 == number)
+                })
+            })),
         };
         Split {
             restricted,
@@ -149,10 +175,21 @@ impl Builder {
         regions: Vec<Region>,
         range: impl Fn(&mut Region) -> &mut Range,
     ) -> PrefixMap<u32> {
+        self.numbers(regions, |region| {
+            let (first, last) = std::mem::replace(range(region), ALL);
+            prefixes_of(first, last)
+        })
+    }
+
+    /// `take` takes the numbers of the field out of a region.
+    fn numbers<P: Iterator<Item = Range>>(
+        &mut self,
+        regions: Vec<Region>,
+        take: impl Fn(&mut Region) -> P,
+    ) -> PrefixMap<u32> {
         let mut groups = Groups::new();
         for mut region in regions {
-            let (first, last) = std::mem::replace(range(&mut region), ALL);
-            for (first, last) in prefixes_of(first, last) {
+            for (first, last) in take(&mut region) {
                 add(&mut groups, first, last, region);
             }
         }
@@ -195,7 +232,23 @@ fn restricts(region: &Region, field: Field) -> bool {
         Field::Source => region.source.is_some(),
         Field::Service => region.service != ALL,
         Field::SourcePort => region.source_port != ALL,
+        Field::Dscp => region.dscps != EVERY_DSCP,
+        Field::Flags => region.flags.is_some(),
+        Field::PacketType => region.packet_type.is_some(),
     }
+}
+
+/// Returns the field with few values that most regions restrict.
+fn most_restricted(regions: &[Region]) -> Option<Field> {
+    let count = |field: Field| {
+        let restricting = regions.iter().filter(|region| restricts(region, field));
+        (restricting.count(), field)
+    };
+    let (most, field) = [Field::Dscp, Field::Flags, Field::PacketType]
+        .map(count)
+        .into_iter()
+        .max_by_key(|(count, _)| *count)?;
+    (most > 0).then_some(field)
 }
 
 /// Returns the first field that the regions restrict to at least half as many values as any other. A
@@ -214,7 +267,7 @@ fn most_divided(regions: &[Region]) -> Option<Field> {
             Field::Destination => (region.destination, ALL),
             Field::Source => (region.source, ALL),
             Field::Service => (None, region.service),
-            Field::SourcePort => (None, region.source_port),
+            _ => (None, region.source_port),
         };
         let values: HashSet<(Option<IpNet>, Range)> = regions.map(value).collect();
         let weight = |(_, (first, last)): &(_, Range)| 64 / prefixes_of(*first, *last).count();

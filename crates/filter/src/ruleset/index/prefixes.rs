@@ -177,3 +177,17 @@ pub(super) fn prefixes_of(first: u32, last: u32) -> impl Iterator<Item = (u32, u
         Some((from, to))
     })
 }
+
+/// Returns the fewest prefixes that make up the numbers below `end` for which `is_in` returns `true`.
+pub(super) fn prefixes_where(
+    end: u32,
+    is_in: impl Fn(u32) -> bool,
+) -> impl Iterator<Item = (u32, u32)> {
+    let mut next = 0;
+    let runs = std::iter::from_fn(move || {
+        let first = (next..end).find(|number| is_in(*number))?;
+        next = (first..end).find(|number| !is_in(*number)).unwrap_or(end);
+        Some((first, next - 1))
+    });
+    runs.flat_map(|(first, last)| prefixes_of(first, last))
+}

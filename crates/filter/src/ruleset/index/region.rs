@@ -1,7 +1,8 @@
 //! The packets of a rule as products of prefixes and ranges.
 
 use super::super::matches::icmp_type;
-use super::super::rule::Rule;
+use super::super::packet_type::PacketType;
+use super::super::rule::{FlagsMatch, Rule};
 use super::super::set::Set;
 use crate::criteria::{has_ports, within};
 use crate::{IpNet, Ports};
@@ -37,6 +38,10 @@ pub(super) struct Fields {
     pub(super) source: IpAddr,
     pub(super) service: u32,
     pub(super) source_port: u32,
+    pub(super) dscp: u8,
+    /// The flags of a TCP segment.
+    pub(super) flags: Option<u8>,
+    pub(super) packet_type: PacketType,
 }
 
 impl Fields {
@@ -59,13 +64,19 @@ impl Fields {
             source,
             service: service(protocol, to),
             source_port: port_number(from),
+            dscp: packet.traffic_class().dscp(),
+            flags: packet.tcp().map(|tcp| tcp.flags.bits()),
+            packet_type: PacketType::of(destination),
         }
     }
 }
 
+/// A set of DSCPs: bit 46 is set if 46 is one of them.
+pub(super) const EVERY_DSCP: u64 = u64::MAX;
+
 /// A part of the packets that a rule matches: those whose fields are in each of the ranges. The rule
 /// matches no packet outside of its regions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Region {
     pub(super) rule: u32,
     /// Whether the rule has conditions that the region leaves out, beside the direction.
@@ -74,6 +85,9 @@ pub(super) struct Region {
     pub(super) source: Option<IpNet>,
     pub(super) service: Range,
     pub(super) source_port: Range,
+    pub(super) dscps: u64,
+    pub(super) flags: Option<FlagsMatch>,
+    pub(super) packet_type: Option<PacketType>,
 }
 
 impl Region {
@@ -84,6 +98,16 @@ impl Region {
             && self.source.is_none()
             && self.service == ALL
             && self.source_port == ALL
+            && self.dscps == EVERY_DSCP
+            && self.flags.is_none()
+            && self.packet_type.is_none()
+    }
+
+    /// Returns what tells regions of different rules apart: a region with the packets of an earlier
+    /// one decides nothing. Conditions that a region leaves out are those of its rule.
+    pub(super) fn packets(&self) -> Self {
+        let rule = if self.more { self.rule } else { 0 };
+        Self { rule, ..*self }
     }
 
     /// Whether a packet with these fields is in the region.
@@ -95,6 +119,11 @@ impl Region {
                 .destination
                 .is_none_or(|net| within(net, fields.destination))
             && self.source.is_none_or(|net| within(net, fields.source))
+            && self.dscps >> fields.dscp & 1 == 1
+            && self.flags.is_none_or(|flags| flags.matches(fields.flags))
+            && self
+                .packet_type
+                .is_none_or(|wanted| wanted == fields.packet_type)
     }
 }
 
@@ -105,8 +134,11 @@ pub(super) fn regions(number: u32, rule: &Rule, regions: &mut Vec<Region>) {
     let (mut sources, sources_left) = networks(&rule.source);
     let (mut services, services_left) = services(rule);
     let (mut ports, ports_left) = source_ports(rule);
-    let mut more = rule.packet_type.is_some() || rule.dscp.is_some() || rule.tcp_flags.is_some();
-    more |= destinations_left || sources_left || services_left || ports_left;
+    let mut more = destinations_left || sources_left || services_left || ports_left;
+    let dscps = dscps(&rule.dscp);
+    if dscps == 0 {
+        return;
+    }
     loop {
         let lens = [
             destinations.len(),
@@ -142,10 +174,19 @@ pub(super) fn regions(number: u32, rule: &Rule, regions: &mut Vec<Region>) {
                     source,
                     service,
                     source_port,
+                    dscps,
+                    flags: rule.tcp_flags,
+                    packet_type: rule.packet_type,
                 }));
             }
         }
     }
+}
+
+fn dscps(set: &Option<Set<u8>>) -> u64 {
+    let Some(set) = set else { return EVERY_DSCP };
+    let listed = set.values.iter().fold(0, |all, dscp| all | 1 << dscp);
+    if set.negated { !listed } else { listed }
 }
 
 /// Returns the networks, and whether the condition is left out of the regions.

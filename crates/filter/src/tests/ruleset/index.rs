@@ -1,9 +1,9 @@
 //! The index finds the rule that a comparison with one rule after the other finds.
 
 use super::shape::Shape;
-use super::strategies::{rule, shape, verdict};
+use super::strategies::{rule, shape, similar_rule, verdict};
 use crate::{Counters, Direction, Filter, IpNet, Match, Rule, Ruleset, Verdict};
-use brooklet_packet::{Packet, Protocol};
+use brooklet_packet::{Packet, Protocol, TcpFlags};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -17,23 +17,17 @@ proptest! {
         rules in vec(rule(), 0..60),
         shapes in vec(shape(), 40),
     ) {
-        let ruleset = Ruleset::new(Verdict::Pass, rules.clone());
-        let mut counts = vec![Counters::default(); rules.len()];
-        for shape in shapes {
-            let bytes = shape.bytes();
-            let packet = Packet::parse(&bytes).unwrap();
-            for direction in [Direction::Inbound, Direction::Outbound] {
-                let first = rules.iter().position(|rule| rule.matches(&packet, direction));
-                let expected = first.map_or(Verdict::Pass, |first| rules[first].verdict());
-                prop_assert_eq!(ruleset.verdict(&packet, direction), expected, "{:?}", shape);
-                if let Some(first) = first {
-                    counts[first].packets += 1;
-                    counts[first].bytes += packet.total_len() as u64;
-                }
-                // The counters tell rules with the same verdict apart.
-                prop_assert!(ruleset.counters().eq(counts.iter().copied()), "{:?}", shape);
-            }
-        }
+        the_first_match_decides(&rules, &shapes)?;
+    }
+
+    #[test]
+    fn the_first_match_decides_among_rules_without_addresses_and_ports(
+        rules in vec(similar_rule(), 0..200),
+        shapes in vec(shape(), 20),
+        dscps in vec(0..64_u8, 20),
+    ) {
+        let of_each_dscp = shapes.iter().zip(dscps).map(|(shape, dscp)| Shape { dscp, ..*shape });
+        the_first_match_decides(&rules, &of_each_dscp.collect::<Vec<_>>())?;
     }
 
     #[test]
@@ -64,6 +58,30 @@ proptest! {
             }
         }
     }
+}
+
+/// Compares the verdicts and the counters with those of one rule after the other.
+fn the_first_match_decides(rules: &[Rule], shapes: &[Shape]) -> Result<(), TestCaseError> {
+    let ruleset = Ruleset::new(Verdict::Pass, rules.to_vec());
+    let mut counts = vec![Counters::default(); rules.len()];
+    for shape in shapes {
+        let bytes = shape.bytes();
+        let packet = Packet::parse(&bytes).unwrap();
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let first = rules
+                .iter()
+                .position(|rule| rule.matches(&packet, direction));
+            let expected = first.map_or(Verdict::Pass, |first| rules[first].verdict());
+            prop_assert_eq!(ruleset.verdict(&packet, direction), expected, "{:?}", shape);
+            if let Some(first) = first {
+                counts[first].packets += 1;
+                counts[first].bytes += packet.total_len() as u64;
+            }
+            // The counters tell rules with the same verdict apart.
+            prop_assert!(ruleset.counters().eq(counts.iter().copied()), "{:?}", shape);
+        }
+    }
+    Ok(())
 }
 
 /// The product of the lists is larger than the index divides a rule into.
@@ -99,7 +117,47 @@ fn long_lists_in_every_field() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the test measures")]
+fn a_rule_with_the_conditions_of_an_earlier_one_never_decides() {
+    let rules: Ruleset =
+        "daddr != 10.0.0.9 drop\ndaddr != 10.0.0.9 divert\ninbound daddr != 10.0.0.9 pass"
+            .parse()
+            .unwrap();
+    let shape = Shape::udp("10.0.0.1:1", "10.0.0.2:2");
+    assert_eq!(shape.verdict(&rules), Verdict::Drop);
+    let packets: Vec<u64> = rules.counters().map(|counters| counters.packets).collect();
+    assert_eq!(packets, [1, 0, 0]);
+}
+
+#[test]
+fn ten_thousand_rules_without_addresses_and_ports_are_not_compared_one_after_the_other() {
+    let dscps = |number: u32| [(number % 63) as u8, (number / 63 % 63) as u8];
+    let by_dscp = (0..10_000).map(|number| {
+        Rule::new(Verdict::Drop)
+            .direction(Direction::Inbound)
+            .dscp(dscps(number))
+    });
+    // Every value of every mask, and as many as there are, one DSCP each.
+    let by_flags = (0..10_000_u32).map(|number| {
+        let [value, mask, ..] = number.to_le_bytes().map(TcpFlags::from_bits);
+        let mask = TcpFlags::from_bits(mask.bits().wrapping_mul(7) | 1);
+        Rule::new(Verdict::Drop)
+            .dscp([(number % 63) as u8])
+            .tcp_flags(value, mask)
+    });
+    for rules in [by_dscp.collect::<Vec<_>>(), by_flags.collect()] {
+        let packets = vec![
+            Shape {
+                dscp: 63,
+                ..Shape::udp("10.0.0.1:5000", "10.0.0.2:53")
+            }
+            .bytes();
+            100
+        ];
+        is_faster_than_one_after_the_other(&rules, &packets);
+    }
+}
+
+#[test]
 fn ten_thousand_rules_are_not_compared_one_after_the_other() {
     let host = |number: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number * 7));
     let rules: Vec<Rule> = (0..10_000)
@@ -113,7 +171,6 @@ fn ten_thousand_rules_are_not_compared_one_after_the_other() {
                 .destination_port([number as u16]),
         })
         .collect();
-    let ruleset = Ruleset::new(Verdict::Pass, rules.clone());
     let packets: Vec<Vec<u8>> = (0..100)
         .map(|number| {
             let shape = Shape::udp("10.0.0.1:5000", "10.0.0.2:53");
@@ -124,6 +181,12 @@ fn ten_thousand_rules_are_not_compared_one_after_the_other() {
             .bytes()
         })
         .collect();
+    is_faster_than_one_after_the_other(&rules, &packets);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test measures")]
+fn is_faster_than_one_after_the_other(rules: &[Rule], packets: &[Vec<u8>]) {
+    let ruleset = Ruleset::new(Verdict::Pass, rules.to_vec());
     let time = |verdict: &dyn Fn(&Packet<'_>) -> Verdict| {
         let start = std::time::Instant::now();
         let verdicts: Vec<Verdict> = packets

@@ -154,6 +154,31 @@ pub(super) fn rule() -> impl Strategy<Value = Rule> {
     )
 }
 
+/// A rule with few different values in its conditions, so that many rules differ in nothing else.
+pub(super) fn similar_rule() -> impl Strategy<Value = Rule> {
+    let dscps =
+        vec(0..64_u8, 1..4).prop_map(|dscps| condition(move |rule| rule.dscp(dscps.clone())));
+    let all_but = (0..64_u8)
+        .prop_map(|dscp| condition(move |rule| rule.dscp((0..64).filter(|other| *other != dscp))));
+    let flags = (any::<u8>(), any::<u8>()).prop_map(|(value, mask)| {
+        let [value, mask] = [value, mask].map(TcpFlags::from_bits);
+        condition(move |rule| rule.tcp_flags(value, mask))
+    });
+    let few = select(vec![PacketType::Unicast, PacketType::Multicast]);
+    let kind = few.prop_map(|kind| condition(move |rule| rule.packet_type(kind)));
+    let tcp = Just(()).prop_map(|()| condition(|rule| rule.protocol(Protocol::Tcp)));
+    let conditions = vec(
+        prop_oneof![3 => dscps, 1 => all_but, 3 => flags, 1 => kind, 1 => tcp],
+        1..4,
+    );
+    (verdict(), conditions).prop_map(|(verdict, conditions)| {
+        let rule = Rule::new(verdict);
+        conditions
+            .iter()
+            .fold(rule, |rule, condition| (condition.0)(rule))
+    })
+}
+
 pub(super) fn shape() -> impl Strategy<Value = Shape> {
     let v4 = (addr_v4(), addr_v4()).prop_map(|(a, b)| (IpAddr::V4(a), IpAddr::V4(b)));
     let v6 = (addr_v6(), addr_v6()).prop_map(|(a, b)| (IpAddr::V6(a), IpAddr::V6(b)));
