@@ -125,10 +125,6 @@ async fn stopped(rules: &Rules) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg_attr(
-    any(target_os = "android", target_os = "ios"),
-    expect(dead_code, reason = "this system opens no TUN device by its name")
-)]
 struct Options {
     tun: String,
     mtu: u16,
