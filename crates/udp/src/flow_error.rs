@@ -8,14 +8,17 @@ use std::{
 /// An ICMP error about a datagram that a [`UdpSocket`](crate::UdpSocket) or a
 /// [`UdpSession`](crate::UdpSession) has sent.
 ///
-/// The next call on the socket or session fails once with the error, inside an [`io::Error`]. Its
-/// kind is, as on Linux:
+/// The next call on the socket or session fails once with the error, inside an [`io::Error`] of one of
+/// these kinds:
 ///
 /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): port or protocol unreachable;
 /// - [`HostUnreachable`](io::ErrorKind::HostUnreachable): host unreachable, or a time was exceeded;
 /// - [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable): network unreachable;
 /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied): administratively prohibited;
 /// - [`Other`](io::ErrorKind::Other): any other ICMP error.
+///
+/// They are those of Linux with two exceptions. Linux tells "protocol unreachable" by `ENOPROTOOPT`,
+/// which has no kind, and "administratively prohibited" in IPv4 by `EHOSTUNREACH`.
 ///
 /// ```
 /// use brooklet_udp::FlowError;

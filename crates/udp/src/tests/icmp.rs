@@ -9,7 +9,7 @@ both_flavors!(
     a_connected_socket_reports_an_error_once,
     an_error_wakes_the_reader,
     an_error_comes_before_the_datagrams_in_the_queue,
-    the_kind_of_the_error_is_that_of_linux,
+    the_kind_of_the_error_tells_the_reason,
     an_error_about_another_flow_is_ignored,
     an_unconnected_socket_reports_errors_if_asked_for,
     an_error_about_a_datagram_that_was_not_sent_is_ignored,
@@ -89,7 +89,8 @@ fn an_error_comes_before_the_datagrams_in_the_queue<F: Flavor>() {
     assert_eq!(now(socket.recv_datagram()).unwrap().payload, b"question");
 }
 
-fn the_kind_of_the_error_is_that_of_linux<F: Flavor>() {
+/// Linux tells "protocol unreachable" by `ENOPROTOOPT`, and "prohibited" in IPv4 by `EHOSTUNREACH`.
+fn the_kind_of_the_error_tells_the_reason<F: Flavor>() {
     let (engine, _all) = engine::<F>();
     let socket = connected(&engine);
     for (why, kind) in [
