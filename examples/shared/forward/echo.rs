@@ -1,18 +1,13 @@
+mod waiting;
+
 use super::host::{Fields, PingArrival, PingSocket, Report};
 use super::udp::too_big;
 use super::{Forwarder, Hop};
 use brooklet::{EchoRequest, IcmpErrorKind, IcmpMessage, IcmpSocket, Unreachable, icmp_error_of};
-use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// The most echo requests that wait for a reply, for each IP version.
-const MOST: usize = 4096;
-
-/// The most bytes of these requests.
-const MOST_BYTES: usize = 4 << 20;
+use waiting::Waiting;
 
 /// Forwards every echo request until the stack ends: the client gets the reply of the host that it
 /// pings, with the true round trip, and nothing from a host that does not exist.
@@ -110,7 +105,7 @@ fn forward(forwarder: &Forwarder, hosts: &mut [Host; 2], request: EchoRequest) {
     };
     // Locked until the request is in the table: the reply may come at once.
     let mut waiting = lock(&pings.waiting);
-    let Some(sequence) = waiting.unused(forwarder.limits.echo) else {
+    let Some(sequence) = waiting.unused(request.source(), forwarder.limits.echo) else {
         return; // lost, as at a router whose queue is full
     };
     let send = |fields| {
@@ -146,51 +141,6 @@ fn forward(forwarder: &Forwarder, hosts: &mut [Host; 2], request: EchoRequest) {
 struct Pings {
     socket: PingSocket,
     waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    requests: HashMap<u16, EchoRequest>,
-    /// The sequence numbers in the order in which they were used, some of them answered.
-    order: VecDeque<(Instant, u16)>,
-    bytes: usize,
-    next: u16,
-}
-
-impl Waiting {
-    /// Returns a sequence number that no waiting request has; drops requests that wait for too long
-    /// or are too many.
-    fn unused(&mut self, patience: Duration) -> Option<u16> {
-        while let Some(&(since, sequence)) = self.order.front() {
-            let full = self.order.len() >= MOST || self.bytes >= MOST_BYTES;
-            if since.elapsed() < patience && !full {
-                break;
-            }
-            self.order.pop_front();
-            self.remove(sequence);
-        }
-        let sequence = self.next;
-        self.next = self.next.wrapping_add(1);
-        (!self.requests.contains_key(&sequence)).then_some(sequence)
-    }
-
-    fn insert(&mut self, sequence: u16, request: EchoRequest) {
-        self.order.push_back((Instant::now(), sequence));
-        self.bytes += request.payload().len();
-        self.requests.insert(sequence, request);
-    }
-
-    fn remove(&mut self, sequence: u16) -> Option<EchoRequest> {
-        let request = self.requests.remove(&sequence)?;
-        self.bytes -= request.payload().len();
-        Some(request)
-    }
-
-    /// Takes the request that a reply answers. A reply of another host answers nothing.
-    fn answered(&mut self, sequence: u16, from: IpAddr) -> Option<EchoRequest> {
-        let request = self.requests.get(&sequence)?;
-        (request.destination() == from).then(|| self.remove(sequence))?
-    }
 }
 
 /// Passes on what the host receives.
