@@ -134,7 +134,7 @@ impl TxScheduler {
         now: Instant,
         engines: &mut Engines<F>,
     ) -> Option<(PacketBuf, Source)> {
-        self.last.order().into_iter().find_map(|source| {
+        for source in self.last.order() {
             let packet = match source {
                 Source::Tcp => engines.tcp.poll_transmit(),
                 Source::Udp => {
@@ -144,8 +144,11 @@ impl TxScheduler {
                 Source::Raw => engines.raw.poll_transmit().map(PacketBuf::from),
                 Source::Driver => self.replies.pop().map(PacketBuf::from),
             };
-            packet.map(|packet| (packet, source))
-        })
+            if let Some(packet) = packet {
+                return Some((packet, source));
+            }
+        }
+        None
     }
 
     fn complete<F: Flavor>(

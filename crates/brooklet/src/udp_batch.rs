@@ -29,6 +29,7 @@ impl Default for UdpBatches {
 
 impl UdpBatches {
     /// Returns the next packet, which may be a batch if `uso` says that the device splits batches.
+    #[inline]
     pub(crate) fn next<F: Flavor>(
         &mut self,
         now: Instant,
@@ -40,19 +41,30 @@ impl UdpBatches {
         if !uso || first.meta().gso_size.is_some() {
             return Some(first);
         }
+        Some(self.coalesce(now, udp, first))
+    }
+
+    /// Returns `first`, or a batch of it and the packets behind it.
+    #[inline(never)]
+    fn coalesce<F: Flavor>(
+        &mut self,
+        now: Instant,
+        udp: &brooklet_udp::Engine<F>,
+        first: PacketBuf,
+    ) -> PacketBuf {
         self.next = udp.poll_transmit();
         let Some(second) = self.next.as_ref().filter(|next| next.meta() == Meta::new()) else {
-            return Some(first);
+            return first;
         };
         let Some(mut coalescer) = Coalescer::new(&first).filter(|one| one.takes(&first, second))
         else {
-            return Some(first);
+            return first;
         };
         // A datagram that has to be fragmented is fragmented alone.
         let fits = Headers::parse(&first)
             .is_ok_and(|headers| first.len() <= udp.path_mtu(now, headers.destination()));
         if !fits {
-            return Some(first);
+            return first;
         }
         let mut batch = self.pool.take(BATCH_CAPACITY);
         batch.extend_from_slice(&first);
@@ -67,7 +79,7 @@ impl UdpBatches {
         let gso_size = coalescer.finish(&mut batch);
         let mut packet = PacketBuf::from(batch);
         packet.set_meta(Meta::new().checksum(Checksum::Partial).gso_size(gso_size));
-        Some(packet)
+        packet
     }
 
     /// Takes back the buffer of a packet that [`next`](Self::next) returned.

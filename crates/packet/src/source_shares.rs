@@ -108,17 +108,24 @@ impl SourceShares {
         room.bytes = room.bytes.saturating_sub(bytes);
     }
 
+    #[inline]
     fn room(&mut self, from: IpAddr) -> &mut Room {
         let source = SourcePrefix::new(from);
         if self.latest.is_none_or(|(latest, _)| latest != source) {
-            let room = self.others.remove(&source).unwrap_or_default();
-            let before = self.latest.replace((source, room));
-            self.others
-                .extend(before.filter(|(_, room)| room.packets > 0));
+            self.make_latest(source);
         }
         // It is there: the line above has put it there.
         let (_, room) = self.latest.get_or_insert_with(|| (source, Room::default()));
         room
+    }
+
+    /// Takes the source out of the map, and puts the one before it there.
+    #[inline(never)]
+    fn make_latest(&mut self, source: SourcePrefix) {
+        let room = self.others.remove(&source).unwrap_or_default();
+        let before = self.latest.replace((source, room));
+        self.others
+            .extend(before.filter(|(_, room)| room.packets > 0));
     }
 
     /// All packets have left the queue.

@@ -234,6 +234,7 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
     }
 
     /// Builds a packet with `write` in the place that was reserved, and sends it.
+    #[inline]
     pub(crate) fn send(&mut self, write: impl FnOnce(&mut PacketBuf)) {
         if let Some(mut packet) = self.reserved.take() {
             write(&mut packet);

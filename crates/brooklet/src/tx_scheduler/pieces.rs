@@ -43,6 +43,7 @@ impl Pieces {
 /// # Errors
 ///
 /// [`DropReason::TooLong`] if the packet is longer than its path takes and may not be fragmented.
+#[inline]
 pub(super) fn complete(
     packet: &mut PacketBuf,
     headers: &Headers,
