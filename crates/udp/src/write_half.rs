@@ -1,7 +1,9 @@
 #[cfg(feature = "futures")]
 use crate::outbound::Outbound;
 use crate::{datagram::Datagram, outbound::Outgoing, queues::Queues, send};
-use brooklet_cell::{Flavor, wakers::Waiter};
+use brooklet_cell::Flavor;
+#[cfg(feature = "futures")]
+use brooklet_cell::wakers::Waiter;
 use std::{
     fmt, io,
     net::SocketAddr,
