@@ -8,7 +8,8 @@ mod packets;
 mod support;
 
 use brooklet::{
-    Builder, DropReason, Echo, EchoAction, IcmpConfig, IcmpMessage, IpFields, Packet, Unreachable,
+    Answered, Builder, DropReason, Echo, EchoAction, IcmpConfig, IcmpMessage, IpFields, Packet,
+    Unreachable,
 };
 use brooklet_packet::icmp::{self, IcmpErrorKind};
 use futures_lite::future::{block_on, or, poll_once};
@@ -95,7 +96,7 @@ fn echo_requests_are_rejected_by_the_configuration() {
         let limited = host
             .stack
             .send_error(&Packet::parse(&request).unwrap(), Unreachable::Host);
-        assert_eq!(limited.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(limited.unwrap(), Answered::RateLimited);
         assert_eq!(host.stack.stats().dropped(DropReason::IcmpLimited), 12);
     }
 }
@@ -110,11 +111,20 @@ fn replies_and_errors_about_echo_requests_of_the_program_come_back() {
             identifier: 7,
             sequence: 9,
         };
-        block_on(socket.send_echo_request(here, host_address, echo, b"there?")).unwrap();
-        let request = host.run().remove(0);
-        let request = Packet::parse(&request).unwrap();
+        let second = Echo {
+            sequence: 10,
+            ..echo
+        };
+        for echo in [echo, second] {
+            block_on(socket.send_echo_request(here, host_address, echo, b"there?")).unwrap();
+        }
+        let requests = host.run();
+        let request = Packet::parse(&requests[0]).unwrap();
         let (mut reply, mut exceeded) = (Vec::new(), Vec::new());
-        assert!(icmp::echo_reply(&mut reply, &request));
+        assert!(icmp::echo_reply(
+            &mut reply,
+            &Packet::parse(&requests[1]).unwrap()
+        ));
         let router = if here.is_ipv4() {
             "10.0.0.1:0"
         } else {
@@ -135,7 +145,7 @@ fn replies_and_errors_about_echo_requests_of_the_program_come_back() {
         let Some(IcmpMessage::EchoReply(reply)) = now(socket.recv()) else {
             panic!("a reply");
         };
-        assert_eq!((reply.source(), reply.echo()), (host_address, echo));
+        assert_eq!((reply.source(), reply.echo()), (host_address, second));
         assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
 
         // A stack that did not send the request does not know of it.
@@ -178,16 +188,18 @@ fn echo_requests_and_replies_longer_than_the_mtu_leave_in_fragments() {
                 };
                 assert!(reply.payload() == payload);
             }
-            // The path MTU counts, and "don't fragment" of a request.
+            // A request that must not be fragmented is refused.
             let fields = IpFields::new().dont_fragment(true);
             let echo = Echo {
                 identifier: 1,
                 sequence: 2,
             };
-            pings
+            let refused = pings
                 .send_echo_request_with(fields, here, there, echo, &payload)
                 .await
-                .unwrap();
+                .unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+            assert!(refused.to_string().contains("1500"), "{refused}");
         };
         let drivers = futures_lite::future::zip(client.driver, server.driver);
         block_on(or(talk, async { drivers.await.0.unwrap() }));
