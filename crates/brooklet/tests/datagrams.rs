@@ -268,6 +268,18 @@ fn an_icmp_error_reaches_the_session_whose_datagram_it_quotes() {
         host.give([unreachable]);
         let refused = now(session.recv_datagram()).unwrap().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // The ICMP error is found again, not only its kind.
+        block_on(session.send_to_client(b"answer", server)).unwrap();
+        let answer = host.run().remove(0);
+        let answer = Packet::parse(&answer).unwrap();
+        let mut unreachable = Vec::new();
+        let sent = icmp::error(&mut unreachable, &answer, Unreachable::Protocol);
+        assert!(sent);
+        host.give([unreachable]);
+        let refused = now(session.recv_datagram()).unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let kind = IcmpErrorKind::Unreachable(Unreachable::Protocol);
+        assert_eq!(brooklet::icmp_error_of(&refused), Some(kind));
         assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
     }
 }

@@ -9,12 +9,12 @@ mod support;
 
 use brooklet::{
     Answered, Builder, DropReason, Echo, EchoAction, IcmpConfig, IcmpMessage, IpFields, Packet,
-    Unreachable,
+    Protocol, RawConfig, Unreachable,
 };
 use brooklet_packet::icmp::{self, IcmpErrorKind};
 use futures_lite::future::{block_on, or, poll_once};
 use host::Host;
-use packets::{fix, ping};
+use packets::{fix, ping, summed};
 use std::net::IpAddr;
 use support::addr;
 
@@ -248,4 +248,45 @@ fn packet_too_big_about_an_echo_request_is_learned() {
         host.give([request]);
         assert_eq!(host.stack.stats().dropped(DropReason::TooBig), 0);
     }
+}
+
+#[test]
+fn a_raw_socket_that_asks_for_icmp_has_the_messages_that_nothing_else_takes() {
+    let (from, to) = ips(ENDS[0]);
+    let mut host = host::host();
+    let raw = host
+        .stack
+        .bind_raw(RawConfig::new().protocol(Protocol::Icmpv4))
+        .unwrap();
+    // A timestamp request (RFC 792), and a reply to a request that no ICMP socket has sent.
+    let timestamp = summed(from, to, 1, [&[13][..], &[0; 19]].concat(), 2);
+    let (request, mut reply) = (ping(to, from, b"ping"), Vec::new());
+    assert!(icmp::echo_reply(
+        &mut reply,
+        &Packet::parse(&request).unwrap()
+    ));
+    for message in [&timestamp, &reply] {
+        assert!(host.give([message]).is_empty());
+        assert_eq!(now(raw.recv_packet()).unwrap().bytes, *message);
+    }
+    assert_eq!(host.stack.stats().raw.unmatched, 1);
+    assert_eq!(host.stack.stats().drops().map(|(_, n)| n).sum::<u64>(), 0);
+    // An echo request is answered by the stack, and not passed on.
+    assert_eq!(host.give([ping(from, to, b"ping")]).len(), 1);
+    assert!(now(raw.recv_packet()).is_none());
+
+    drop(raw);
+    assert!(host.give([&timestamp, &reply]).is_empty());
+    assert_eq!(host.stack.stats().dropped(DropReason::IcmpUnanswered), 2);
+}
+
+#[test]
+fn an_error_that_must_not_be_sent_is_counted() {
+    let mut host = host::host();
+    let request = ping(addr("10.0.0.2:0").ip(), addr("224.0.0.1:0").ip(), b"ping");
+    let packet = Packet::parse(&request).unwrap();
+    let answered = host.stack.send_error(&packet, Unreachable::Host).unwrap();
+    assert_eq!(answered, Answered::NotPermitted);
+    assert!(host.run().is_empty());
+    assert_eq!(host.stack.stats().dropped(DropReason::IcmpForbidden), 1);
 }
