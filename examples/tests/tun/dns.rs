@@ -54,8 +54,9 @@ fn a_hundred_thousand_questions_are_answered_and_leave_nothing() {
             let gone = wait_until(LIMIT, || sessions() == 0);
             assert!(gone, "{} sessions are left", sessions());
         };
-        // As many sessions at a time as later: the allocator keeps the pages that were in use once.
-        ask(&forward, server, QUESTIONS / 5);
+        // The same load as later: the allocator keeps the pages that were in use once, and as many
+        // sessions at a time need as many pages.
+        ask(&forward, server, QUESTIONS);
         end();
         let before = forward.memory();
 

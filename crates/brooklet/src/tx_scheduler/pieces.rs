@@ -2,14 +2,16 @@ use crate::drop_reason::DropReason;
 use brooklet_io::{Checksum, Meta, Offload, PacketBuf};
 use brooklet_packet::{Fragmenter, Headers, Protocol, Segmenter};
 
-/// The packets into which one packet is split on its way to the device. Few packets are, and all
-/// are moved with this beside them.
+/// The packets into which one packet is split on its way to the device.
+///
+/// All packets are moved with this beside them, so the rare variant is boxed. Segments are not rare:
+/// they cost no allocation.
 #[derive(Debug)]
 pub(super) enum Pieces {
     /// The packet itself: it fits, or the device segments it.
     Whole,
     /// The segments of a super-packet that the device does not segment.
-    Segments(Box<Segmenter>),
+    Segments(Segmenter),
     /// The fragments of a packet that is longer than the path MTU.
     Fragments(Box<Fragmenter>),
 }
@@ -61,7 +63,7 @@ pub(super) fn complete(
     if let Some(size) = gso_size
         && !(segments && offload.checksum)
     {
-        return Ok(Pieces::Segments(Box::new(Segmenter::new(headers, size))));
+        return Ok(Pieces::Segments(Segmenter::new(headers, size)));
     }
     let too_long = mtu.filter(|&mtu| packet.len() > mtu);
     let too_long = too_long.filter(|_| gso_size.is_none());
