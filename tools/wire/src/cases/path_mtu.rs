@@ -235,6 +235,7 @@ fn f223(wire: &mut Wire) -> Done {
 
 fn f224(wire: &mut Wire) -> Done {
     for (from, to) in [v4(wire), v6(wire)] {
+        whole_echo(wire, from, to, 1400)?;
         // Nobody has this port; the packet was never sent.
         let nobody = SocketAddr::new(to.ip(), NOBODY);
         let about = ip(to.ip(), from.ip(), UDP, &udp(nobody, from, &pattern(1400)));
@@ -414,6 +415,7 @@ fn f232(wire: &mut Wire) -> Done {
 
 fn f233(wire: &mut Wire) -> Done {
     for (from, to) in [v4(wire), v6(wire)] {
+        whole_echo(wire, from, to, 1450)?;
         for mtu in [1400, 1350, 1300] {
             let about = ip(to.ip(), from.ip(), UDP, &udp(to, from, &pattern(1450)));
             too_big(wire, &about, mtu)?;
