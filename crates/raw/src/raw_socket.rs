@@ -16,7 +16,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// A packet that a [`RawSocket`] has received. An example is at [`RawSocket`].
+/// A packet that a [`RawSocket`] has received. Another example is at [`RawSocket`].
+///
+/// ```
+/// use brooklet_packet::Packet;
+/// use brooklet_raw::RawPacket;
+///
+/// fn print(packet: &RawPacket) {
+///     if let Ok(ip) = Packet::parse(&packet.bytes) {
+///         let direction = if packet.outbound { "outbound" } else { "inbound" };
+///         println!("{direction}: {} of {} bytes", ip.protocol(), packet.bytes.len());
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RawPacket {

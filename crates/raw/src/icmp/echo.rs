@@ -216,6 +216,17 @@ impl<F: Flavor> fmt::Debug for EchoRequest<F> {
 
 /// The reply to an echo request that the program has sent by
 /// [`IcmpSocket::send_echo_request`](crate::IcmpSocket::send_echo_request), where an example is.
+///
+/// ```
+/// use brooklet_raw::EchoReply;
+///
+/// /// Prints a reply as `ping` does.
+/// fn print(reply: &EchoReply) {
+///     let (len, ttl) = (reply.payload().len(), reply.hop_limit());
+///     let (source, sequence) = (reply.source(), reply.sequence());
+///     println!("{len} bytes from {source}: seq={sequence} ttl={ttl} time={:?}", reply.round_trip());
+/// }
+/// ```
 pub struct EchoReply {
     packet: EchoPacket,
     round_trip: Duration,

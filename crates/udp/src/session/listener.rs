@@ -255,6 +255,21 @@ impl<F: Flavor> fmt::Debug for UdpListener<F> {
 }
 
 /// The sessions of a [`UdpListener`] as a stream: [`UdpListener::incoming`].
+///
+/// ```
+/// # #[cfg(feature = "sync")] {
+/// use brooklet_cell::Flavor;
+/// use brooklet_udp::UdpIncoming;
+/// use futures_lite::StreamExt;
+///
+/// /// Prints the clients until the stack ends.
+/// async fn print<F: Flavor>(mut sessions: UdpIncoming<'_, F>) {
+///     while let Some(Ok(session)) = sessions.next().await {
+///         println!("{} sends to {}", session.source(), session.destination());
+///     }
+/// }
+/// # }
+/// ```
 #[cfg(feature = "futures")]
 pub struct UdpIncoming<'a, F: Flavor> {
     listener: &'a UdpListener<F>,
