@@ -73,20 +73,7 @@ pub fn icmp_error_of(error: &io::Error) -> Option<IcmpErrorKind> {
 /// ```
 pub fn io_error_of(kind: impl Into<IcmpErrorKind>) -> io::Error {
     let kind = kind.into();
-    let of = match kind {
-        IcmpErrorKind::Unreachable(why) => match why {
-            Unreachable::Port | Unreachable::Protocol => io::ErrorKind::ConnectionRefused,
-            Unreachable::Host => io::ErrorKind::HostUnreachable,
-            Unreachable::Network => io::ErrorKind::NetworkUnreachable,
-            Unreachable::Prohibited => io::ErrorKind::PermissionDenied,
-            _ => io::ErrorKind::Other,
-        },
-        IcmpErrorKind::HopLimitExceeded | IcmpErrorKind::ReassemblyTimeExceeded => {
-            io::ErrorKind::HostUnreachable
-        }
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(of, kind)
+    io::Error::new(kind.error_kind(), kind)
 }
 
 /// The ICMP error inside of an I/O error.

@@ -93,19 +93,6 @@ impl Error for FlowError {
 
 impl From<FlowError> for io::Error {
     fn from(error: FlowError) -> Self {
-        let kind = match error.kind {
-            IcmpErrorKind::Unreachable(why) => match why {
-                Unreachable::Port | Unreachable::Protocol => io::ErrorKind::ConnectionRefused,
-                Unreachable::Host => io::ErrorKind::HostUnreachable,
-                Unreachable::Network => io::ErrorKind::NetworkUnreachable,
-                Unreachable::Prohibited => io::ErrorKind::PermissionDenied,
-                _ => io::ErrorKind::Other,
-            },
-            IcmpErrorKind::HopLimitExceeded | IcmpErrorKind::ReassemblyTimeExceeded => {
-                io::ErrorKind::HostUnreachable
-            }
-            _ => io::ErrorKind::Other,
-        };
-        Self::new(kind, error)
+        Self::new(error.kind.error_kind(), error)
     }
 }

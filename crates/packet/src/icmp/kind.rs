@@ -1,7 +1,7 @@
 //! The reasons that ICMP errors give.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 /// The reason of an ICMP error "destination unreachable" or "packet too big".
 ///
@@ -83,6 +83,40 @@ pub enum IcmpErrorKind {
     ReassemblyTimeExceeded,
     /// A header field other than the protocol is invalid or unknown.
     ParameterProblem(ParameterProblem),
+}
+
+impl IcmpErrorKind {
+    /// Returns the kind of the error that a socket reports for this ICMP error.
+    ///
+    /// | ICMP error | kind |
+    /// |---|---|
+    /// | port or protocol unreachable | [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) |
+    /// | host unreachable, a time exceeded | [`HostUnreachable`](io::ErrorKind::HostUnreachable) |
+    /// | network unreachable | [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) |
+    /// | administratively prohibited | [`PermissionDenied`](io::ErrorKind::PermissionDenied) |
+    /// | packet too big, parameter problem | [`Other`](io::ErrorKind::Other) |
+    ///
+    /// ```
+    /// use brooklet_packet::icmp::{IcmpErrorKind, Unreachable};
+    /// use std::io;
+    ///
+    /// let refused = IcmpErrorKind::from(Unreachable::Port);
+    /// assert_eq!(refused.error_kind(), io::ErrorKind::ConnectionRefused);
+    /// ```
+    #[must_use]
+    pub fn error_kind(self) -> io::ErrorKind {
+        match self {
+            Self::Unreachable(why) => match why {
+                Unreachable::Port | Unreachable::Protocol => io::ErrorKind::ConnectionRefused,
+                Unreachable::Host => io::ErrorKind::HostUnreachable,
+                Unreachable::Network => io::ErrorKind::NetworkUnreachable,
+                Unreachable::Prohibited => io::ErrorKind::PermissionDenied,
+                Unreachable::PacketTooBig { .. } => io::ErrorKind::Other,
+            },
+            Self::HopLimitExceeded | Self::ReassemblyTimeExceeded => io::ErrorKind::HostUnreachable,
+            Self::ParameterProblem(_) => io::ErrorKind::Other,
+        }
+    }
 }
 
 impl From<Unreachable> for IcmpErrorKind {
