@@ -2,13 +2,6 @@
 
 /// Code that more than one example uses.
 pub mod shared {
-    pub mod forward;
-    #[cfg(target_os = "linux")]
-    pub mod namespace;
-    #[cfg(target_os = "linux")]
-    pub mod netlink;
-    #[cfg(target_os = "linux")]
-    pub mod run;
     pub mod socks;
     #[cfg(unix)]
     pub mod unix_datagram;

@@ -12,8 +12,8 @@
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::{Builder, Parts, TcpListener, TcpRequest};
-use brooklet_examples::shared::forward::{Map, decline, relay, reset};
 use brooklet_examples::shared::socks;
+use brooklet_relay::{Map, copy_bidirectional, decline, reset};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use std::ffi::OsString;
@@ -111,7 +111,7 @@ async fn forward_one(request: TcpRequest, to: SocketAddr, proxy: SocketAddr) {
     };
     match future::or(socks::connect(proxy, to), late).await {
         Ok(upstream) => match request.accept().await {
-            Ok(client) => relay(&client, &upstream, || ()).await,
+            Ok(client) => copy_bidirectional(&client, &upstream, || ()).await,
             Err(_) => reset(&upstream), // the client has gone meanwhile
         },
         Err(why) => decline(request, &why),

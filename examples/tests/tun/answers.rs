@@ -1,7 +1,7 @@
 //! What a client's `connect` says to each answer, and how soon.
 
-use crate::support::{LIMIT, in_namespace, ip};
 use brooklet::{Builder, Parts, TcpRequest, Unreachable};
+use brooklet_testbed::{LIMIT, in_namespace, ip};
 use brooklet_tun::TunBuilder;
 use futures_lite::{StreamExt, future};
 use nix::errno::Errno;

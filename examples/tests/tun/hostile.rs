@@ -1,8 +1,8 @@
 //! Packets that are wrong: counted by their reason, and nothing else happens.
 
-use crate::support::packets::{Injector, ipv4, tcp_syn};
 use crate::support::{each_mode, on_inetd};
 use crate::tcp::{request, somewhere, somewhere6};
+use brooklet_testbed::packets::{Injector, ipv4, tcp_syn};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 

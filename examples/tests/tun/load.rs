@@ -1,8 +1,9 @@
 //! Many connections, and none.
 
-use crate::support::data::random;
-use crate::support::{Inetd, LIMIT, each_mode, on_inetd, wait_until};
+use crate::support::{Inetd, each_mode, on_inetd};
 use crate::tcp::{connect, request, somewhere, somewhere6};
+use brooklet_testbed::data::random;
+use brooklet_testbed::{LIMIT, wait_until};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io::{Read, Write};

@@ -1,9 +1,8 @@
 //! `inetd` as a program: how it starts, ends and complains.
 
-use crate::support::{
-    Finished, Inetd, LIMIT, Missing, Process, example, in_namespace, ip, on_inetd, require,
-};
+use crate::support::{Inetd, example, on_inetd};
 use crate::tcp::{connect, request, somewhere};
+use brooklet_testbed::{Finished, LIMIT, Missing, Process, in_namespace, ip, require};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;

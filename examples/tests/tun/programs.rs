@@ -1,6 +1,7 @@
 //! Programs that nobody here wrote, on the services of `inetd`.
 
-use crate::support::{Finished, LIMIT, Process, each_mode, on_inetd, program, require};
+use crate::support::{each_mode, on_inetd};
+use brooklet_testbed::{Finished, LIMIT, Process, program, require, succeeded};
 use std::path::Path;
 use std::process::Command;
 
@@ -97,11 +98,4 @@ fn curl(mode: &[&str]) {
 
 fn run(program: &Path, flags: &[&str]) -> Finished {
     succeeded(Process::start(Command::new(program).args(flags)).finish(LIMIT))
-}
-
-/// What it printed, when it ended with status 0.
-pub(crate) fn succeeded(ended: Finished) -> Finished {
-    let Finished { status, out, err } = &ended;
-    assert!(status.success(), "{status}; output {out:?}; errors {err:?}");
-    ended
 }

@@ -1,7 +1,8 @@
 //! smoltcp's DNS socket and brooklet's own sockets, on one device.
 
-use crate::programs::succeeded;
-use crate::support::{LIMIT, Process, example, in_namespace, ip, program, require, wait_until};
+use crate::support::example;
+use brooklet_testbed::succeeded;
+use brooklet_testbed::{LIMIT, Process, in_namespace, ip, program, require, wait_until};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,7 +1,8 @@
 //! smoltcp's ICMP, UDP and TCP sockets on brooklet's devices.
 
-use crate::programs::succeeded;
-use crate::support::{LIMIT, Process, example, in_namespace};
+use crate::support::example;
+use brooklet_testbed::succeeded;
+use brooklet_testbed::{LIMIT, Process, in_namespace};
 use std::process::Command;
 
 fn all_sockets_succeed(flags: &[&str]) {

@@ -1,7 +1,8 @@
 //! TCP with the kernel's own sockets.
 
-use crate::support::data::{chargen_round, hash, random};
-use crate::support::{Inetd, LIMIT, each_mode, on_inetd};
+use crate::support::{Inetd, each_mode, on_inetd};
+use brooklet_testbed::LIMIT;
+use brooklet_testbed::data::{chargen_round, hash, random};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;

@@ -1,8 +1,9 @@
 //! UDP with the kernel's own sockets.
 
-use crate::support::data::random;
-use crate::support::{LIMIT, each_mode, on_inetd};
+use crate::support::{each_mode, on_inetd};
 use crate::tcp::{somewhere, somewhere6};
+use brooklet_testbed::LIMIT;
+use brooklet_testbed::data::random;
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use std::net::{SocketAddr, UdpSocket};
 

@@ -1,6 +1,7 @@
 //! The `unix_datagram` example as the router of a virtual machine of QEMU.
 
-use crate::support::{LIMIT, Missing, Process, example, program, require, wait_until};
+use crate::support::example;
+use brooklet_testbed::{LIMIT, Missing, Process, program, require, wait_until};
 use std::path::PathBuf;
 use std::process::Command;
 

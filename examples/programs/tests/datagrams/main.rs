@@ -7,7 +7,7 @@ mod stun;
 
 use async_io::Timer;
 use brooklet::{Builder, Stack};
-use brooklet_examples::shared::forward::{Forwarder, Limits, Map, Router};
+use brooklet_relay::{Limits, Map, Relay, Router, Spawner};
 use futures_lite::future;
 use link::Link;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,7 +37,8 @@ fn client(link: &Arc<Link>) -> Stack {
         Some(SocketAddr::new(host.unwrap_or_else(|| to.ip()), to.port()))
     });
     let (router, limits) = (Router::default(), Limits::default());
-    Forwarder::new(forwarder.stack, map, router, limits)
+    let spawner = Spawner::new(|task| smol::spawn(task).detach());
+    Relay::new(forwarder.stack, map, router, limits, spawner)
         .start(forwarder.tcp, forwarder.udp, false)
         .expect("the forwarder starts");
     client.stack

@@ -1,0 +1,14 @@
+//! The program `brooklet` on real TUN devices, each test in a network namespace of its own.
+//!
+//! Tests that cannot run print `skipped:` and the reason, and with `CI=true` they fail instead.
+
+#![cfg(target_os = "linux")]
+
+mod datagrams;
+mod dns;
+mod ping;
+mod rules;
+mod stun;
+mod support;
+mod through_run;
+mod traceroute;

@@ -1,0 +1,195 @@
+mod waiting;
+
+use super::host::{Fields, PingArrival, PingSocket, Report};
+use super::udp::too_big;
+use super::{Hop, Relay};
+use async_channel::Sender;
+use brooklet::{EchoRequest, IcmpErrorKind, IcmpMessage, IcmpSocket, Unreachable, icmp_error_of};
+use futures_lite::future;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use waiting::Waiting;
+
+/// Forwards every echo request until the stack ends: the client gets the reply of the host that it
+/// pings, with the true round trip, and nothing from a host that does not exist.
+///
+/// Where the host cannot send echo requests, a client is told that they are prohibited, and a line
+/// on standard error says why.
+pub(super) async fn echo_requests(relay: Relay, socket: IcmpSocket) {
+    let mut hosts = [Host::Unopened, Host::Unopened];
+    // An error is the end of the stack, which the driver reports.
+    while let Ok(message) = socket.recv().await {
+        if let IcmpMessage::EchoRequest(request) = message {
+            forward(&relay, &mut hosts, request);
+        }
+    }
+}
+
+/// A host's socket for one IP version.
+enum Host {
+    Unopened,
+    Unavailable,
+    Open(
+        Arc<Pings>,
+        #[expect(dead_code, reason = "its drop ends the task")] Sender<()>,
+    ),
+}
+
+impl Host {
+    fn open(&mut self, relay: &Relay, ipv6: bool) -> Option<&Arc<Pings>> {
+        if let Self::Unopened = self {
+            *self = match PingSocket::open(ipv6) {
+                Ok(socket) => {
+                    let pings = Arc::new(Pings {
+                        socket,
+                        waiting: Mutex::default(),
+                    });
+                    let (open, closed) = async_channel::bounded::<()>(1);
+                    let replies = replies(relay.clone(), pings.clone());
+                    relay.spawner.spawn(0, async move {
+                        let closed = async {
+                            let _ = closed.recv().await;
+                        };
+                        future::or(replies, closed).await;
+                    });
+                    Self::Open(pings, open)
+                }
+                Err(why) => {
+                    unavailable(&why);
+                    Self::Unavailable
+                }
+            };
+        }
+        match self {
+            Self::Open(pings, _) => Some(pings),
+            _ => None,
+        }
+    }
+}
+
+/// Says once for each IP version why ping is not forwarded.
+fn unavailable(why: &io::Error) {
+    let help = match why.kind() {
+        ErrorKind::PermissionDenied => {
+            ": it takes root, or a group in the sysctl net.ipv4.ping_group_range"
+        }
+        _ => "",
+    };
+    eprintln!("ping is answered with \"prohibited\": the host cannot ping ({why}){help}");
+}
+
+fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
+    let destination = request.destination();
+    let router = relay.router(destination);
+    let to = SocketAddr::new(destination, 0);
+    // A rejection fails at the limit of the rate of ICMP errors, as at every router.
+    let (host, hop_limit) = match relay.hop(to, request.hop_limit()) {
+        Hop::On(host, hop_limit) => (host.ip(), hop_limit),
+        Hop::Exceeded => {
+            let _ = request.reject_from(router, IcmpErrorKind::HopLimitExceeded);
+            return;
+        }
+        Hop::Unmapped => {
+            let _ = request.reject_from(router, Unreachable::Host);
+            return;
+        }
+    };
+    if host != destination {
+        let _ = request.reply(); // the client pings the relay itself
+        return;
+    }
+    let pings = match host {
+        IpAddr::V4(_) => hosts[0].open(relay, false),
+        IpAddr::V6(_) => hosts[1].open(relay, true),
+    };
+    let Some(pings) = pings else {
+        let _ = request.reject_from(router, Unreachable::Prohibited);
+        return;
+    };
+    let fields = Fields {
+        hop_limit,
+        traffic_class: request.traffic_class(),
+        dont_fragment: request.dont_fragment(),
+    };
+    // Locked until the request is in the table: the reply may come at once.
+    let mut waiting = lock(&pings.waiting);
+    let Some(sequence) = waiting.unused(request.source(), relay.limits.echo) else {
+        return; // lost, as at a router whose queue is full
+    };
+    let send = |fields| {
+        let payload = request.payload();
+        pings.socket.send(host, sequence, payload, fields)
+    };
+    let Err(error) = send(fields) else {
+        waiting.insert(sequence, request);
+        return;
+    };
+    if let Some(mtu) = too_big(&error, host) {
+        let is_new = relay.path_mtus.learn(host, mtu);
+        if host.is_ipv4() || is_new {
+            let _ = request.reject_from(router, Unreachable::PacketTooBig { mtu });
+            return;
+        }
+        // The client has been told the MTU, and sends fragments.
+        let fields = Fields {
+            dont_fragment: false,
+            ..fields
+        };
+        if send(fields).is_ok() {
+            waiting.insert(sequence, request);
+        }
+    } else if let Some(kind) = icmp_error_of(&error) {
+        let _ = request.reject_from(router, kind);
+    }
+}
+
+/// The echo requests of all clients to the hosts of one IP version. One socket of the host carries
+/// them, so each has a sequence number of its own there; the client gets its own identifier and
+/// sequence number back.
+struct Pings {
+    socket: PingSocket,
+    waiting: Mutex<Waiting>,
+}
+
+/// Passes on what the host receives.
+async fn replies(relay: Relay, pings: Arc<Pings>) {
+    loop {
+        match pings.socket.recv().await {
+            Ok(PingArrival::Reply { from, sequence, .. }) => {
+                let request = lock(&pings.waiting).answered(sequence, from);
+                if let Some(request) = request {
+                    let _ = request.reply(); // lost if the queue to the device is full
+                }
+            }
+            Ok(PingArrival::Report { sequence, report }) => {
+                let host = report.destination.ip();
+                let request = lock(&pings.waiting).answered(sequence, host);
+                if let Some(request) = request {
+                    reject(&relay, &report, request);
+                }
+            }
+            Err(why) => {
+                eprintln!("the host cannot ping any more: {why}");
+                return;
+            }
+        }
+    }
+}
+
+fn reject(relay: &Relay, report: &Report, request: EchoRequest) {
+    let host = request.destination();
+    if let Some(mtu) = report.mtu() {
+        relay.path_mtus.learn(host, mtu);
+    }
+    let Some(kind) = report.kind else { return };
+    let _ = match relay.reporter(report, host, host) {
+        Some(router) => request.reject_from(router, kind),
+        None => request.reject(kind),
+    };
+}
+
+/// Ignores poisoning: no panic leaves the guarded values half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

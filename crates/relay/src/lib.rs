@@ -1,0 +1,215 @@
+//! Relays the connections, datagrams and echo requests of a [brooklet](brooklet) stack through the
+//! host's own sockets. What the host learns about them, the clients learn too.
+//!
+//! ```no_run
+//! use brooklet::{Builder, Parts};
+//! use brooklet_relay::{Limits, Map, Relay, Router, Spawner};
+//!
+//! # fn example(device: impl brooklet::PacketIo + Send + 'static) -> std::io::Result<()> {
+//! let Parts { stack, tcp, udp, driver, .. } = Builder::new().build(device)?;
+//! let spawner = Spawner::new(|task| smol::spawn(task).detach());
+//! let relay = Relay::new(stack, Map::transparent(), Router::default(), Limits::default(), spawner);
+//! relay.start(tcp, udp, true)?;
+//! smol::block_on(driver)
+//! # }
+//! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod echo;
+pub mod host;
+mod limits;
+mod path_mtus;
+mod rules;
+mod spawner;
+mod tcp;
+mod udp;
+
+pub use limits::Limits;
+pub use rules::Rules;
+pub use spawner::{Spawner, Task};
+pub use tcp::{Streams, copy_bidirectional, decline, reset};
+
+use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
+use brooklet_packet::{IpFields, udp as udp_packet};
+use echo::echo_requests;
+use host::Report;
+use path_mtus::PathMtus;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use tcp::streams;
+use udp::datagrams;
+
+/// Maps the destination that a client asks for to the address that the host connects to. A client
+/// whose destination maps to `None` is refused.
+///
+/// A destination that maps to another address is the relay itself: no router is between it and
+/// the client.
+#[derive(Clone)]
+pub struct Map(Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>);
+
+impl Map {
+    /// Makes a map from a function.
+    ///
+    /// ```
+    /// use brooklet_relay::Map;
+    ///
+    /// let map = Map::new(|to| (to.port() != 25).then_some(to));
+    /// assert_eq!(map.host("192.0.2.1:25".parse().unwrap()), None);
+    /// ```
+    pub fn new(map: impl Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(map))
+    }
+
+    /// Maps every destination to itself, except loopback addresses, which map to `None`: they would
+    /// reach services that the host keeps for itself.
+    pub fn transparent() -> Self {
+        Self::new(|to| (!to.ip().to_canonical().is_loopback()).then_some(to))
+    }
+
+    /// Returns the address that the host connects to for the destination `to`.
+    pub fn host(&self, to: SocketAddr) -> Option<SocketAddr> {
+        (self.0)(to)
+    }
+}
+
+impl std::fmt::Debug for Map {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Map")
+    }
+}
+
+/// The addresses that the relay has as a router, for clients that ask for its path:
+/// `traceroute` shows them as the first hop.
+///
+/// The default for IPv4 is the dummy address of RFC 7600, 192.0.0.8. The default for IPv6 is fe80::1.
+#[derive(Clone, Copy, Debug)]
+pub struct Router {
+    /// For IPv4.
+    pub ipv4: Ipv4Addr,
+    /// For IPv6.
+    pub ipv6: Ipv6Addr,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            ipv4: Ipv4Addr::new(192, 0, 0, 8),
+            ipv6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1),
+        }
+    }
+}
+
+/// What the tasks of a relay share. Clones share the path MTUs that the host has learned.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    stack: Stack,
+    map: Map,
+    router: Router,
+    limits: Limits,
+    spawner: Spawner,
+    path_mtus: PathMtus,
+}
+
+/// Where the packets of a client go.
+#[derive(Clone, Copy, Debug)]
+enum Hop {
+    /// To the host, which sends them on with this hop limit, or with its own.
+    On(SocketAddr, Option<u8>),
+    /// Nowhere: the hop limit runs out here (RFC 1812, section 5.3.1).
+    Exceeded,
+    /// Nowhere: the map has no such destination.
+    Unmapped,
+}
+
+impl Relay {
+    /// Makes a relay for the clients of `stack`.
+    pub fn new(stack: Stack, map: Map, router: Router, limits: Limits, spawner: Spawner) -> Self {
+        let path_mtus = PathMtus::new(stack.clone(), spawner.clone());
+        Self {
+            stack,
+            map,
+            router,
+            limits,
+            spawner,
+            path_mtus,
+        }
+    }
+
+    /// Forwards connections and datagrams, and echo requests too if `ping` is set, until the stack
+    /// ends. Otherwise the stack answers echo requests for every address.
+    ///
+    /// # Errors
+    ///
+    /// If the stack has an ICMP socket already.
+    pub fn start(
+        &self,
+        tcp: TcpListener,
+        udp: TransparentUdpSocket,
+        ping: bool,
+    ) -> io::Result<Streams> {
+        let numbers = Streams::default();
+        if ping {
+            let socket = self.stack.bind_icmp()?;
+            self.spawner.spawn(0, echo_requests(self.clone(), socket));
+        }
+        self.spawner
+            .spawn(0, streams(self.clone(), tcp, numbers.clone()));
+        self.spawner.spawn(0, datagrams(self.clone(), udp));
+        Ok(numbers)
+    }
+
+    fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {
+        match self.map.host(to) {
+            None => Hop::Unmapped,
+            // The destination is the relay itself.
+            Some(host) if host != to => Hop::On(host, None),
+            Some(_) if hop_limit <= 1 => Hop::Exceeded,
+            Some(host) => Hop::On(host, Some(hop_limit - 1)),
+        }
+    }
+
+    /// Returns the address of the relay in the family of `to`.
+    fn router(&self, to: IpAddr) -> IpAddr {
+        match to {
+            IpAddr::V4(_) => self.router.ipv4.into(),
+            IpAddr::V6(_) => self.router.ipv6.into(),
+        }
+    }
+
+    /// Returns the address that an ICMP error to the client comes from: the one that the report
+    /// names. `None` is the destination `to` itself, whose address for the host is `host`.
+    fn reporter(&self, report: &Report, to: IpAddr, host: IpAddr) -> Option<IpAddr> {
+        let reporter = report.reporter;
+        if reporter == host {
+            None
+        } else if reporter.is_loopback() || reporter.is_ipv4() != to.is_ipv4() {
+            Some(self.router(to))
+        } else {
+            Some(reporter)
+        }
+    }
+
+    /// Sends an ICMP error about a datagram of a client.
+    fn reject(
+        &self,
+        (from, to): (SocketAddr, SocketAddr),
+        payload: &[u8],
+        router: Option<IpAddr>,
+        kind: impl Into<IcmpErrorKind>,
+    ) {
+        let mut bytes = Vec::new();
+        let written = udp_packet::write_with(&mut bytes, from, to, IpFields::new(), payload);
+        let (Ok(()), Ok(packet)) = (written, Packet::parse(&bytes)) else {
+            return; // no datagram of a client
+        };
+        // The limit of the rate of ICMP errors may be reached, as at every router.
+        let _ = match router {
+            Some(router) => self.stack.send_error_from(router, &packet, kind),
+            None => self.stack.send_error(&packet, kind),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
