@@ -374,7 +374,7 @@ impl<F: Flavor> TcpListener<F> {
     ) -> Poll<io::Result<TcpRequest<F>>> {
         let next = self.wait(cx, key, |table, id| {
             let (syn, entry, options) = table.next_syn(id)?;
-            Some((syn, entry.parse()?, options))
+            Some(((syn, entry.queue), entry.parse()?, options))
         });
         next.map_ok(|syn| TcpRequest::new(self.stack.clone(), syn))
     }

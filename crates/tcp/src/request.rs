@@ -73,6 +73,8 @@ use std::sync::Arc;
 pub struct TcpRequest<F: Flavor> {
     stack: StackShared<F>,
     id: SynId,
+    /// The device queue on which the SYN arrived.
+    queue: u8,
     syn: Syn,
     /// The options of the listener.
     options: Arc<TcpOptions>,
@@ -91,11 +93,12 @@ impl<F: Flavor> std::fmt::Debug for TcpRequest<F> {
 impl<F: Flavor> TcpRequest<F> {
     pub(crate) fn new(
         stack: StackShared<F>,
-        (id, syn, options): (SynId, Syn, Arc<TcpOptions>),
+        ((id, queue), syn, options): ((SynId, u8), Syn, Arc<TcpOptions>),
     ) -> Self {
         Self {
             stack,
             id,
+            queue,
             syn,
             options,
             answered: false,
@@ -221,6 +224,27 @@ impl<F: Flavor> TcpRequest<F> {
     /// ```
     pub fn traffic_class(&self) -> TrafficClass {
         self.syn.traffic_class
+    }
+
+    /// The device queue on which the client's SYN arrived, counted from 0: always 0 on a device with
+    /// one queue. The accepted stream sends through the same [queue](TcpStream::queue), so a program
+    /// with a thread for each queue can hand the request to the thread of this queue.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// # use futures_lite::{StreamExt, future};
+    /// # let client = connector.connect("192.0.2.1:80".parse().unwrap());
+    /// # let server = async {
+    /// # let request = listener.requests().next().await.unwrap()?;
+    /// assert_eq!(request.queue(), 0); // this device has one queue
+    /// # request.refuse();
+    /// # Ok::<(), std::io::Error>(()) };
+    /// # future::zip(client, server).await.1?;
+    /// # Ok(()) });
+    /// ```
+    pub fn queue(&self) -> usize {
+        self.queue.into()
     }
 
     /// Accepts the request and waits for the end of the handshake. The connection has the

@@ -123,6 +123,22 @@ impl<F: Flavor> TcpStream<F> {
         Ok(self.key.source())
     }
 
+    /// The device queue through which the connection sends, counted from 0: always 0 on a device with
+    /// one queue. The queue never changes. It is the queue on which the client's SYN arrived, or for
+    /// a connection that the program opens a queue that the stack chooses by the addresses.
+    ///
+    /// The device may deliver packets of the connection on another queue.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.queue(), 0); // this device has one queue
+    /// # Ok(()) });
+    /// ```
+    pub fn queue(&self) -> usize {
+        self.connection.with(|connection| connection.queue().into())
+    }
+
     /// Waits until the handshake is done.
     pub(crate) fn poll_connected(&self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.enter(|connection, fx| match connection.end {

@@ -6,7 +6,7 @@ mod support;
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
 use brooklet_tcp::{Clock, Config, Connector, Engine, Interface, TcpListener};
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use std::net::Shutdown;
 use std::num::NonZeroU8;
 use std::sync::Arc;
@@ -279,4 +279,61 @@ fn engines_that_take_turns_with_one_flow_lose_nothing() {
         client.pass(Duration::from_millis(1));
     }
     assert!(got == data, "{} of {} bytes", got.len(), data.len());
+}
+
+#[test]
+fn requests_and_streams_name_the_device_queue_of_their_flow() {
+    for queue in 0..QUEUES {
+        let mut client = host();
+        let mut server = many(&client, Config::default());
+        let connector = client.connector.clone();
+        let mut connect = Box::pin(connector.connect_from(addr(CLIENT), addr(SERVER)));
+        assert!(poll(&mut connect).is_pending());
+        server.receive(&mut client, queue);
+        let request = now(server.listener.requests().next()).unwrap().unwrap();
+        assert_eq!(request.queue(), queue);
+        let mut accept = Box::pin(request.accept());
+        assert!(poll(&mut accept).is_pending());
+        server.send(&mut client);
+        // Another queue completes the handshake; the stream stays where it is.
+        server.receive(&mut client, (queue + 1) % QUEUES);
+        let stream = now(accept).unwrap();
+        assert_eq!(stream.queue(), queue);
+        assert_eq!(now(connect).unwrap().queue(), 0, "the client has one queue");
+    }
+}
+
+#[test]
+fn a_stream_that_the_program_opens_names_the_queue_that_it_sends_through() {
+    let client = host();
+    let mut server = many(&client, Config::default());
+    let mut seen = [false; QUEUES];
+    for port in 1000..1050 {
+        let from = addr(&format!("192.0.2.1:{port}"));
+        let connector = server.connector.clone();
+        let mut connect = Box::pin(connector.connect_from(from, addr(CLIENT)));
+        assert!(poll(&mut connect).is_pending());
+        let mut sent = Vec::new();
+        for (n, engine) in server.engines.iter_mut().enumerate() {
+            sent.extend(engine.poll_transmit().map(|syn| (n, syn)));
+        }
+        let [(queue, syn)] = &sent[..] else {
+            panic!("{} packets", sent.len());
+        };
+        let mut peer = host();
+        peer.tx(syn.to_vec());
+        assert!(pends(peer.listener().accept()));
+        let at = client.now();
+        for packet in peer.transmit().unwrap() {
+            let headers = Headers::parse(&packet).unwrap();
+            server.engines[0].handle_packet(at, &packet, &headers);
+        }
+        server.engines[0].flush(at);
+        let stream = now(connect).unwrap();
+        assert_eq!(stream.queue(), *queue);
+        seen[*queue] = true;
+        stream.abort();
+        server.send(&mut peer);
+    }
+    assert_eq!(seen, [true; QUEUES]);
 }
