@@ -104,11 +104,11 @@ fn forward(options: &Options) -> io::Result<()> {
         limits,
         runtime.spawner(),
     );
-    let streams = relay.start(tcp, udp, !options.answer_ping)?;
+    relay.start(tcp, udp, !options.answer_ping)?;
 
     let ended = runtime.block_on(future::or(driver, stopped(&rules)));
     eprint!("{}", stack.stats());
-    eprintln!("connections open at the end: {}", streams.open());
+    eprint!("{}", relay.stats());
     eprintln!("packets the device did not take: {}", drops.get());
     eprint!("{rules}");
     ended

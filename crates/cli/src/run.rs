@@ -6,7 +6,7 @@ use crate::runtime::Runtime;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Router, Streams};
+use brooklet_relay::{Limits, Map, Relay, Router};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use nix::unistd::Pid;
@@ -126,7 +126,7 @@ fn run(options: Options) -> io::Result<u8> {
     let limits = Limits::of_this_process();
     let runtime = Runtime::default();
     let relay = Relay::new(stack.clone(), map, router, limits, runtime.spawner());
-    let streams = relay.start(tcp, udp, ping)?;
+    relay.start(tcp, udp, ping)?;
     let network = async {
         if let Err(error) = driver.await {
             eprintln!("run: the network of {name} has ended: {error}");
@@ -135,7 +135,7 @@ fn run(options: Options) -> io::Result<u8> {
     };
     let command = async {
         let status = ended(child, signals).await?;
-        drained(&streams).await;
+        drained(&relay).await;
         Ok::<_, io::Error>(status)
     };
     let status = runtime.block_on(future::or(command, network))?;
@@ -195,12 +195,12 @@ fn in_foreground() -> bool {
 }
 
 /// Waits until the host's sockets have the last data that the command sent.
-async fn drained(streams: &Streams) {
+async fn drained(relay: &Relay) {
     let start = Instant::now();
     loop {
         // Sleep first: packets may wait in the device.
         Timer::after(Duration::from_millis(10)).await;
-        if streams.uploads() == 0 || start.elapsed() > LINGER {
+        if relay.stats().uploads == 0 || start.elapsed() > LINGER {
             return;
         }
     }

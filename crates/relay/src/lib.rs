@@ -21,19 +21,22 @@ mod limits;
 mod path_mtus;
 mod rules;
 mod spawner;
+mod stats;
 mod tcp;
 mod udp;
 
 pub use limits::Limits;
 pub use rules::Rules;
 pub use spawner::{Spawner, Task};
-pub use tcp::{Streams, copy_bidirectional, decline, reset};
+pub use stats::RelayStats;
+pub use tcp::{copy_bidirectional, decline, reset};
 
 use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_packet::{IpFields, udp as udp_packet};
 use echo::echo_requests;
 use host::Report;
 use path_mtus::PathMtus;
+use stats::Counters;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -100,7 +103,8 @@ impl Default for Router {
     }
 }
 
-/// What the tasks of a relay share. Clones share the path MTUs that the host has learned.
+/// What the tasks of a relay share. Clones share the path MTUs that the host has learned, and the
+/// counters.
 #[derive(Clone, Debug)]
 pub struct Relay {
     stack: Stack,
@@ -109,6 +113,7 @@ pub struct Relay {
     limits: Limits,
     spawner: Spawner,
     path_mtus: PathMtus,
+    counters: Arc<Counters>,
 }
 
 /// Where the packets of a client go.
@@ -133,6 +138,7 @@ impl Relay {
             limits,
             spawner,
             path_mtus,
+            counters: Arc::default(),
         }
     }
 
@@ -142,21 +148,19 @@ impl Relay {
     /// # Errors
     ///
     /// If the stack has an ICMP socket already.
-    pub fn start(
-        &self,
-        tcp: TcpListener,
-        udp: TransparentUdpSocket,
-        ping: bool,
-    ) -> io::Result<Streams> {
-        let numbers = Streams::default();
+    pub fn start(&self, tcp: TcpListener, udp: TransparentUdpSocket, ping: bool) -> io::Result<()> {
         if ping {
             let socket = self.stack.bind_icmp()?;
             self.spawner.spawn(0, echo_requests(self.clone(), socket));
         }
-        self.spawner
-            .spawn(0, streams(self.clone(), tcp, numbers.clone()));
+        self.spawner.spawn(0, streams(self.clone(), tcp));
         self.spawner.spawn(0, datagrams(self.clone(), udp));
-        Ok(numbers)
+        Ok(())
+    }
+
+    /// Returns the counters and gauges. Clones of a relay share them.
+    pub fn stats(&self) -> RelayStats {
+        self.counters.snapshot()
     }
 
     fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {

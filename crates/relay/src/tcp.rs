@@ -1,4 +1,5 @@
 use super::host::{self, DialError, Fields};
+use super::stats::Entry;
 use super::{Hop, Relay};
 use async_io::Timer;
 use async_lock::Semaphore;
@@ -10,38 +11,17 @@ use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The buffer of each direction of a connection, in bytes.
 const BUFFER: usize = 64 * 1024;
-
-/// The numbers of a relay's connections.
-#[derive(Clone, Debug, Default)]
-pub struct Streams {
-    open: Count,
-    uploads: Count,
-}
-
-impl Streams {
-    /// Returns the number of connections that are connecting or open.
-    pub fn open(&self) -> usize {
-        self.open.get()
-    }
-
-    /// Returns the number of connections whose client has not closed, or whose data has not all
-    /// reached the host's socket.
-    pub fn uploads(&self) -> usize {
-        self.uploads.get()
-    }
-}
 
 /// Forwards every connection until the stack ends.
 ///
 /// The relay first connects to the remote host, and then answers the client as the remote host
 /// or a router on the way did: accepted, refused, unreachable, hop limit exceeded, or no answer. It
 /// passes on the end of each direction, and resets.
-pub(super) async fn streams(relay: Relay, listener: TcpListener, streams: Streams) {
+pub(super) async fn streams(relay: Relay, listener: TcpListener) {
     let room = Arc::new(Semaphore::new(relay.limits.connections));
     let mut requests = listener.requests();
     loop {
@@ -51,6 +31,7 @@ pub(super) async fn streams(relay: Relay, listener: TcpListener, streams: Stream
         let Some(Ok(request)) = requests.next().await else {
             return;
         };
+        relay.counters.requests.count();
         let to = request.local_addr();
         let (to, hop_limit) = match relay.hop(to, request.hop_limit()) {
             Hop::On(to, hop_limit) => (to, hop_limit),
@@ -70,23 +51,17 @@ pub(super) async fn streams(relay: Relay, listener: TcpListener, streams: Stream
             traffic_class: request.traffic_class().with_ecn(Ecn::NotEct),
             dont_fragment: true,
         };
-        let open = streams.open.enter();
-        let (relay, uploads) = (relay.clone(), streams.uploads.clone());
+        let relay = relay.clone();
         let spawner = relay.spawner.clone();
         spawner.spawn(0, async move {
-            connection(&relay, request, to, fields, uploads).await;
-            drop((open, place));
+            connection(&relay, request, to, fields).await;
+            drop(place);
         });
     }
 }
 
-async fn connection(
-    relay: &Relay,
-    request: TcpRequest,
-    to: SocketAddr,
-    fields: Fields,
-    uploads: Count,
-) {
+async fn connection(relay: &Relay, request: TcpRequest, to: SocketAddr, fields: Fields) {
+    let connecting = Entry::new(&relay.counters, |counters| &counters.connecting);
     let dialed = async { Some(dial(to, fields, relay.limits.dial).await) };
     let gone = async {
         request.withdrawn().await;
@@ -98,10 +73,13 @@ async fn connection(
         Some(Err(failed)) => return pass_on(relay, request, to, &failed),
         None => return,
     };
-    let upload = uploads.enter();
+    let upload = Entry::new(&relay.counters, |counters| &counters.uploads);
     let Ok(client) = request.accept().await else {
         return reset(&host); // the client has gone meanwhile
     };
+    drop(connecting);
+    let _open = Entry::new(&relay.counters, |counters| &counters.connections);
+    relay.counters.connections_total.count();
     copy_bidirectional(&client, &host, || drop(upload)).await;
 }
 
@@ -181,27 +159,4 @@ async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
 pub fn reset(host: &async_net::TcpStream) {
     // An error means that the connection has ended already.
     let _ = SockRef::from(host).set_linger(Some(Duration::ZERO));
-}
-
-/// Counts the [`Entry`]s that live.
-#[derive(Clone, Debug, Default)]
-struct Count(Arc<AtomicUsize>);
-
-struct Entry(Count);
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn enter(&self) -> Entry {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        Entry(self.clone())
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_millis(300);
 struct World {
     client: Stack,
     datagrams: TransparentUdpSocket,
-    streams: Streams,
+    relay: Relay,
 }
 
 fn world(limits: Limits) -> World {
@@ -32,11 +32,11 @@ fn world(limits: Limits) -> World {
     let router = Router::default();
     let spawner = Spawner::new(|task| smol::spawn(task).detach());
     let tasks = Relay::new(relay.stack, map, router, limits, spawner);
-    let connections = tasks.start(relay.tcp, relay.udp, true).unwrap();
+    tasks.start(relay.tcp, relay.udp, true).unwrap();
     World {
         client: client.stack,
         datagrams: client.udp,
-        streams: connections,
+        relay: tasks,
     }
 }
 
@@ -74,7 +74,7 @@ fn each_direction_ends_by_itself() {
                 .connect_from(client(1000), remote)
                 .await
                 .unwrap();
-            assert_eq!(world.streams.uploads(), 1);
+            assert_eq!(world.relay.stats().uploads, 1);
             near.write_all(&sent).await.unwrap();
             near.close().await.unwrap();
             let mut answer = String::new();
@@ -85,7 +85,7 @@ fn each_direction_ends_by_itself() {
             let (mut far, _) = listener.accept().await.unwrap();
             let mut received = Vec::new();
             far.read_to_end(&mut received).await.unwrap();
-            assert_eq!(world.streams.uploads(), 0);
+            assert_eq!(world.relay.stats().uploads, 0);
             far.write_all(b"all of it").await.unwrap();
             received
         };
@@ -178,7 +178,7 @@ fn a_host_that_does_not_answer_is_silence() {
             within(SOON, connect).await.is_none(),
             "an answer from nowhere"
         );
-        assert_eq!(world.streams.open(), 0);
+        assert_eq!(world.relay.stats().connections, 0);
     });
 }
 
@@ -202,7 +202,7 @@ fn a_client_beyond_the_limit_waits_for_room() {
             within(SOON, &mut second).await.is_none(),
             "beyond the limit"
         );
-        assert_eq!(world.streams.open(), 1);
+        assert_eq!(world.relay.stats().connections, 1);
         drop((first, far));
         within(10 * SOON, second).await.expect("no room").unwrap();
     });
