@@ -147,6 +147,7 @@ mod common;
 mod driver;
 mod drop_reason;
 mod engines;
+mod flows;
 mod parts;
 mod pipe;
 mod random;
@@ -174,14 +175,15 @@ pub use brooklet_raw::{
     SendError as RawSendError, Stats as RawStats, icmp_error_of, io_error_of,
 };
 pub use brooklet_tcp::{
-    Clock, Config as TcpConfig, Congestion, Stats as TcpStats, TcpInfo, TcpOptions, TcpState,
-    Unreachable,
+    Clock, Config as TcpConfig, Congestion, RoundTrips, Stats as TcpStats, TcpFlow, TcpInfo,
+    TcpOptions, TcpState, Unreachable,
 };
 pub use brooklet_udp::{
     Config as UdpConfig, Datagram, Filtering, FlowError as UdpFlowError, Mapping,
-    SendError as UdpSendError, SessionConfig, SessionEnd, Stats as UdpStats,
+    SendError as UdpSendError, SessionConfig, SessionEnd, Stats as UdpStats, UdpFlow,
 };
 pub use drop_reason::DropReason;
+pub use flows::Flow;
 pub use stats::Stats;
 #[cfg(feature = "async-io")]
 pub use timer::AsyncIoTimer;

@@ -219,6 +219,9 @@ impl fmt::Display for Stats {
             ("TCP resets of unmatched segments", tcp.resets),
             ("TCP half-open connections reset", tcp.half_open_full),
             ("TCP ACKs not sent at the rate limit", tcp.limited_acks),
+            ("TCP segments retransmitted", tcp.retransmits),
+            ("TCP retransmission timeouts", tcp.timeouts),
+            ("TCP round trips measured", tcp.round_trips.count()),
             ("UDP datagrams in", udp.datagrams_in),
             ("UDP bytes in", udp.bytes_in),
             ("UDP datagrams out", udp.datagrams_out),
@@ -244,6 +247,15 @@ impl fmt::Display for Stats {
         for (name, figure) in figures.into_iter().filter(|(_, figure)| *figure > 0) {
             writeln!(f, "{name}: {figure}")?;
         }
+        let round_trips = &tcp.round_trips;
+        let quantiles = [0.5, 0.99].map(|quantile| round_trips.quantile(quantile));
+        if let (Some(mean), [Some(median), Some(most)]) = (round_trips.mean(), quantiles) {
+            writeln!(
+                f,
+                "TCP round-trip time: {mean:.1?} on average, half within {median:.1?}, \
+                 99 of 100 within {most:.1?}"
+            )?;
+        }
         for (reason, count) in self.drops().filter(|(_, count)| *count > 0) {
             writeln!(f, "dropped, {reason}: {count}")?;
         }
@@ -254,6 +266,7 @@ impl fmt::Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// Sets each of the fields to a number of its own.
     macro_rules! number {
@@ -279,7 +292,9 @@ mod tests {
         number!(next, stats.tcp, bad_flags bad_address backlog_full source_full table_full late);
         number!(next, stats.tcp, repeated_syns closed bad_rst unexpected_syn bad_ack no_ack);
         number!(next, stats.tcp, old_timestamp outside_window duplicates out_of_order_full);
-        number!(next, stats.tcp, icmp_ignored outbound_full);
+        number!(next, stats.tcp, icmp_ignored outbound_full retransmits timeouts);
+        stats.tcp.round_trips.counts[7] = next();
+        stats.tcp.round_trips.sum = Duration::from_secs(5);
         number!(next, stats.udp, datagrams_in bytes_in datagrams_out bytes_out dropped_full);
         number!(next, stats.udp, dropped_source no_listener dropped_other dropped_backlog);
         number!(next, stats.udp, dropped_too_big filtered icmp_errors sessions sessions_opened);
@@ -314,7 +329,21 @@ mod tests {
                 .filter(|line| line.ends_with(&format!(": {figure}")));
             assert_eq!(lines.count(), 1, "{figure} in\n{text}\nof\n{debug}");
         }
-        assert_eq!(text.lines().count() as u64, figures, "{text}");
+        // The round-trip time is several figures in one line.
+        assert_eq!(text.lines().count() as u64, figures + 1, "{text}");
+    }
+
+    #[test]
+    fn the_round_trip_time_is_shown_by_its_mean_and_two_bounds() {
+        let mut stats = Stats::default();
+        stats.tcp.round_trips.counts[6] = 99;
+        stats.tcp.round_trips.counts[10] = 1;
+        stats.tcp.round_trips.sum = Duration::from_millis(200);
+        assert_eq!(
+            stats.to_string(),
+            "TCP round trips measured: 100\nTCP round-trip time: 2.0ms on average, half within \
+             2.0ms, 99 of 100 within 2.0ms\n"
+        );
     }
 
     #[test]

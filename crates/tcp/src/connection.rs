@@ -83,6 +83,8 @@ pub(crate) struct Connection<F: Flavor> {
     /// What there is of a connection that the application has dropped.
     orphan: Option<Box<Orphan>>,
     pmtu: PathMtu,
+    /// When the connection began.
+    opened_at: Micros,
     /// The latest moment that the connection has seen. Tasks read the clock, and a batch has one
     /// moment for all of its packets: time would go backwards without this.
     latest: Micros,
@@ -227,6 +229,7 @@ impl<F: Flavor> Connection<F> {
             detached: false,
             orphan: None,
             pmtu: PathMtu::new(stack.interface.mtu),
+            opened_at: now,
             latest: now,
             handshake_deadline: now + stack.handshake_timeout(),
             unanswered_since: NEVER,
@@ -430,7 +433,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection<Threaded>>();
-        assert!(size <= 608, "{size} bytes");
+        assert!(size <= 640, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
         assert!(size <= 200, "{size} bytes of the sender");
     }

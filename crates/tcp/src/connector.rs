@@ -1,6 +1,7 @@
 use crate::address::broken_rule;
 use crate::connection::Connection;
 use crate::error::not_available;
+use crate::flow::TcpFlow;
 use crate::listener::TcpListener;
 use crate::listeners::unspecified;
 use crate::options::TcpOptions;
@@ -374,6 +375,31 @@ impl<F: Flavor> Connector<F> {
     /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
+    }
+
+    /// Lists the connections of the stack in every state, from the handshake to TIME-WAIT, in the
+    /// order of the addresses of the peers. Requests that wait for an answer are not among them.
+    ///
+    /// The stack goes on: the list of the connections is taken in one step, and the connections
+    /// are looked at one after the other, each as it is then. The call allocates about 150 bytes
+    /// for each connection.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// use brooklet_tcp::TcpState;
+    ///
+    /// let to = "192.0.2.1:7".parse().unwrap();
+    /// let connect = connector.connect(to);
+    /// let (stream, _peer) = futures_lite::future::try_zip(connect, listener.accept()).await?;
+    /// let flows = connector.flows();
+    /// assert_eq!((flows[0].peer_addr, flows[0].state), (to, TcpState::Established));
+    /// println!("{}", flows[0]);
+    /// # drop(stream);
+    /// # Ok(()) });
+    /// ```
+    pub fn flows(&self) -> Vec<TcpFlow> {
+        self.stack.flows()
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) struct QueueShared {
     /// The number of packets queued, and of packets taken by the driver, since the start.
     queued: u64,
     taken: u64,
+    /// Segments retransmitted, and retransmission timeouts.
+    pub(crate) retransmits: u64,
+    pub(crate) timeouts: u64,
 }
 
 impl QueueShared {
@@ -50,6 +53,8 @@ impl QueueShared {
             gone: false,
             queued: 0,
             taken: 0,
+            retransmits: 0,
+            timeouts: 0,
         }
     }
 
@@ -259,9 +264,10 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
         }
     }
 
-    /// Queues the packets that were built and frees the rest of the reservation. Returns the number
-    /// of the last packet, if there was one.
-    pub(crate) fn finish(mut self, wakes: &mut WakeList) -> Option<u64> {
+    /// Queues the packets that were built and frees the rest of the reservation. `retransmits` of
+    /// the segments that were sent are retransmissions. Returns the number of the last packet, if
+    /// there was one.
+    pub(crate) fn finish(mut self, retransmits: u64, wakes: &mut WakeList) -> Option<u64> {
         let (built, reserved) = (self.built.take(), self.reserved.take());
         let mut number = None;
         if built.is_some() || reserved.is_some() || self.packets > 0 {
@@ -272,6 +278,7 @@ impl<'a, F: Flavor> TxHandle<'a, F> {
                     queue.tx.recycle(buffer);
                 }
                 number = (self.packets > 0).then_some(queue.queued);
+                queue.retransmits += retransmits;
                 driver
             });
             wakes.extend(driver);

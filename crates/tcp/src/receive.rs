@@ -22,6 +22,8 @@ pub(crate) struct Receiver<F: Flavor> {
     irs: Option<u32>,
     /// RCV.NXT: behind a FIN it is the number after the FIN.
     rcv_nxt: u32,
+    /// Bytes of data before RCV.NXT.
+    received: u64,
     pub(crate) window: Window,
     pub(crate) timestamps: Timestamps,
     /// Both ends have offered SACK (RFC 2018).
@@ -59,6 +61,7 @@ impl<F: Flavor> Receiver<F> {
         Self {
             irs: None,
             rcv_nxt: 0,
+            received: 0,
             window: Window::new(buffer, window_scale(largest)),
             timestamps: Timestamps::new(offset),
             sack_permitted: false,
@@ -103,6 +106,11 @@ impl<F: Flavor> Receiver<F> {
 
     pub(crate) fn rcv_nxt(&self) -> u32 {
         self.rcv_nxt
+    }
+
+    /// Bytes of data received in order so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received
     }
 
     /// Bytes that wait for the application.
@@ -260,6 +268,7 @@ impl<F: Flavor> Receiver<F> {
         }
         ring.append(data);
         self.rcv_nxt = end;
+        self.received += data.len() as u64;
         true
     }
 
@@ -268,6 +277,7 @@ impl<F: Flavor> Receiver<F> {
         if let Some(ring) = &mut self.ring {
             ring.append(data);
             self.rcv_nxt = self.rcv_nxt.wrapping_add(data.len() as u32);
+            self.received += data.len() as u64;
         }
     }
 
@@ -315,7 +325,9 @@ impl<F: Flavor> Receiver<F> {
         }
         if let Some(ring) = &mut self.ring {
             let data_end = fin.map_or(end, |fin| earlier(fin, end));
-            ring.advance(data_end.wrapping_sub(next) as usize);
+            let advanced = data_end.wrapping_sub(next);
+            ring.advance(advanced as usize);
+            self.received += u64::from(advanced);
         }
         self.rcv_nxt = end;
         // A FIN that has arrived is the end of everything, so nothing lies behind it.

@@ -51,6 +51,8 @@ pub(crate) struct Sender {
     snd_wl1: u32,
     /// The number of the FIN, once sent.
     fin: u32,
+    /// Sequence numbers that the peer has acknowledged, with those of the SYN and the FIN.
+    acknowledged: u64,
     retransmits: u32,
     /// Retransmission timeouts, or window probes, since the last progress.
     backoff: u8,
@@ -111,6 +113,7 @@ impl Sender {
             largest_window: 0,
             snd_wl1: 0,
             fin: 0,
+            acknowledged: 0,
             retransmits: 0,
             backoff: 0,
             timer_runs: false,
@@ -333,6 +336,11 @@ impl Sender {
         Some((self.rto.srtt()?, self.rto.rttvar()))
     }
 
+    /// The round-trip time, in microseconds, that the last acknowledgment gave, once.
+    pub(crate) fn take_rtt_sample(&mut self) -> Option<u32> {
+        self.rto.take_sample()
+    }
+
     /// The shortest round-trip time of late, once measured.
     pub(crate) fn min_rtt(&self) -> Option<Micros> {
         self.rto.min_rtt()
@@ -359,6 +367,17 @@ impl Sender {
     /// Segments retransmitted so far.
     pub(crate) fn retransmits(&self) -> u64 {
         self.retransmits.into()
+    }
+
+    /// Retransmission timeouts, or window probes, since the last progress.
+    pub(crate) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
+    /// Bytes of data that the peer has acknowledged.
+    pub(crate) fn acknowledged_bytes(&self) -> u64 {
+        let fin = self.fin_sent && after(self.scoreboard.una(), self.fin);
+        self.acknowledged.saturating_sub(1 + u64::from(fin)) // without the SYN
     }
 
     /// The largest window of the peer so far, in bytes: an acknowledgment is at most so late

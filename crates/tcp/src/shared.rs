@@ -83,6 +83,8 @@ pub(crate) struct Effects<'a, F: Flavor> {
     pub(crate) dropped: Option<Dropped>,
     /// An ACK was not sent because of its rate limit.
     pub(crate) limited_ack: bool,
+    /// The round-trip time, in microseconds, that the segment that arrived gave.
+    pub(crate) rtt: Option<u32>,
 }
 
 impl<'a, F: Flavor> Effects<'a, F> {
@@ -101,6 +103,7 @@ impl<'a, F: Flavor> Effects<'a, F> {
             handshake_over: None,
             dropped: None,
             limited_ack: false,
+            rtt: None,
         }
     }
 }

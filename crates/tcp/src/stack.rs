@@ -1,5 +1,6 @@
 use crate::connection::Connection;
 use crate::queue::QueueShared;
+use crate::round_trips::RoundTripCounters;
 use crate::seq::Micros;
 use crate::shared::{Effects, StackConfig};
 use crate::stats::Stats;
@@ -26,6 +27,8 @@ pub(crate) struct Stack<F: Flavor> {
     pub(crate) summary: Arc<TableSummary>,
     /// One for each queue of the device, and at least one.
     queues: Box<[Shared<F, QueueShared>]>,
+    /// What the engine of each queue has measured.
+    round_trips: Box<[RoundTripCounters]>,
     pub(crate) config: Arc<StackConfig<F>>,
 }
 
@@ -54,6 +57,7 @@ impl<F: Flavor> StackShared<F> {
             queues: (0..queues.get())
                 .map(|_| Shared::new(QueueShared::new(packets, mtu)))
                 .collect(),
+            round_trips: (0..queues.get()).map(|_| Default::default()).collect(),
             config,
         }))
     }
@@ -67,6 +71,11 @@ impl<F: Flavor> Stack<F> {
     /// The queue with the number `queue`, which is below the number of queues.
     pub(crate) fn queue(&self, queue: u8) -> &Shared<F, QueueShared> {
         &self.queues[usize::from(queue)]
+    }
+
+    /// Where the engine of the queue `queue` counts round-trip times.
+    pub(crate) fn round_trips(&self, queue: u8) -> &RoundTripCounters {
+        &self.round_trips[usize::from(queue)]
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -159,7 +168,14 @@ impl<F: Flavor> Stack<F> {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.table.with(|table| table.stats());
         for queue in self.queues() {
-            stats.outbound_full += queue.with(|queue| queue.tx.refused());
+            let (refused, retransmits, timeouts) =
+                queue.with(|queue| (queue.tx.refused(), queue.retransmits, queue.timeouts));
+            stats.outbound_full += refused;
+            stats.retransmits += retransmits;
+            stats.timeouts += timeouts;
+        }
+        for round_trips in &self.round_trips {
+            round_trips.add_to(&mut stats.round_trips);
         }
         let held = self.config.memory.held();
         stats.buffered = held.users as u64;

@@ -1,3 +1,5 @@
+use crate::round_trips::RoundTrips;
+
 /// The counters and gauges of the stack's TCP side.
 ///
 /// Every packet that is dropped is counted once, under the first reason that applies. A segment
@@ -62,6 +64,13 @@ pub struct Stats {
     /// ACKs not sent because another one of their kind was sent less than 500 ms before: challenge
     /// ACKs (RFC 5961, 7) and answers to what may be the peer's own answer.
     pub limited_acks: u64,
+    /// Segments retransmitted, for whatever reason: a lost segment, a tail loss probe, a timeout or
+    /// a SYN that was not answered.
+    pub retransmits: u64,
+    /// Retransmission timeouts (RFC 6298): the peer acknowledged nothing of what was in flight.
+    pub timeouts: u64,
+    /// The round-trip times of all connections.
+    pub round_trips: RoundTrips,
 
     /// Packets dropped because they are no TCP segments.
     pub malformed: u64,

@@ -377,6 +377,14 @@ impl<F: Flavor> Table<F> {
         }
     }
 
+    /// A handle of each connection, in no order.
+    pub(crate) fn iter_connections(&self) -> impl Iterator<Item = Shared<F, Connection<F>>> {
+        self.entries.values().filter_map(|entry| match entry {
+            Entry::Connection { connection, .. } => Some(connection.clone()),
+            Entry::TimeWait(_) => None,
+        })
+    }
+
     /// Every connection.
     pub(crate) fn connections(&self) -> Connections<F> {
         self.connections_where(|_, _| true)

@@ -1,6 +1,7 @@
 //! TIME-WAIT (RFC 9293, 3.6.1): what is kept of a connection after its end, and how a late segment
 //! is answered.
 
+use crate::flow::Totals;
 use crate::segment::Segment;
 use crate::seq::{Micros, after};
 use brooklet_packet::{Headers, TcpHeader, TrafficClass};
@@ -17,6 +18,8 @@ pub(crate) struct TimeWait {
     pub(crate) timestamps: Option<(u32, u32)>,
     pub(crate) ttl: u8,
     pub(crate) traffic_class: TrafficClass,
+    /// What the connection has moved.
+    pub(crate) totals: Totals,
 }
 
 /// A segment that arrives in TIME-WAIT.
@@ -144,6 +147,7 @@ mod tests {
             timestamps: recent.map(|recent| (77, recent)),
             ttl: 64,
             traffic_class: TrafficClass::default(),
+            totals: Totals::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-use crate::{queues::Queues, stats::Stats};
+use crate::{flow::UdpFlow, queues::Queues, stats::Stats};
 use brooklet_cell::Flavor;
 use std::fmt;
 
@@ -29,6 +29,25 @@ impl<F: Flavor> Counters<F> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
+    }
+
+    /// Lists the sessions that have not ended, in the order of the addresses of their clients.
+    ///
+    /// The stack goes on: the call looks at 256 sessions at a time, and a session that begins or
+    /// ends meanwhile may be missing.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// let flows = engine.counters().flows();
+    /// assert_eq!((flows[0].source, flows[0].bytes_in), (session.source(), 8));
+    /// println!("{}", flows[0]);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn flows(&self) -> Vec<UdpFlow> {
+        self.0.flows()
     }
 }
 

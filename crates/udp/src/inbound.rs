@@ -10,6 +10,7 @@ mod sessions;
 mod sockets;
 
 use self::queue::{Incoming, Queue, Queued, Room, SharedQueue};
+pub(crate) use self::sessions::SentDatagrams;
 use self::sessions::Sessions;
 use self::sockets::Sockets;
 pub(crate) use self::sockets::{Options, Sender};

@@ -64,6 +64,13 @@ impl<'a> Outgoing<'a> {
             .filter(|size| self.payload.len() > size.get().into())
     }
 
+    /// The number of datagrams.
+    pub(crate) fn count(&self) -> usize {
+        let len = self.payload.len();
+        self.batch()
+            .map_or(1, |size| len.div_ceil(size.get().into()))
+    }
+
     /// Whether the path MTU limits the length.
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {

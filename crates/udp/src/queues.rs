@@ -2,6 +2,7 @@
 
 use crate::{
     config::Config,
+    flow::UdpFlow,
     inbound::Inbound,
     interface::Interface,
     outbound::{Outbound, Outgoing},
@@ -141,6 +142,21 @@ impl<F: Flavor> Queues<F> {
     /// Whether sessions may exist. A driver that missed the first one is woken for it.
     pub(crate) fn has_sessions(&self) -> bool {
         self.common.has_sessions.load(Ordering::Relaxed)
+    }
+
+    /// Every session, in the order of the addresses. The cell is held for a part of them at a time,
+    /// so that the drivers do not wait for long.
+    pub(crate) fn flows(&self) -> Vec<UdpFlow> {
+        let now = self.now();
+        let mut flows = Vec::new();
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = self
+                .inbound
+                .with(|inbound| inbound.sessions.flows(first, now, &mut flows));
+        }
+        flows.sort_unstable_by_key(|flow| (flow.source, flow.destination));
+        flows
     }
 
     pub(crate) fn stats(&self) -> Stats {

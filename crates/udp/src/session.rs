@@ -13,7 +13,7 @@ pub use self::listener::UdpListener;
 use crate::{
     datagram::Datagram,
     error::SendError,
-    inbound::{Inbound, Receiver, Take},
+    inbound::{Inbound, Receiver, SentDatagrams, Take},
     outbound::Outgoing,
     queues::Queues,
     reader::Reader,
@@ -320,8 +320,7 @@ impl<F: Flavor> UdpSession<F> {
     pub async fn send_batch(&self, datagrams: &[Datagram]) -> io::Result<usize> {
         let allowed = self.check(datagrams.iter().map(|datagram| datagram.from))?;
         let outgoing = |number: usize| Ok(self.outgoing(&datagrams[number])?);
-        let note =
-            |sent: Range<usize>| self.note(datagrams[sent].iter().map(|datagram| datagram.from));
+        let note = |sent: Range<usize>| self.note(datagrams[sent].iter().map(Outgoing::from));
         send::send_batch_noted(&self.queues, allowed, outgoing, note).await
     }
 
@@ -343,7 +342,7 @@ impl<F: Flavor> UdpSession<F> {
     pub fn try_send_to_client(&self, payload: &[u8], from: SocketAddr) -> io::Result<usize> {
         self.check(once(from))?;
         let outgoing = Outgoing::new(payload, from, self.client);
-        send::try_send_noted(&self.queues, outgoing, || self.note(once(from)))
+        send::try_send_noted(&self.queues, outgoing, || self.note(once(outgoing)))
     }
 
     fn outgoing<'a>(&self, datagram: &'a Datagram) -> Result<Outgoing<'a>, SendError> {
@@ -358,7 +357,7 @@ impl<F: Flavor> UdpSession<F> {
 
     async fn send_outgoing(&self, outgoing: Outgoing<'_>) -> io::Result<usize> {
         self.check(once(outgoing.from))?;
-        send::send_noted(&self.queues, outgoing, || self.note(once(outgoing.from))).await
+        send::send_noted(&self.queues, outgoing, || self.note(once(outgoing))).await
     }
 
     /// Returns how many datagrams may be sent to the client: `from` are their sources.
@@ -374,9 +373,14 @@ impl<F: Flavor> UdpSession<F> {
     /// Notes datagrams that are queued, before the driver sees them: its next timeout may become
     /// earlier. The caller holds the cell of an outbound queue; no one takes them in the other
     /// order.
-    fn note(&self, from: impl Iterator<Item = SocketAddr>) {
+    fn note<'a>(&self, sent: impl Iterator<Item = Outgoing<'a>>) {
         let now = self.queues.now();
-        self.with(|inbound, id| inbound.sessions.note_sent(now, id, from));
+        let sent = sent.map(|outgoing| SentDatagrams {
+            from: outgoing.from,
+            datagrams: outgoing.count(),
+            bytes: outgoing.payload.len(),
+        });
+        self.with(|inbound, id| inbound.sessions.note_sent(now, id, sent));
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Inbound, usize) -> R) -> R {

@@ -109,6 +109,7 @@ impl<F: Flavor> Connection<F> {
             TcpState::SynSent => self.arrives_in_syn_sent(&segment, fx),
             _ => self.arrives_in_other_states(&mut segment, fx),
         }
+        fx.rtt = self.send.take_rtt_sample();
     }
 
     /// Header prediction: takes in a segment that only carries the next data, to a connection that

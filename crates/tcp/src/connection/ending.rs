@@ -88,6 +88,7 @@ impl<F: Flavor> Connection<F> {
                     timestamps: self.recv.timestamps.offset_and_recent(),
                     ttl: self.ttl,
                     traffic_class: self.traffic_class,
+                    totals: self.totals(),
                 })
             }
             _ => return,

@@ -1,6 +1,7 @@
 //! What is known of a connection.
 
 use super::{Connection, TcpState};
+use crate::flow::Totals;
 use brooklet_cell::Flavor;
 use brooklet_packet::TrafficClass;
 use std::time::Duration;
@@ -53,6 +54,17 @@ pub struct TcpInfo {
 }
 
 impl<F: Flavor> Connection<F> {
+    /// What the connection has moved so far.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            opened_at: self.opened_at,
+            bytes_in: self.recv.received_bytes(),
+            bytes_out: self.send.acknowledged_bytes(),
+            retransmits: self.send.retransmits() as u32, // it saturates at this size
+            queue: self.queue,
+        }
+    }
+
     pub(crate) fn info(&self) -> TcpInfo {
         let rtt = self.send.rtt();
         let (cwnd, ssthresh) = self.send.window();

@@ -53,12 +53,14 @@ impl<F: Flavor> Connection<F> {
         }
         let now = fx.now;
         let mut tx = TxHandle::new(fx.queue, self.key, self.waiting, fx.turn);
+        let retransmits = self.send.retransmits();
         self.output_to(&mut tx, now);
+        let retransmits = self.send.retransmits() - retransmits;
         self.waiting = tx.waiting;
         if tx.packets > 0 && self.send.flight() > 0 && self.unanswered_since == NEVER {
             self.unanswered_since = now;
         }
-        if let Some(number) = tx.finish(&mut fx.wakes) {
+        if let Some(number) = tx.finish(retransmits, &mut fx.wakes) {
             self.last_packet = number;
         }
     }

@@ -128,7 +128,12 @@ impl<F: Flavor> Connection<F> {
     /// The retransmission timer, the probe timer or the reordering timer has expired.
     fn on_retransmission_deadline(&mut self, fx: &mut Effects<'_, F>) {
         let unsent = self.unsent();
-        if self.send.on_deadline(fx.now, unsent) {
+        let (in_flight, backoff) = (self.send.flight() > 0, self.send.backoff());
+        let probes = self.send.on_deadline(fx.now, unsent);
+        if in_flight && self.send.backoff() > backoff {
+            fx.queue.with(|queue| queue.timeouts += 1);
+        }
+        if probes {
             self.send_probe(fx);
         }
         if self.state == TcpState::SynSent || self.state == TcpState::SynReceived {

@@ -97,11 +97,13 @@ impl<F: Flavor> Engine<F> {
         connection: Shared<F, Connection<F>>,
         (packet, headers): (&[u8], &Headers),
     ) -> bool {
+        let mut rtt = None;
         let (delivered, stays, first) = self.stack.enter(&connection, now, |connection, fx| {
             if connection.is_detached() {
                 return (false, false, false);
             }
             connection.segment_arrives(packet, headers, fx);
+            rtt = fx.rtt;
             if connection.is_over() {
                 // The next segment may be the SYN of a new connection: this one leaves the table
                 // before the next segment is routed.
@@ -116,6 +118,9 @@ impl<F: Flavor> Engine<F> {
                 !std::mem::replace(&mut connection.touched, true),
             )
         });
+        if let Some(rtt) = rtt {
+            self.stack.round_trips(self.queue).record(rtt);
+        }
         if first {
             self.touched.push(connection.clone());
         }

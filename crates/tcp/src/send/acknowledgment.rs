@@ -29,6 +29,7 @@ impl Sender {
         self.update_rack(now, &ack, &delivered);
         self.reordering_seen |= delivered.reordering;
         if advanced {
+            self.acknowledged += u64::from(ack.ack.wrapping_sub(una));
             self.backoff = 0;
             self.timer_runs = self.scoreboard.flight() > 0;
             self.timer_start = now;

@@ -11,6 +11,8 @@ pub(super) struct Rto {
     /// The shortest sample of late, and when it was taken, in seconds. 0 before the first sample.
     min_rtt: u32,
     min_rtt_at: u32,
+    /// The latest sample, until it is [taken](Self::take_sample); 0 after that.
+    latest: u32,
 }
 
 /// Before the first sample (RFC 6298, 2.1).
@@ -27,6 +29,7 @@ impl Rto {
     /// Takes in a sample of at least a microsecond.
     pub(super) fn sample(&mut self, now: Micros, rtt: Micros) {
         let rtt = rtt.clamp(1, 1 << 30) as u32;
+        self.latest = rtt;
         if self.srtt == 0 {
             self.srtt = rtt;
             self.rttvar = rtt / 2;
@@ -42,6 +45,12 @@ impl Rto {
             self.min_rtt = rtt;
             self.min_rtt_at = seconds;
         }
+    }
+
+    /// The latest sample, once.
+    pub(super) fn take_sample(&mut self) -> Option<u32> {
+        let sample = std::mem::take(&mut self.latest);
+        (sample > 0).then_some(sample)
     }
 
     /// The smoothed round-trip time.

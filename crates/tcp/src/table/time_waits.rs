@@ -1,6 +1,7 @@
 //! The entries in TIME-WAIT (RFC 9293, 3.6.1).
 
 use super::{Entry, Route, Table};
+use crate::flow::Totals;
 use crate::stats::Dropped;
 use crate::time_wait::{Arrival, TimeWait, Verdict};
 use brooklet_cell::Flavor;
@@ -82,6 +83,14 @@ impl<F: Flavor> Table<F> {
             self.entries.remove(&key);
             self.stats.time_wait -= 1;
         }
+    }
+
+    /// Each connection in TIME-WAIT, in no order.
+    pub(crate) fn iter_time_waits(&self) -> impl Iterator<Item = (FlowKey, Totals)> {
+        self.entries.iter().filter_map(|(key, entry)| match entry {
+            Entry::TimeWait(entry) => Some((*key, entry.0.totals)),
+            Entry::Connection { .. } => None,
+        })
     }
 
     /// When the oldest TIME-WAIT ends.

@@ -10,6 +10,7 @@ use super::list::{Link, Linked, List};
 use super::queue::{Incoming, Queue, Queued, Room};
 use crate::datagram::Datagram;
 use crate::error::SendError;
+use crate::flow::UdpFlow;
 use crate::session::{SessionConfig, SessionEnd};
 use crate::stats::Stats;
 use brooklet_cell::wakers::{WaitQueue, WakeList};
@@ -41,6 +42,9 @@ const REMOTES: usize = 64;
 /// of the latest datagrams.
 const SENT_FROM: usize = 8;
 
+/// The most slots that one call of [`Sessions::flows`] looks at.
+const FLOWS_AT_ONCE: usize = 256;
+
 /// A table that has become empty keeps the memory for this many sessions.
 const KEEP: usize = 64;
 
@@ -49,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) client: SocketAddr,
     /// The destination of the first datagram.
     pub(crate) destination: SocketAddr,
+    /// The client has sent to other destinations as well.
+    many_destinations: bool,
     pub(crate) queue: Queue,
     /// Why the session has ended. It is in no list and not in the table then, and stays for its
     /// handles only.
@@ -60,7 +66,10 @@ pub(crate) struct Session {
     links: [Link; 3],
     /// The place of the source among [`Sessions::sources`].
     source: usize,
+    opened: Instant,
     last_activity: Instant,
+    received: Traffic,
+    sent: Traffic,
     /// Whether the session is in the list of finished DNS exchanges.
     finished: bool,
     dns: Dns,
@@ -69,6 +78,23 @@ pub(crate) struct Session {
     remotes: VecDeque<SocketAddr>,
     /// The remote addresses that the latest datagrams to the client came from, the latest last.
     sent_from: VecDeque<SocketAddr>,
+}
+
+/// Datagrams of one direction, and the bytes of their payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    datagrams: u64,
+    bytes: u64,
+}
+
+/// Datagrams that a session has sent in one packet or several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentDatagrams {
+    /// The remote host.
+    pub(crate) from: SocketAddr,
+    pub(crate) datagrams: usize,
+    /// The bytes of payload.
+    pub(crate) bytes: usize,
 }
 
 /// Counts questions and answers.
@@ -221,13 +247,17 @@ impl Sessions {
             key,
             client,
             destination,
+            many_destinations: false,
             queue: Queue::new(limit, self.config.gro),
             end: None,
             handles: 0,
             waits: true,
             links: Default::default(),
             source,
+            opened: now,
             last_activity: now,
+            received: Traffic::default(),
+            sent: Traffic::default(),
             finished: false,
             dns: Dns::default(),
             remotes: VecDeque::new(),
@@ -262,6 +292,7 @@ impl Sessions {
         let Some(session) = self.sessions.get_mut(id) else {
             return Queued::default();
         };
+        session.many_destinations |= incoming.to != session.destination;
         session.dns.other |= incoming.to.port() != DNS;
         session.dns.questions += incoming.count();
         if let Some(remote) = self.config.filtering.remote(incoming.to) {
@@ -269,6 +300,7 @@ impl Sessions {
         }
         let total = self.config.total_bytes;
         let (of_all, of_source) = (&mut self.bytes, &mut self.sources[session.source].bytes);
+        let before = (stats.datagrams_in, stats.bytes_in);
         let queued = session.queue.receive(incoming, pool, stats, |len, _| {
             let free = total.saturating_sub(*of_all);
             let admitted =
@@ -279,6 +311,8 @@ impl Sessions {
             }
             admitted
         });
+        session.received.datagrams += stats.datagrams_in - before.0;
+        session.received.bytes += stats.bytes_in - before.1;
         self.touch(now, id);
         queued
     }
@@ -327,21 +361,53 @@ impl Sessions {
         Ok(allowed)
     }
 
-    /// Notes datagrams to the client that are queued: `from` are their sources.
+    /// Notes datagrams to the client that are queued.
     pub(crate) fn note_sent(
         &mut self,
         now: Instant,
         id: usize,
-        from: impl Iterator<Item = SocketAddr>,
+        sent: impl Iterator<Item = SentDatagrams>,
     ) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        for from in from {
+        for SentDatagrams {
+            from,
+            datagrams,
+            bytes,
+        } in sent
+        {
+            session.sent.datagrams += datagrams as u64;
+            session.sent.bytes += bytes as u64;
             session.dns.answers += usize::from(from.port() == DNS);
             remember(&mut session.sent_from, from, SENT_FROM);
         }
         self.touch(now, id);
+    }
+
+    /// Appends the sessions from the slot `first` on, up to [`FLOWS_AT_ONCE`] slots. Returns the slot
+    /// to go on with.
+    pub(crate) fn flows(
+        &self,
+        first: usize,
+        now: Instant,
+        flows: &mut Vec<UdpFlow>,
+    ) -> Option<usize> {
+        let next = first + FLOWS_AT_ONCE;
+        let sessions = (first..next).filter_map(|id| self.sessions.get(id));
+        flows.extend(sessions.filter(|s| s.end.is_none()).map(|session| UdpFlow {
+            source: session.client,
+            destination: (!session.many_destinations).then_some(session.destination),
+            age: now.saturating_duration_since(session.opened),
+            idle: now.saturating_duration_since(session.last_activity),
+            datagrams_in: session.received.datagrams,
+            datagrams_out: session.sent.datagrams,
+            bytes_in: session.received.bytes,
+            bytes_out: session.sent.bytes,
+            recv_queue: session.queue.bytes(),
+        }));
+        // No slot beyond the capacity is in use.
+        (next < self.sessions.capacity()).then_some(next)
     }
 
     /// Makes the session the most recently used one.

@@ -1,6 +1,7 @@
 //! Sessions.
 
 mod ends;
+mod flows;
 mod limits;
 mod rfc4787;
 mod timeouts;

@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(120);
 const DNS: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
-fn expire<F: Flavor>(engine: &Engine<F>) {
+pub(super) fn expire<F: Flavor>(engine: &Engine<F>) {
     engine.handle_timeout(time());
 }
 
