@@ -6,54 +6,22 @@
 //! device, or with routes that depend on the user (`ip rule`). `brooklet run` uses a network
 //! namespace.
 
-use crate::limits::check_mtu;
+use crate::args::Forward as Options;
 use crate::runtime::Runtime;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Router, Rules};
+use brooklet_relay::{Limits, Map, Relay, Rules};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
-use std::ffi::OsString;
 use std::io;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-Usage: brooklet forward --tun NAME [--mtu N] [--offload] [--no-ipv6] [--rules FILE]
-               [--router ADDRESS] [--answer-ping]
-
-  --tun NAME    TUN device to create, or to attach to where it exists
-  --mtu N       its MTU in bytes, 1280 to 65535 (default 1500)
-  --offload     let the kernel hand over and take packets of up to 64 KiB, and
-                leave out their checksums (default: packets of at most --mtu)
-  --no-ipv6     IPv4 only, with an MTU from 576
-  --rules FILE  packets to reject, drop or pass, one rule a line, such as
-                `udp dport 443 reject`; SIGHUP reads the file again
-  --router ADDRESS  the first hop that traceroute shows; once for each IP version
-                (default 192.0.0.8 and fe80::1)
-  --answer-ping answer ping here for every address (default: the host pings)
-
-SIGTERM and SIGINT end it, and the counters of the stack and of the rules are printed.
-";
-
-/// Runs the subcommand with its arguments.
-pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::parse(args) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(why) => {
-            eprintln!("forward: {why}; `brooklet forward --help` lists the flags");
-            return ExitCode::from(2);
-        }
-    };
-    match forward(&options) {
+/// Runs the subcommand.
+pub(crate) fn main(options: &Options) -> ExitCode {
+    match forward(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("forward: {why}");
+            eprintln!("brooklet forward: {why}");
             ExitCode::FAILURE
         }
     }
@@ -63,7 +31,7 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn open(options: &Options) -> io::Result<Tun> {
     brooklet_tun::TunBuilder::new(&options.tun)
         .mtu(options.mtu)
-        .offload(options.offload)
+        .offload(options.common.offload)
         .open()
 }
 
@@ -77,7 +45,7 @@ fn open(_: &Options) -> io::Result<Tun> {
 
 fn forward(options: &Options) -> io::Result<()> {
     let mtu = options.mtu;
-    let rules = Rules::read(options.rules.clone())?;
+    let rules = Rules::read(options.common.rules.clone())?;
     let tun = open(options)?;
     println!(
         "forward: forwarding from {}, mtu {mtu}",
@@ -92,7 +60,7 @@ fn forward(options: &Options) -> io::Result<()> {
         ..
     } = brooklet::Builder::new()
         .mtu(mtu.into())
-        .ipv6(options.ipv6)
+        .ipv6(!options.common.no_ipv6)
         .filter(rules.clone())
         .build(tun)?;
     let limits = Limits::of_this_process();
@@ -100,11 +68,11 @@ fn forward(options: &Options) -> io::Result<()> {
     let relay = Relay::new(
         stack.clone(),
         Map::transparent(),
-        options.router,
+        options.router(),
         limits,
         runtime.spawner(),
     );
-    relay.start(tcp, udp, !options.answer_ping)?;
+    relay.start(tcp, udp, !options.common.answer_ping)?;
 
     let ended = runtime.block_on(future::or(driver, stopped(&rules)));
     eprint!("{}", stack.stats());
@@ -125,56 +93,8 @@ async fn stopped(rules: &Rules) -> io::Result<()> {
     while let Some(Signal::Hup) = signals.next().await.transpose()? {
         match rules.reload() {
             Ok(()) => println!("forward: the rules have been read again"),
-            Err(why) => eprintln!("forward: the old rules stay: {why}"),
+            Err(why) => eprintln!("brooklet forward: the old rules stay: {why}"),
         }
     }
     Ok(())
-}
-
-struct Options {
-    tun: String,
-    mtu: u16,
-    offload: bool,
-    ipv6: bool,
-    rules: Option<PathBuf>,
-    router: Router,
-    answer_ping: bool,
-}
-
-impl Options {
-    /// `None` when the usage was asked for.
-    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-
-        let mut tun = None;
-        let mut options = Self {
-            tun: String::new(),
-            mtu: 1500,
-            offload: false,
-            ipv6: true,
-            rules: None,
-            router: Router::default(),
-            answer_ping: false,
-        };
-        let mut args = lexopt::Parser::from_args(args);
-        while let Some(arg) = args.next()? {
-            match arg {
-                Long("tun") => tun = Some(args.value()?.string()?),
-                Long("mtu") => options.mtu = args.value()?.parse()?,
-                Long("offload") => options.offload = true,
-                Long("no-ipv6") => options.ipv6 = false,
-                Long("rules") => options.rules = Some(args.value()?.into()),
-                Long("router") => match args.value()?.parse()? {
-                    IpAddr::V4(address) => options.router.ipv4 = address,
-                    IpAddr::V6(address) => options.router.ipv6 = address,
-                },
-                Long("answer-ping") => options.answer_ping = true,
-                Short('h') | Long("help") => return Ok(None),
-                _ => return Err(arg.unexpected()),
-            }
-        }
-        check_mtu(options.mtu, options.ipv6)?;
-        options.tun = tun.ok_or("--tun NAME is missing")?;
-        Ok(Some(options))
-    }
 }

@@ -3,8 +3,8 @@
 //! `brooklet run` runs a command in a network namespace whose network is the stack. `brooklet forward`
 //! forwards everything that is routed into a TUN device.
 
+mod args;
 mod forward;
-mod limits;
 #[cfg(target_os = "linux")]
 mod namespace;
 #[cfg(target_os = "linux")]
@@ -13,36 +13,30 @@ mod netlink;
 mod run;
 mod runtime;
 
+use args::Command;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-Usage: brooklet COMMAND [FLAG...]
-
-  run       run a program in a network namespace whose network is brooklet
-  forward   forward everything that is routed into a TUN device
-
-`brooklet COMMAND --help` lists the flags.
-";
-
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let _ = args.next();
-    match args.next().as_ref().and_then(|name| name.to_str()) {
-        Some("forward") => forward::main(args),
+    let command = match args::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(exit) => return exit.print(),
+    };
+    match command {
         #[cfg(target_os = "linux")]
-        Some("run") => run::main(args),
+        Command::Run(options) => run::main(options),
         #[cfg(not(target_os = "linux"))]
-        Some("run") => {
-            eprintln!("brooklet: network namespaces are Linux's; use `brooklet forward` here");
+        Command::Run(_) => {
+            eprintln!("brooklet run: network namespaces are Linux's; use `brooklet forward` here");
             ExitCode::from(125)
         }
-        Some("help" | "--help" | "-h") => {
-            print!("{USAGE}");
+        Command::Forward(options) => forward::main(&options),
+        Command::Completions { shell } => {
+            args::print(&args::completions(shell));
             ExitCode::SUCCESS
         }
-        _ => {
-            eprint!("{USAGE}");
-            ExitCode::from(2)
+        Command::Man => {
+            args::print(&args::man());
+            ExitCode::SUCCESS
         }
     }
 }

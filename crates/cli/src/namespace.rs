@@ -133,7 +133,9 @@ fn replace_resolv_conf() -> io::Result<()> {
     // Without this, the mount is visible outside, too.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     if !Path::new(RESOLV_CONF).exists() {
-        eprintln!("run: names will not resolve: there is no {RESOLV_CONF} to put a server into");
+        eprintln!(
+            "brooklet run: names will not resolve: there is no {RESOLV_CONF} to put a server into"
+        );
         return Ok(());
     }
     let text = with_gateway(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());

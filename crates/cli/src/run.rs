@@ -1,6 +1,6 @@
 //! `brooklet run`: runs a command in a network namespace of its own, whose network is the stack.
 
-use crate::limits::check_mtu;
+use crate::args::Run as Options;
 use crate::namespace::{self, GATEWAY, GATEWAY6};
 use crate::runtime::Runtime;
 use async_io::Timer;
@@ -10,7 +10,6 @@ use brooklet_relay::{Limits, Map, Relay, Router};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use nix::unistd::Pid;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,26 +18,6 @@ use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "\
-Usage: brooklet run [--mtu N] [--offload] [--no-ipv6] [--answer-ping] [--stats]
-                    -- COMMAND [ARGUMENT...]
-
-Runs COMMAND in a network namespace of its own, whose packets brooklet turns into connections and
-datagrams of the host. Inside, 10.77.0.1 and fd77::1 are the host: its loopback, and on port 53
-its name server. As root, or where user namespaces are allowed and /dev/net/tun can be opened;
-without root, COMMAND sees itself as root.
-
-  --mtu N       MTU of the namespace's device in bytes, 1280 to 65535 (default 1500)
-  --offload     let the kernel hand over and take packets of up to 64 KiB, and
-                leave out their checksums (default: packets of at most --mtu)
-  --no-ipv6     IPv4 only, with an MTU from 576
-  --answer-ping answer ping here for every address (default: the host pings)
-  --stats       print the counters of the stack in the end
-
-The exit status is COMMAND's, or 128 and the number of the signal that ended it; 127 when it was
-not found, 126 when it cannot be executed, 125 when run itself fails.
-";
-
 const FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -46,23 +25,12 @@ const NOT_FOUND: u8 = 127;
 /// How long the data of a command that has ended may take to reach the host's sockets.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Runs the subcommand with its arguments.
-pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let options = match Options::parse(args) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(why) => {
-            eprintln!("run: {why}; `brooklet run --help` lists the flags");
-            return ExitCode::from(FAILED);
-        }
-    };
+/// Runs the subcommand.
+pub(crate) fn main(options: Options) -> ExitCode {
     match run(options) {
         Ok(status) => ExitCode::from(status),
         Err(why) => {
-            eprintln!("run: {why}");
+            eprintln!("brooklet run: {why}");
             ExitCode::from(FAILED)
         }
     }
@@ -82,19 +50,17 @@ fn run(options: Options) -> io::Result<u8> {
         Signal::Child,
     ])?;
     let name_server = namespace::name_server();
-    let (mtu, ipv6, stats) = (options.mtu, options.ipv6, options.stats);
-    let ping = !options.answer_ping;
-    let name = options.command.to_string_lossy().into_owned();
+    let (mtu, ipv6) = (options.mtu, !options.common.no_ipv6);
+    let stats = options.observe.stats.is_some();
+    let ping = !options.common.answer_ping;
+    let mut words = options.command.into_iter();
+    let command = words.next().unwrap_or_default();
+    let name = command.to_string_lossy().into_owned();
 
     // This thread and the process that it starts enter the namespace. The others stay outside.
     let inside = thread::spawn(move || -> io::Result<(Tun, io::Result<Child>)> {
-        let tun = namespace::enter(options.mtu, options.offload, options.ipv6)?;
-        Ok((
-            tun,
-            Command::new(options.command)
-                .args(options.arguments)
-                .spawn(),
-        ))
+        let tun = namespace::enter(mtu, options.common.offload, ipv6)?;
+        Ok((tun, Command::new(command).args(words).spawn()))
     });
     let (tun, child) = inside
         .join()
@@ -102,7 +68,7 @@ fn run(options: Options) -> io::Result<u8> {
     let child = match child {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("run: cannot run {name}: {error}");
+            eprintln!("brooklet run: cannot run {name}: {error}");
             let missing = error.kind() == io::ErrorKind::NotFound;
             return Ok(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
         }
@@ -129,7 +95,7 @@ fn run(options: Options) -> io::Result<u8> {
     relay.start(tcp, udp, ping)?;
     let network = async {
         if let Err(error) = driver.await {
-            eprintln!("run: the network of {name} has ended: {error}");
+            eprintln!("brooklet run: the network of {name} has ended: {error}");
         }
         future::pending().await
     };
@@ -206,97 +172,17 @@ async fn drained(relay: &Relay) {
     }
 }
 
-struct Options {
-    mtu: u16,
-    offload: bool,
-    ipv6: bool,
-    answer_ping: bool,
-    stats: bool,
-    command: OsString,
-    arguments: Vec<OsString>,
-}
-
-impl Options {
-    /// `None` when the usage was asked for.
-    fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, lexopt::Error> {
-        use lexopt::prelude::*;
-
-        let (mut mtu, mut offload, mut stats) = (1500, false, false);
-        let (mut ipv6, mut answer_ping) = (true, false);
-        let mut args = lexopt::Parser::from_args(args);
-        let command = loop {
-            match args.next()? {
-                Some(Long("mtu")) => mtu = args.value()?.parse()?,
-                Some(Long("offload")) => offload = true,
-                Some(Long("no-ipv6")) => ipv6 = false,
-                Some(Long("answer-ping")) => answer_ping = true,
-                Some(Long("stats")) => stats = true,
-                Some(Short('h') | Long("help")) => return Ok(None),
-                // The first word is the command, and the flags after it are the command's.
-                Some(Value(command)) => break command,
-                Some(other) => return Err(other.unexpected()),
-                None => return Err("no COMMAND: `run -- COMMAND ARGUMENT...`".into()),
-            }
-        };
-        check_mtu(mtu, ipv6)?;
-        let arguments = args.raw_args()?.collect();
-        Ok(Some(Self {
-            mtu,
-            offload,
-            ipv6,
-            answer_ping,
-            stats,
-            command,
-            arguments,
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use nix::sys::signal::{Signal as Sig, kill};
     use std::io::Write as _;
 
-    fn parse(args: &[&str]) -> Result<Option<Options>, lexopt::Error> {
-        Options::parse(args.iter().map(OsString::from))
-    }
-
-    #[test]
-    fn flags_end_where_the_command_begins() {
-        for args in [
-            &[
-                "--mtu",
-                "9000",
-                "--offload",
-                "--stats",
-                "--",
-                "ls",
-                "-l",
-                "--stats",
-            ][..],
-            &["--stats", "--mtu=9000", "--offload", "ls", "-l", "--stats"],
-        ] {
-            let options = parse(args).unwrap().unwrap();
-            assert_eq!((options.mtu, options.stats), (9000, true));
-            assert!(options.offload);
-            assert_eq!((options.command, options.arguments.len()), ("ls".into(), 2));
-        }
-        assert!(parse(&["--help"]).unwrap().is_none());
-        for (args, about) in [
-            (&[][..], "no COMMAND"),
-            (&["--stats"], "no COMMAND"),
-            (&["--"], "no COMMAND"),
-            (&["--fast", "ls"], "--fast"),
-            (&["--mtu", "1000", "ls"], "1280"),
-            (&["--mtu", "500", "--no-ipv6", "ls"], "576"),
-            (&["--mtu", "70000", "ls"], "70000"),
-        ] {
-            let error = parse(args).err().expect("a complaint").to_string();
-            assert!(
-                error.contains(about) && !error.contains('\n'),
-                "{args:?}: {error}"
-            );
+    fn options(args: &[&str]) -> Options {
+        let args = ["brooklet", "run"].iter().chain(args);
+        match crate::args::parse(args.map(Into::into)) {
+            Ok(crate::args::Command::Run(options)) => options,
+            other => panic!("no command to run: {other:?}"),
         }
     }
 
@@ -322,7 +208,7 @@ mod tests {
     /// One test, because a signal is for everything that runs in the process.
     #[test]
     fn the_status_is_that_of_the_command() {
-        let status = |args: &[&str]| run(parse(args).unwrap().unwrap());
+        let status = |args: &[&str]| run(options(args));
         if let Err(why) = status(&["true"]) {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
             // Not by `println`, which the test harness keeps to itself.
@@ -348,7 +234,7 @@ mod tests {
         let ready = std::env::temp_dir().join(format!("brooklet-ready-{}", std::process::id()));
         let path = ready.display();
         let script = format!("trap 'exit 9' TERM; : > {path}; while :; do sleep 0.05; done");
-        let command = thread::spawn(move || run(parse(&["sh", "-c", &script]).unwrap().unwrap()));
+        let command = thread::spawn(move || run(options(&["sh", "-c", &script])));
         while !ready.exists() && !command.is_finished() {
             thread::sleep(Duration::from_millis(10));
         }
