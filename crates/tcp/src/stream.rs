@@ -1,4 +1,5 @@
 pub(crate) mod halves;
+mod lending;
 mod read_write;
 mod settings;
 
@@ -42,9 +43,12 @@ use std::task::{Context as TaskContext, Poll};
 /// # Ok(()) });
 /// ```
 ///
+/// [`read_with`](Self::read_with) and [`write_with`](Self::write_with) lend the receive buffer and
+/// the send buffer to a closure, which spares a program that passes the bytes on a copy.
+///
 /// `TcpStream` does not implement `AsyncBufRead`, because the receive buffer is behind a lock (a
-/// cell in the flavor for one thread), so no slice of it can be lent. Wrap the stream or its read
-/// half in `futures_lite::io::BufReader`.
+/// cell in the flavor for one thread), so no slice of it can be lent for longer than a call. Wrap
+/// the stream or its read half in `futures_lite::io::BufReader`.
 ///
 #[doc = include_str!("close.md")]
 ///

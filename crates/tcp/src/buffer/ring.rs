@@ -51,7 +51,6 @@ impl<F: Flavor> Ring<F> {
         self.len as usize
     }
 
-    #[cfg(all(test, feature = "sync"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -115,6 +114,25 @@ impl<F: Flavor> Ring<F> {
         debug_assert!(offset <= self.len() && n <= self.len() - offset);
         let offset = offset.min(self.len());
         self.parts(offset, n.min(self.len() - offset))
+    }
+
+    /// The bytes in order, in two parts where the ring wraps. The first part is empty only if there
+    /// are none.
+    pub(crate) fn content(&self) -> (&[u8], &[u8]) {
+        self.parts(0, self.len())
+    }
+
+    /// The capacity beyond the bytes in order, in two parts where the ring wraps. The first part is
+    /// empty only if there is none. The caller writes into it and then [advances](Self::advance).
+    /// Nothing may have been written beyond the bytes in order.
+    pub(crate) fn room_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        debug_assert_eq!(self.ahead, 0, "out-of-order bytes would be overwritten");
+        let (index, n) = (self.index(self.len()), self.room());
+        let (before, after) = self.buffer.bytes_mut().split_at_mut(index);
+        match n.checked_sub(after.len()) {
+            Some(wrapped) => (after, &mut before[..wrapped]),
+            None => (&mut after[..n], &mut []),
+        }
     }
 
     /// Drops the first `n` bytes: the peer acknowledged them, or the application read them.

@@ -6,7 +6,7 @@ use crate::error::End;
 use crate::seq::Micros;
 use crate::shared::Effects;
 use brooklet_cell::Flavor;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 
 /// A buffer that the peer can fill or empty in less time does not limit the throughput: 4 Gbit/s.
 /// A round trip on one host is shorter, so that nothing grows there.
@@ -24,11 +24,43 @@ impl<F: Flavor> Connection<F> {
             Some(ring) => bufs.iter_mut().map(|buf| ring.read(buf)).sum(),
             None => 0,
         };
+        self.on_read(read, fx);
+        self.received(read)
+    }
+
+    /// RECEIVE without a copy: `lend` gets the bytes that wait to be read, and returns how many of
+    /// them it has taken. An error takes none. `None` says that nothing is there, and `Some(Ok(0))`
+    /// without a call of `lend` is the end of the stream.
+    ///
+    /// # Panics
+    ///
+    /// If `lend` returns more than it was lent. Nothing has changed then.
+    pub(crate) fn receive_with(
+        &mut self,
+        lend: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+        fx: &mut Effects<'_, F>,
+    ) -> Option<io::Result<usize>> {
+        let Some(ring) = self.recv.ring().filter(|ring| !ring.is_empty()) else {
+            return self.received(0).map(Ok);
+        };
+        let (first, second) = ring.content();
+        let parts = [first, second].map(IoSlice::new);
+        let lent = if second.is_empty() { 1 } else { 2 };
+        let taken = lend(&parts[..lent]);
+        if let Ok(read) = taken {
+            check_lent(read, ring.len());
+            ring.consume(read);
+            self.on_read(read, fx);
+        }
+        Some(taken)
+    }
+
+    /// The application has taken `read` bytes out of the receive buffer.
+    fn on_read(&mut self, read: usize, fx: &mut Effects<'_, F>) {
         if read > 0 {
             self.tune_receive_buffer(read, fx.now);
             self.flush(fx); // the window may have opened
         }
-        self.received(read)
     }
 
     /// Copies the first bytes that wait to be read into `buf`, which is not empty. Returns what
@@ -46,7 +78,9 @@ impl<F: Flavor> Connection<F> {
     ///
     /// Everything is in the send buffer before the first segment is made: short slices share one.
     pub(crate) fn write(&mut self, bufs: &[IoSlice<'_>], fx: &mut Effects<'_, F>) -> usize {
-        self.attach_send_buffer();
+        if self.send_ring.is_none() {
+            self.send_ring = Some(self.new_send_ring());
+        }
         self.tune_send_buffer(
             bufs.iter()
                 .fold(0, |sum, buf| sum.saturating_add(buf.len())),
@@ -61,11 +95,52 @@ impl<F: Flavor> Connection<F> {
         written
     }
 
-    fn attach_send_buffer(&mut self) {
-        if self.send_ring.is_none() {
-            let ring = Ring::new(self.claim.attach(Side::Send), self.send.nxt());
-            self.send_ring = Some(Box::new(ring));
+    /// SEND without a copy: `lend` gets the room in the send buffer, and returns how many bytes it
+    /// has written there. An error writes none. `None` says that less than a quarter of the buffer
+    /// is free: `lend` is not called for the few bytes of each ACK.
+    ///
+    /// A buffer in which `lend` wrote nothing, because it failed or panicked, is not attached.
+    ///
+    /// # Panics
+    ///
+    /// If `lend` returns more than it was lent. Nothing is sent then.
+    pub(crate) fn write_with(
+        &mut self,
+        lend: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+        fx: &mut Effects<'_, F>,
+    ) -> Option<io::Result<usize>> {
+        if !self.is_writable() {
+            return None;
         }
+        let mut fresh = match self.send_ring {
+            None => Some(self.new_send_ring()),
+            Some(_) => None,
+        };
+        let ring = self.send_ring.as_mut().or(fresh.as_mut())?;
+        let room = ring.room();
+        let (first, second) = ring.room_mut();
+        let lent = if second.is_empty() { 1 } else { 2 };
+        let mut parts = [first, second].map(IoSliceMut::new);
+        let written = match lend(&mut parts[..lent]) {
+            Ok(written) => written,
+            Err(error) => return Some(Err(error)),
+        };
+        check_lent(written, room);
+        if written > 0 {
+            ring.advance(written);
+            if fresh.is_some() {
+                self.send_ring = fresh;
+            }
+            // Whoever has filled the room may have more.
+            self.tune_send_buffer(1);
+            self.flush(fx);
+        }
+        Some(Ok(written))
+    }
+
+    fn new_send_ring(&self) -> Box<Ring<F>> {
+        let ring = Ring::new(self.claim.attach(Side::Send), self.send.nxt());
+        Box::new(ring)
     }
 
     /// Grows the receive buffer while the application reads, in each round trip, more than half of
@@ -193,6 +268,16 @@ impl<F: Flavor> Connection<F> {
     pub(super) fn is_finished(&self) -> bool {
         self.peer_closed && self.write_shut && self.all_acknowledged
     }
+}
+
+/// # Panics
+///
+/// If more than the `lent` bytes are `used`.
+fn check_lent(used: usize, lent: usize) {
+    assert!(
+        used <= lent,
+        "the closure returned {used} bytes of {lent} bytes that it was lent"
+    );
 }
 
 /// Whether a buffer of `capacity` bytes limits the throughput at this round-trip time.

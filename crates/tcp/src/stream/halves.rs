@@ -1,5 +1,7 @@
 //! A stream in two halves, so that one task can read and another can write.
 
+mod lending;
+
 use super::TcpStream;
 use brooklet_cell::Flavor;
 use std::fmt;

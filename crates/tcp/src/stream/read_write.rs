@@ -9,14 +9,15 @@ use brooklet_cell::Flavor;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 impl<F: Flavor> TcpStream<F> {
-    /// Does what RECEIVE does, with `receive`, which reads or only looks.
-    fn poll_receive(
+    /// Does what RECEIVE does, with `receive`, which reads or only looks. Without a `waker` nobody
+    /// is woken after `Pending`.
+    pub(super) fn poll_receive(
         &self,
-        cx: &mut TaskContext<'_>,
-        receive: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> Option<usize>,
+        waker: Option<&Waker>,
+        receive: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> Option<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         self.enter(|connection, fx| {
             if connection.end == Some(End::Aborted) {
@@ -27,17 +28,19 @@ impl<F: Flavor> TcpStream<F> {
                 return Poll::Ready(Ok(0));
             }
             match (receive(connection, fx), connection.end) {
-                (Some(n), _) => Poll::Ready(Ok(n)),
+                (Some(read), _) => Poll::Ready(read),
                 (None, Some(end)) => Poll::Ready(Err(end.into())),
                 (None, None) => {
-                    connection.reader.register(cx.waker(), &mut fx.wakes);
+                    if let Some(waker) = waker {
+                        connection.reader.register(waker, &mut fx.wakes);
+                    }
                     Poll::Pending
                 }
             }
         })
     }
 
-    pub(super) fn poll_recv(
+    pub(super) fn poll_read_slices(
         &self,
         cx: &mut TaskContext<'_>,
         bufs: &mut [IoSliceMut<'_>],
@@ -45,7 +48,9 @@ impl<F: Flavor> TcpStream<F> {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        self.poll_receive(cx, |connection, fx| connection.receive(bufs, fx))
+        self.poll_receive(Some(cx.waker()), |connection, fx| {
+            connection.receive(bufs, fx).map(Ok)
+        })
     }
 
     pub(super) fn poll_peek(
@@ -56,17 +61,18 @@ impl<F: Flavor> TcpStream<F> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.poll_receive(cx, |connection, _| connection.peek(buf))
+        self.poll_receive(Some(cx.waker()), |connection, _| {
+            connection.peek(buf).map(Ok)
+        })
     }
 
+    /// Does what SEND does, with `send`, which returns `None` if there is no room. Without a
+    /// `waker` nobody is woken after `Pending`.
     pub(super) fn poll_send(
         &self,
-        cx: &mut TaskContext<'_>,
-        bufs: &[IoSlice<'_>],
+        waker: Option<&Waker>,
+        send: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> Option<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
-            return Poll::Ready(Ok(0));
-        }
         self.enter(|connection, fx| {
             if let Some(end) = connection.end {
                 return Poll::Ready(Err(end.into()));
@@ -74,13 +80,29 @@ impl<F: Flavor> TcpStream<F> {
             if connection.write_shut {
                 return Poll::Ready(Err(write_shut()));
             }
-            match connection.write(bufs, fx) {
-                0 => {
-                    connection.writer.register(cx.waker(), &mut fx.wakes);
+            match send(connection, fx) {
+                Some(written) => Poll::Ready(written),
+                None => {
+                    if let Some(waker) = waker {
+                        connection.writer.register(waker, &mut fx.wakes);
+                    }
                     Poll::Pending
                 }
-                n => Poll::Ready(Ok(n)),
             }
+        })
+    }
+
+    pub(super) fn poll_write_slices(
+        &self,
+        cx: &mut TaskContext<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        self.poll_send(Some(cx.waker()), |connection, fx| {
+            let written = connection.write(bufs, fx);
+            (written > 0).then_some(Ok(written))
         })
     }
 
@@ -118,7 +140,7 @@ macro_rules! async_read {
                 cx: &mut TaskContext<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                self$(.$stream())?.poll_recv(cx, &mut [IoSliceMut::new(buf)])
+                self$(.$stream())?.poll_read_slices(cx, &mut [IoSliceMut::new(buf)])
             }
 
             fn poll_read_vectored(
@@ -126,7 +148,7 @@ macro_rules! async_read {
                 cx: &mut TaskContext<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                self$(.$stream())?.poll_recv(cx, bufs)
+                self$(.$stream())?.poll_read_slices(cx, bufs)
             }
         }
     };
@@ -142,7 +164,7 @@ macro_rules! async_write {
                 cx: &mut TaskContext<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                self$(.$stream())?.poll_send(cx, &[IoSlice::new(buf)])
+                self$(.$stream())?.poll_write_slices(cx, &[IoSlice::new(buf)])
             }
 
             fn poll_write_vectored(
@@ -150,7 +172,7 @@ macro_rules! async_write {
                 cx: &mut TaskContext<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                self$(.$stream())?.poll_send(cx, bufs)
+                self$(.$stream())?.poll_write_slices(cx, bufs)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {

@@ -43,6 +43,34 @@ fn sequence_numbers_wrap_within_the_ring() {
 }
 
 #[test]
+fn content_and_room_come_in_two_parts_where_the_ring_wraps() {
+    let mut ring = ring(10, 0);
+    let write = |ring: &mut Ring<Threaded>, bytes: &[u8]| {
+        let (first, second) = ring.room_mut();
+        let mut room = first.iter_mut().chain(second);
+        for byte in bytes {
+            *room.next().unwrap() = *byte;
+        }
+        ring.advance(bytes.len());
+    };
+    assert_eq!(ring.content(), (&b""[..], &b""[..]));
+    assert_eq!(ring.room_mut().0.len(), 10);
+    write(&mut ring, b"abcdefg");
+    ring.consume(4);
+    let (first, second) = ring.room_mut();
+    assert_eq!((first.len(), second.len()), (3, 4));
+    write(&mut ring, b"hijkl");
+    assert_eq!(ring.content(), (&b"efghij"[..], &b"kl"[..]));
+    let (first, second) = ring.room_mut();
+    assert_eq!((first.len(), second.len()), (2, 0));
+    write(&mut ring, b"mn");
+    let (first, second) = ring.room_mut();
+    assert!(first.is_empty() && second.is_empty());
+    ring.consume(6);
+    assert_eq!(ring.content(), (&b"klmn"[..], &b""[..]));
+}
+
+#[test]
 fn a_ring_without_content_begins_again_at_its_first_page() {
     let mut ring = ring(10, 0);
     ring.append(b"abc");
@@ -96,6 +124,8 @@ fn out_of_order_bytes_move_to_a_larger_buffer() {
 #[derive(Clone, Debug)]
 enum Op {
     Append(Vec<u8>),
+    /// Written by the caller where the ring says that there is room.
+    Lend(Vec<u8>),
     WriteAt(i32, Vec<u8>),
     Advance(usize),
     Consume(usize),
@@ -107,6 +137,7 @@ fn op() -> impl Strategy<Value = Op> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..40);
     prop_oneof![
         bytes().prop_map(Op::Append),
+        bytes().prop_map(Op::Lend),
         (-50..120i32, bytes()).prop_map(|(offset, bytes)| Op::WriteAt(offset, bytes)),
         (0..60usize).prop_map(Op::Advance),
         (0..60usize).prop_map(Op::Consume),
@@ -164,6 +195,21 @@ proptest! {
                         model.len += 1;
                     }
                 }
+                // No caller lends room in which out-of-order bytes lie.
+                Op::Lend(_) if ring.ahead > 0 => {}
+                Op::Lend(bytes) => {
+                    let n = bytes.len().min(model.bytes.len() - model.len);
+                    let (first, second) = ring.room_mut();
+                    prop_assert_eq!(first.len() + second.len(), model.bytes.len() - model.len);
+                    for (to, from) in first.iter_mut().chain(second).zip(&bytes) {
+                        *to = *from;
+                    }
+                    ring.advance(n);
+                    for byte in &bytes[..n] {
+                        model.bytes[model.len] = Some(*byte);
+                        model.len += 1;
+                    }
+                }
                 Op::WriteAt(offset, bytes) => {
                     let written = ring.write_at(model.start.wrapping_add_signed(offset), &bytes);
                     let mut expected = 0;
@@ -205,6 +251,8 @@ proptest! {
                     }
                 }
             }
+            let (first, second) = ring.content();
+            prop_assert_eq!([first, second].concat(), model.content());
             prop_assert_eq!(ring.start(), model.start);
             prop_assert_eq!(ring.end(), model.start.wrapping_add(model.len as u32));
             prop_assert_eq!((ring.len(), ring.is_empty()), (model.len, model.len == 0));
