@@ -14,7 +14,8 @@ mod received;
 mod written;
 
 pub use echo::{
-    Echo, echo_reply, parse_echo_reply, parse_echo_request, write_echo_reply, write_echo_request,
+    Echo, echo_reply, echo_reply_with, parse_echo_reply, parse_echo_request, write_echo_reply,
+    write_echo_request,
 };
 pub use kind::{IcmpErrorKind, ParameterProblem, ParameterProblemKind, Unreachable};
 pub use received::{IcmpError, parse_error};

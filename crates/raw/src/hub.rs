@@ -117,8 +117,8 @@ impl<F: Flavor> Hub<F> {
     }
 
     /// Sends the reply to an echo request.
-    pub(crate) fn send_reply(&self, request: &Packet<'_>) -> io::Result<Answered> {
-        let write = |out: &mut Vec<u8>| icmp::echo_reply(out, request);
+    pub(crate) fn send_reply(&self, request: &Packet<'_>, hop_limit: u8) -> io::Result<Answered> {
+        let write = |out: &mut Vec<u8>| icmp::echo_reply_with(out, request, hop_limit);
         self.answer(Kind::EchoReply, request, write, || true)
     }
 

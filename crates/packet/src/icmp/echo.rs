@@ -190,6 +190,25 @@ pub fn write_echo_reply(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn echo_reply(out: &mut Vec<u8>, request: &Packet<'_>) -> bool {
+    echo_reply_with(out, request, IpFields::new().hop_limit)
+}
+
+/// Writes the reply to an echo request as [`echo_reply`] does, with this time to live or hop limit.
+///
+/// A program that forwards the requests to other hosts lets the reply show how far away the host is.
+///
+/// ```
+/// # use brooklet_packet::{Packet, icmp};
+/// # let ping = [
+/// #     0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 1, 0x26, 0xdb, 10, 0, 0, 1, 10, 0, 0, 2,
+/// #     8, 0, 0x19, 0x2c, 0, 1, 0, 2, b'p', b'i', b'n', b'g',
+/// # ];
+/// let mut out = Vec::new();
+/// assert!(icmp::echo_reply_with(&mut out, &Packet::parse(&ping)?, 57));
+/// assert_eq!(Packet::parse(&out)?.hop_limit(), 57);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn echo_reply_with(out: &mut Vec<u8>, request: &Packet<'_>, hop_limit: u8) -> bool {
     out.clear();
     // RFC 1122, 3.2.2.6 leaves broadcast requests to the host.
     if !between_hosts(request) {
@@ -201,6 +220,7 @@ pub fn echo_reply(out: &mut Vec<u8>, request: &Packet<'_>) -> bool {
         return false;
     };
     let fields = IpFields::new()
+        .hop_limit(hop_limit)
         .traffic_class(request.traffic_class())
         .dont_fragment(false)
         .identification(identification(request));

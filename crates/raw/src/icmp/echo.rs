@@ -3,7 +3,7 @@
 use crate::{hub::Hub, outcome::Answered};
 use brooklet_cell::Flavor;
 use brooklet_packet::icmp::{Echo, IcmpErrorKind};
-use brooklet_packet::{Headers, Packet, TrafficClass};
+use brooklet_packet::{Headers, IpFields, Packet, TrafficClass};
 use std::{
     fmt, io,
     net::IpAddr,
@@ -156,7 +156,36 @@ impl<F: Flavor> EchoRequest<F> {
     ///
     /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
     pub fn reply(self) -> io::Result<Answered> {
-        self.hub.send_reply(&self.packet.packet())
+        self.reply_with(IpFields::new().hop_limit)
+    }
+
+    /// Queues the echo reply as [`reply`](Self::reply) does, with this time to live or hop limit: 0
+    /// counts as 1. A program that forwards the request to another host passes on the hop limit of
+    /// the host's reply, less one, so that the sender sees how far away the host is.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_engine.rs")); }
+    /// # let engine = example::engine();
+    /// # let socket = engine.binder().bind_icmp().unwrap();
+    /// # example::ping(&engine);
+    /// # use brooklet_packet::Packet;
+    /// # use brooklet_raw::{Answered, IcmpMessage};
+    /// # futures_lite::future::block_on(async {
+    /// # let IcmpMessage::EchoRequest(request) = socket.recv().await? else { panic!() };
+    /// assert_eq!(request.reply_with(57)?, Answered::Queued);
+    /// # let reply = engine.poll_transmit().expect("the reply");
+    /// # assert_eq!(Packet::parse(&reply).unwrap().hop_limit(), 57);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver has ended.
+    pub fn reply_with(self, hop_limit: u8) -> io::Result<Answered> {
+        self.hub.send_reply(&self.packet.packet(), hop_limit.max(1))
     }
 
     /// Queues an ICMP error about the request, from its destination. An example is at
