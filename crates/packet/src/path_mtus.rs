@@ -19,11 +19,11 @@ const V6_LEAST_LEARNED: u32 = 1280;
 /// The path MTUs of destinations whose path MTU is below the device's MTU.
 ///
 /// The program [states](Self::set) the MTU of a path, or an ICMP error [reports](Self::learn) it.
-/// The lesser of both counts. A stated MTU counts until the program takes it back, a learned one
-/// for 10 minutes.
+/// The least of them counts. A stated MTU counts until the program takes it back, a learned one
+/// for 10 minutes, and so does one that the program states [for a while](Self::set_expiring).
 ///
 /// The table holds at most 4,096 destinations. When it is full, a new destination displaces the one
-/// that was learned first, and a stated one only if all are stated.
+/// whose MTU was the first of those that expire, and one that does not expire only if none does.
 ///
 /// ```
 /// use brooklet_packet::PathMtus;
@@ -50,6 +50,8 @@ pub struct PathMtus {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     stated: Option<u32>,
+    /// What the program has stated for a while.
+    expiring: Option<Learned>,
     learned: Option<Learned>,
     rank: Rank,
 }
@@ -75,12 +77,23 @@ impl Learned {
 
 impl Entry {
     fn mtu(&self, now: Instant) -> Option<u32> {
-        let learned = self.learned.filter(|learned| learned.is_valid(now));
-        let learned = learned.map(|learned| learned.mtu);
-        match (self.stated, learned) {
-            (Some(stated), Some(learned)) => Some(stated.min(learned)),
-            (stated, learned) => stated.or(learned),
-        }
+        lesser(self.stated(now), valid(self.learned, now))
+    }
+
+    fn stated(&self, now: Instant) -> Option<u32> {
+        lesser(self.stated, valid(self.expiring, now))
+    }
+}
+
+fn valid(learned: Option<Learned>, now: Instant) -> Option<u32> {
+    let learned = learned.filter(|learned| learned.is_valid(now));
+    learned.map(|learned| learned.mtu)
+}
+
+fn lesser(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -115,12 +128,40 @@ impl PathMtus {
         let Some(mtu) = mtu else {
             return;
         };
-        self.insert(
-            now,
-            destination,
-            Some(saturating(mtu)),
-            previous.and_then(|entry| entry.learned),
-        );
+        let learned = previous.and_then(|entry| entry.learned);
+        self.insert(now, destination, (Some(saturating(mtu)), None, learned));
+    }
+
+    /// States the MTU of the path to `destination` for 10 minutes (RFC 8201, 4), in bytes, with the
+    /// IP header: what the program's own sockets have learned. Returns whether the path MTU has
+    /// become smaller.
+    ///
+    /// An MTU that is greater than the one that is known changes nothing, and the same one again
+    /// prolongs the time. A later [`set`](Self::set) replaces the statement.
+    ///
+    /// ```
+    /// # use brooklet_packet::PathMtus;
+    /// # use std::time::{Duration, Instant};
+    /// # let (now, peer) = (Instant::now(), "192.0.2.7".parse()?);
+    /// let mut mtus = PathMtus::new();
+    /// assert!(mtus.set_expiring(now, peer, 1400));
+    /// assert!(!mtus.set_expiring(now, peer, 1450));
+    /// assert_eq!(mtus.stated(now, peer), Some(1400));
+    /// assert_eq!(mtus.stated(now + Duration::from_secs(601), peer), None);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn set_expiring(&mut self, now: Instant, destination: IpAddr, mtu: usize) -> bool {
+        let mtu = saturating(mtu);
+        let entry = self.entries.get(&destination).copied();
+        let current = entry.and_then(|entry| entry.mtu(now));
+        if current.is_some_and(|current| current < mtu) {
+            return false;
+        }
+        self.remove(destination);
+        let (stated, learned) = entry.map_or((None, None), |entry| (entry.stated, entry.learned));
+        let expiring = Some(Learned { mtu, at: now });
+        self.insert(now, destination, (stated, expiring, learned));
+        current != Some(mtu)
     }
 
     /// Takes in the MTU of the path to `destination` that an ICMP error reports, in bytes, with the
@@ -153,9 +194,11 @@ impl PathMtus {
         if current.is_some_and(|current| current < mtu) {
             return false;
         }
-        let stated = self.remove(destination).and_then(|entry| entry.stated);
+        let entry = self.remove(destination);
+        let (stated, expiring) = entry.map_or((None, None), |entry| (entry.stated, entry.expiring));
         // The same report again prolongs the lifetime.
-        self.insert(now, destination, stated, Some(Learned { mtu, at: now }));
+        let learned = Some(Learned { mtu, at: now });
+        self.insert(now, destination, (stated, expiring, learned));
         current != Some(mtu)
     }
 
@@ -178,8 +221,8 @@ impl PathMtus {
         usize::try_from(mtu).ok()
     }
 
-    /// Returns the MTU that the program has [stated](Self::set) for the path to `destination`, in
-    /// bytes, whatever an ICMP error has reported.
+    /// Returns the MTU that the program has [stated](Self::set) for the path to `destination`, also
+    /// [for a while](Self::set_expiring), in bytes, whatever an ICMP error has reported.
     ///
     /// ```
     /// # use brooklet_packet::PathMtus;
@@ -188,14 +231,14 @@ impl PathMtus {
     /// let mut mtus = PathMtus::new();
     /// mtus.set(now, peer, Some(1420));
     /// mtus.learn(now, peer, 1300);
-    /// assert_eq!((mtus.get(now, peer), mtus.stated(peer)), (Some(1300), Some(1420)));
+    /// assert_eq!((mtus.get(now, peer), mtus.stated(now, peer)), (Some(1300), Some(1420)));
     /// # Ok::<(), std::net::AddrParseError>(())
     /// ```
-    pub fn stated(&self, destination: IpAddr) -> Option<usize> {
+    pub fn stated(&self, now: Instant, destination: IpAddr) -> Option<usize> {
         if self.entries.is_empty() {
             return None;
         }
-        let mtu = self.entries.get(&destination)?.stated?;
+        let mtu = self.entries.get(&destination)?.stated(now)?;
         usize::try_from(mtu).ok()
     }
 
@@ -220,8 +263,7 @@ impl PathMtus {
         &mut self,
         now: Instant,
         destination: IpAddr,
-        stated: Option<u32>,
-        learned: Option<Learned>,
+        (stated, expiring, learned): (Option<u32>, Option<Learned>, Option<Learned>),
     ) {
         self.drop_expired(now);
         if self.entries.len() >= MAX_DESTINATIONS
@@ -239,6 +281,7 @@ impl PathMtus {
             destination,
             Entry {
                 stated,
+                expiring,
                 learned,
                 rank,
             },

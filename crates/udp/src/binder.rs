@@ -105,6 +105,34 @@ impl<F: Flavor> UdpBinder<F> {
         let now = self.0.now();
         self.0.set_path_mtu(|mtus| mtus.set(now, destination, mtu));
     }
+
+    /// States the path MTU of a destination that the program's own sockets have learned, in bytes.
+    /// The statement expires after 10 minutes (RFC 8201, 4), and lowers the path MTU only. Returns
+    /// whether the path MTU has become smaller.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # let (engine, _all) = Engine::<brooklet_cell::Threaded>::new(Interface::new(),
+    /// #     Config::new(), Clock::new(std::time::Instant::now), [1, 2]);
+    /// # let binder = engine.binder();
+    /// let host = "10.0.0.1".parse().unwrap();
+    /// assert!(binder.learn_path_mtu(host, 1280));
+    /// assert!(!binder.learn_path_mtu(host, 1400));
+    /// assert_eq!(binder.path_mtu(host), 1280);
+    /// # }
+    /// ```
+    pub fn learn_path_mtu(&self, destination: IpAddr, mtu: usize) -> bool {
+        let known = self.0.path_mtu(None, destination);
+        if mtu > known {
+            return false;
+        }
+        // The same one again prolongs the time.
+        let now = self.0.now();
+        self.0
+            .set_path_mtu(|mtus| _ = mtus.set_expiring(now, destination, mtu));
+        mtu < known
+    }
 }
 
 impl<F: Flavor> Clone for UdpBinder<F> {

@@ -151,7 +151,7 @@ impl<F: Flavor> Engine<F> {
     /// Call [`poll_timeout`](Self::poll_timeout) before the driver sleeps: the packet may have
     /// opened a session.
     pub fn handle_packet(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Received {
-        let mtu = self.exceeded_mtu(packet, arrival);
+        let mtu = self.exceeded_mtu(now, packet, arrival);
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
         let received =
@@ -162,8 +162,8 @@ impl<F: Flavor> Engine<F> {
 
     /// The stated path MTU of the packet's destination, if the packet exceeds it and may not be
     /// fragmented behind the stack.
-    fn exceeded_mtu(&self, packet: &Packet<'_>, arrival: Arrival) -> Option<usize> {
-        let mtu = self.queues.stated_path_mtu(packet.destination())?;
+    fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, arrival: Arrival) -> Option<usize> {
+        let mtu = self.queues.stated_path_mtu(now, packet.destination())?;
         let payload = packet.payload().len();
         let headers = packet.bytes().len() - payload;
         let longest = arrival
@@ -256,7 +256,8 @@ impl<F: Flavor> Engine<F> {
             .set_path_mtu(|mtus| mtus.set(now, destination, mtu));
     }
 
-    /// Returns the path MTU that was [stated](Self::set_path_mtu) for a destination, in bytes.
+    /// Returns the path MTU that was [stated](Self::set_path_mtu) for a destination, in bytes, also
+    /// by [`UdpBinder::learn_path_mtu`](crate::UdpBinder::learn_path_mtu).
     ///
     /// ```
     /// # #[cfg(feature = "sync")] {
@@ -266,14 +267,14 @@ impl<F: Flavor> Engine<F> {
     /// #     Interface::new(), Config::new(), Clock::new(Instant::now), [1, 2]);
     /// # let (now, host) = (Instant::now(), "10.0.0.1".parse().unwrap());
     /// engine.learn_path_mtu(now, host, 1280);
-    /// assert_eq!(engine.stated_path_mtu(host), None);
+    /// assert_eq!(engine.stated_path_mtu(now, host), None);
     /// engine.set_path_mtu(now, host, Some(1400));
-    /// assert_eq!(engine.stated_path_mtu(host), Some(1400));
+    /// assert_eq!(engine.stated_path_mtu(now, host), Some(1400));
     /// # }
     /// ```
     #[must_use]
-    pub fn stated_path_mtu(&self, destination: IpAddr) -> Option<usize> {
-        self.queues.stated_path_mtu(destination)
+    pub fn stated_path_mtu(&self, now: Instant, destination: IpAddr) -> Option<usize> {
+        self.queues.stated_path_mtu(now, destination)
     }
 
     /// Learns the path MTU of a destination, in bytes, from an ICMP error about a packet of another

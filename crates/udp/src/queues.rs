@@ -120,12 +120,12 @@ impl<F: Flavor> Queues<F> {
     }
 
     /// What was stated for a destination.
-    pub(crate) fn stated_path_mtu(&self, destination: IpAddr) -> Option<usize> {
+    pub(crate) fn stated_path_mtu(&self, now: Instant, destination: IpAddr) -> Option<usize> {
         if !self.common.has_path_mtus.load(Ordering::Relaxed) {
             return None;
         }
         let path_mtus = &self.common.path_mtus;
-        path_mtus.with(|path_mtus| path_mtus.stated(destination))
+        path_mtus.with(|path_mtus| path_mtus.stated(now, destination))
     }
 
     /// Sets path MTUs.

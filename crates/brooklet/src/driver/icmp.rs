@@ -26,7 +26,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if !is_unicast(packet.destination()) && raw.handle_raw(packet) != RawReceived::NoListener {
             return;
         }
-        if let Some(mtu) = self.exceeded_mtu(packet, how) {
+        if let Some(mtu) = self.exceeded_mtu(now, packet, how) {
             self.stats.drops.count(DropReason::TooBig);
             return self.send_too_big(now, packet, mtu);
         }
@@ -51,8 +51,9 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Returns the path MTU of the packet's destination, if the program has stated less than the
     /// packet needs and the packet must not be fragmented. UDP compares its packets itself, and TCP
     /// ends in the stack.
-    fn exceeded_mtu(&self, packet: &Packet<'_>, how: Arrived) -> Option<usize> {
-        let mtu = self.engines.udp.stated_path_mtu(packet.destination())?;
+    fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, how: Arrived) -> Option<usize> {
+        let udp = &self.engines.udp;
+        let mtu = udp.stated_path_mtu(now, packet.destination())?;
         let exceeds = mtu < self.mtu && packet.total_len() > mtu;
         (exceeds && packet.dont_fragment() && !how.reassembled).then_some(mtu)
     }

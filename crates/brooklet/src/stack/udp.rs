@@ -86,6 +86,32 @@ impl<F: Flavor> Stack<F> {
         self.connector.set_path_mtu(destination, mtu);
     }
 
+    /// States the MTU of the path to `destination` that the program's own sockets have learned, in
+    /// bytes. Returns whether the path MTU has become smaller.
+    ///
+    /// Datagrams and echo requests follow it as after [`set_path_mtu`](Self::set_path_mtu): senders
+    /// of longer ones that must not be fragmented are told. TCP connections do not: they end in the
+    /// stack, and the program's socket follows the path MTU behind it.
+    ///
+    /// The statement expires after 10 minutes (RFC 8201, section 4): a larger MTU is tried then. An
+    /// MTU that is not below the known one changes nothing; the same one prolongs the time.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// # let (device, _) = brooklet::pipe(64);
+    /// # let parts = brooklet::Builder::new().build(device)?;
+    /// let destination = "192.0.2.53".parse().unwrap();
+    /// assert!(parts.stack.learn_path_mtu(destination, 1400));
+    /// assert!(!parts.stack.learn_path_mtu(destination, 1450));
+    /// assert_eq!(parts.stack.path_mtu(destination), 1400);
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn learn_path_mtu(&self, destination: IpAddr, mtu: usize) -> bool {
+        let least = if destination.is_ipv6() { 1280 } else { 68 };
+        self.udp.learn_path_mtu(destination, mtu.max(least))
+    }
+
     /// Returns the MTU of the path to `destination`, in bytes: the one that the program has
     /// [stated](Self::set_path_mtu) or that was learned by ICMP, and otherwise the MTU of the stack.
     pub fn path_mtu(&self, destination: IpAddr) -> usize {

@@ -130,9 +130,27 @@ fn expired_reports_make_room() {
     assert!(mtus.is_empty());
 }
 
+#[test]
+fn a_statement_for_a_while_expires_and_never_raises_the_mtu() {
+    let (now, mut mtus) = (start(), PathMtus::new());
+    assert!(mtus.set_expiring(now, A, 1400));
+    assert!(!mtus.set_expiring(now + LIFETIME / 2, A, 1400)); // prolonged
+    assert!(!mtus.set_expiring(now + LIFETIME / 2, A, 1401));
+    assert_eq!(mtus.stated(now + LIFETIME, A), Some(1400));
+    assert_eq!(mtus.stated(now + LIFETIME + LIFETIME / 2, A), None);
+    // What does not expire stays, and replaces it when it is stated again.
+    mtus.set(now, B, Some(1450));
+    assert!(mtus.set_expiring(now, B, 1300));
+    assert_eq!(mtus.stated(now, B), Some(1300));
+    assert_eq!(mtus.stated(now + LIFETIME, B), Some(1450));
+    mtus.set(now, B, Some(1420));
+    assert_eq!(mtus.stated(now, B), Some(1420));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Set(Option<usize>),
+    SetExpiring(usize),
     Learn(usize),
     Wait(u64),
 }
@@ -141,13 +159,19 @@ fn step() -> impl Strategy<Value = Step> {
     let mtu = || prop_oneof![Just(1280usize), Just(1400), 0usize..1600];
     prop_oneof![
         prop::option::of(mtu()).prop_map(Step::Set),
+        mtu().prop_map(Step::SetExpiring),
         mtu().prop_map(Step::Learn),
         (0u64..900).prop_map(Step::Wait),
     ]
 }
 
-/// The stated MTU, and the learned one with its time.
-type Plain = (Option<usize>, Option<(usize, Instant)>);
+/// The stated MTU, the one that is stated for a while with its time, and the learned one with its
+/// time.
+type Plain = (
+    Option<usize>,
+    Option<(usize, Instant)>,
+    Option<(usize, Instant)>,
+);
 
 proptest! {
     /// The table against the rules without bounds and without order.
@@ -156,8 +180,10 @@ proptest! {
         let (mut now, mut mtus) = (start(), PathMtus::new());
         let mut plain: HashMap<u32, Plain> = HashMap::new();
         let value = |entry: &Plain, now: Instant| {
-            let learned = entry.1.filter(|(_, at)| now - *at < LIFETIME).map(|(mtu, _)| mtu);
-            entry.0.into_iter().chain(learned).min()
+            let valid = |timed: Option<(usize, Instant)>| {
+                timed.filter(|(_, at)| now - *at < LIFETIME).map(|(mtu, _)| mtu)
+            };
+            entry.0.into_iter().chain(valid(entry.1)).chain(valid(entry.2)).min()
         };
         for (number, step) in steps {
             let entry = plain.entry(number).or_default();
@@ -166,13 +192,24 @@ proptest! {
                 Step::Set(mtu) => {
                     mtus.set(now, host(number), mtu);
                     entry.0 = mtu;
-                    entry.1 = entry.1.filter(|_| mtu.is_some());
+                    entry.1 = None;
+                    entry.2 = entry.2.filter(|_| mtu.is_some());
+                }
+                Step::SetExpiring(mtu) => {
+                    let before = value(entry, now);
+                    if before.is_none_or(|before| mtu <= before) {
+                        entry.1 = Some((mtu, now));
+                    }
+                    prop_assert_eq!(
+                        mtus.set_expiring(now, host(number), mtu),
+                        value(entry, now) != before
+                    );
                 }
                 Step::Learn(mtu) => {
                     let before = value(entry, now);
                     let mtu = mtu.max(552);
                     if before.is_none_or(|before| mtu <= before) {
-                        entry.1 = Some((mtu, now));
+                        entry.2 = Some((mtu, now));
                     }
                     prop_assert_eq!(
                         mtus.learn(now, host(number), mtu),

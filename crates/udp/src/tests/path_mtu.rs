@@ -12,6 +12,7 @@ both_flavors!(
     a_forged_error_teaches_no_path_mtu,
     a_packet_that_exceeds_the_path_mtu_is_too_big,
     a_learned_path_mtu_is_not_about_packets_that_arrive,
+    what_the_programs_sockets_learn_is_about_packets_that_arrive,
     the_engines_of_a_stack_share_path_mtus,
 );
 
@@ -107,6 +108,24 @@ fn a_learned_path_mtu_is_not_about_packets_that_arrive<F: Flavor>() {
         handle(&engine, &bytes, Arrival::new()),
         Received::TooBig { mtu }
     );
+}
+
+fn what_the_programs_sockets_learn_is_about_packets_that_arrive<F: Flavor>() {
+    let (engine, _socket) = engine::<F>();
+    let (binder, server) = (engine.binder(), addr(SERVER).ip());
+    assert!(!binder.learn_path_mtu(server, 1500), "that of the device");
+    assert!(binder.learn_path_mtu(server, 1200));
+    assert!(!binder.learn_path_mtu(server, 1200));
+    let mut bytes = Vec::new();
+    let fields = IpFields::new();
+    udp::write_with(&mut bytes, addr(CLIENT), addr(SERVER), fields, &[1; 1200]).unwrap();
+    let packet = Packet::parse(&bytes).unwrap();
+    let mtu = 1200;
+    let received = engine.handle_packet(time(), &packet, Arrival::new());
+    assert_eq!(received, Received::TooBig { mtu });
+    let later = time() + Duration::from_secs(601);
+    let received = engine.handle_packet(later, &packet, Arrival::new());
+    assert_eq!(received, QUEUED);
 }
 
 fn a_packet_that_exceeds_the_path_mtu_is_too_big<F: Flavor>() {
