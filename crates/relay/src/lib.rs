@@ -19,6 +19,7 @@ mod echo;
 pub mod host;
 mod limits;
 mod path_mtus;
+mod publish;
 mod rules;
 mod spawner;
 mod stats;
@@ -31,6 +32,7 @@ pub use spawner::{Spawner, Task};
 pub use stats::RelayStats;
 pub use tcp::{copy_bidirectional, decline, reset};
 
+use async_lock::Semaphore;
 use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_packet::{IpFields, udp as udp_packet};
 use echo::echo_requests;
@@ -114,6 +116,8 @@ pub struct Relay {
     spawner: Spawner,
     path_mtus: PathMtus,
     counters: Arc<Counters>,
+    /// The places of the connections of published listeners.
+    published: Arc<Semaphore>,
 }
 
 /// Where the packets of a client go.
@@ -139,6 +143,7 @@ impl Relay {
             spawner,
             path_mtus,
             counters: Arc::default(),
+            published: Arc::new(Semaphore::new(limits.connections)),
         }
     }
 

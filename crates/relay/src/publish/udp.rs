@@ -1,0 +1,171 @@
+use crate::Relay;
+use crate::stats::Entry;
+use async_channel::{Receiver, Sender, TrySendError};
+use async_io::{Async, Timer};
+use brooklet::icmp_error_of;
+use futures_lite::future;
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The longest datagram there is, in bytes.
+const LONGEST: usize = 65_535;
+
+/// The most datagrams of a client that wait for the stack.
+const QUEUE: usize = 64;
+
+/// A client's session, for the task that reads the socket of the host.
+struct Session {
+    /// Closed when the session's task has ended. The task ends when this is dropped.
+    datagrams: Sender<Vec<u8>>,
+    /// When the client sent last.
+    used: Instant,
+}
+
+/// Hands the datagrams of each client to a task of the client's own.
+pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, server: SocketAddr) {
+    let most = relay.limits.sessions.max(1);
+    let mut sessions = HashMap::new();
+    let mut buffer = vec![0; LONGEST];
+    loop {
+        let (len, client) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            Err(_) => {
+                // Such as memory that is used up: the next datagram may find some.
+                Timer::after(super::PAUSE).await;
+                continue;
+            }
+        };
+        let mut datagram = buffer[..len].to_vec();
+        if let Some(session) = sessions.get_mut(&client) {
+            match offer(session, datagram) {
+                Ok(()) => continue,
+                Err(TrySendError::Full(_)) => {
+                    relay.counters.datagrams_dropped.count();
+                    continue;
+                }
+                Err(TrySendError::Closed(unsent)) => datagram = unsent,
+            }
+        }
+        make_room(&mut sessions, most);
+        match Task::new(&relay, server) {
+            Ok(task) => {
+                let (sender, receiver) = async_channel::bounded(QUEUE);
+                let mut session = Session {
+                    datagrams: sender,
+                    used: Instant::now(),
+                };
+                // The queue is empty.
+                let _ = offer(&mut session, datagram);
+                sessions.insert(client, session);
+                let run = task.run(receiver, socket.clone(), client);
+                relay.spawner.spawn(0, run);
+            }
+            Err(error) if super::is_stack_closed(&error) => return,
+            Err(_) => relay.counters.datagrams_dropped.count(),
+        }
+    }
+}
+
+fn offer(session: &mut Session, datagram: Vec<u8>) -> Result<(), TrySendError<Vec<u8>>> {
+    session.used = Instant::now();
+    session.datagrams.try_send(datagram)
+}
+
+/// Ends the session whose client was silent longest, if there are as many as there may be.
+fn make_room(sessions: &mut HashMap<SocketAddr, Session>, most: usize) {
+    if sessions.len() < most {
+        return;
+    }
+    sessions.retain(|_, session| !session.datagrams.is_closed());
+    if sessions.len() >= most {
+        let silent = sessions.iter().min_by_key(|(_, session)| session.used);
+        if let Some(client) = silent.map(|(client, _)| *client) {
+            sessions.remove(&client);
+        }
+    }
+}
+
+/// The task of a session.
+struct Task {
+    relay: Relay,
+    inside: brooklet::UdpSocket,
+    server: SocketAddr,
+    _open: Entry,
+}
+
+enum Event {
+    Client(Vec<u8>),
+    Server(io::Result<usize>),
+    End,
+}
+
+impl Task {
+    fn new(relay: &Relay, server: SocketAddr) -> io::Result<Self> {
+        let inside = relay.stack.bind_udp(relay.source(server))?;
+        let counters = &relay.counters;
+        counters.udp_sessions_total.count();
+        Ok(Self {
+            inside,
+            server,
+            _open: Entry::new(counters, |counters| &counters.udp_sessions),
+            relay: relay.clone(),
+        })
+    }
+
+    async fn run(self, datagrams: Receiver<Vec<u8>>, host: Arc<Async<UdpSocket>>, to: SocketAddr) {
+        // Datagrams of others than the server do not reach a connected socket.
+        if self.inside.connect(self.server).await.is_err() {
+            return;
+        }
+        let counters = &self.relay.counters;
+        let mut idle = Timer::after(self.relay.limits.idle);
+        let mut buffer = vec![0; LONGEST];
+        loop {
+            let client = async {
+                let received = datagrams.recv().await;
+                received.map_or(Event::End, Event::Client)
+            };
+            let server = async { Event::Server(self.inside.recv(&mut buffer).await) };
+            let late = async {
+                (&mut idle).await;
+                Event::End
+            };
+            let sent = match future::or(client, future::or(server, late)).await {
+                Event::Client(datagram) => {
+                    let sent = self.inside.send(&datagram).await;
+                    if sent.is_ok() {
+                        counters.datagrams_down.count();
+                        counters.datagram_bytes_down.add(datagram.len() as u64);
+                    }
+                    sent.map(drop)
+                }
+                Event::Server(Ok(len)) => {
+                    match host.get_ref().send_to(&buffer[..len], to) {
+                        Ok(_) => {
+                            counters.datagrams_up.count();
+                            counters.datagram_bytes_up.add(len as u64);
+                        }
+                        // The client has gone, or the buffer of the socket is full.
+                        Err(_) => counters.datagrams_dropped.count(),
+                    }
+                    Ok(())
+                }
+                Event::Server(Err(error)) => Err(error),
+                Event::End => return,
+            };
+            match sent {
+                Ok(()) => idle.set_after(self.relay.limits.idle),
+                // No server listens at the moment, or the datagram is too long.
+                Err(error) if is_about_a_datagram(&error) => counters.datagrams_dropped.count(),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn is_about_a_datagram(error: &io::Error) -> bool {
+    icmp_error_of(error).is_some() || error.kind() == ErrorKind::InvalidInput
+}
