@@ -30,13 +30,10 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, server: S
     let mut sessions = HashMap::new();
     let mut buffer = vec![0; LONGEST];
     loop {
-        let (len, client) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(_) => {
-                // Such as memory that is used up: the next datagram may find some.
-                Timer::after(super::PAUSE).await;
-                continue;
-            }
+        let Ok((len, client)) = socket.recv_from(&mut buffer).await else {
+            // Memory is used up, for example: the next datagram may find some.
+            Timer::after(super::PAUSE).await;
+            continue;
         };
         let mut datagram = buffer[..len].to_vec();
         if let Some(session) = sessions.get_mut(&client) {
