@@ -5,6 +5,7 @@ mod support;
 
 use brooklet_tcp::{Config, TcpOptions};
 use futures_lite::AsyncWrite;
+use std::io::IoSliceMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,6 +20,8 @@ struct Path {
     host: Host,
     peer: Peer,
     stream: Stream,
+    /// The application uses lent buffers.
+    lends: bool,
     /// Our window scale.
     scale: u8,
     /// The right edge of the window advertised last.
@@ -43,6 +46,7 @@ impl Path {
             host,
             peer,
             stream,
+            lends: false,
         }
     }
 
@@ -84,7 +88,7 @@ impl Path {
             }
             self.host.engine.flush(self.host.now());
             if reads {
-                read(&self.stream).unwrap();
+                self.read();
             }
         }
         self.take();
@@ -120,7 +124,22 @@ impl Path {
         flight
     }
 
+    fn read(&self) {
+        match self.lends {
+            false => read(&self.stream).map(drop).unwrap(),
+            true => (self.stream)
+                .try_read_with(|data| Ok(data.iter().map(|slice| slice.len()).sum()))
+                .map(drop)
+                .unwrap(),
+        }
+    }
+
     fn fill(&mut self) {
+        if self.lends {
+            let fill = |room: &mut [IoSliceMut<'_>]| Ok(room.iter().map(|slice| slice.len()).sum());
+            while self.stream.try_write_with(fill).is_ok() {}
+            return;
+        }
         let mut stream = &self.stream;
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(n) = Pin::new(&mut stream).poll_write(&mut cx, &[1; 64 * KIB]) {
@@ -169,6 +188,43 @@ fn the_window_of_a_reader_that_keeps_up_grows_to_the_maximum() {
         assert!(last > max / 2 && last <= max, "{windows:?}");
         assert!(path.buffers() >= last);
     }
+}
+
+#[test]
+fn lent_buffers_grow_as_those_that_are_read_and_written() {
+    for max in [512 * KIB, 2 * MIB] {
+        let windows = [false, true].map(|lends| {
+            let mut path = Path::new(maximum(max));
+            path.lends = lends;
+            (0..20)
+                .map(|_| path.receive_a_window(true))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(windows[0], windows[1]);
+        let mut path = Path::new(maximum(max));
+        path.lends = true;
+        let flights: Vec<_> = (0..20).map(|_| path.send_a_window()).collect();
+        assert!(flights[19] > max / 2 && flights[19] <= max, "{flights:?}");
+        assert!(path.buffers() <= max);
+    }
+}
+
+#[test]
+fn a_lent_send_buffer_that_is_never_full_does_not_grow() {
+    let initial = 64 * KIB;
+    let mut path = Path::new(with(TcpOptions::new().send_buffer(initial)));
+    for _ in 0..20 {
+        let len = path.stream.info().cwnd.min(40 * SEGMENT);
+        assert_eq!(path.stream.try_write_with(|_| Ok(len)).unwrap(), len);
+        path.take();
+        path.pass_a_round_trip();
+        path.peer.ack = path.peer.ack.wrapping_add(len as u32);
+        let ack = path.peer.seg(ACK, &[]);
+        path.host.tx(ack);
+        assert!(path.buffers() <= initial, "{} bytes", path.buffers());
+    }
+    let cwnd = path.stream.info().cwnd;
+    assert!(2 * cwnd > initial, "a full buffer would grow");
 }
 
 #[test]

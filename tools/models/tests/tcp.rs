@@ -88,6 +88,57 @@ fn two_tasks_read_one_stream_and_two_write_it() {
 }
 
 #[test]
+fn one_task_is_lent_the_data_and_another_the_room() {
+    check(|| {
+        let net = net(Options::default());
+        let tcp = net.tcp;
+        // It passes the data on from one buffer to the other by way of its own.
+        let echo = task(async move {
+            let (stream, _) = tcp.accept().await.unwrap();
+            loop {
+                let mut got = Vec::new();
+                let read = stream.read_with(|data| {
+                    got.extend_from_slice(&data[0]);
+                    Ok(got.len())
+                });
+                if read.await.unwrap() == 0 {
+                    break;
+                }
+                lend(&stream, &got).await;
+            }
+        });
+        let stream = run(net.here.connect_from(CLIENT, SERVER)).unwrap();
+        let reader = stream.clone();
+        let write = task(async move {
+            lend(&stream, &data(MUCH)).await;
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        let mut got = Vec::new();
+        let mut read = || {
+            run(reader.read_with(|data| {
+                got.extend(data.iter().flat_map(|slice| slice.iter().copied()));
+                Ok(data.iter().map(|slice| slice.len()).sum())
+            }))
+        };
+        while read().unwrap() > 0 {}
+        assert!(got == data(MUCH), "other bytes than were sent");
+        all([echo, write]);
+        net.drivers.end();
+    });
+}
+
+/// Writes all of `data` into the room that it is lent.
+async fn lend(stream: &TcpStream, mut data: &[u8]) {
+    while !data.is_empty() {
+        let written = stream.write_with(|room| {
+            let places = room.iter_mut().flat_map(|slice| slice.iter_mut());
+            Ok(places.zip(data).map(|(to, from)| *to = *from).count())
+        });
+        data = &data[written.await.unwrap()..];
+    }
+}
+
+#[test]
 fn two_tasks_accept_what_two_clients_open() {
     check(|| {
         let net = net(Options {
