@@ -16,5 +16,5 @@
 /// assert!(start.elapsed() >= Duration::from_millis(5));
 /// ```
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    async_io::block_on(future)
+    crate::platform::block_on(future)
 }

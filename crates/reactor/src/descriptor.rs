@@ -1,10 +1,10 @@
+use crate::platform::{Direction, Io};
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 #[cfg(windows)]
 use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// What an [`Async`] can wait for: a descriptor on Unix, a socket on Windows.
 #[cfg(unix)]
@@ -45,7 +45,7 @@ impl<T: AsSocket> Pollable for T {}
 /// ```
 #[derive(Debug)]
 pub struct Async<T: Pollable> {
-    global: async_io::Async<Arc<T>>,
+    io: Io<T>,
     byte_stream: bool,
 }
 
@@ -57,7 +57,7 @@ impl<T: Pollable> Async<T> {
     /// Those of the system.
     pub fn new(io: T) -> io::Result<Self> {
         Ok(Self {
-            global: async_io::Async::new(Arc::new(io))?,
+            io: Io::new(io)?,
             byte_stream: false,
         })
     }
@@ -69,7 +69,7 @@ impl<T: Pollable> Async<T> {
     /// Those of the system.
     pub fn new_nonblocking(io: T) -> io::Result<Self> {
         Ok(Self {
-            global: async_io::Async::new_nonblocking(Arc::new(io))?,
+            io: Io::new_nonblocking(io)?,
             byte_stream: false,
         })
     }
@@ -89,13 +89,19 @@ impl<T: Pollable> Async<T> {
     ///
     /// When packets arrive one at a time, the reactor of a thread then asks the system whether there
     /// is another packet as it goes to sleep, and spares the read that finds nothing.
-    pub fn packets(self) -> Self {
+    ///
+    /// To be called before a task has waited for the descriptor; later it has no effect.
+    pub fn packets(mut self) -> Self
+    where
+        T: Send + Sync + 'static,
+    {
+        self.io.set_packets();
         self
     }
 
     /// Returns the descriptor.
     pub fn get_ref(&self) -> &T {
-        self.global.get_ref()
+        self.io.get_ref()
     }
 
     /// Takes the descriptor out. It stays in non-blocking mode.
@@ -104,8 +110,7 @@ impl<T: Pollable> Async<T> {
     ///
     /// Those of the system. The descriptor is then closed.
     pub fn into_inner(self) -> io::Result<T> {
-        let io = self.global.into_inner()?;
-        Ok(Arc::into_inner(io).expect("no other reference leaves this type"))
+        self.io.into_inner()
     }
 
     pub(crate) fn is_byte_stream(&self) -> bool {
@@ -121,7 +126,7 @@ impl<T: Pollable> Async<T> {
     ///
     /// Those of the system.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.global.poll_readable(cx)
+        self.io.poll_ready(Direction::Read, cx)
     }
 
     /// Waits until a write would not block.
@@ -132,7 +137,7 @@ impl<T: Pollable> Async<T> {
     ///
     /// Those of the system.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.global.poll_writable(cx)
+        self.io.poll_ready(Direction::Write, cx)
     }
 
     /// Waits until a read would not block, as [`poll_readable`](Self::poll_readable).
@@ -141,7 +146,7 @@ impl<T: Pollable> Async<T> {
     ///
     /// Those of the system.
     pub async fn readable(&self) -> io::Result<()> {
-        self.global.readable().await
+        self.io.ready(Direction::Read).await
     }
 
     /// Waits until a write would not block, as [`poll_writable`](Self::poll_writable).
@@ -150,7 +155,7 @@ impl<T: Pollable> Async<T> {
     ///
     /// Those of the system.
     pub async fn writable(&self) -> io::Result<()> {
-        self.global.writable().await
+        self.io.ready(Direction::Write).await
     }
 
     /// Reads by `op`, and waits while `op` returns [`WouldBlock`](io::ErrorKind::WouldBlock).
@@ -164,7 +169,9 @@ impl<T: Pollable> Async<T> {
     /// A dropped future has run `op` without a result other than `WouldBlock`.
     pub async fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         let mut op = op;
-        self.global.read_with(|io| op(io)).await
+        self.io
+            .with(Direction::Read, |io| Ok((op(io)?, false)))
+            .await
     }
 
     /// Writes by `op`, and waits while `op` returns [`WouldBlock`](io::ErrorKind::WouldBlock).
@@ -178,7 +185,9 @@ impl<T: Pollable> Async<T> {
     /// A dropped future has run `op` without a result other than `WouldBlock`.
     pub async fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         let mut op = op;
-        self.global.write_with(|io| op(io)).await
+        self.io
+            .with(Direction::Write, |io| Ok((op(io)?, false)))
+            .await
     }
 
     /// Reads by `op`, and registers the task while `op` returns
@@ -212,15 +221,7 @@ impl<T: Pollable> Async<T> {
         cx: &mut Context<'_>,
         op: impl FnMut(&T) -> io::Result<(R, bool)>,
     ) -> Poll<io::Result<R>> {
-        let mut op = op;
-        loop {
-            match op(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_readable(cx))?;
-                }
-                result => return Poll::Ready(result.map(|(value, _)| value)),
-            }
-        }
+        self.io.poll_with(Direction::Read, cx, op)
     }
 
     /// Writes by `op`, and registers the task while `op` returns
@@ -250,15 +251,7 @@ impl<T: Pollable> Async<T> {
         cx: &mut Context<'_>,
         op: impl FnMut(&T) -> io::Result<(R, bool)>,
     ) -> Poll<io::Result<R>> {
-        let mut op = op;
-        loop {
-            match op(self.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_writable(cx))?;
-                }
-                result => return Poll::Ready(result.map(|(value, _)| value)),
-            }
-        }
+        self.io.poll_with(Direction::Write, cx, op)
     }
 }
 

@@ -32,8 +32,17 @@
 
 mod block_on;
 mod descriptor;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod portable;
 mod streams;
 mod timer;
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use portable as platform;
 
 pub use block_on::block_on;
 pub use descriptor::{Async, Pollable};

@@ -1,3 +1,4 @@
+use crate::platform::Registration;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,41 +24,51 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 #[must_use = "a timer does nothing unless it is polled"]
 pub struct Timer {
-    timer: async_io::Timer,
+    /// `None` if the timer is not set, or has been ready.
+    at: Option<Instant>,
+    registration: Registration,
 }
 
 impl Timer {
     /// Returns a timer that is ready after `duration`, or never if that is beyond the range of
     /// [`Instant`].
     pub fn after(duration: Duration) -> Self {
-        Self {
-            timer: async_io::Timer::after(duration),
-        }
+        Self::maybe_at(Instant::now().checked_add(duration))
     }
 
     /// Returns a timer that is ready at `instant`.
     pub fn at(instant: Instant) -> Self {
-        Self {
-            timer: async_io::Timer::at(instant),
-        }
+        Self::maybe_at(Some(instant))
     }
 
     /// Returns a timer that is not set, and waits until it is set and polled again.
     pub fn never() -> Self {
+        Self::maybe_at(None)
+    }
+
+    fn maybe_at(at: Option<Instant>) -> Self {
         Self {
-            timer: async_io::Timer::never(),
+            at,
+            registration: Registration::default(),
         }
     }
 
-    /// Sets the timer to `instant`. The task that polled the timer last wakes then.
+    /// Sets the timer to `instant`.
+    ///
+    /// The task that has polled the timer since it was last ready or unset wakes then. Otherwise
+    /// poll the timer again.
     pub fn set_at(&mut self, instant: Instant) {
-        self.timer.set_at(instant);
+        self.at = Some(instant);
+        self.registration.set(instant);
     }
 
-    /// Sets the timer to `duration` from now, or to never if that is beyond the range of
-    /// [`Instant`]. The task that polled the timer last wakes then.
+    /// Sets the timer to `duration` from now, as [`set_at`](Self::set_at), or to never if that is
+    /// beyond the range of [`Instant`].
     pub fn set_after(&mut self, duration: Duration) {
-        self.timer.set_after(duration);
+        match Instant::now().checked_add(duration) {
+            Some(at) => self.set_at(at),
+            None => *self = Self::never(),
+        }
     }
 }
 
@@ -65,6 +76,14 @@ impl Future for Timer {
     type Output = Instant;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
-        Pin::new(&mut self.timer).poll(cx)
+        let Some(at) = self.at else {
+            return Poll::Pending;
+        };
+        if at > Instant::now() && self.registration.poll(at, cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.at = None;
+        self.registration = Registration::default();
+        Poll::Ready(at)
     }
 }
