@@ -62,9 +62,9 @@ fn main() -> ExitCode {
         }
     };
     let served = if options.local {
-        on_one_thread(&options)
+        on_one_thread(options)
     } else {
-        on_threads(&options)
+        on_threads(options)
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn on_threads(options: &Options) -> io::Result<()> {
+fn on_threads(options: Options) -> io::Result<()> {
     let parts = brooklet::Builder::new()
         .mtu(options.mtu.into())
         .tcp_config(options.tcp())
@@ -90,12 +90,14 @@ fn on_threads(options: &Options) -> io::Result<()> {
     for n in 1..options.workers {
         thread::Builder::new()
             .name(format!("worker {n}"))
-            .spawn(|| async_io::block_on(executor.run(future::pending::<()>())))?;
+            .spawn(|| brooklet_reactor::block_on(executor.run(future::pending::<()>())))?;
     }
-    async_io::block_on(executor.run(until_stopped(options, parts.stack, first_end(drivers))))
+    // A task: the future of `run` is polled whenever the executor wakes.
+    let end = executor.spawn(until_stopped(options, parts.stack, first_end(drivers)));
+    brooklet_reactor::block_on(executor.run(end))
 }
 
-fn on_one_thread(options: &Options) -> io::Result<()> {
+fn on_one_thread(options: Options) -> io::Result<()> {
     let parts = brooklet::local::Builder::new()
         .mtu(options.mtu.into())
         .tcp_config(options.tcp())
@@ -106,7 +108,8 @@ fn on_one_thread(options: &Options) -> io::Result<()> {
     executor.spawn(accept(parts.tcp, spawn)).detach();
     let drivers = parts.drivers.into_iter();
     let drivers = drivers.map(|driver| executor.spawn(driver)).collect();
-    async_io::block_on(executor.run(until_stopped(options, parts.stack, first_end(drivers))))
+    let end = executor.spawn(until_stopped(options, parts.stack, first_end(drivers)));
+    brooklet_reactor::block_on(executor.run(end))
 }
 
 /// Returns the error of the driver that ended first. The other drivers then end with
@@ -137,7 +140,7 @@ fn is_down(end: &Poll<io::Result<()>>) -> bool {
 
 /// Waits until the driver ends or a signal asks for the end, and prints the counters.
 async fn until_stopped<F: Flavor>(
-    options: &Options,
+    options: Options,
     stack: Stack<F>,
     driver: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {

@@ -43,6 +43,9 @@ pub trait Timer {
 
 /// The timer of async-io, which works on every executor.
 ///
+/// While the driver runs inside `brooklet_reactor::block_on` on Linux, the timer is one of that
+/// thread's reactor.
+///
 /// ```
 /// use brooklet::{AsyncIoTimer, Timer};
 /// use std::{future::poll_fn, time::Duration};
@@ -56,7 +59,7 @@ pub trait Timer {
 #[cfg(feature = "async-io")]
 #[derive(Debug)]
 pub struct AsyncIoTimer {
-    timer: async_io::Timer,
+    timer: brooklet_reactor::Timer,
     /// When the timer fires. It is set again only to fire earlier: that costs more than a needless
     /// wake-up.
     armed: Option<Instant>,
@@ -67,7 +70,7 @@ impl AsyncIoTimer {
     /// Creates a timer that is not set.
     pub fn new() -> Self {
         Self {
-            timer: async_io::Timer::never(),
+            timer: brooklet_reactor::Timer::never(),
             armed: None,
         }
     }

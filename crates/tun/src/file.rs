@@ -1,12 +1,12 @@
 use crate::fault::whole;
 use crate::framing::{Framing, LONGEST};
 use crate::socket::Kind;
-use async_io::Async;
 use brooklet_io::{Offload, PacketBuf};
+use brooklet_reactor::Async;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// The length in bytes of an Ethernet header without a VLAN tag.
 #[cfg(target_os = "linux")]
@@ -29,7 +29,7 @@ impl FileIo {
         let header_len = framing.header_len()?;
         Ok(Self {
             kind: Kind::of(fd.as_fd()),
-            file: Async::new(File::from(fd))?,
+            file: Async::new(File::from(fd))?.packets(),
             framing,
             header_len,
             link_len: 0,
@@ -122,14 +122,7 @@ impl FileIo {
         cx: &mut Context<'_>,
         packet: &mut PacketBuf,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_recv(packet) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.file.poll_readable(cx))?;
-                }
-                result => return Poll::Ready(result),
-            }
-        }
+        self.file.poll_read_with(cx, |_| self.try_recv(packet))
     }
 
     /// For one task at a time, as [`poll_recv`](Self::poll_recv).
@@ -138,14 +131,7 @@ impl FileIo {
         cx: &mut Context<'_>,
         packet: &PacketBuf,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_send(packet) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.file.poll_writable(cx))?;
-                }
-                result => return Poll::Ready(result),
-            }
-        }
+        self.file.poll_write_with(cx, |_| self.try_send(packet))
     }
 
     /// For any number of tasks: each waits by a waker of its own, and readiness wakes all.

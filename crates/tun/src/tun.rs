@@ -1,8 +1,8 @@
 use crate::drops::DropCounter;
 use crate::fault::Fault;
 use crate::raw::RawIo;
-use async_io::Timer;
 use brooklet_io::{Offload, PacketBuf, PacketIo};
+use brooklet_reactor::Timer;
 use futures_lite::future::yield_now;
 use std::fmt;
 use std::future::Future;
