@@ -2,9 +2,11 @@
 
 mod common;
 mod forward;
+mod publish;
 mod run;
 
 pub(crate) use forward::Forward;
+pub(crate) use publish::{Protocol, Publish};
 pub(crate) use run::Run;
 
 use clap::error::ErrorKind;

@@ -14,6 +14,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The TUN device of a namespace.
+pub(crate) const DEVICE: &str = "tun0";
+
 /// The addresses of the programs inside.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const INSIDE6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
@@ -46,16 +49,33 @@ pub(crate) fn become_root() -> io::Result<()> {
         })
 }
 
-/// Moves the calling thread into a network namespace of its own. A TUN device, with or without
-/// segmentation offload, is its only network, and the gateway is its name server. With an MTU of less
-/// than 1,280 bytes, the kernel speaks no IPv6 on the device.
+/// The network of a namespace: one TUN device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Network {
+    /// The MTU of the device in bytes. With less than 1,280, the kernel speaks no IPv6 on the device.
+    pub(crate) mtu: u16,
+    /// Whether the device has segmentation offload.
+    pub(crate) offload: bool,
+    /// Whether the namespace has an IPv6 address, if the kernel has IPv6.
+    pub(crate) ipv6: bool,
+}
+
+/// The device of a namespace, and the addresses of the programs inside.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) tun: Tun,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// Moves the calling thread into a network namespace of its own, and sets up its network. The gateway
+/// is its name server.
 ///
 /// Processes that the thread starts are inside, too. The other threads stay outside.
 ///
 /// # Errors
 ///
 /// One line that names the missing right or device.
-pub(crate) fn enter(mtu: u16, offload: bool, ipv6: bool) -> io::Result<Tun> {
+pub(crate) fn enter(network: Network) -> io::Result<Inside> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|error| {
         let help = match error {
             Errno::EPERM => "run as root; a container takes --cap-add=SYS_ADMIN",
@@ -64,19 +84,29 @@ pub(crate) fn enter(mtu: u16, offload: bool, ipv6: bool) -> io::Result<Tun> {
         };
         failed(&format!("no network namespace: {help}"), error.into())
     })?;
+    let inside = set_up(network)?;
+    replace_resolv_conf().map_err(|error| failed("cannot replace /etc/resolv.conf", error))?;
+    Ok(inside)
+}
+
+/// Makes a TUN device in the calling thread's network namespace and routes everything to it.
+///
+/// # Errors
+///
+/// One line that names the missing right or device.
+pub(crate) fn set_up(network: Network) -> io::Result<Inside> {
     netlink::set_up("lo").map_err(|error| {
         failed(
             "cannot bring lo up: it takes root with CAP_NET_ADMIN",
             error,
         )
     })?;
-
-    let mut builder = TunBuilder::new("tun0")
-        .mtu(mtu)
+    let mut builder = TunBuilder::new(DEVICE)
+        .mtu(network.mtu)
         .ipv4(INSIDE, 24)
-        .offload(offload);
+        .offload(network.offload);
     // A system without IPv6 has no ::1 either.
-    let ipv6 = ipv6 && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let ipv6 = network.ipv6 && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if ipv6 {
         builder = builder.ipv6(INSIDE6, 64);
     }
@@ -86,14 +116,23 @@ pub(crate) fn enter(mtu: u16, offload: bool, ipv6: bool) -> io::Result<Tun> {
         ipv6.then_some(IpAddr::V6(GATEWAY6)),
     ];
     for gateway in gateways.into_iter().flatten() {
-        let result = netlink::set_default_route("tun0", gateway);
-        result.map_err(|error| failed(&format!("cannot route to {gateway}"), error))?;
+        let result = netlink::set_default_route(DEVICE, gateway);
+        result.map_err(|error| {
+            let help = match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    "the namespace has a default route already: remove it (`ip route del default`)"
+                }
+                _ => "it takes root with CAP_NET_ADMIN",
+            };
+            failed(&format!("cannot route to {gateway}: {help}"), error)
+        })?;
     }
+    let mut addresses = vec![IpAddr::V4(INSIDE)];
     if ipv6 {
         wait_for_inside6();
+        addresses.push(IpAddr::V6(INSIDE6));
     }
-    replace_resolv_conf().map_err(|error| failed("cannot replace /etc/resolv.conf", error))?;
-    Ok(tun)
+    Ok(Inside { tun, addresses })
 }
 
 /// Waits until the IPv6 address is usable, a moment after it was set. A connection that begins

@@ -1,26 +1,28 @@
-//! `brooklet run`: runs a command in a network namespace of its own, whose network is the stack.
+//! `brooklet run`: runs a command in a network namespace of its own, whose network is the stack, or
+//! serves a network namespace that exists.
+
+mod command;
+mod publish;
+mod ready;
+mod target;
 
 use crate::args::Run as Options;
-use crate::namespace::{self, GATEWAY, GATEWAY6};
+use crate::namespace::{self, GATEWAY, GATEWAY6, Inside, Network};
 use crate::runtime::Runtime;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Router};
-use brooklet_tun::Tun;
+use brooklet_relay::{Limits, Map, Relay, Router, Rules};
+use command::{FAILED, ended, exit_status, start_status};
 use futures_lite::{StreamExt, future};
-use nix::unistd::Pid;
-use std::fs::File;
+use publish::Published;
+use ready::Ready;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
-
-const FAILED: u8 = 125;
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
+use target::Target;
 
 /// How long the data of a command that has ended may take to reach the host's sockets.
 const LINGER: Duration = Duration::from_secs(2);
@@ -36,10 +38,24 @@ pub(crate) fn main(options: Options) -> ExitCode {
     }
 }
 
+/// Who is in the namespace.
+enum Client {
+    Command(Child),
+    Target(Target),
+}
+
 fn run(options: Options) -> io::Result<u8> {
+    let ready = options.ready_fd.map(Ready::open).transpose()?;
+    let rules = Rules::read(options.common.rules.clone())?;
+    let published = Published::bind(&options.publish)?;
+    let target = options.netns.as_deref();
+    let target = target.map(|netns| Target::open(netns, options.userns.as_deref()));
+    let target = target.transpose()?;
     // Before the second thread starts: the kernel refuses a process with two threads.
-    if !nix::unistd::geteuid().is_root() {
-        namespace::become_root()?;
+    match &target {
+        Some(target) => target.join_user()?,
+        None if nix::unistd::geteuid().is_root() => {}
+        None => namespace::become_root()?,
     }
     // Before the command starts, so that no signal is missed.
     let signals = Signals::new([
@@ -49,28 +65,41 @@ fn run(options: Options) -> io::Result<u8> {
         Signal::Quit,
         Signal::Child,
     ])?;
-    let name_server = namespace::name_server();
-    let (mtu, ipv6) = (options.mtu, !options.common.no_ipv6);
-    let stats = options.observe.stats.is_some();
-    let ping = !options.common.answer_ping;
+    let name_server = options.dns.unwrap_or_else(namespace::name_server);
+    let network = Network {
+        mtu: options.mtu,
+        offload: options.common.offload,
+        ipv6: !options.common.no_ipv6,
+    };
     let mut words = options.command.into_iter();
     let command = words.next().unwrap_or_default();
-    let name = command.to_string_lossy().into_owned();
+    let name = match &options.netns {
+        Some(netns) => format!("--netns {}", netns.to_string_lossy()),
+        None => command.to_string_lossy().into_owned(),
+    };
 
     // This thread and the process that it starts enter the namespace. The others stay outside.
-    let inside = thread::spawn(move || -> io::Result<(Tun, io::Result<Child>)> {
-        let tun = namespace::enter(mtu, options.common.offload, ipv6)?;
-        Ok((tun, Command::new(command).args(words).spawn()))
+    let inside = thread::spawn(move || -> io::Result<(Inside, io::Result<Client>)> {
+        Ok(match target {
+            Some(target) => {
+                target.enter()?;
+                (namespace::set_up(network)?, Ok(Client::Target(target)))
+            }
+            None => {
+                let inside = namespace::enter(network)?;
+                let child = Command::new(command).args(words).spawn();
+                (inside, child.map(Client::Command))
+            }
+        })
     });
-    let (tun, child) = inside
+    let (Inside { tun, addresses }, client) = inside
         .join()
         .map_err(|_| io::Error::other("a thread panicked"))??;
-    let child = match child {
-        Ok(child) => child,
+    let client = match client {
+        Ok(client) => client,
         Err(error) => {
             eprintln!("brooklet run: cannot run {name}: {error}");
-            let missing = error.kind() == io::ErrorKind::NotFound;
-            return Ok(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
+            return Ok(start_status(&error));
         }
     };
     let Parts {
@@ -80,8 +109,9 @@ fn run(options: Options) -> io::Result<u8> {
         driver,
         ..
     } = brooklet::Builder::new()
-        .mtu(mtu.into())
-        .ipv6(ipv6)
+        .mtu(network.mtu.into())
+        .ipv6(network.ipv6)
+        .filter(rules.clone())
         .build(tun)?;
     let map = Map::new(move |to| host(to, name_server));
     let router = Router {
@@ -92,33 +122,65 @@ fn run(options: Options) -> io::Result<u8> {
     let limits = Limits::of_this_process();
     let runtime = Runtime::default();
     let relay = Relay::new(stack.clone(), map, router, limits, runtime.spawner());
-    relay.start(tcp, udp, ping)?;
-    let network = async {
+    relay.start(tcp, udp, !options.common.answer_ping)?;
+    published.start(&relay, &addresses)?;
+    let network_ended = async {
         if let Err(error) = driver.await {
             eprintln!("brooklet run: the network of {name} has ended: {error}");
         }
         future::pending().await
     };
-    let command = async {
-        let status = ended(child, signals).await?;
-        drained(&relay).await;
-        Ok::<_, io::Error>(status)
+    let client_ended = async {
+        match client {
+            Client::Command(child) => {
+                let status = ended(child, signals).await?;
+                drained(&relay).await;
+                Ok::<_, io::Error>(exit_status(status))
+            }
+            Client::Target(target) => {
+                announce(&name, &addresses, network.mtu);
+                if let Some(ready) = ready {
+                    ready.tell();
+                }
+                let gone = async {
+                    target.ended().await?;
+                    drained(&relay).await;
+                    Ok(())
+                };
+                future::or(stopped(signals, &rules), gone).await?;
+                Ok(0)
+            }
+        }
     };
-    let status = runtime.block_on(future::or(command, network))?;
-    if stats {
-        eprint!("{}", stack.stats());
+    let status = runtime.block_on(future::or(client_ended, network_ended))?;
+    if options.observe.stats.is_some() {
+        eprint!("{}{}{rules}", stack.stats(), relay.stats());
     }
-    Ok(exit_status(status))
+    Ok(status)
 }
 
-/// Returns the exit status that a shell reports.
-fn exit_status(status: ExitStatus) -> u8 {
-    let code = match (status.code(), status.signal()) {
-        (Some(code), _) => code.try_into(),
-        (None, Some(signal)) => (128 + signal).try_into(),
-        (None, None) => Ok(FAILED), // neither of the two ways to end
-    };
-    code.unwrap_or(FAILED)
+/// Says that the network of a namespace is up.
+fn announce(name: &str, addresses: &[IpAddr], mtu: u16) {
+    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    let (device, addresses) = (namespace::DEVICE, addresses.join(" and "));
+    crate::args::print(&format!(
+        "run: serving {name}: {device} with {addresses}, mtu {mtu}\n"
+    ));
+}
+
+/// Waits for the signal to end. SIGHUP reads the rules again if there are any.
+async fn stopped(mut signals: Signals, rules: &Rules) -> io::Result<()> {
+    while let Some(signal) = signals.next().await.transpose()? {
+        match signal {
+            Signal::Child => {}
+            Signal::Hup if rules.has_file() => match rules.reload() {
+                Ok(()) => eprintln!("brooklet run: the rules have been read again"),
+                Err(why) => eprintln!("brooklet run: the old rules stay: {why}"),
+            },
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// Maps a destination inside the namespace to the address that the host connects to.
@@ -130,34 +192,6 @@ fn host(to: SocketAddr, name_server: IpAddr) -> Option<SocketAddr> {
         other => return Map::transparent().host((other, to.port()).into()),
     };
     Some((ip, to.port()).into())
-}
-
-/// Waits for the command and passes signals on to it.
-async fn ended(mut child: Child, mut signals: Signals) -> io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        // The child was not waited for, so no other process has its number.
-        let pid = Pid::from_raw(child.id().cast_signed());
-        use nix::sys::signal::{Signal as Sig, kill};
-        let pass = match signals.next().await.transpose()? {
-            Some(Signal::Term) => Sig::SIGTERM,
-            Some(Signal::Hup) => Sig::SIGHUP,
-            // The terminal has sent these to the command already.
-            Some(Signal::Int) if !in_foreground() => Sig::SIGINT,
-            Some(Signal::Quit) if !in_foreground() => Sig::SIGQUIT,
-            _ => continue,
-        };
-        kill(pid, pass)?;
-    }
-}
-
-/// Returns whether the terminal sends its signals to this process and the command alike.
-fn in_foreground() -> bool {
-    let terminal = File::open("/dev/tty").ok();
-    let group = terminal.and_then(|terminal| nix::unistd::tcgetpgrp(terminal).ok());
-    group == Some(nix::unistd::getpgrp())
 }
 
 /// Waits until the host's sockets have the last data that the command sent.
@@ -176,6 +210,7 @@ async fn drained(relay: &Relay) {
 mod tests {
     use super::*;
     use nix::sys::signal::{Signal as Sig, kill};
+    use nix::unistd::Pid;
     use std::io::Write as _;
 
     fn options(args: &[&str]) -> Options {
@@ -218,8 +253,8 @@ mod tests {
         for (args, expected) in [
             (&["sh", "-c", "exit 3"][..], 3),
             (&["sh", "-c", "kill -KILL $$"], 137),
-            (&["/no/such/command"], NOT_FOUND),
-            (&["/etc/passwd"], NOT_EXECUTABLE),
+            (&["/no/such/command"], 127),
+            (&["/etc/passwd"], 126),
             (
                 &["grep", "-q", "^nameserver 10.77.0.1$", "/etc/resolv.conf"],
                 0,

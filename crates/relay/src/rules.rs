@@ -48,6 +48,11 @@ impl Rules {
         Ok(())
     }
 
+    /// Returns whether the rules are those of a file.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Ruleset>> {
         let current = self.current.lock();
         current.unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -1,3 +1,4 @@
+use super::Publish;
 use super::common::{Common, Observe, check_mtu};
 use clap::Args;
 use std::ffi::OsString;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 /// namespaces are allowed and /dev/net/tun can be opened; without root, COMMAND sees itself as root.
 #[derive(Args, Clone, Debug)]
 #[command(
-    override_usage = "brooklet run [FLAG...] [--] COMMAND [ARGUMENT...]",
+    override_usage = "brooklet run [FLAG...] [--] COMMAND [ARGUMENT...]
+       brooklet run [FLAG...] --netns PID|NAME|PATH",
     after_help = "\
 The exit status is COMMAND's, or 128 and the number of the signal that ended it; 127 when it was
 not found, 126 when it cannot be executed, 125 when run itself fails. SIGUSR1 prints the counters."
@@ -29,16 +31,28 @@ pub(crate) struct Run {
     /// MTU of the namespace's device in bytes, 1280 to 65535
     #[arg(long, value_name = "N", default_value_t = 65_520)]
     pub(crate) mtu: u16,
-    /// Forward a port of the host into the namespace: [ADDRESS:]PORT:PORT[/udp]; may be repeated
-    #[arg(short, long, value_name = "SPEC")]
-    pub(crate) publish: Vec<String>,
-    /// Network namespace that exists already, by its name or its path
-    #[arg(long, value_name = "NAME|PATH", value_hint = clap::ValueHint::AnyPath)]
-    pub(crate) netns: Option<PathBuf>,
-    /// File descriptor to write a byte to when the network is up
-    #[arg(long, value_name = "FD")]
+    /// Forward ports of the host into the namespace, such as 8080:80, 0.0.0.0:8000-8010:8000-8010 or
+    /// [::1]:5353:53/udp; may be repeated
+    ///
+    /// Without an address, the loopback addresses 127.0.0.1 and ::1 of the host. The programs inside
+    /// see the gateway as the client, and listen on every address of theirs: one that listens on
+    /// 127.0.0.1 alone is not reached.
+    #[arg(short, long, value_name = "[ADDRESS:]HOSTPORT:PORT[/udp]")]
+    pub(crate) publish: Vec<Publish>,
+    /// Serve a network namespace that exists, in place of a COMMAND: that of a process, a name of
+    /// `ip netns`, or a path
+    ///
+    /// Ends with the process, or by SIGTERM or SIGINT. /etc/resolv.conf of the programs inside is left
+    /// alone: name 10.77.0.1 there.
+    #[arg(long, value_name = "PID|NAME|PATH", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) netns: Option<OsString>,
+    /// User namespace that owns --netns (default: that of the process, for users other than root)
+    #[arg(long, value_name = "PATH", requires = "netns", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) userns: Option<PathBuf>,
+    /// File descriptor to write a `1` to when the network of --netns is up
+    #[arg(long, value_name = "FD", requires = "netns")]
     pub(crate) ready_fd: Option<i32>,
-    /// Name server of the namespace (default: the host's, through 10.77.0.1)
+    /// Name server behind 10.77.0.1 and fd77::1 (default: the first of the host's /etc/resolv.conf)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns: Option<IpAddr>,
     #[command(flatten)]
@@ -49,6 +63,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(super) fn check(&self) -> Result<(), String> {
+        if self.netns.is_some() && !self.command.is_empty() {
+            return Err(
+                "--netns serves a namespace and starts no command: leave COMMAND out".into(),
+            );
+        }
         check_mtu(self.mtu, &self.common)?;
         self.observe.check()
     }

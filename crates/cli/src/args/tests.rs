@@ -160,3 +160,21 @@ fn the_completions_know_every_command() {
         }
     }
 }
+
+#[test]
+fn a_namespace_is_served_in_place_of_a_command() {
+    let run = run_options("run --netns 4711 --userns /proc/4711/ns/user --ready-fd 3 -p 80:80");
+    assert_eq!(run.netns.as_deref(), Some("4711".as_ref()));
+    assert_eq!((run.ready_fd, run.publish.len()), (Some(3), 1));
+    for (args, about) in [
+        ("run --netns 4711 ls", "COMMAND"),
+        ("run --ready-fd 3 ls", "--netns"),
+        ("run --userns /proc/1/ns/user ls", "--netns"),
+        ("run -p 80 ls", "HOSTPORT:PORT"),
+    ] {
+        let exit = parsed(args).expect_err(args);
+        assert_eq!(exit.status, 125, "{args}");
+        assert!(exit.text.contains(about), "{args}: {}", exit.text);
+        assert_eq!(exit.text.lines().count(), 1, "{args}: {}", exit.text);
+    }
+}

@@ -1,0 +1,181 @@
+//! A network namespace that exists already, such as a container's.
+
+use async_io::Async;
+use futures_lite::future;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where `ip netns add` puts the namespaces.
+const NAMED: &str = "/run/netns";
+
+/// The value of `--netns`, opened.
+#[derive(Debug)]
+pub(super) struct Target {
+    name: String,
+    net: File,
+    /// The user namespace to join before.
+    user: Option<File>,
+    /// The process that is in the namespace.
+    process: Option<OwnedFd>,
+}
+
+impl Target {
+    /// Opens the namespace of a process, or the one with this name or path. `userns` is the user
+    /// namespace that owns it; by default this is the one of the process.
+    ///
+    /// # Errors
+    ///
+    /// One line that says what to do.
+    pub(super) fn open(netns: &OsStr, userns: Option<&Path>) -> io::Result<Self> {
+        let name = netns.to_string_lossy().into_owned();
+        let number: Option<i32> = name.parse().ok();
+        let mut process = None;
+        let net = match number.and_then(Pid::from_raw) {
+            Some(pid) => {
+                // First of all: the number may belong to another process later.
+                let opened = pidfd_open(pid, PidfdFlags::empty());
+                let opened = opened.map_err(|error| match io::Error::from(error) {
+                    error if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+                        let text = format!("there is no process {name}");
+                        io::Error::new(ErrorKind::NotFound, text)
+                    }
+                    error => failed(&name, "cannot watch the process", &error),
+                })?;
+                process = Some(opened);
+                PathBuf::from(format!("/proc/{name}/ns/net"))
+            }
+            None if name.contains('/') => PathBuf::from(netns),
+            None => Path::new(NAMED).join(netns),
+        };
+        let user = match userns {
+            Some(path) => Some(path.to_owned()),
+            None if nix::unistd::geteuid().is_root() => None,
+            None => user_of(&net),
+        };
+        let user = match user {
+            Some(path) => foreign(&path).map_err(|error| failed(&name, &help(&path), &error))?,
+            None => None,
+        };
+        let file = File::open(&net).map_err(|error| failed(&name, &help(&net), &error))?;
+        Ok(Self {
+            name,
+            net: file,
+            user,
+            process,
+        })
+    }
+
+    /// Joins the user namespace, while the process has one thread.
+    ///
+    /// # Errors
+    ///
+    /// One line, if the user is not the owner of the user namespace.
+    pub(super) fn join_user(&self) -> io::Result<()> {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        setns(user, CloneFlags::CLONE_NEWUSER).map_err(|error| {
+            let help = "the user namespace is another user's: run as that user, or as root";
+            failed(&self.name, help, &error.into())
+        })
+    }
+
+    /// Moves the calling thread into the network namespace.
+    ///
+    /// # Errors
+    ///
+    /// One line, without `CAP_SYS_ADMIN` in the namespace.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        setns(&self.net, CloneFlags::CLONE_NEWNET).map_err(|error| {
+            let help = match error {
+                Errno::EPERM => {
+                    "run as root, or as the owner of the namespace's user namespace and name that \
+                     one by --userns, such as /proc/PID/ns/user"
+                }
+                Errno::EINVAL => {
+                    "this is not a network namespace: name one such as /proc/PID/ns/net"
+                }
+                _ => "cannot enter it",
+            };
+            failed(&self.name, help, &error.into())
+        })
+    }
+
+    /// Waits until the process has ended; a namespace with a name has no end.
+    pub(super) async fn ended(self) -> io::Result<()> {
+        match self.process {
+            Some(process) => Async::new_nonblocking(process)?.readable().await,
+            None => future::pending().await,
+        }
+    }
+}
+
+/// Returns the user namespace beside a `/proc/PID/ns/net`.
+fn user_of(net: &Path) -> Option<PathBuf> {
+    let is_process = net.starts_with("/proc") && net.ends_with("ns/net");
+    is_process.then(|| net.with_file_name("user"))
+}
+
+/// Opens a user namespace, unless this process is in it already.
+fn foreign(path: &Path) -> io::Result<Option<File>> {
+    let file = File::open(path)?;
+    let (there, here) = (file.metadata()?, std::fs::metadata("/proc/self/ns/user")?);
+    let same = (there.dev(), there.ino()) == (here.dev(), here.ino());
+    Ok((!same).then_some(file))
+}
+
+fn help(path: &Path) -> String {
+    let path = path.display();
+    format!("cannot open {path}: name a process, a name of `ip netns`, or a path")
+}
+
+fn failed(name: &str, help: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("--netns {name}: {help}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_namespace_is_the_one_beside() {
+        let user = user_of(Path::new("/proc/4711/ns/net"));
+        assert_eq!(user.as_deref(), Some(Path::new("/proc/4711/ns/user")));
+        assert_eq!(user_of(Path::new("/run/netns/blue")), None);
+        assert!(foreign(Path::new("/proc/self/ns/user")).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_named() {
+        for (netns, about) in [
+            ("no-such-name", "/run/netns/no-such-name"),
+            ("/no/such/path", "/no/such/path"),
+            ("2147483647", "no process 2147483647"),
+        ] {
+            let error = Target::open(OsStr::new(netns), None).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains(about) && !error.contains('\n'),
+                "{netns}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_namespace() {
+        let target = Target::open(OsStr::new("/etc/passwd"), None).unwrap();
+        let error = std::thread::spawn(move || target.enter())
+            .join()
+            .unwrap()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("not a network namespace"), "{error}");
+    }
+}
