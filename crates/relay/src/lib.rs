@@ -18,6 +18,7 @@
 mod echo;
 pub mod host;
 mod limits;
+pub mod metrics;
 mod path_mtus;
 mod publish;
 mod rules;
