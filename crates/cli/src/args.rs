@@ -5,6 +5,7 @@ mod forward;
 mod publish;
 mod run;
 
+pub(crate) use common::Observe;
 pub(crate) use forward::Forward;
 pub(crate) use publish::{Protocol, Publish};
 pub(crate) use run::Run;

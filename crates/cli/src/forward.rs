@@ -7,7 +7,9 @@
 //! namespace.
 
 use crate::args::Forward as Options;
+use crate::observe::Observers;
 use crate::runtime::Runtime;
+use crate::top::Source;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
 use brooklet_relay::{Limits, Map, Relay, Rules};
@@ -46,6 +48,7 @@ fn open(_: &Options) -> io::Result<Tun> {
 fn forward(options: &Options) -> io::Result<()> {
     let mtu = options.mtu;
     let rules = Rules::read(options.common.rules.clone())?;
+    let observers = Observers::open(&options.observe, false)?;
     let tun = open(options)?;
     println!(
         "forward: forwarding from {}, mtu {mtu}",
@@ -74,11 +77,21 @@ fn forward(options: &Options) -> io::Result<()> {
     );
     relay.start(tcp, udp, !options.common.answer_ping)?;
 
-    let ended = runtime.block_on(future::or(driver, stopped(&rules)));
-    eprint!("{}", stack.stats());
-    eprint!("{}", relay.stats());
-    eprintln!("packets the device did not take: {}", drops.get());
-    eprint!("{rules}");
+    let counters = || {
+        let (stack, relay, lost) = (stack.stats(), relay.stats(), drops.get());
+        format!("{stack}{relay}packets the device did not take: {lost}\n{rules}")
+    };
+    let watched = observers.watch(
+        Source {
+            title: format!("brooklet forward {}", options.tun),
+            stack: stack.clone(),
+            relay: relay.clone(),
+        },
+        counters,
+    );
+    let ended = future::or(driver, stopped(&rules));
+    let ended = runtime.block_on(future::or(ended, watched));
+    eprint!("{}", counters());
     ended
 }
 

@@ -5,13 +5,16 @@
 
 mod args;
 mod forward;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod namespace;
 #[cfg(target_os = "linux")]
 mod netlink;
+mod observe;
 #[cfg(target_os = "linux")]
 mod run;
 mod runtime;
+mod top;
 
 use args::Command;
 use std::process::ExitCode;

@@ -8,7 +8,9 @@ mod target;
 
 use crate::args::Run as Options;
 use crate::namespace::{self, GATEWAY, GATEWAY6, Inside, Network};
+use crate::observe::Observers;
 use crate::runtime::Runtime;
+use crate::top::Source;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
@@ -57,6 +59,7 @@ fn run(options: Options) -> io::Result<u8> {
         None if nix::unistd::geteuid().is_root() => {}
         None => namespace::become_root()?,
     }
+    let observers = Observers::open(&options.observe, target.is_none())?;
     // Before the command starts, so that no signal is missed.
     let signals = Signals::new([
         Signal::Int,
@@ -152,9 +155,19 @@ fn run(options: Options) -> io::Result<u8> {
             }
         }
     };
-    let status = runtime.block_on(future::or(client_ended, network_ended))?;
+    let counters = || format!("{}{}{rules}", stack.stats(), relay.stats());
+    let watched = observers.watch(
+        Source {
+            title: format!("brooklet run {name}"),
+            stack: stack.clone(),
+            relay: relay.clone(),
+        },
+        counters,
+    );
+    let ended = future::or(client_ended, network_ended);
+    let status = runtime.block_on(future::or(ended, watched))?;
     if options.observe.stats.is_some() {
-        eprint!("{}{}{rules}", stack.stats(), relay.stats());
+        eprint!("{}", counters());
     }
     Ok(status)
 }
