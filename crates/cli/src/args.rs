@@ -148,18 +148,22 @@ fn write_man(command: clap::Command, to: &mut Vec<u8>) -> std::io::Result<()> {
     page.render_name_section(to)?;
     page.render_synopsis_section(to)?;
     page.render_description_section(to)?;
-    page.render_subcommands_section(to)?;
-    for sub in command.get_subcommands() {
+    page.render_options_section(to)?;
+    let commands = command.get_subcommands();
+    for sub in commands.filter(|sub| sub.get_name() != "help") {
         let page = clap_mangen::Man::new(sub.clone());
         let name = sub.get_name().to_uppercase();
         to.extend_from_slice(format!(".SH \"BROOKLET {name}\"\n").as_bytes());
-        // The headings of a page are the subheadings of this one.
         let mut text = Vec::new();
         page.render_synopsis_section(&mut text)?;
         page.render_description_section(&mut text)?;
         page.render_options_section(&mut text)?;
-        page.render_extra_section(&mut text)?;
+        if sub.get_after_help().is_some() {
+            page.render_extra_section(&mut text)?;
+        }
+        // The sections of a page are subsections of this one.
         let text = String::from_utf8_lossy(&text).replace("\n.SH ", "\n.SS ");
+        let text = text.replace("\n.SS EXTRA\n", "\n.SS NOTES\n");
         to.extend_from_slice(text.as_bytes());
     }
     page.render_version_section(to)

@@ -50,6 +50,9 @@ impl Observers {
         };
         let metrics = async {
             if let Some(server) = self.metrics {
+                if let Ok(address) = server.local_addr() {
+                    eprintln!("{}: metrics at http://{address}/metrics", source.title);
+                }
                 let (stack, relay) = (source.stack.clone(), source.relay.clone());
                 let text = move || brooklet_relay::metrics::encode(&stack.stats(), &relay.stats());
                 server.serve(text).await;

@@ -52,8 +52,23 @@ fn device(text: &mut Text, stack: &Stats) {
         "dropped_packets",
         "Packets that the stack dropped.",
         "reason",
-        stack.drops(),
+        stack
+            .drops()
+            .map(|(reason, count)| (snake_case(&format!("{reason:?}")), count)),
     );
+}
+
+/// Returns the name of a variant as a label: `tcp_backlog_full` for `TcpBacklogFull`, and
+/// `malformed_truncated` for `Malformed(Truncated)`.
+fn snake_case(variant: &str) -> String {
+    let mut label = String::new();
+    for c in variant.chars().filter(|c| c.is_ascii_alphanumeric()) {
+        if c.is_ascii_uppercase() && !label.is_empty() {
+            label.push('_');
+        }
+        label.push(c.to_ascii_lowercase());
+    }
+    label
 }
 
 fn fragments(text: &mut Text, stack: &Stats) {

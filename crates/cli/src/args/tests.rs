@@ -140,6 +140,7 @@ fn the_manual_page_has_every_command_and_flag() {
     ] {
         assert!(text.contains(&section(name)), "no section {name}");
     }
+    assert!(!text.contains("EXTRA"), "{text}");
     let mut args = Args::command();
     args.build();
     for command in args.get_subcommands() {

@@ -104,6 +104,21 @@ fn the_text_follows_the_grammar_of_openmetrics() {
 }
 
 #[test]
+fn a_reason_is_a_label_in_lower_case() {
+    let mut stack = Stats::default();
+    stack.tcp.backlog_full = 3;
+    let text = encode(&stack, &RelayStats::default());
+    for sample in [
+        "{reason=\"tcp_backlog_full\"} 3",
+        "{reason=\"ipv6_disabled\"} 0",
+        "{reason=\"malformed_truncated\"} 0",
+    ] {
+        let sample = format!("\nbrooklet_dropped_packets_total{sample}\n");
+        assert!(text.contains(&sample), "no {sample} in\n{text}");
+    }
+}
+
+#[test]
 fn the_buckets_of_the_histogram_are_cumulative() {
     let mut stack = Stats::default();
     stack.tcp.round_trips.counts[0] = 1;
