@@ -1,3 +1,4 @@
+use crate::capture::Captures;
 use crate::shutdown::Shutdown;
 use crate::stats::Stats;
 use brooklet_cell::{Flavor, Shared};
@@ -29,6 +30,7 @@ pub(crate) struct Common<F: Flavor> {
     pub(crate) shutdown: Shutdown<F>,
     /// The counters of each driver.
     pub(crate) published: Arc<[Shared<F, Stats>]>,
+    pub(crate) captures: Captures<F>,
 }
 
 impl<F: Flavor> Common<F> {
@@ -46,6 +48,7 @@ impl<F: Flavor> Common<F> {
             clock,
             shutdown: Shutdown::new(queues),
             published: (0..queues.get()).map(published).collect(),
+            captures: Captures::new(queues),
         }
     }
 }
@@ -59,6 +62,7 @@ impl<F: Flavor> Clone for Common<F> {
             clock: self.clock.clone(),
             shutdown: self.shutdown.clone(),
             published: self.published.clone(),
+            captures: self.captures.clone(),
         }
     }
 }

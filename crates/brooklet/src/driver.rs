@@ -6,6 +6,7 @@ mod transmit;
 mod verdict;
 
 use self::receive::Batch;
+use crate::capture::Tap;
 use crate::common::{Common, Settings};
 use crate::engines::Engines;
 use crate::shutdown::{EndGuard, Progress, Step};
@@ -127,6 +128,7 @@ pub struct Driver<
     /// The number of the driver's queue.
     queue: u8,
     common: Common<F>,
+    tap: Tap<F>,
     /// After the engines, which end the stack when they are dropped.
     end_guard: EndGuard<F>,
     ended: bool,
@@ -212,6 +214,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             stats: Stats::default(),
             queue,
             end_guard: EndGuard(common.shutdown.clone()),
+            tap: Tap::new(&common.captures, queue, common.clock.clone()),
             common,
             ended: false,
             run: Self::run,
@@ -334,6 +337,7 @@ impl<F: Flavor, D, T, P> Future for Driver<F, D, T, P> {
             self.engines.udp.shutdown();
             self.engines.raw.shutdown();
             self.end_guard.end();
+            self.tap.end();
         }
         poll
     }

@@ -137,12 +137,15 @@
 //! - `futures`: `Stream` and `Sink` for `Pipe`; `Stream` for `TcpListener` itself, `UdpReadHalf`,
 //!   the sessions of a `UdpListener`, `IcmpSocket` and `RawSocket`; `Sink` for `UdpWriteHalf`.
 //!   `incoming()` and `requests()` of a `TcpListener` are streams without this feature.
+//! - `capture`: `Stack::capture`, which captures packets in the format pcapng for Wireshark, and can
+//!   be switched on and off while the stack runs.
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod capture;
 mod common;
 mod driver;
 mod drop_reason;
@@ -182,6 +185,8 @@ pub use brooklet_udp::{
     Config as UdpConfig, Datagram, Filtering, FlowError as UdpFlowError, Mapping,
     SendError as UdpSendError, SessionConfig, SessionEnd, Stats as UdpStats, UdpFlow,
 };
+#[cfg(feature = "capture")]
+pub use capture::CaptureConfig;
 pub use drop_reason::DropReason;
 pub use flows::Flow;
 pub use stats::Stats;
@@ -202,6 +207,8 @@ pub use timer::Timer;
 /// ```
 pub mod generic {
     pub use crate::builder::Builder;
+    #[cfg(feature = "capture")]
+    pub use crate::capture::Capture;
     pub use crate::driver::Driver;
     pub use crate::parts::{Parts, QueueParts};
     pub use crate::pipe::Pipe;
@@ -250,6 +257,9 @@ macro_rules! names {
             #[cfg(not(feature = "async-io"))] T,
             P = brooklet_filter::UnicastOnly,
         > = crate::generic::Driver<$flavor, D, T, P>;
+        /// A capture of packets. See [`generic::Capture`](crate::generic::Capture).
+        #[cfg(feature = "capture")]
+        pub type Capture = crate::generic::Capture<$flavor>;
         /// A handle to a running stack. See [`generic::Stack`](crate::generic::Stack).
         pub type Stack = crate::generic::Stack<$flavor>;
         /// Accepts TCP connections. See [`generic::TcpListener`](crate::generic::TcpListener).

@@ -198,12 +198,15 @@ impl TxScheduler {
         &mut self,
         cx: &mut Context<'_>,
         device: &mut D,
+        tap: impl Fn(&[u8]),
     ) -> Poll<io::Result<()>> {
         let Some(sending) = &mut self.sending else {
             return Poll::Ready(Ok(()));
         };
         if let Pieces::Whole = sending.pieces {
-            return device.poll_send(cx, &sending.packet);
+            ready!(device.poll_send(cx, &sending.packet))?;
+            tap(&sending.packet);
+            return Poll::Ready(Ok(()));
         }
         loop {
             if !self.piece_waits {
@@ -213,6 +216,7 @@ impl TxScheduler {
                 }
             }
             ready!(device.poll_send(cx, &self.piece))?;
+            tap(&self.piece);
             self.piece_waits = false;
         }
     }

@@ -12,7 +12,7 @@ use crate::queue::QueueShared;
 use crate::seq::{Micros, NEVER};
 use crate::shared::StackConfig;
 use crate::stack::StackShared;
-use crate::stats::Stats;
+use crate::stats::{Dropped, Stats};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::Clock;
@@ -87,6 +87,8 @@ pub struct Engine<F: Flavor> {
     wakes: WakeList,
     /// The buffer of the packet that was sent last.
     recycled: Option<PacketBuf>,
+    /// Why the last packet, or the last ICMP error, was dropped.
+    dropped: Option<Dropped>,
     /// [`Connector::close`] was called, as of the last [`awake`](Self::awake).
     closing: bool,
     /// There is room for connections that wait for it. This is noted wherever the queue's cell is
@@ -186,6 +188,7 @@ impl<F: Flavor> Engine<F> {
             due: Vec::new(),
             wakes: WakeList::default(),
             recycled: None,
+            dropped: None,
             closing: false,
             has_room: false,
         }
@@ -407,6 +410,38 @@ impl<F: Flavor> Engine<F> {
     /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
+    }
+
+    /// Takes why the last packet, or the last ICMP error, was dropped: the counter of the reason is
+    /// 1. Every counter is 0 if it was not dropped, or if the reason was taken before.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_packet::Headers;
+    /// # use brooklet_tcp::{Clock, Config, Engine, Interface, Stats};
+    /// # use std::time::Instant;
+    /// # let interface = Interface::new().ipv4(Some([10, 0, 0, 2].into()));
+    /// # let (config, clock) = (Config::default(), Clock::new(Instant::now));
+    /// # let (mut engine, listener, connector) =
+    /// #     Engine::<Threaded>::new(interface, config, clock, [1, 2]);
+    /// # let mut connect = Box::pin(connector.connect("192.0.2.1:80".parse().unwrap()));
+    /// # let pending = futures_lite::future::poll_once(&mut connect);
+    /// # assert!(futures_lite::future::block_on(pending).is_none());
+    /// # let mut packet = engine.poll_transmit().expect("a SYN");
+    /// packet[33] = 0b11; // SYN and FIN contradict each other
+    /// let headers = Headers::parse(&packet)?;
+    /// engine.handle_packet(Instant::now(), &packet, &headers);
+    /// assert_eq!(engine.take_drop().bad_flags, 1);
+    /// assert_eq!(engine.take_drop(), Stats::default());
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_drop(&mut self) -> Stats {
+        let mut stats = Stats::default();
+        if let Some(dropped) = self.dropped.take() {
+            stats.count(dropped);
+        }
+        stats
     }
 
     /// Ends every pending and later call on every handle with an error, and ends every other

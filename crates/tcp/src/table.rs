@@ -45,6 +45,8 @@ pub(crate) struct Table<F: Flavor> {
     /// The stack has ended.
     pub(crate) gone: bool,
     pub(crate) stats: Stats,
+    /// Why the table has dropped the last segment that it dropped.
+    pub(crate) dropped: Option<Dropped>,
 }
 
 enum Entry<F: Flavor> {
@@ -133,6 +135,7 @@ impl<F: Flavor> Table<F> {
             closing: false,
             gone: false,
             stats: Stats::default(),
+            dropped: None,
             config,
         }
     }
@@ -151,6 +154,12 @@ impl<F: Flavor> Table<F> {
         }
     }
 
+    /// Counts a segment that the table drops.
+    fn count(&mut self, dropped: Dropped) {
+        self.stats.count(dropped);
+        self.dropped = Some(dropped);
+    }
+
     /// Decides where a segment goes whose checksum and flags are good.
     pub(crate) fn route(
         &mut self,
@@ -161,7 +170,7 @@ impl<F: Flavor> Table<F> {
         wakes: &mut WakeList,
     ) -> Route<F> {
         if self.gone {
-            self.stats.count(Dropped::Closed); // another engine has ended the stack
+            self.count(Dropped::Closed); // another engine has ended the stack
             return Route::Drop;
         }
         let key = headers.key();
@@ -174,7 +183,7 @@ impl<F: Flavor> Table<F> {
             None => match self.syn_queue.isn(key) {
                 Some(isn) => self.arrives_for_queued_syn(now, (key, isn), tcp, wakes),
                 None if !is_link_key(key) => {
-                    self.stats.count(Dropped::BadAddress);
+                    self.count(Dropped::BadAddress);
                     Route::Drop
                 }
                 None if opens => self.listen(key),
@@ -199,13 +208,13 @@ impl<F: Flavor> Table<F> {
                 self.stats.withdrawn += 1;
                 self.publish();
             } else {
-                self.stats.count(Dropped::BadRst);
+                self.count(Dropped::BadRst);
             }
             Route::Drop
         } else if !tcp.flags.syn() || tcp.flags.ack() {
             Route::Reset // it acknowledges nothing that was sent
         } else if tcp.seq == isn {
-            self.stats.count(Dropped::RepeatedSyn);
+            self.count(Dropped::RepeatedSyn);
             self.syn_queue.extend(key, now);
             self.publish();
             Route::Drop

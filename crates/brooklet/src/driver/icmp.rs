@@ -18,7 +18,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         if let Some(error) = icmp::parse_error(packet) {
             self.stats.icmp_errors += 1;
             if !self.handle_icmp_error(now, packet, &error) {
-                self.stats.drops.count(DropReason::IcmpIgnored);
+                self.count_drop(DropReason::IcmpIgnored);
             }
             return;
         }
@@ -27,7 +27,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             return;
         }
         if let Some(mtu) = self.exceeded_mtu(now, packet, how) {
-            self.stats.drops.count(DropReason::TooBig);
+            self.count_drop(DropReason::TooBig);
             return self.send_too_big(now, packet, mtu);
         }
         match self.engines.raw.handle_echo_request(now, packet) {
@@ -44,7 +44,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let raw = &self.engines.raw;
         if !raw.handle_echo_reply(now, packet) && raw.handle_raw(packet) == RawReceived::NoListener
         {
-            self.stats.drops.count(DropReason::IcmpUnanswered);
+            self.count_drop(DropReason::IcmpUnanswered);
         }
     }
 
@@ -64,8 +64,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             .queue_reply(|out| icmp::echo_reply(out, request))
         {
             Ok(true) => self.stats.echo_replies += 1,
-            Ok(false) => self.stats.drops.count(DropReason::IcmpUnanswered),
-            Err(reason) => self.stats.drops.count(reason),
+            Ok(false) => self.count_drop(DropReason::IcmpUnanswered),
+            Err(reason) => self.count_drop(reason),
         }
     }
 
@@ -113,7 +113,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         let write = |out: &mut Vec<u8>| icmp::error(out, packet, kind);
         if let IcmpErrorKind::Unreachable(Unreachable::PacketTooBig { .. }) = kind {
             if let Err(reason) = self.tx_scheduler.queue_reply(write) {
-                self.stats.drops.count(reason);
+                self.count_drop(reason);
             }
         } else {
             self.send_limited(now, write);
@@ -141,10 +141,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             allowed && !limited
         });
         if limited {
-            self.stats.drops.count(DropReason::IcmpLimited);
+            self.count_drop(DropReason::IcmpLimited);
         }
         if let Err(reason) = queued {
-            self.stats.drops.count(reason);
+            self.count_drop(reason);
         }
     }
 }

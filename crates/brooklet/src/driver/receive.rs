@@ -1,6 +1,7 @@
 //! The way of a received packet from the device to an engine.
 
 use super::Driver;
+use crate::capture::Outcome;
 use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
@@ -52,7 +53,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 Poll::Pending => return Ok(Batch::Drained),
             }
             bytes += self.inbound.len();
+            let reassembler = &self.common.reassembler;
+            self.tap.begin(&mut self.engines, reassembler);
             self.handle_inbound(now);
+            let reassembler = &self.common.reassembler;
+            self.tap
+                .arrived(&self.inbound, &mut self.engines, reassembler);
             if self.became_congested() {
                 return Ok(Batch::Congested);
             }
@@ -71,6 +77,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         std::mem::take(&mut self.udp_congested)
     }
 
+    /// Counts a packet that is dropped: the one that is being received, or the answer to it.
+    pub(super) fn count_drop(&mut self, reason: DropReason) {
+        self.stats.drops.count(reason);
+        self.tap.note(Outcome::Dropped(reason));
+    }
+
     /// Handles the packet in `inbound`: delivers it, or passes it to the reassembler.
     fn handle_inbound(&mut self, now: Instant) {
         self.stats.packets_in += 1;
@@ -86,11 +98,11 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         };
         let key = headers.key();
         if key.is_ipv6() && !self.common.ipv6 {
-            return self.stats.drops.count(DropReason::Ipv6Disabled);
+            return self.count_drop(DropReason::Ipv6Disabled);
         }
         let (source, destination) = key.addresses();
         if is_martian(source, destination) {
-            return self.stats.drops.count(DropReason::Martian);
+            return self.count_drop(DropReason::Martian);
         }
         if headers.fragment().is_some() {
             return self.handle_fragment(now, headers);
@@ -111,7 +123,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Passes a fragment to the reassembler, and delivers the packet that it completes.
     fn handle_fragment(&mut self, now: Instant, headers: Headers) {
         let Some(reassembler) = &self.common.reassembler else {
-            return self.stats.drops.count(DropReason::ReassemblyOff);
+            return self.count_drop(DropReason::ReassemblyOff);
         };
         let fragment = Packet::new(&self.inbound, headers);
         let reassembled = &mut self.reassembled;
@@ -127,7 +139,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match Headers::parse(&packet) {
             // No host has a reason to fragment a fragment.
             Ok(headers) if headers.fragment().is_some() => {
-                self.stats.drops.count(DropReason::ReassemblyOff);
+                self.count_drop(DropReason::ReassemblyOff);
             }
             Ok(headers) => {
                 let how = Arrived {
@@ -164,7 +176,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// RFC 8200, 4.2 to 4.5 asks for that, unless an address is martian.
     #[cold]
     fn refuse_malformed(&mut self, now: Instant, bytes: &[u8], error: ParseError) {
-        self.stats.drops.count(DropReason::Malformed(error));
+        self.count_drop(DropReason::Malformed(error));
         if !self.common.ipv6 {
             return;
         }
@@ -183,7 +195,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             return self.stop_inbound(now, verdict, &packet, how);
         }
         if !how.verified && !packet.verify_checksum() {
-            return self.stats.drops.count(DropReason::BadChecksum);
+            return self.count_drop(DropReason::BadChecksum);
         }
         match packet.protocol() {
             Protocol::Tcp => self.engines.tcp.handle_packet(now, packet.bytes(), &packet),
@@ -191,7 +203,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.handle_icmp(now, &packet, how),
             _ if self.engines.raw.handle_raw(&packet) != RawReceived::NoListener => {}
             protocol => {
-                self.stats.drops.count(DropReason::UnknownProtocol);
+                self.count_drop(DropReason::UnknownProtocol);
                 if protocol != IPV6_NO_NEXT_HEADER || !packet.key().is_ipv6() {
                     self.send_icmp_error(now, &packet, Unreachable::Protocol);
                 }

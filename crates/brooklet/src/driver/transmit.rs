@@ -34,7 +34,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if verdict != Verdict::Pass {
                 self.stop_outbound(now, verdict);
             } else {
-                match self.tx_scheduler.poll_send(cx, &mut self.device) {
+                let tap = |packet: &[u8]| self.tap.packet(Direction::Outbound, packet, None);
+                match self.tx_scheduler.poll_send(cx, &mut self.device, tap) {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => return Ok(true),
                 }

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use super::receive::Arrived;
+use crate::capture::Outcome;
 use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
@@ -24,14 +25,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
         match verdict {
             // A packet that arrived damaged may be from somebody else.
             Verdict::Reject(_) if !how.verified && !packet.verify_checksum() => {
-                self.stats.drops.count(DropReason::BadChecksum);
+                self.count_drop(DropReason::BadChecksum);
             }
             Verdict::Reject(reject) => {
-                self.stats.drops.count(DropReason::RejectedIn);
+                self.count_drop(DropReason::RejectedIn);
                 self.reject_inbound(now, packet, reject);
             }
-            Verdict::Divert => divert(&self.engines.raw, packet, how.meta, Direction::Inbound),
-            _ => self.stats.drops.count(DropReason::FilteredIn),
+            Verdict::Divert => {
+                divert(&self.engines.raw, packet, how.meta, Direction::Inbound);
+                self.tap.note(Outcome::Diverted);
+            }
+            _ => self.count_drop(DropReason::FilteredIn),
         }
     }
 
@@ -41,7 +45,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             Reject::TcpReset if packet.tcp().is_some() => {
                 let queued = self.tx_scheduler.queue_reply(|out| tcp::reset(out, packet));
                 if let Err(reason) = queued {
-                    self.stats.drops.count(reason);
+                    self.count_drop(reason);
                 }
             }
             Reject::TcpReset => self.send_icmp_error(now, packet, Unreachable::Port),
@@ -55,17 +59,24 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// sent it.
     #[cold]
     pub(super) fn stop_outbound(&mut self, now: Instant, verdict: Verdict) {
-        match verdict {
-            Verdict::Reject(reject) => {
-                self.stats.drops.count(DropReason::RejectedOut);
-                self.reject_outbound(now, reject);
+        let current = self.tx_scheduler.current();
+        let outcome = match verdict {
+            Verdict::Reject(_) => Outcome::Dropped(DropReason::RejectedOut),
+            Verdict::Divert => Outcome::Diverted,
+            _ => Outcome::Dropped(DropReason::FilteredOut),
+        };
+        if let Some((packet, meta)) = current {
+            self.tap
+                .packet(Direction::Outbound, packet.bytes(), Some(outcome));
+            if verdict == Verdict::Divert {
+                divert(&self.engines.raw, &packet, meta, Direction::Outbound);
             }
-            Verdict::Divert => {
-                if let Some((packet, meta)) = self.tx_scheduler.current() {
-                    divert(&self.engines.raw, &packet, meta, Direction::Outbound);
-                }
-            }
-            _ => self.stats.drops.count(DropReason::FilteredOut),
+        }
+        if let Outcome::Dropped(reason) = outcome {
+            self.stats.drops.count(reason);
+        }
+        if let Verdict::Reject(reject) = verdict {
+            self.reject_outbound(now, reject);
         }
     }
 

@@ -46,6 +46,7 @@ impl<F: Flavor> Engine<F> {
     /// ```
     pub fn handle_packet(&mut self, now: Instant, packet: &[u8], headers: &Headers) {
         let packet = &packet[..headers.total_len()];
+        self.dropped = None;
         let Some(tcp) = headers.tcp() else {
             self.count(Dropped::Malformed);
             return;
@@ -69,10 +70,12 @@ impl<F: Flavor> Engine<F> {
             return;
         }
         let wakes = &mut self.wakes;
-        let route = self
-            .stack
-            .table
-            .with(|table| table.route(now, packet, headers, tcp, wakes));
+        let route;
+        (route, self.dropped) = self.stack.table.with(|table| {
+            table.dropped = None;
+            let route = table.route(now, packet, headers, tcp, wakes);
+            (route, table.dropped)
+        });
         match route {
             Route::Connection(connection) => {
                 if !self.deliver(moment, connection, (packet, headers)) {
@@ -97,13 +100,13 @@ impl<F: Flavor> Engine<F> {
         connection: Shared<F, Connection<F>>,
         (packet, headers): (&[u8], &Headers),
     ) -> bool {
-        let mut rtt = None;
+        let (mut rtt, mut dropped) = (None, None);
         let (delivered, stays, first) = self.stack.enter(&connection, now, |connection, fx| {
             if connection.is_detached() {
                 return (false, false, false);
             }
             connection.segment_arrives(packet, headers, fx);
-            rtt = fx.rtt;
+            (rtt, dropped) = (fx.rtt, fx.dropped);
             if connection.is_over() {
                 // The next segment may be the SYN of a new connection: this one leaves the table
                 // before the next segment is routed.
@@ -118,6 +121,7 @@ impl<F: Flavor> Engine<F> {
                 !std::mem::replace(&mut connection.touched, true),
             )
         });
+        self.dropped = dropped;
         if let Some(rtt) = rtt {
             self.stack.round_trips(self.queue).record(rtt);
         }
@@ -134,10 +138,12 @@ impl<F: Flavor> Engine<F> {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(syn) = syn_to_keep(&mut scratch, packet, headers) {
             let (flow, wakes) = ((headers.key(), self.queue), &mut self.wakes);
-            let kept = self
-                .stack
-                .table
-                .with(|table| table.enqueue_syn(flow, tcp.seq, syn, now, wakes));
+            let kept;
+            (kept, self.dropped) = self.stack.table.with(|table| {
+                table.dropped = None;
+                let kept = table.enqueue_syn(flow, tcp.seq, syn, now, wakes);
+                (kept, table.dropped)
+            });
             if !kept {
                 self.reset(packet, headers);
             }
@@ -159,7 +165,8 @@ impl<F: Flavor> Engine<F> {
         }
     }
 
-    fn count(&self, dropped: Dropped) {
+    fn count(&mut self, dropped: Dropped) {
+        self.dropped = Some(dropped);
         self.stack.table.with(|table| table.stats.count(dropped));
     }
 
@@ -202,19 +209,19 @@ impl<F: Flavor> Engine<F> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn handle_icmp_error(&mut self, now: Instant, error: &IcmpError) {
+        self.dropped = None;
         let moment = self.moment(now);
         let key = error.key.reversed();
-        let found = self.stack.table.with(|table| {
-            let found = error.seq.zip(table.connection(key));
-            if found.is_none() {
-                table.stats.count(Dropped::IcmpIgnored);
-            }
-            found
+        let found = self
+            .stack
+            .table
+            .with(|table| error.seq.zip(table.connection(key)));
+        let Some((seq, connection)) = found else {
+            return self.count(Dropped::IcmpIgnored);
+        };
+        self.dropped = self.stack.enter(&connection, moment, |connection, fx| {
+            connection.on_icmp_error(error.kind, seq, fx);
+            fx.dropped
         });
-        if let Some((seq, connection)) = found {
-            self.stack.enter(&connection, moment, |connection, fx| {
-                connection.on_icmp_error(error.kind, seq, fx);
-            });
-        }
     }
 }

@@ -44,7 +44,7 @@ impl<F: Flavor> Table<F> {
         wakes: &mut WakeList,
     ) -> bool {
         if self.gone {
-            self.stats.count(Dropped::Closed);
+            self.count(Dropped::Closed);
             return true;
         }
         if self.is_closed() {
@@ -57,7 +57,7 @@ impl<F: Flavor> Table<F> {
         }
         // A task may have connected from here since the SYN was routed.
         if self.entries.contains_key(&key) {
-            self.stats.count(Dropped::UnexpectedSyn);
+            self.count(Dropped::UnexpectedSyn);
             return true;
         }
         let Some(listener) = self.listeners.of(key.destination()) else {
@@ -69,7 +69,7 @@ impl<F: Flavor> Table<F> {
         if self.stats.connections as usize >= config.max_connections
             || !self.has_memory(self.syn_queue.len() + 1)
         {
-            self.stats.count(Dropped::TableFull);
+            self.count(Dropped::TableFull);
             return true;
         }
         let of_source = || self.syn_queue.of_source(key);
@@ -77,12 +77,12 @@ impl<F: Flavor> Table<F> {
             .backlog_per_source
             .is_some_and(|most| of_source() >= most)
         {
-            self.stats.count(Dropped::SourceFull);
+            self.count(Dropped::SourceFull);
             return true;
         }
         let held = self.syn_queue.len() + self.stats.connections as usize;
         if self.syn_queue.len() >= config.backlog || held >= config.max_connections {
-            self.stats.count(Dropped::BacklogFull);
+            self.count(Dropped::BacklogFull);
             if !self.syn_queue.evict(wakes) {
                 return true;
             }

@@ -25,7 +25,7 @@ impl<F: Flavor> Table<F> {
         let (wait, until) = &mut **entry;
         match wait.segment_arrives(arrival, config.rfc1337) {
             Verdict::Drop => {
-                self.stats.count(match arrival.tcp.flags.rst() {
+                self.count(match arrival.tcp.flags.rst() {
                     true => Dropped::BadRst,
                     false => Dropped::Late,
                 });
