@@ -1,7 +1,7 @@
 mod waiting;
 
 use super::host::{Fields, PingArrival, PingSocket, Report};
-use super::udp::too_big;
+use super::udp::{onward, too_big};
 use super::{Hop, Relay};
 use async_channel::Sender;
 use brooklet::{EchoRequest, IcmpErrorKind, IcmpMessage, IcmpSocket, Unreachable, icmp_error_of};
@@ -87,15 +87,18 @@ fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
     let (host, hop_limit) = match relay.hop(to, request.hop_limit()) {
         Hop::On(host, hop_limit) => (host.ip(), hop_limit),
         Hop::Exceeded => {
+            relay.counters.echo_dropped.count();
             let _ = request.reject_from(router, IcmpErrorKind::HopLimitExceeded);
             return;
         }
         Hop::Unmapped => {
+            relay.counters.echo_dropped.count();
             let _ = request.reject_from(router, Unreachable::Host);
             return;
         }
     };
     if host != destination {
+        relay.counters.echo_replies.count();
         let _ = request.reply(); // the client pings the relay itself
         return;
     }
@@ -105,6 +108,7 @@ fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
     };
     let Some(pings) = pings else {
         let _ = request.reject_from(router, Unreachable::Prohibited);
+        relay.counters.echo_dropped.count();
         return;
     };
     let fields = Fields {
@@ -115,32 +119,39 @@ fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
     // Locked until the request is in the table: the reply may come at once.
     let mut waiting = lock(&pings.waiting);
     let Some(sequence) = waiting.unused(request.source(), relay.limits.echo) else {
+        relay.counters.echo_dropped.count();
         return; // lost, as at a router whose queue is full
     };
     let send = |fields| {
         let payload = request.payload();
         pings.socket.send(host, sequence, payload, fields)
     };
-    let Err(error) = send(fields) else {
-        waiting.insert(sequence, request);
-        return;
-    };
-    if let Some(mtu) = too_big(&error, host) {
-        let is_new = relay.path_mtus.learn(host, mtu);
+    let mut sent = send(fields);
+    let too_big = sent.as_ref().err().and_then(|error| too_big(error, host));
+    if let Some(mtu) = too_big {
+        let is_new = relay.stack.learn_path_mtu(host, mtu as usize);
         if host.is_ipv4() || is_new {
+            relay.counters.echo_dropped.count();
             let _ = request.reject_from(router, Unreachable::PacketTooBig { mtu });
             return;
         }
         // The client has been told the MTU, and sends fragments.
-        let fields = Fields {
+        sent = send(Fields {
             dont_fragment: false,
             ..fields
-        };
-        if send(fields).is_ok() {
+        });
+    }
+    match sent {
+        Ok(()) => {
+            relay.counters.echo_requests.count();
             waiting.insert(sequence, request);
         }
-    } else if let Some(kind) = icmp_error_of(&error) {
-        let _ = request.reject_from(router, kind);
+        Err(error) => {
+            relay.counters.echo_dropped.count();
+            if let Some(kind) = icmp_error_of(&error) {
+                let _ = request.reject_from(router, kind);
+            }
+        }
     }
 }
 
@@ -156,10 +167,20 @@ struct Pings {
 async fn replies(relay: Relay, pings: Arc<Pings>) {
     loop {
         match pings.socket.recv().await {
-            Ok(PingArrival::Reply { from, sequence, .. }) => {
+            Ok(PingArrival::Reply {
+                from,
+                sequence,
+                fields,
+                ..
+            }) => {
                 let request = lock(&pings.waiting).answered(sequence, from);
                 if let Some(request) = request {
-                    let _ = request.reply(); // lost if the queue to the device is full
+                    relay.counters.echo_replies.count();
+                    // Lost if the queue to the device is full.
+                    let _ = match fields.hop_limit {
+                        Some(limit) => request.reply_with(onward(limit)),
+                        None => request.reply(),
+                    };
                 }
             }
             Ok(PingArrival::Report { sequence, report }) => {
@@ -180,7 +201,7 @@ async fn replies(relay: Relay, pings: Arc<Pings>) {
 fn reject(relay: &Relay, report: &Report, request: EchoRequest) {
     let host = request.destination();
     if let Some(mtu) = report.mtu() {
-        relay.path_mtus.learn(host, mtu);
+        relay.stack.learn_path_mtu(host, mtu as usize);
     }
     let Some(kind) = report.kind else { return };
     let _ = match relay.reporter(report, host, host) {

@@ -5,11 +5,13 @@
 //! [`Report`].
 
 #[cfg(target_os = "linux")]
+mod batch;
+#[cfg(target_os = "linux")]
 mod error_queue;
 #[cfg(target_os = "linux")]
 mod icmp_kind;
-#[cfg(target_os = "linux")]
-mod message;
+#[cfg_attr(not(target_os = "linux"), path = "host/portable.rs")]
+mod messages;
 mod path_mtu;
 #[cfg_attr(target_os = "linux", path = "host/ping.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "host/ping_unsupported.rs")]
@@ -18,15 +20,13 @@ mod report;
 mod tcp;
 #[cfg(test)]
 mod tests;
-#[cfg_attr(target_os = "linux", path = "host/udp.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "host/udp_portable.rs")]
 mod udp;
 
 pub use path_mtu::path_mtu;
 pub use ping::{PingArrival, PingSocket};
 pub use report::Report;
 pub use tcp::{DialError, connect};
-pub use udp::{HostUdpSocket, UdpArrival};
+pub use udp::{HostUdpSocket, UdpArrival, UdpTransmit};
 
 use brooklet::TrafficClass;
 

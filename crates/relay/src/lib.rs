@@ -19,7 +19,6 @@ mod echo;
 pub mod host;
 mod limits;
 pub mod metrics;
-mod path_mtus;
 mod publish;
 mod rules;
 mod spawner;
@@ -38,7 +37,6 @@ use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_packet::{IpFields, udp as udp_packet};
 use echo::echo_requests;
 use host::Report;
-use path_mtus::PathMtus;
 use stats::Counters;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -106,8 +104,7 @@ impl Default for Router {
     }
 }
 
-/// What the tasks of a relay share. Clones share the path MTUs that the host has learned, and the
-/// counters.
+/// What the tasks of a relay share. Clones share the counters.
 #[derive(Clone, Debug)]
 pub struct Relay {
     stack: Stack,
@@ -115,7 +112,6 @@ pub struct Relay {
     router: Router,
     limits: Limits,
     spawner: Spawner,
-    path_mtus: PathMtus,
     counters: Arc<Counters>,
     /// The places of the connections of published listeners.
     published: Arc<Semaphore>,
@@ -135,14 +131,12 @@ enum Hop {
 impl Relay {
     /// Makes a relay for the clients of `stack`.
     pub fn new(stack: Stack, map: Map, router: Router, limits: Limits, spawner: Spawner) -> Self {
-        let path_mtus = PathMtus::new(stack.clone(), spawner.clone());
         Self {
             stack,
             map,
             router,
             limits,
             spawner,
-            path_mtus,
             counters: Arc::default(),
             published: Arc::new(Semaphore::new(limits.connections)),
         }

@@ -78,5 +78,6 @@ impl Limits {
             .per_source(self.sessions.div_ceil(4).max(64).min(self.sessions))
             .idle_timeout(self.idle)
             .dns_timeout(self.idle_dns)
+            .gro(true)
     }
 }

@@ -129,11 +129,21 @@ figures! {
     datagram_bytes_up: "datagram bytes to hosts",
     /// Payload of those datagrams to clients, in bytes.
     datagram_bytes_down: "datagram bytes to clients",
-    /// Datagrams that were dropped in either direction, because a queue or buffer was full or
-    /// because a destination was not to be had.
-    datagrams_dropped: "datagrams dropped",
-    /// Datagrams that were dropped because this process or the system is out of files.
+    /// Datagrams to a destination that the map refuses.
+    datagrams_unmapped: "datagrams not mapped",
+    /// Datagrams whose hop limit ran out at the relay.
+    datagrams_hop_limit_exceeded: "datagrams, hop limit exceeded",
+    /// Datagrams that exceed the path MTU that the host knows.
+    datagrams_too_big: "datagrams too big for their path",
+    /// Datagrams to a destination that the host has no route to, or may not send to.
+    datagrams_unreachable: "datagrams to unreachable destinations",
+    /// Datagrams that were dropped because a queue of the host was full.
+    datagrams_queue_full: "datagrams dropped, queue of the host full",
+    /// Datagrams that were dropped because this process or the system is out of files or memory.
     datagrams_out_of_files: "datagrams dropped, out of files",
+    /// Datagrams that were dropped in either direction for other reasons, as those of the host's own
+    /// processes, whose address no client can have.
+    datagrams_dropped: "datagrams dropped otherwise",
     /// ICMP errors that the host received about datagrams of clients.
     datagram_errors: "ICMP errors about datagrams",
     /// Echo requests that the host sent for clients.

@@ -11,16 +11,16 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// What the client knows the loopback as.
-const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(super) const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const SOON: Duration = Duration::from_millis(300);
 
-struct World {
-    client: Stack,
+pub(super) struct World {
+    pub(super) client: Stack,
     datagrams: TransparentUdpSocket,
-    relay: Relay,
+    pub(super) relay: Relay,
 }
 
-fn world(limits: Limits) -> World {
+pub(super) fn world(limits: Limits) -> World {
     let (near, far) = brooklet::pipe(256);
     let client = Builder::new().build(near).unwrap();
     let relay = Builder::new().build(far).unwrap();
@@ -40,7 +40,7 @@ fn world(limits: Limits) -> World {
     }
 }
 
-fn client(port: u16) -> SocketAddr {
+pub(super) fn client(port: u16) -> SocketAddr {
     (Ipv4Addr::new(10, 0, 0, 1), port).into()
 }
 
@@ -52,7 +52,7 @@ async fn listener() -> (async_net::TcpListener, SocketAddr) {
     (listener, (REMOTE, port).into())
 }
 
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let late = async {
         Timer::after(limit).await;
         None

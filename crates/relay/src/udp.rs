@@ -1,22 +1,27 @@
+//! The UDP sessions of the clients.
+
+mod outbound;
+#[cfg(test)]
+mod tests;
+
+pub(super) use outbound::too_big;
+
+use super::Relay;
 use super::host::{Fields, HostUdpSocket, Report, UdpArrival, path_mtu};
-use super::{Hop, Relay};
-use brooklet::{
-    Datagram, IcmpErrorKind, SessionEnd, StackClosed, TransparentUdpSocket, UdpSession,
-    Unreachable, icmp_error_of,
-};
+use super::stats::Entry;
+use brooklet::{Datagram, SessionEnd, StackClosed, TransparentUdpSocket, UdpSession, Unreachable};
 use futures_lite::future;
+use outbound::Unsent;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-/// How many datagrams of one direction are forwarded before those of the other.
+/// How many datagrams, or batches, of the client are forwarded before those of the hosts.
 const BATCH: usize = 32;
-
-/// The most mapped destinations that a session remembers.
-const MAPPED: usize = 256;
-
-/// The smallest MTU of IPv6 (RFC 8200, section 5).
-const LEAST_IPV6: u32 = 1280;
 
 /// Forwards every datagram until the stack ends.
 ///
@@ -26,181 +31,181 @@ const LEAST_IPV6: u32 = 1280;
 /// ICMP.
 pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
     let listener = socket.into_sessions(relay.limits.session_config());
+    let relay = Arc::new(relay);
     // An error is the end of the stack, which the driver reports.
     while let Ok(client) = listener.accept().await {
+        relay.counters.udp_sessions_total.count();
         let session = Session {
+            open: Entry::new(&relay.counters, |counters| &counters.udp_sessions),
             relay: relay.clone(),
             client,
             ipv4: None,
             ipv6: None,
             mapped: HashMap::new(),
+            unsent: None,
         };
         relay.spawner.spawn(0, session.run());
     }
 }
 
+/// A session, which stays small while nothing passes: buffers belong to batches and to threads.
 struct Session {
-    relay: Relay,
+    relay: Arc<Relay>,
     client: UdpSession,
     /// Bound when the client first sends to that family: the map may lead to the other one.
     ipv4: Option<HostUdpSocket>,
     ipv6: Option<HostUdpSocket>,
     /// The addresses that the host sends to, and what the client calls them, where they differ.
     mapped: HashMap<SocketAddr, SocketAddr>,
+    /// What waits for room in the buffer of a socket.
+    unsent: Option<Unsent>,
+    #[expect(dead_code, reason = "its drop ends the count of the session")]
+    open: Entry,
 }
 
 enum Event {
-    Client(io::Result<usize>),
-    Host(io::Result<UdpArrival>),
+    Client(io::Result<Vec<Datagram>>),
+    Writable,
+    Host(io::Result<Vec<UdpArrival>>),
 }
 
 impl Session {
     async fn run(mut self) {
-        let mut batch = Vec::new();
+        let mut host_first = false;
         loop {
-            let client = async { Event::Client(self.client.recv_batch(&mut batch, BATCH).await) };
-            let host = async { Event::Host(arrival(&self.ipv4, &self.ipv6).await) };
-            match future::or(client, host).await {
-                Event::Client(Ok(_)) => {
-                    for datagram in batch.drain(..) {
-                        self.outbound(&datagram);
-                    }
-                    // A client that sends without a pause receives nevertheless.
-                    for _ in 0..BATCH {
-                        let Some(arrival) = self.arrived() else {
-                            break;
-                        };
-                        if !self.inbound(arrival).await {
-                            return;
-                        }
-                    }
-                }
+            match self.next(host_first).await {
+                Event::Client(Ok(batch)) => self.outbound(batch),
                 Event::Client(Err(error)) if is_end(&error) => return,
                 // The client has closed its port, for example. It may open the port again.
                 Event::Client(Err(_)) => {}
-                Event::Host(Ok(arrival)) => {
-                    if !self.inbound(arrival).await {
+                Event::Writable => self.send_unsent(),
+                Event::Host(Ok(arrivals)) => {
+                    if !self.inbound(arrivals).await {
                         return;
                     }
                 }
                 // The host's network is gone. A later datagram opens a new session.
                 Event::Host(Err(_)) => return,
             }
+            // A client that sends without a pause receives nevertheless, and the other way round.
+            host_first = !host_first;
         }
     }
 
-    /// Sends a datagram of the client, or tells the client why it cannot be sent.
-    fn outbound(&mut self, datagram: &Datagram) {
-        let router = self.relay.router(datagram.to.ip());
-        let (host, hop_limit) = match self
-            .relay
-            .hop(datagram.to, datagram.hop_limit.unwrap_or(64))
-        {
-            Hop::On(host, hop_limit) => (host, hop_limit),
-            Hop::Exceeded => {
-                return self.reject(datagram, Some(router), IcmpErrorKind::HopLimitExceeded);
+    /// Waits for the next event. Looks at the host's sockets before the client, or behind it.
+    async fn next(&self, host_first: bool) -> Event {
+        let client = async {
+            // Meanwhile the datagrams of the client wait in the queue of the session.
+            if self.unsent.is_some() {
+                poll_fn(|cx| self.poll_writable(cx)).await;
+                return Event::Writable;
             }
-            Hop::Unmapped => return self.reject(datagram, None, Unreachable::Port),
+            let mut batch = Vec::new();
+            let received = self.client.recv_batch(&mut batch, BATCH).await;
+            Event::Client(received.map(|_| batch))
         };
-        if host != datagram.to {
-            if self.mapped.len() >= MAPPED {
-                self.mapped.clear();
-            }
-            self.mapped.insert(host, datagram.to);
-        }
-        let fields = Fields {
-            hop_limit,
-            traffic_class: datagram.traffic_class,
-            dont_fragment: datagram.dont_fragment,
+        let host = async {
+            let mut arrivals = Vec::new();
+            let arrived = poll_fn(|cx| self.poll_arrivals(cx, &mut arrivals)).await;
+            Event::Host(arrived.map(|()| arrivals))
         };
-        let Err(error) = self.send(host, &datagram.payload, fields) else {
-            return;
-        };
-        if error.kind() == ErrorKind::WouldBlock {
-            return; // lost, as at a router whose queue is full
-        }
-        if let Some(mtu) = too_big(&error, host.ip()) {
-            let is_new = self.relay.path_mtus.learn(datagram.to.ip(), mtu);
-            // A client that fragments its datagrams cannot be told apart by IPv6 datagrams: they
-            // are all "don't fragment". It has been told the MTU before.
-            if datagram.to.is_ipv4() || is_new {
-                let kind = Unreachable::PacketTooBig { mtu };
-                self.reject(datagram, Some(router), kind);
-            }
-            if datagram.to.is_ipv6() {
-                let fields = Fields {
-                    dont_fragment: false,
-                    ..fields
-                };
-                let _ = self.send(host, &datagram.payload, fields);
-            }
-        } else if let Some(kind) = icmp_error_of(&error) {
-            self.reject(datagram, Some(router), kind);
+        if host_first {
+            future::or(host, client).await
+        } else {
+            future::or(client, host).await
         }
     }
 
-    fn send(&mut self, to: SocketAddr, payload: &[u8], fields: Fields) -> io::Result<()> {
-        let place = match to {
-            SocketAddr::V4(_) => &mut self.ipv4,
-            SocketAddr::V6(_) => &mut self.ipv6,
-        };
-        let socket = match place {
-            Some(socket) => socket,
-            None => place.insert(HostUdpSocket::bind(to.is_ipv6())?),
-        };
-        socket.send(to, payload, fields)
+    /// Waits for what arrives at either socket.
+    fn poll_arrivals(
+        &self,
+        cx: &mut Context<'_>,
+        arrivals: &mut Vec<UdpArrival>,
+    ) -> Poll<io::Result<()>> {
+        let mut result = Poll::Pending;
+        for socket in [&self.ipv4, &self.ipv6].into_iter().flatten() {
+            if let Poll::Ready(arrived) = socket.poll_recv_batch(cx, arrivals) {
+                arrived?;
+                result = Poll::Ready(Ok(()));
+            }
+        }
+        result
     }
 
-    fn reject(&self, datagram: &Datagram, router: Option<IpAddr>, kind: impl Into<IcmpErrorKind>) {
-        let addresses = (datagram.from, datagram.to);
-        self.relay
-            .reject(addresses, &datagram.payload, router, kind);
-    }
-
-    /// What has arrived at the sockets of the host already.
-    fn arrived(&self) -> Option<UdpArrival> {
-        let sockets = [&self.ipv4, &self.ipv6].into_iter().flatten();
-        sockets
-            .into_iter()
-            .find_map(|socket| socket.try_recv().ok())
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let ipv6 = self.unsent.as_ref().is_some_and(Unsent::is_ipv6);
+        let socket = if ipv6 { &self.ipv6 } else { &self.ipv4 };
+        if let Some(socket) = socket {
+            // The call that sends reports the error.
+            let _ = ready!(socket.poll_writable(cx));
+        }
+        Poll::Ready(())
     }
 
     /// Passes on what has arrived at the host; returns whether the session goes on.
-    async fn inbound(&self, arrival: UdpArrival) -> bool {
-        match arrival {
-            UdpArrival::Datagram {
-                from,
-                payload,
-                fields,
-            } => self.answer(from, payload, fields).await,
-            UdpArrival::Report(report) => {
-                self.report(&report);
-                true
+    async fn inbound(&self, arrivals: Vec<UdpArrival>) -> bool {
+        let mut datagrams = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            match arrival {
+                UdpArrival::Datagram {
+                    from,
+                    payload,
+                    fields,
+                    segment_size,
+                } => match self.answer(from, payload, fields) {
+                    Some(datagram) => datagrams.push(datagram.segment_size(segment_size)),
+                    None => self.relay.counters.datagrams_dropped.count(),
+                },
+                UdpArrival::Report(report) => self.report(&report),
             }
         }
+        let counters = &self.relay.counters;
+        let mut left = &datagrams[..];
+        while !left.is_empty() {
+            let sent = match self.client.send_batch(left).await {
+                Ok(sent) => {
+                    for datagram in &left[..sent] {
+                        counters.datagrams_down.add(count(datagram));
+                        counters
+                            .datagram_bytes_down
+                            .add(datagram.payload.len() as u64);
+                    }
+                    sent
+                }
+                Err(error) if is_end(&error) => return false,
+                Err(_) => {
+                    counters.datagrams_dropped.add(count(&left[0]));
+                    1
+                }
+            };
+            left = &left[sent..];
+        }
+        true
     }
 
-    async fn answer(&self, host: SocketAddr, payload: Vec<u8>, fields: Fields) -> bool {
+    /// Makes the datagram for the client of a datagram of a host; `None` if the client has no
+    /// address for that host.
+    fn answer(&self, host: SocketAddr, payload: Vec<u8>, fields: Fields) -> Option<Datagram> {
         let client = self.client.source();
         let (from, hop_limit) = match self.mapped.get(&host) {
             Some(from) => (*from, None),
-            None => (host, fields.hop_limit.map(|limit| (limit - 1).max(1))),
+            None => (host, fields.hop_limit.map(onward)),
         };
         // The host's own processes, and those of another family, have no address for the client.
         if from.ip().is_loopback() || from.is_ipv4() != client.is_ipv4() {
-            return true;
+            return None;
         }
-        let datagram = Datagram::new(payload, from, client)
-            .hop_limit(hop_limit)
-            .traffic_class(fields.traffic_class);
-        match self.client.send_datagram(&datagram).await {
-            Err(error) => !is_end(&error),
-            Ok(()) => true,
-        }
+        let datagram = Datagram::new(payload, from, client);
+        Some(
+            datagram
+                .hop_limit(hop_limit)
+                .traffic_class(fields.traffic_class),
+        )
     }
 
     /// Tells the client what the host has learned about one of its datagrams.
     fn report(&self, report: &Report) {
+        self.relay.counters.datagram_errors.count();
         let host = report.destination;
         let to = self.mapped.get(&host).copied().unwrap_or(host);
         if to.is_ipv4() != self.client.source().is_ipv4() {
@@ -215,7 +220,7 @@ impl Session {
             };
             kind = mtu.map(|mtu| Unreachable::PacketTooBig { mtu }.into());
             if let Some(mtu) = mtu {
-                self.relay.path_mtus.learn(to.ip(), mtu);
+                self.relay.stack.learn_path_mtu(to.ip(), mtu as usize);
             }
         }
         let router = self.relay.reporter(report, to.ip(), host.ip());
@@ -226,29 +231,18 @@ impl Session {
     }
 }
 
-/// Waits for what arrives at either socket.
-async fn arrival(
-    ipv4: &Option<HostUdpSocket>,
-    ipv6: &Option<HostUdpSocket>,
-) -> io::Result<UdpArrival> {
-    match (ipv4, ipv6) {
-        (Some(ipv4), Some(ipv6)) => future::or(ipv4.recv(), ipv6.recv()).await,
-        (Some(socket), None) | (None, Some(socket)) => socket.recv().await,
-        (None, None) => future::pending().await,
-    }
+/// Returns the hop limit with which a router sends on a packet that has arrived with this one. The
+/// packet has passed the host's check already, so it is not dropped.
+pub(super) fn onward(hop_limit: u8) -> u8 {
+    hop_limit.saturating_sub(1).max(1)
 }
 
-/// Returns the path MTU to `to` if the error says that a packet exceeds it.
-pub(super) fn too_big(error: &io::Error, to: IpAddr) -> Option<u32> {
-    // The number is in the standard library only as a kind that is not stable.
-    #[cfg(unix)]
-    let is_too_long = error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error());
-    #[cfg(not(unix))]
-    let is_too_long = error.raw_os_error() == Some(10_040); // WSAEMSGSIZE
-    let least = if to.is_ipv6() { LEAST_IPV6 } else { 0 };
-    is_too_long
-        .then(|| path_mtu(to).ok())?
-        .map(|mtu| mtu.max(least))
+/// Returns the number of datagrams in a batch.
+fn count(datagram: &Datagram) -> u64 {
+    let size = datagram.segment_size.map(NonZeroU16::get);
+    size.map_or(1, |size| {
+        datagram.payload.len().div_ceil(size.into()).max(1)
+    }) as u64
 }
 
 /// Returns whether the session or the stack has ended.

@@ -5,7 +5,8 @@
 use async_io::Timer;
 use brooklet::{IcmpErrorKind, Unreachable};
 use brooklet_relay::host::{
-    Fields, HostUdpSocket, PingArrival, PingSocket, Report, UdpArrival, connect, path_mtu,
+    Fields, HostUdpSocket, PingArrival, PingSocket, Report, UdpArrival, UdpTransmit, connect,
+    path_mtu,
 };
 use brooklet_testbed::network::{Namespace, Network};
 use brooklet_testbed::{LIMIT, in_namespace};
@@ -28,8 +29,21 @@ fn soon<T>(what: &str, work: impl Future<Output = io::Result<T>>) -> T {
     block_on(or(work, late)).unwrap_or_else(|why| panic!("{what}: {why}"))
 }
 
+fn send(socket: &HostUdpSocket, to: SocketAddr, payload: &[u8], fields: Fields) -> io::Result<()> {
+    let datagram = UdpTransmit {
+        to,
+        payload,
+        fields,
+        segment_size: None,
+    };
+    socket.send_batch(&[datagram]).map(drop)
+}
+
 fn report(socket: &HostUdpSocket) -> Report {
-    match soon("a report", socket.recv()) {
+    let mut arrivals = Vec::new();
+    soon("a report", socket.recv_batch(&mut arrivals));
+    assert_eq!(arrivals.len(), 1, "{arrivals:?}");
+    match arrivals.remove(0) {
         UdpArrival::Report(report) => report,
         UdpArrival::Datagram { from, .. } => panic!("a datagram from {from}"),
     }
@@ -44,19 +58,19 @@ fn udp_shows_the_router_and_the_end() {
             let socket = HostUdpSocket::bind(far.is_ipv6()).unwrap();
             let to = SocketAddr::new(far, 53);
 
-            socket.send(to, b"too far", with_hop_limit(1)).unwrap();
+            send(&socket, to, b"too far", with_hop_limit(1)).unwrap();
             let exceeded = report(&socket);
             assert_eq!(exceeded.destination, to);
             assert_eq!(exceeded.reporter, router);
             assert_eq!(exceeded.kind, Some(IcmpErrorKind::HopLimitExceeded));
             assert_eq!(exceeded.error.kind(), ErrorKind::HostUnreachable);
 
-            socket.send(to, b"just right", with_hop_limit(2)).unwrap();
+            send(&socket, to, b"just right", with_hop_limit(2)).unwrap();
             let mut buffer = [0; 100];
             assert_eq!(server.recv(&mut buffer).unwrap(), 10);
 
             drop(server);
-            socket.send(to, b"refused", with_hop_limit(2)).unwrap();
+            send(&socket, to, b"refused", with_hop_limit(2)).unwrap();
             let refused = report(&socket);
             let port = IcmpErrorKind::Unreachable(Unreachable::Port);
             assert_eq!((refused.reporter, refused.kind), (far, Some(port)));
@@ -77,15 +91,15 @@ fn the_mtu_of_a_far_link_is_reported() {
                 ..Fields::default()
             };
             // By the router the first time, and then by the host, which has learned it.
-            socket.send(to, &[1; 1400], whole).unwrap();
+            send(&socket, to, &[1; 1400], whole).unwrap();
             let learned = report(&socket);
             assert_eq!((learned.reporter, learned.mtu()), (router, Some(1280)));
 
-            let error = socket.send(to, &[2; 1400], whole).unwrap_err();
+            let error = send(&socket, to, &[2; 1400], whole).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(nix::libc::EMSGSIZE));
             assert_eq!(path_mtu(far).unwrap(), 1280);
 
-            socket.send(to, &[3; 1400], Fields::default()).unwrap();
+            send(&socket, to, &[3; 1400], Fields::default()).unwrap();
             let mut buffer = [0; 2000];
             assert_eq!(server.recv(&mut buffer).unwrap(), 1400);
             assert_eq!(buffer[0], 3, "one that was too long came");

@@ -1,6 +1,6 @@
-use super::message::{EARLIER_ERRORS, Messages, is_icmp};
+use super::messages::{EARLIER_ERRORS, Messages, is_icmp};
 use super::{Fields, Report, error_queue};
-use async_io::Async;
+use brooklet_reactor::Async;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -71,7 +71,6 @@ impl PingSocket {
                 (socket, Some(std::process::id() as u16))
             }
         };
-        error_queue::enable(&socket, ipv6, true)?;
         let messages = Messages::new(&socket, ipv6)?;
         Ok(Self {
             socket: Async::new(socket)?,

@@ -8,8 +8,32 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+pub(super) fn send(
+    socket: &HostUdpSocket,
+    to: SocketAddr,
+    payload: &[u8],
+    fields: Fields,
+) -> io::Result<()> {
+    let datagram = UdpTransmit {
+        to,
+        payload,
+        fields,
+        segment_size: None,
+    };
+    assert_eq!(socket.send_batch(&[datagram])?, 1);
+    Ok(())
+}
+
+/// The only arrival.
+async fn recv(socket: &HostUdpSocket) -> io::Result<UdpArrival> {
+    let mut arrivals = Vec::new();
+    socket.recv_batch(&mut arrivals).await?;
+    assert_eq!(arrivals.len(), 1, "{arrivals:?}");
+    Ok(arrivals.remove(0))
+}
+
 /// What arrives, with a limit to the time.
-fn soon<T>(arrival: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) fn soon<T>(arrival: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = async {
         Timer::after(Duration::from_secs(10)).await;
         Err(ErrorKind::TimedOut.into())
@@ -17,7 +41,7 @@ fn soon<T>(arrival: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     block_on(or(arrival, late))
 }
 
-fn loopbacks() -> Vec<IpAddr> {
+pub(super) fn loopbacks() -> Vec<IpAddr> {
     let all = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -28,7 +52,7 @@ fn loopbacks() -> Vec<IpAddr> {
     all
 }
 
-fn closed_port(ip: IpAddr) -> SocketAddr {
+pub(super) fn closed_port(ip: IpAddr) -> SocketAddr {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
     socket.local_addr().unwrap()
 }
@@ -41,12 +65,12 @@ fn one_port_talks_to_every_host() {
         for _ in 0..2 {
             let remote = UdpSocket::bind((ip, 0)).unwrap();
             let to = remote.local_addr().unwrap();
-            socket.send(to, b"question", Fields::default()).unwrap();
+            send(&socket, to, b"question", Fields::default()).unwrap();
             let mut buffer = [0; 100];
             let (n, source) = remote.recv_from(&mut buffer).unwrap();
             remote.send_to(&buffer[..n], source).unwrap();
             sources.push(source);
-            match soon(socket.recv()).unwrap() {
+            match soon(recv(&socket)).unwrap() {
                 UdpArrival::Datagram { from, payload, .. } => {
                     assert_eq!((from, &payload[..]), (to, &b"question"[..]));
                 }
@@ -66,8 +90,8 @@ fn the_longest_datagram_passes() {
         let remote = HostUdpSocket::bind(ip.is_ipv6()).unwrap();
         let to = SocketAddr::new(ip, remote.local_addr().unwrap().port());
         let sent: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
-        socket.send(to, &sent, Fields::default()).unwrap();
-        match soon(remote.recv()).unwrap() {
+        send(&socket, to, &sent, Fields::default()).unwrap();
+        match soon(recv(&remote)).unwrap() {
             UdpArrival::Datagram { payload, .. } => assert!(payload == sent),
             UdpArrival::Report(report) => panic!("{report:?}"),
         }
@@ -116,8 +140,8 @@ mod queued {
         for ip in loopbacks() {
             let socket = HostUdpSocket::bind(ip.is_ipv6()).unwrap();
             let to = closed_port(ip);
-            socket.send(to, b"question", Fields::default()).unwrap();
-            let UdpArrival::Report(report) = soon(socket.recv()).unwrap() else {
+            send(&socket, to, b"question", Fields::default()).unwrap();
+            let UdpArrival::Report(report) = soon(recv(&socket)).unwrap() else {
                 panic!("a datagram from {to}");
             };
             assert_eq!(report.destination, to);
@@ -137,8 +161,8 @@ mod queued {
             let to = remote.local_addr().unwrap();
             for _ in 0..20 {
                 let closed = closed_port(ip);
-                socket.send(closed, b"lost", Fields::default()).unwrap();
-                socket.send(to, b"sent", Fields::default()).unwrap();
+                send(&socket, closed, b"lost", Fields::default()).unwrap();
+                send(&socket, to, b"sent", Fields::default()).unwrap();
                 let mut buffer = [0; 100];
                 assert_eq!(remote.recv(&mut buffer).unwrap(), 4);
             }
@@ -156,8 +180,8 @@ mod queued {
                 traffic_class: TrafficClass::from_bits(0b1011_1010),
                 dont_fragment: true,
             };
-            socket.send(to, b"marked", sent).unwrap();
-            let UdpArrival::Datagram { fields, .. } = soon(remote.recv()).unwrap() else {
+            send(&socket, to, b"marked", sent).unwrap();
+            let UdpArrival::Datagram { fields, .. } = soon(recv(&remote)).unwrap() else {
                 panic!("a report");
             };
             assert_eq!(fields.hop_limit, sent.hop_limit);

@@ -1,0 +1,274 @@
+//! From the client to the hosts.
+
+use super::{Session, count};
+use crate::Hop;
+use crate::host::{Fields, HostUdpSocket, UdpTransmit, path_mtu};
+use brooklet::{Datagram, IcmpErrorKind, Unreachable, icmp_error_of};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+
+/// The most mapped destinations that a session remembers.
+const MAPPED: usize = 256;
+
+/// The smallest MTU of IPv6 (RFC 8200, section 5).
+const LEAST_IPV6: u32 = 1280;
+
+/// Datagrams of the client that the host has not sent yet.
+pub(super) struct Unsent {
+    /// The datagrams, and for each one what the host sends it with.
+    datagrams: Vec<Datagram>,
+    onward: Vec<Onward>,
+    /// How many of them are done.
+    done: usize,
+}
+
+/// Where the host sends a datagram, and with which fields of the IP header.
+#[derive(Clone, Copy)]
+struct Onward {
+    to: SocketAddr,
+    fields: Fields,
+}
+
+impl Unsent {
+    /// Returns whether the next datagram goes to an IPv6 address.
+    pub(super) fn is_ipv6(&self) -> bool {
+        let next = self.onward.get(self.done);
+        next.is_some_and(|next| next.to.is_ipv6())
+    }
+}
+
+impl Session {
+    /// Sends the datagrams of the client, or tells the client why they cannot be sent.
+    pub(super) fn outbound(&mut self, mut datagrams: Vec<Datagram>) {
+        let mut onward = Vec::with_capacity(datagrams.len());
+        datagrams.retain(|datagram| {
+            let next = self.onward(datagram);
+            onward.extend(next);
+            next.is_some()
+        });
+        self.unsent = Some(Unsent {
+            datagrams,
+            onward,
+            done: 0,
+        });
+        self.send_unsent();
+    }
+
+    /// Sends what waits, as far as the sockets of the host have room.
+    pub(super) fn send_unsent(&mut self) {
+        let Some(mut unsent) = self.unsent.take() else {
+            return;
+        };
+        let Unsent {
+            datagrams,
+            onward,
+            done,
+        } = &mut unsent;
+        let transmits: Vec<UdpTransmit<'_>> = datagrams
+            .iter()
+            .zip(&*onward)
+            .map(|(datagram, onward)| UdpTransmit {
+                to: onward.to,
+                payload: &datagram.payload,
+                fields: onward.fields,
+                segment_size: datagram.segment_size,
+            })
+            .collect();
+        while *done < transmits.len() {
+            let next = &transmits[*done..];
+            let ipv6 = next[0].to.is_ipv6();
+            let family = next
+                .iter()
+                .take_while(|next| next.to.is_ipv6() == ipv6)
+                .count();
+            let sent = match self.socket(ipv6) {
+                Ok(socket) => socket.send_batch(&next[..family]),
+                Err(error) => {
+                    self.unbound(&datagrams[*done], &error);
+                    *done += 1;
+                    continue;
+                }
+            };
+            match sent {
+                Ok(sent) => {
+                    let sent = &datagrams[*done..*done + sent];
+                    let counters = &self.relay.counters;
+                    counters.datagrams_up.add(sent.iter().map(count).sum());
+                    let bytes = sent.iter().map(|datagram| datagram.payload.len() as u64);
+                    counters.datagram_bytes_up.add(bytes.sum());
+                    *done += sent.len();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    drop(transmits);
+                    self.unsent = Some(unsent);
+                    return;
+                }
+                Err(error) => {
+                    self.failed(&datagrams[*done], onward[*done], &error);
+                    *done += 1;
+                }
+            }
+        }
+    }
+
+    /// Returns where the datagram goes; `None` if it goes nowhere, which the client is told.
+    fn onward(&mut self, datagram: &Datagram) -> Option<Onward> {
+        let limit = datagram.hop_limit.unwrap_or(64);
+        let (to, hop_limit) = match self.relay.hop(datagram.to, limit) {
+            Hop::On(host, hop_limit) => (host, hop_limit),
+            Hop::Exceeded => {
+                let counters = &self.relay.counters;
+                counters.datagrams_hop_limit_exceeded.add(count(datagram));
+                let router = self.relay.router(datagram.to.ip());
+                self.reject(datagram, Some(router), IcmpErrorKind::HopLimitExceeded);
+                return None;
+            }
+            Hop::Unmapped => {
+                let counters = &self.relay.counters;
+                counters.datagrams_unmapped.add(count(datagram));
+                self.reject(datagram, None, Unreachable::Port);
+                return None;
+            }
+        };
+        if to != datagram.to {
+            if self.mapped.len() >= MAPPED {
+                self.mapped.clear();
+            }
+            self.mapped.insert(to, datagram.to);
+        }
+        let fields = Fields {
+            hop_limit,
+            traffic_class: datagram.traffic_class,
+            dont_fragment: datagram.dont_fragment,
+        };
+        Some(Onward { to, fields })
+    }
+
+    fn socket(&mut self, ipv6: bool) -> io::Result<&HostUdpSocket> {
+        let place = if ipv6 { &mut self.ipv6 } else { &mut self.ipv4 };
+        match place {
+            Some(socket) => Ok(socket),
+            None => Ok(place.insert(HostUdpSocket::bind(ipv6)?)),
+        }
+    }
+
+    /// Answers a datagram for which the host has no socket: too many files are open, for example.
+    /// That is no refusal of the remote host.
+    fn unbound(&self, datagram: &Datagram, error: &io::Error) {
+        let counters = &self.relay.counters;
+        let counter = match is_shortage(error) {
+            true => &counters.datagrams_out_of_files,
+            false => &counters.datagrams_unreachable,
+        };
+        counter.add(count(datagram));
+        let router = self.relay.router(datagram.to.ip());
+        self.reject(datagram, Some(router), Unreachable::Host);
+    }
+
+    /// Answers a datagram that the host could not send, or sends those of a batch one by one.
+    fn failed(&self, datagram: &Datagram, onward: Onward, error: &io::Error) {
+        let Some(size) = datagram.segment_size else {
+            return self.refused(datagram, &datagram.payload, onward, error);
+        };
+        for payload in datagram.payload.chunks(size.get().into()) {
+            if let Err(error) = self.send_one(payload, onward) {
+                self.refused(datagram, payload, onward, &error);
+            }
+        }
+    }
+
+    fn send_one(&self, payload: &[u8], onward: Onward) -> io::Result<()> {
+        let socket = match onward.to {
+            SocketAddr::V4(_) => &self.ipv4,
+            SocketAddr::V6(_) => &self.ipv6,
+        };
+        let Some(socket) = socket else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        let one = UdpTransmit {
+            to: onward.to,
+            payload,
+            fields: onward.fields,
+            segment_size: None,
+        };
+        socket.send_batch(&[one])?;
+        let counters = &self.relay.counters;
+        counters.datagrams_up.count();
+        counters.datagram_bytes_up.add(payload.len() as u64);
+        Ok(())
+    }
+
+    /// Answers one datagram with this payload that the host could not send.
+    fn refused(&self, datagram: &Datagram, payload: &[u8], onward: Onward, error: &io::Error) {
+        let counters = &self.relay.counters;
+        let to = datagram.to;
+        let router = Some(self.relay.router(to.ip()));
+        let addresses = (datagram.from, to);
+        if let Some(mtu) = too_big(error, onward.to.ip()) {
+            let is_new = self.relay.stack.learn_path_mtu(to.ip(), mtu as usize);
+            // A client that fragments its datagrams cannot be told apart by IPv6 datagrams: they
+            // are all "don't fragment". It has been told the MTU before.
+            if to.is_ipv4() || is_new {
+                let kind = Unreachable::PacketTooBig { mtu };
+                self.relay.reject(addresses, payload, router, kind);
+            }
+            let fragmented = Onward {
+                fields: Fields {
+                    dont_fragment: false,
+                    ..onward.fields
+                },
+                ..onward
+            };
+            if to.is_ipv4() || self.send_one(payload, fragmented).is_err() {
+                counters.datagrams_too_big.count();
+            }
+        } else if let Some(kind) = icmp_error_of(error) {
+            counters.datagrams_unreachable.count();
+            self.relay.reject(addresses, payload, router, kind);
+        } else if error.kind() == ErrorKind::WouldBlock || is_shortage(error) {
+            counters.datagrams_queue_full.count(); // lost, as at a router whose queue is full
+        } else {
+            counters.datagrams_dropped.count();
+        }
+    }
+
+    fn reject(&self, datagram: &Datagram, router: Option<IpAddr>, kind: impl Into<IcmpErrorKind>) {
+        let addresses = (datagram.from, datagram.to);
+        let size = datagram
+            .segment_size
+            .map_or(usize::MAX, |size| size.get().into());
+        let payload = &datagram.payload[..datagram.payload.len().min(size)];
+        self.relay.reject(addresses, payload, router, kind);
+    }
+}
+
+/// Returns the path MTU to `to` if the error says that a packet exceeds it.
+pub(crate) fn too_big(error: &io::Error, to: IpAddr) -> Option<u32> {
+    // The number is in the standard library only as a kind that is not stable.
+    #[cfg(unix)]
+    let is_too_long = error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error());
+    #[cfg(not(unix))]
+    let is_too_long = error.raw_os_error() == Some(10_040); // WSAEMSGSIZE
+    let least = if to.is_ipv6() { LEAST_IPV6 } else { 0 };
+    is_too_long
+        .then(|| path_mtu(to).ok())?
+        .map(|mtu| mtu.max(least))
+}
+
+/// Returns whether this process or the system is out of files or memory.
+fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let errors = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+        let number = error.raw_os_error();
+        errors
+            .iter()
+            .any(|shortage| number == Some(shortage.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        // WSAEMFILE, WSAENOBUFS
+        matches!(error.raw_os_error(), Some(10_024 | 10_055))
+    }
+}
