@@ -9,7 +9,8 @@
 //! Inside [`block_on`] on Linux, a descriptor or timer belongs to the reactor of the thread whose
 //! task waits for it first. Anywhere else, on another executor or another system, it belongs to
 //! async-io. The choice is made by the first poll that has to wait. Tasks may move to other threads
-//! afterwards: the thread of the reactor wakes them where they are. When the outermost [`block_on`]
+//! afterwards: the thread of the reactor wakes them where they are, and a descriptor moves to the
+//! reactor of the thread where its task has waited several times in a row. When the outermost [`block_on`]
 //! of a thread ends, the descriptors and timers of its reactor leave it, their tasks wake, and the
 //! next poll that has to wait chooses again. A descriptor of async-io stays there.
 //!

@@ -76,14 +76,19 @@ impl Reactor {
 
     /// Returns the reactor of this thread, if this thread is in a `block_on`.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        if DEPTH.try_with(Cell::get).ok()? == 0 {
+        if !Self::has_current() {
             return None;
         }
         CURRENT.try_with(|current| current.borrow().clone()).ok()?
     }
 
+    /// Returns whether this thread is in a `block_on`.
+    pub(crate) fn has_current() -> bool {
+        DEPTH.try_with(|depth| depth.get() > 0).unwrap_or(false)
+    }
+
     /// Returns whether this is the reactor of this thread.
-    fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         let is_this = |current: &RefCell<Option<Arc<Self>>>| match current.try_borrow() {
             Ok(current) => current.as_deref().is_some_and(|it| std::ptr::eq(it, self)),
             Err(_) => false,

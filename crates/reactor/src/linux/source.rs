@@ -18,6 +18,10 @@ const EDGE: EventFlags = EventFlags::IN
     .union(EventFlags::RDHUP)
     .union(EventFlags::ET);
 
+/// A source moves to the reactor of the thread that has waited for it this often in a row. Tasks
+/// that change the thread more often leave it where it is.
+const FOLLOW: u8 = 16;
+
 #[derive(Debug)]
 pub(crate) struct Source {
     readiness: Readiness,
@@ -33,9 +37,60 @@ struct State {
     reading: Waiters,
     writing: Waiters,
     level: Option<Level>,
+    /// Waits in a row on a thread with another reactor.
+    elsewhere: u8,
 }
 
 impl State {
+    /// Registers the source.
+    fn bind(
+        &mut self,
+        source: &Arc<Source>,
+        reactor: Arc<Reactor>,
+        direction: Direction,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let flags = match &mut self.level {
+            None => EDGE,
+            Some(level) => {
+                level.interest |= interest(direction);
+                level.interest
+            }
+        };
+        let key = reactor.insert(source, fd, flags)?;
+        self.binding = Some(Binding { reactor, key });
+        Ok(())
+    }
+
+    /// Makes a level-triggered source that is registered report a direction.
+    fn arm(&mut self, direction: Direction, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if let (Some(binding), Some(level)) = (&self.binding, &mut self.level)
+            && !level.interest.contains(interest(direction))
+        {
+            let interest = level.interest | interest(direction);
+            binding.reactor.modify(binding.key, fd, interest)?;
+            level.interest = interest;
+        }
+        Ok(())
+    }
+
+    /// Takes the source out of the reactor of another thread, if the task has waited on this one
+    /// for some time: its thread need not be woken by another one.
+    fn follow(&mut self, fd: BorrowedFd<'_>) {
+        match &self.binding {
+            Some(binding) if !binding.reactor.is_current() && Reactor::has_current() => {
+                self.elsewhere += 1;
+            }
+            _ => self.elsewhere = 0,
+        }
+        if self.elsewhere == FOLLOW
+            && let Some(binding) = self.binding.take()
+        {
+            self.elsewhere = 0;
+            binding.reactor.remove(binding.key, fd);
+        }
+    }
+
     fn waiters(&mut self, direction: Direction) -> &mut Waiters {
         match direction {
             Direction::Read => &mut self.reading,
@@ -133,29 +188,15 @@ impl Source {
         elsewhere: impl FnOnce() -> io::Result<()>,
     ) -> Poll<io::Result<()>> {
         let mut state = lock(&self.state);
-        if state.binding.is_none() {
-            let Some(reactor) = Reactor::current() else {
-                return Poll::Ready(elsewhere());
-            };
-            let flags = match &mut state.level {
-                None => EDGE,
-                Some(level) => {
-                    level.interest = interest(direction);
-                    level.interest
-                }
-            };
-            let key = reactor.insert(self, fd, flags)?;
-            state.binding = Some(Binding { reactor, key });
-        } else if let State {
-            binding: Some(binding),
-            level: Some(level),
-            ..
-        } = &mut *state
-            && !level.interest.contains(interest(direction))
-        {
-            let interest = level.interest | interest(direction);
-            binding.reactor.modify(binding.key, fd, interest)?;
-            level.interest = interest;
+        state.follow(fd);
+        match &state.binding {
+            None => {
+                let Some(reactor) = Reactor::current() else {
+                    return Poll::Ready(elsewhere());
+                };
+                state.bind(self, reactor, direction, fd)?;
+            }
+            Some(_) => state.arm(direction, fd)?,
         }
         let replaced = state.waiters(direction).register(place, cx.waker());
         drop(state);
@@ -240,6 +281,9 @@ impl Source {
     pub(crate) fn unbind(&self, wakers: &mut Vec<Waker>) {
         let mut state = lock(&self.state);
         let binding = state.binding.take();
+        if let Some(level) = &mut state.level {
+            level.interest = EventFlags::empty();
+        }
         self.readiness.set(Event {
             read: true,
             write: true,

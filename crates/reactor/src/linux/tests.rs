@@ -128,3 +128,31 @@ fn wake_ups_of_the_same_thread_interrupt_nothing() {
         assert!(waits(or(yields, pending())).await <= 1000 / 4 + 1);
     });
 }
+
+#[test]
+fn a_descriptor_follows_its_task_to_another_thread() {
+    let (socket, peer) = UnixDatagram::pair().unwrap();
+    let socket = Arc::new(Async::new(socket).unwrap().packets());
+    block_on(async {
+        assert!(poll_once(socket.readable()).await.is_none());
+        assert_eq!(reactor().registered(), (1, 0));
+        let (moved, there) = async_channel::bounded(1);
+        let reading = socket.clone();
+        let reader = std::thread::spawn(move || {
+            block_on(async {
+                for _ in 0..100 {
+                    reading.read_with(receive).await.unwrap();
+                }
+                moved.send(reactor().registered()).await.unwrap();
+            });
+        });
+        for _ in 0..100 {
+            // The first ones pass through this thread, which must be awake.
+            Timer::after(Duration::from_millis(1)).await;
+            peer.send(b"ping").unwrap();
+        }
+        assert_eq!(there.recv().await.unwrap(), (1, 0));
+        assert_eq!(reactor().registered(), (0, 0));
+        reader.join().unwrap();
+    });
+}
