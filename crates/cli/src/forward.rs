@@ -89,8 +89,9 @@ fn forward(options: &Options) -> io::Result<()> {
         },
         counters,
     );
+    let driver = runtime.spawn(driver);
     let ended = future::or(driver, stopped(&rules));
-    let ended = runtime.block_on(future::or(ended, watched));
+    let ended = runtime.block_on(future::or(ended, watched))?;
     eprint!("{}", counters());
     ended
 }

@@ -127,6 +127,7 @@ fn run(options: Options) -> io::Result<u8> {
     let relay = Relay::new(stack.clone(), map, router, limits, runtime.spawner());
     relay.start(tcp, udp, !options.common.answer_ping)?;
     published.start(&relay, &addresses)?;
+    let driver = runtime.spawn(driver);
     let network_ended = async {
         if let Err(error) = driver.await {
             eprintln!("brooklet run: the network of {name} has ended: {error}");
@@ -165,7 +166,7 @@ fn run(options: Options) -> io::Result<u8> {
         counters,
     );
     let ended = future::or(client_ended, network_ended);
-    let status = runtime.block_on(future::or(ended, watched))?;
+    let status = runtime.block_on(future::or(ended, watched))??;
     if options.observe.stats.is_some() {
         eprint!("{}", counters());
     }

@@ -25,12 +25,14 @@ mod spawner;
 mod stats;
 mod tcp;
 mod udp;
+mod workers;
 
 pub use limits::Limits;
 pub use rules::Rules;
 pub use spawner::{Spawner, Task};
 pub use stats::RelayStats;
 pub use tcp::{copy_bidirectional, decline, reset};
+pub use workers::Workers;
 
 use async_lock::Semaphore;
 use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
