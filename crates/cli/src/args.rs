@@ -88,7 +88,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let status = if name == Some("run") { 125 } else { 2 };
     let name = name.filter(|name| Args::command().find_subcommand(name).is_some());
     let refuse = |why: &str| {
-        let program = name.map_or("brooklet".to_owned(), |name| format!("brooklet {name}"));
+        let program = [Some("brooklet"), name]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
         let text = format!("{program}: {why}; `{program} --help` lists the flags\n");
         Exit { text, status }
     };

@@ -8,15 +8,16 @@
 
 use crate::args::Forward as Options;
 use crate::observe::Observers;
-use crate::runtime::Runtime;
 use crate::top::Source;
 use async_signal::{Signal, Signals};
-use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Rules};
-use brooklet_tun::Tun;
+use brooklet::QueueParts;
+use brooklet_relay::{Limits, Map, Relay, Rules, Workers};
+use brooklet_tun::{DropCounter, Tun};
 use futures_lite::{StreamExt, future};
 use std::io;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::task::Poll;
 
 /// Runs the subcommand.
 pub(crate) fn main(options: &Options) -> ExitCode {
@@ -30,15 +31,16 @@ pub(crate) fn main(options: &Options) -> ExitCode {
 }
 
 #[cfg(not(any(target_os = "android", target_os = "ios")))]
-fn open(options: &Options) -> io::Result<Tun> {
+fn open(options: &Options) -> io::Result<Vec<Tun>> {
     brooklet_tun::TunBuilder::new(&options.tun)
         .mtu(options.mtu)
         .offload(options.common.offload)
-        .open()
+        .queues(options.queues.into())
+        .open_queues()
 }
 
 #[cfg(any(target_os = "android", target_os = "ios"))]
-fn open(_: &Options) -> io::Result<Tun> {
+fn open(_: &Options) -> io::Result<Vec<Tun>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "programs cannot open a TUN device on this system",
@@ -49,36 +51,35 @@ fn forward(options: &Options) -> io::Result<()> {
     let mtu = options.mtu;
     let rules = Rules::read(options.common.rules.clone())?;
     let observers = Observers::open(&options.observe, false)?;
-    let tun = open(options)?;
-    println!(
-        "forward: forwarding from {}, mtu {mtu}",
-        tun.name().unwrap_or("?")
-    );
-    let drops = tun.drop_counter();
-    let Parts {
+    let queues = open(options)?;
+    let name = queues.first().and_then(Tun::name).unwrap_or(&options.tun);
+    println!("forward: forwarding from {name}, mtu {mtu}");
+    let drops: Vec<_> = queues.iter().map(Tun::drop_counter).collect();
+    let QueueParts {
         stack,
         tcp,
         udp,
-        driver,
+        drivers,
         ..
     } = brooklet::Builder::new()
         .mtu(mtu.into())
         .ipv6(!options.common.no_ipv6)
         .filter(rules.clone())
-        .build(tun)?;
+        .build_queues(queues)?;
     let limits = Limits::of_this_process();
-    let runtime = Runtime::default();
+    let workers = Workers::new(drivers.len());
     let relay = Relay::new(
         stack.clone(),
         Map::transparent(),
         options.router(),
         limits,
-        runtime.spawner(),
+        workers.spawner(),
     );
     relay.start(tcp, udp, !options.common.answer_ping)?;
 
     let counters = || {
-        let (stack, relay, lost) = (stack.stats(), relay.stats(), drops.get());
+        let lost: u64 = drops.iter().map(DropCounter::get).sum();
+        let (stack, relay) = (stack.stats(), relay.stats());
         format!("{stack}{relay}packets the device did not take: {lost}\n{rules}")
     };
     let watched = observers.watch(
@@ -89,11 +90,25 @@ fn forward(options: &Options) -> io::Result<()> {
         },
         counters,
     );
-    let driver = runtime.spawn(driver);
-    let ended = future::or(driver, stopped(&rules));
-    let ended = runtime.block_on(future::or(ended, watched))?;
+    let drivers = drivers.into_iter().enumerate();
+    let drivers = drivers.map(|(queue, driver)| workers.spawn(queue, driver));
+    let ended = future::or(first(drivers.collect()), stopped(&rules));
+    let ended = workers.block_on(future::or(ended, watched))?;
     eprint!("{}", counters());
     ended
+}
+
+/// Runs the drivers until one of them ends.
+async fn first<T>(mut drivers: Vec<impl Future<Output = T> + Unpin>) -> T {
+    std::future::poll_fn(|cx| {
+        let polled = drivers.iter_mut().map(|driver| Pin::new(driver).poll(cx));
+        // All of them, so that each has the waker.
+        polled.fold(
+            Poll::Pending,
+            |first, next| if first.is_ready() { first } else { next },
+        )
+    })
+    .await
 }
 
 /// Waits for the signal to end, and reads the rules again on the other one.

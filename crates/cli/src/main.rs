@@ -13,7 +13,6 @@ mod netlink;
 mod observe;
 #[cfg(target_os = "linux")]
 mod run;
-mod runtime;
 mod top;
 
 use args::Command;

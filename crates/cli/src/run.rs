@@ -9,12 +9,11 @@ mod target;
 use crate::args::Run as Options;
 use crate::namespace::{self, GATEWAY, GATEWAY6, Inside, Network};
 use crate::observe::Observers;
-use crate::runtime::Runtime;
 use crate::top::Source;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Router, Rules};
+use brooklet_relay::{Limits, Map, Relay, Router, Rules, Workers};
 use command::{FAILED, ended, exit_status, start_status};
 use futures_lite::{StreamExt, future};
 use publish::Published;
@@ -123,11 +122,11 @@ fn run(options: Options) -> io::Result<u8> {
     };
     // The command keeps the limit of open files that it started with.
     let limits = Limits::of_this_process();
-    let runtime = Runtime::default();
-    let relay = Relay::new(stack.clone(), map, router, limits, runtime.spawner());
+    let workers = Workers::new(1);
+    let relay = Relay::new(stack.clone(), map, router, limits, workers.spawner());
     relay.start(tcp, udp, !options.common.answer_ping)?;
     published.start(&relay, &addresses)?;
-    let driver = runtime.spawn(driver);
+    let driver = workers.spawn(0, driver);
     let network_ended = async {
         if let Err(error) = driver.await {
             eprintln!("brooklet run: the network of {name} has ended: {error}");
@@ -166,7 +165,7 @@ fn run(options: Options) -> io::Result<u8> {
         counters,
     );
     let ended = future::or(client_ended, network_ended);
-    let status = runtime.block_on(future::or(ended, watched))??;
+    let status = workers.block_on(future::or(ended, watched))??;
     if options.observe.stats.is_some() {
         eprint!("{}", counters());
     }

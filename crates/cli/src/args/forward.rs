@@ -15,8 +15,8 @@ pub(crate) struct Forward {
     /// MTU of the device in bytes, 1280 to 65535
     #[arg(long, value_name = "N", default_value_t = 1500)]
     pub(crate) mtu: u16,
-    /// Queues of the device, each with a driver
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Queues of the device, each with a driver of its own (IFF_MULTI_QUEUE of Linux)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=255))]
     pub(crate) queues: u16,
     /// First hop that traceroute shows; once for each IP version (default 192.0.0.8 and fe80::1)
     #[arg(long, value_name = "ADDRESS")]

@@ -64,45 +64,43 @@ pub(crate) fn lines(title: &str, now: &Sample, last: &Sample, size: Size) -> Vec
 pub(crate) fn log_line(now: &Sample, last: &Sample) -> String {
     let (up, down) = rates(now, last);
     let dropped = dropped(now).saturating_sub(dropped(last));
-    let connections = now.stack.tcp.connections;
-    let sessions = now.sessions();
+    let (connections, sessions) = (now.stack.tcp.connections, now.sessions());
     let mut text = format!(
-        "{} TCP connections, {} UDP sessions, up {}bit/s, down {}bit/s, {dropped} packets dropped",
-        connections,
-        sessions,
-        scaled(up),
-        scaled(down)
+        "TCP connections: {connections}, UDP sessions: {sessions}, up: {}, down: {}, packets \
+         dropped: {dropped}",
+        rate(up),
+        rate(down)
     );
     if let Some(memory) = now.memory {
-        let _ = write!(text, ", {} of memory", mebibytes(memory));
+        let _ = write!(text, ", memory: {}", mebibytes(memory));
     }
     text
 }
 
 fn totals(title: &str, now: &Sample, last: &Sample) -> String {
     let (up, down) = rates(now, last);
-    let (up, down, time) = (scaled(up), scaled(down), time(now.uptime));
-    format!("{title}, {time}: up {up}bit/s, down {down}bit/s")
+    let (up, down, time) = (rate(up), rate(down), time(now.uptime));
+    format!("{title}, {time}: up {up}, down {down}")
 }
 
 fn engines(now: &Sample, last: &Sample) -> String {
     let (tcp, relay) = (&now.stack.tcp, &now.relay);
-    let mut text = format!("TCP: {} connections", tcp.connections);
+    let mut text = format!("TCP connections: {}", tcp.connections);
     let retransmits = tcp.retransmits.saturating_sub(last.stack.tcp.retransmits);
-    for (figure, what) in [
-        (tcp.requests, "waiting"),
-        (relay.connecting, "dialed"),
-        (tcp.time_wait, "in TIME-WAIT"),
-        (retransmits, "segments retransmitted now"),
+    for (what, figure) in [
+        ("waiting", tcp.requests),
+        ("dialed", relay.connecting),
+        ("TIME-WAIT", tcp.time_wait),
+        ("segments retransmitted", retransmits),
     ] {
         if figure > 0 {
-            let _ = write!(text, ", {figure} {what}");
+            let _ = write!(text, ", {what}: {figure}");
         }
     }
     if let Some(median) = tcp.round_trips.quantile(0.5) {
         let _ = write!(text, ", half of the round trips within {}", short(median));
     }
-    let _ = write!(text, ". UDP: {} sessions", now.sessions());
+    let _ = write!(text, ". UDP sessions: {}", now.sessions());
     if relay.echo_requests > 0 {
         let _ = write!(text, ". Pings: {}", relay.echo_requests);
     }
@@ -277,9 +275,19 @@ fn dropped(sample: &Sample) -> u64 {
     sample.stack.drops().map(|(_, count)| count).sum()
 }
 
+/// A rate: 999 bit/s, 1.23 kbit/s.
+fn rate(bits: f64) -> String {
+    let (digits, prefix) = scale(bits);
+    format!("{digits} {prefix}bit/s")
+}
+
 /// Three digits and a decimal prefix: 0, 999, 1.23k, 12.3M.
 fn scaled(number: f64) -> String {
-    let mut number = number;
+    let (digits, prefix) = scale(number);
+    format!("{digits}{prefix}")
+}
+
+fn scale(mut number: f64) -> (String, &'static str) {
     for prefix in ["", "k", "M", "G"] {
         if number < 999.5 || prefix == "G" {
             let digits = match number {
@@ -288,11 +296,11 @@ fn scaled(number: f64) -> String {
                 ..99.95 => 1,
                 _ => 0,
             };
-            return format!("{number:.digits$}{prefix}");
+            return (format!("{number:.digits$}"), prefix);
         }
         number /= 1000.0;
     }
-    String::new()
+    (String::new(), "")
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -304,9 +312,9 @@ fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
-        ..60 => format!("{seconds}s"),
-        ..3600 => format!("{minutes}m{:02}s", seconds % 60),
-        ..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{:02}m", minutes % 60),
         _ => format!("{days}d{:02}h", hours % 24),
     }
 }

@@ -6,6 +6,7 @@
 
 mod datagrams;
 mod dns;
+mod observe;
 mod ping;
 mod rules;
 mod stun;

@@ -278,7 +278,18 @@ mod tests {
     #[test]
     fn a_sender_never_waits_for_a_reader_that_has_read_all() {
         for shift in 0..=14 {
-            for capacity in [2048, 2500, 3000, 3500, 4096, 5000, 8192, 16 << 10, 128 << 10, 1 << 20] {
+            for capacity in [
+                2048,
+                2500,
+                3000,
+                3500,
+                4096,
+                5000,
+                8192,
+                16 << 10,
+                128 << 10,
+                1 << 20,
+            ] {
                 for mss in [536, 1220, 1428, 1448, 1460, 8960, 65_483] {
                     if capacity >= 8 << shift {
                         never_waits_for_a_reader(capacity, shift, mss);

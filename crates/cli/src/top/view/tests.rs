@@ -88,8 +88,8 @@ fn the_view_has_totals_drops_and_the_busiest_flows_first() {
     let (now, last) = moments();
     let lines = lines("brooklet run curl", &now, &last, SIZE);
     let expected = "\
-brooklet run curl, 1m15s: up 16.0kbit/s, down 804Mbit/s
-TCP: 2 connections, 1 dialed, 7 in TIME-WAIT, 3 segments retransmitted now, half of the round trips within 0.51ms. UDP: 1 sessions. Pings: 5
+brooklet run curl, 1m15s: up 16.0 kbit/s, down 804 Mbit/s
+TCP connections: 2, dialed: 1, TIME-WAIT: 7, segments retransmitted: 3, half of the round trips within 0.51ms. UDP sessions: 1. Pings: 5
 Memory: 24.0 MiB. TCP buffers: 3.0 MiB in use, 0.5 MiB pooled
 Dropped packets: 17: UDP inbound queue full 11 (+11); TCP backlog full 6 (+2)
 Failed connects of the host: 3: 2 refused, 1 without an answer
@@ -162,8 +162,8 @@ fn a_line_for_a_log_has_the_totals() {
     let (now, last) = moments();
     assert_eq!(
         log_line(&now, &last),
-        "2 TCP connections, 1 UDP sessions, up 16.0kbit/s, down 804Mbit/s, 13 packets dropped, \
-         24.0 MiB of memory"
+        "TCP connections: 2, UDP sessions: 1, up: 16.0 kbit/s, down: 804 Mbit/s, packets \
+         dropped: 13, memory: 24.0 MiB"
     );
 }
 
