@@ -4,6 +4,7 @@
 //! forwards everything that is routed into a TUN device.
 
 mod args;
+mod capture;
 mod forward;
 mod metrics;
 #[cfg(target_os = "linux")]

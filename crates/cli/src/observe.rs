@@ -1,8 +1,13 @@
-//! What shows the stack while it runs: `--top`, `--stats=SECONDS`, `--metrics` and SIGUSR1.
+//! What shows the stack while it runs: `--top`, `--stats=SECONDS`, `--metrics`, `--capture` and SIGUSR1.
 
 use crate::args::Observe;
+use crate::capture::CaptureFile;
 use crate::metrics;
 use crate::top::{self, Screen, Source};
+#[cfg(unix)]
+use async_signal::{Signal, Signals};
+#[cfg(unix)]
+use futures_lite::StreamExt;
 use futures_lite::future;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -14,8 +19,10 @@ pub(crate) struct Observers {
     interval: Option<Duration>,
     screen: Option<Screen>,
     metrics: Option<metrics::Server>,
+    capture: Option<CaptureFile>,
+    capture_paused: bool,
     #[cfg(unix)]
-    signals: async_signal::Signals,
+    signals: Signals,
 }
 
 impl Observers {
@@ -29,47 +36,78 @@ impl Observers {
             interval: flags.interval(),
             screen: flags.top.then(|| screen(shared)).transpose()?,
             metrics: flags.metrics.map(metrics::Server::bind).transpose()?,
+            capture: flags
+                .capture
+                .as_deref()
+                .map(CaptureFile::create)
+                .transpose()?,
+            capture_paused: flags.capture_paused,
             #[cfg(unix)]
-            signals: async_signal::Signals::new([async_signal::Signal::Usr1])?,
+            signals: Signals::new([Signal::Usr1, Signal::Usr2])?,
         })
     }
 
-    /// Shows the stack until the future is dropped. SIGUSR1 prints `counters`.
-    pub(crate) async fn watch<T>(self, source: Source, counters: impl Fn() -> String) -> T {
-        let view = async {
-            if let Some(screen) = self.screen
-                && let Err(error) = top::show(&source, screen).await
-            {
-                eprintln!("{}: the view has ended: {error}", source.title);
-            }
-        };
-        let log = async {
-            if let Some(interval) = self.interval {
-                top::log(&source, interval).await;
-            }
-        };
-        let metrics = async {
-            if let Some(server) = self.metrics {
-                if let Ok(address) = server.local_addr() {
-                    eprintln!("{}: metrics at http://{address}/metrics", source.title);
+    /// Shows the stack until the future is dropped. SIGUSR1 prints `counters`. A capture begins now, and its file
+    /// is whole after the drop.
+    pub(crate) fn watch<T>(
+        self,
+        source: Source,
+        counters: impl Fn() -> String,
+    ) -> impl Future<Output = T> {
+        let Self {
+            interval,
+            screen,
+            metrics,
+            capture,
+            capture_paused,
+            #[cfg(unix)]
+            mut signals,
+        } = self;
+        let capture = capture.map(|file| file.record(&source, capture_paused));
+        async move {
+            let view = async {
+                if let Some(screen) = screen
+                    && let Err(error) = top::show(&source, screen).await
+                {
+                    eprintln!("{}: the view has ended: {error}", source.title);
                 }
-                let (stack, relay) = (source.stack.clone(), source.relay.clone());
-                let text = move || brooklet_relay::metrics::encode(&stack.stats(), &relay.stats());
-                server.serve(text).await;
-            }
-        };
-        #[cfg(unix)]
-        let printed = async {
-            use futures_lite::StreamExt;
-            let mut signals = self.signals;
-            while let Some(Ok(_)) = signals.next().await {
-                eprint!("{}", counters());
-            }
-        };
-        #[cfg(not(unix))]
-        let printed = async { drop(counters) };
-        future::zip(future::zip(view, log), future::zip(metrics, printed)).await;
-        future::pending().await
+            };
+            let log = async {
+                if let Some(interval) = interval {
+                    top::log(&source, interval).await;
+                }
+            };
+            let metrics = async {
+                if let Some(server) = metrics {
+                    if let Ok(address) = server.local_addr() {
+                        eprintln!("{}: metrics at http://{address}/metrics", source.title);
+                    }
+                    let (stack, relay) = (source.stack.clone(), source.relay.clone());
+                    let text =
+                        move || brooklet_relay::metrics::encode(&stack.stats(), &relay.stats());
+                    server.serve(text).await;
+                }
+            };
+            #[cfg(unix)]
+            let signalled = async {
+                while let Some(Ok(signal)) = signals.next().await {
+                    match (signal, &capture) {
+                        (Signal::Usr2, Some(capture)) => capture.toggle(),
+                        (Signal::Usr2, None) => eprintln!(
+                            "{}: no capture to begin: start with --capture FILE --capture-paused",
+                            source.title
+                        ),
+                        _ => eprint!("{}", counters()),
+                    }
+                }
+            };
+            #[cfg(not(unix))]
+            let signalled = async {
+                let _ = (&counters, &capture);
+            };
+            future::zip(future::zip(view, log), future::zip(metrics, signalled)).await;
+            future::pending().await
+        }
     }
 }
 

@@ -42,9 +42,13 @@ pub(crate) struct Observe {
     /// Serve the counters as OpenMetrics text at http://ADDRESS:PORT/metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<SocketAddr>,
-    /// Write the packets of the device with the verdicts on them to a pcapng file
+    /// Write the packets of the device with the verdicts on them to a pcapng file, which Wireshark reads;
+    /// SIGUSR2 pauses the capture and lets it go on
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
+    /// Let the capture begin with the first SIGUSR2
+    #[arg(long, requires = "capture")]
+    pub(crate) capture_paused: bool,
 }
 
 impl Observe {

@@ -4,6 +4,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod capture;
 mod datagrams;
 mod dns;
 mod observe;
