@@ -9,18 +9,16 @@
 //! what the server saw: connected, refused or unreachable. Datagrams are answered with "port
 //! unreachable".
 
-use async_io::Timer;
 use async_signal::{Signal, Signals};
-use brooklet::{Builder, Parts, TcpListener, TcpRequest};
+use brooklet::{Builder, Parts, Stack, TcpListener};
 use brooklet_examples::shared::socks;
-use brooklet_relay::{Map, copy_bidirectional, decline, reset};
+use brooklet_relay::{DialRequest, Limits, Map, Relay, Router, Spawner};
 use brooklet_tun::Tun;
 use futures_lite::{StreamExt, future};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 const USAGE: &str = "\
 Usage: tun2socks --tun NAME --proxy ADDRESS:PORT [--mtu N]
@@ -31,9 +29,6 @@ Usage: tun2socks --tun NAME --proxy ADDRESS:PORT [--mtu N]
 
 SIGTERM and SIGINT end it, and the counters of the stack are printed.
 ";
-
-/// How long the SOCKS server may take: as long as the stack keeps the client's request.
-const LIMIT: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os()) {
@@ -67,13 +62,13 @@ fn run(options: &Options) -> io::Result<()> {
     } = builder.build(open(options)?)?;
     // Without a socket the stack answers datagrams with "port unreachable".
     drop(udp);
-    smol::spawn(forward(tcp, Map::transparent(), options.proxy)).detach();
+    let relay = forward(stack.clone(), tcp, Map::transparent(), options.proxy);
     let signalled = async {
         let mut signals = Signals::new([Signal::Term, Signal::Int])?;
         signals.next().await.transpose().map(drop)
     };
     let ended = smol::block_on(future::or(driver, signalled));
-    eprint!("{}", stack.stats());
+    eprint!("{}{}", stack.stats(), relay.stats());
     ended
 }
 
@@ -91,31 +86,15 @@ fn open(_: &Options) -> io::Result<Tun> {
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
-/// Forwards connections to the SOCKS server until the stack ends. A client whose destination `map`
-/// does not have is refused.
-async fn forward(listener: TcpListener, map: Map, proxy: SocketAddr) {
-    let mut requests = listener.requests();
-    // An error is the end of the stack, which the driver reports.
-    while let Some(Ok(request)) = requests.next().await {
-        match map.host(request.local_addr()) {
-            Some(to) => smol::spawn(forward_one(request, to, proxy)).detach(),
-            None => request.refuse(),
-        }
-    }
-}
-
-async fn forward_one(request: TcpRequest, to: SocketAddr, proxy: SocketAddr) {
-    let late = async {
-        Timer::after(LIMIT).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    match future::or(socks::connect(proxy, to), late).await {
-        Ok(upstream) => match request.accept().await {
-            Ok(client) => copy_bidirectional(&client, &upstream, || ()).await,
-            Err(_) => reset(&upstream), // the client has gone meanwhile
-        },
-        Err(why) => decline(request, &why),
-    }
+/// Forwards connections through the SOCKS server until the stack ends.
+fn forward(stack: Stack, listener: TcpListener, map: Map, proxy: SocketAddr) -> Relay {
+    let spawner = Spawner::new(|task| smol::spawn(task).detach());
+    let limits = Limits::of_this_process();
+    let relay = Relay::new(stack, map, Router::default(), limits, spawner);
+    relay.start_tcp(listener, move |request: DialRequest| async move {
+        Ok(socks::connect(proxy, request.to).await?)
+    });
+    relay
 }
 
 #[cfg_attr(
@@ -155,11 +134,12 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_io::Timer;
     use async_net::{Ipv4Addr, TcpStream};
-    use brooklet::Stack;
     use futures_lite::{AsyncReadExt, AsyncWriteExt};
     use std::io::ErrorKind;
     use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
 
     /// What a client behind the device knows the loopback as.
     const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -173,7 +153,7 @@ mod tests {
         smol::spawn(forwarder.driver).detach();
         let map =
             Map::new(|to| (to.ip() == REMOTE).then_some((Ipv4Addr::LOCALHOST, to.port()).into()));
-        smol::spawn(forward(forwarder.tcp, map, proxy)).detach();
+        forward(forwarder.stack, forwarder.tcp, map, proxy);
         Ok(client.stack)
     }
 

@@ -1,6 +1,6 @@
 //! The client's part of SOCKS 5 (RFC 1928): a CONNECT request without authentication.
 
-use async_net::TcpStream;
+use brooklet_relay::host::{self, Fields, HostStream};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -16,12 +16,12 @@ const IPV6: u8 = 4;
 ///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`] to the server; [`InvalidData`](ErrorKind::InvalidData) for an
+/// Those of [`host::connect`] to the server; [`InvalidData`](ErrorKind::InvalidData) for an
 /// answer that is not SOCKS 5; and for each reply of section 6 the error that a `connect` of the
 /// system has in the same case.
-pub async fn connect(server: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(server).await?;
-    stream.set_nodelay(true)?;
+pub async fn connect(server: SocketAddr, to: SocketAddr) -> io::Result<HostStream> {
+    let connected = host::connect(server, Fields::default()).await;
+    let mut stream = connected.map_err(|failed| failed.error)?;
     stream.write_all(&[VERSION, 1, NO_AUTHENTICATION]).await?;
     let mut method = [0; 2];
     stream.read_exact(&mut method).await?;

@@ -13,7 +13,7 @@ use crate::top::Source;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
-use brooklet_relay::{Limits, Map, Relay, Router, Rules, Workers};
+use brooklet_relay::{Destination, Limits, Map, Relay, Router, Rules, Workers};
 use command::{FAILED, ended, exit_status, start_status};
 use futures_lite::{StreamExt, future};
 use publish::Published;
@@ -197,14 +197,14 @@ async fn stopped(mut signals: Signals, rules: &Rules) -> io::Result<()> {
 }
 
 /// Maps a destination inside the namespace to the address that the host connects to.
-fn host(to: SocketAddr, name_server: IpAddr) -> Option<SocketAddr> {
+fn host(to: SocketAddr, name_server: IpAddr) -> Destination {
     let ip = match to.ip() {
         IpAddr::V4(GATEWAY) | IpAddr::V6(GATEWAY6) if to.port() == 53 => name_server,
         IpAddr::V4(GATEWAY) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(GATEWAY6) => Ipv6Addr::LOCALHOST.into(),
-        other => return Map::transparent().host((other, to.port()).into()),
+        other => return Map::transparent().destination((other, to.port()).into()),
     };
-    Some((ip, to.port()).into())
+    Destination::To((ip, to.port()).into())
 }
 
 /// Waits until the host's sockets have the last data that the command sent.
@@ -248,7 +248,8 @@ mod tests {
             ("[::1]:80", None),
             ("[::ffff:127.0.0.1]:80", None),
         ] {
-            let expected = outside.map(|address| address.parse().unwrap());
+            let expected: Option<SocketAddr> = outside.map(|address| address.parse().unwrap());
+            let expected = Destination::from(expected);
             assert_eq!(host(inside.parse().unwrap(), server), expected, "{inside}");
         }
     }

@@ -91,9 +91,18 @@ fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
             let _ = request.reject_from(router, IcmpErrorKind::HopLimitExceeded);
             return;
         }
-        Hop::Unmapped => {
+        Hop::Refused => {
             relay.counters.echo_dropped.count();
             let _ = request.reject_from(router, Unreachable::Host);
+            return;
+        }
+        Hop::Rejected(kind) => {
+            relay.counters.echo_dropped.count();
+            let _ = request.reject_from(router, kind);
+            return;
+        }
+        Hop::Dropped => {
+            relay.counters.echo_dropped.count();
             return;
         }
     };

@@ -17,6 +17,7 @@ mod path_mtu;
 #[cfg_attr(not(target_os = "linux"), path = "host/ping_unsupported.rs")]
 mod ping;
 mod report;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ mod udp;
 pub use path_mtu::path_mtu;
 pub use ping::{PingArrival, PingSocket};
 pub use report::Report;
+pub use stream::HostStream;
 pub use tcp::{DialError, connect};
 pub use udp::{HostUdpSocket, UdpArrival, UdpTransmit};
 

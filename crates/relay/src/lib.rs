@@ -18,6 +18,7 @@
 mod echo;
 pub mod host;
 mod limits;
+mod map;
 pub mod metrics;
 mod publish;
 mod rules;
@@ -28,10 +29,11 @@ mod udp;
 mod workers;
 
 pub use limits::Limits;
+pub use map::{Destination, Map};
 pub use rules::Rules;
 pub use spawner::{Spawner, Task};
 pub use stats::RelayStats;
-pub use tcp::{copy_bidirectional, decline, reset};
+pub use tcp::{Dial, DialRequest, HostDialer, Keepalive, Upstream};
 pub use workers::Workers;
 
 use async_lock::Semaphore;
@@ -43,47 +45,8 @@ use stats::Counters;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tcp::streams;
+use tcp::connections;
 use udp::datagrams;
-
-/// Maps the destination that a client asks for to the address that the host connects to. A client
-/// whose destination maps to `None` is refused.
-///
-/// A destination that maps to another address is the relay itself: no router is between it and
-/// the client.
-#[derive(Clone)]
-pub struct Map(Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>);
-
-impl Map {
-    /// Makes a map from a function.
-    ///
-    /// ```
-    /// use brooklet_relay::Map;
-    ///
-    /// let map = Map::new(|to| (to.port() != 25).then_some(to));
-    /// assert_eq!(map.host("192.0.2.1:25".parse().unwrap()), None);
-    /// ```
-    pub fn new(map: impl Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(map))
-    }
-
-    /// Maps every destination to itself, except loopback addresses, which map to `None`: they would
-    /// reach services that the host keeps for itself.
-    pub fn transparent() -> Self {
-        Self::new(|to| (!to.ip().to_canonical().is_loopback()).then_some(to))
-    }
-
-    /// Returns the address that the host connects to for the destination `to`.
-    pub fn host(&self, to: SocketAddr) -> Option<SocketAddr> {
-        (self.0)(to)
-    }
-}
-
-impl std::fmt::Debug for Map {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Map")
-    }
-}
 
 /// The addresses that the relay has as a router, for clients that ask for its path:
 /// `traceroute` shows them as the first hop.
@@ -126,8 +89,12 @@ enum Hop {
     On(SocketAddr, Option<u8>),
     /// Nowhere: the hop limit runs out here (RFC 1812, section 5.3.1).
     Exceeded,
-    /// Nowhere: the map has no such destination.
-    Unmapped,
+    /// Nowhere: the map refuses it, see [`Destination`].
+    Refused,
+    /// Nowhere: the map answers with this error.
+    Rejected(IcmpErrorKind),
+    /// Nowhere, without an answer.
+    Dropped,
 }
 
 impl Relay {
@@ -152,11 +119,39 @@ impl Relay {
     /// If the stack has an ICMP socket already.
     pub fn start(&self, tcp: TcpListener, udp: TransparentUdpSocket, ping: bool) -> io::Result<()> {
         if ping {
-            let socket = self.stack.bind_icmp()?;
-            self.spawner.spawn(0, echo_requests(self.clone(), socket));
+            self.start_ping()?;
         }
-        self.spawner.spawn(0, streams(self.clone(), tcp));
+        self.start_tcp(tcp, HostDialer);
+        self.start_udp(udp);
+        Ok(())
+    }
+
+    /// Forwards connections, by a dialer of the program, until the stack ends.
+    ///
+    /// ```no_run
+    /// # use brooklet_relay::{Dial, Relay};
+    /// # fn example(relay: Relay, tcp: brooklet::TcpListener, proxy: impl Dial) {
+    /// relay.start_tcp(tcp, proxy);
+    /// # }
+    /// ```
+    pub fn start_tcp(&self, tcp: TcpListener, dialer: impl Dial) {
+        self.spawner
+            .spawn(0, connections(self.clone(), tcp, dialer));
+    }
+
+    /// Forwards datagrams until the stack ends.
+    pub fn start_udp(&self, udp: TransparentUdpSocket) {
         self.spawner.spawn(0, datagrams(self.clone(), udp));
+    }
+
+    /// Forwards echo requests until the stack ends.
+    ///
+    /// # Errors
+    ///
+    /// If the stack has an ICMP socket already.
+    pub fn start_ping(&self) -> io::Result<()> {
+        let socket = self.stack.bind_icmp()?;
+        self.spawner.spawn(0, echo_requests(self.clone(), socket));
         Ok(())
     }
 
@@ -166,12 +161,14 @@ impl Relay {
     }
 
     fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {
-        match self.map.host(to) {
-            None => Hop::Unmapped,
+        match self.map.destination(to) {
             // The destination is the relay itself.
-            Some(host) if host != to => Hop::On(host, None),
-            Some(_) if hop_limit <= 1 => Hop::Exceeded,
-            Some(host) => Hop::On(host, Some(hop_limit - 1)),
+            Destination::To(host) if host != to => Hop::On(host, None),
+            Destination::To(_) if hop_limit <= 1 => Hop::Exceeded,
+            Destination::To(host) => Hop::On(host, Some(hop_limit - 1)),
+            Destination::Refuse => Hop::Refused,
+            Destination::Reject(kind) => Hop::Rejected(kind),
+            Destination::Drop => Hop::Dropped,
         }
     }
 

@@ -4,10 +4,11 @@
 mod tests;
 mod udp;
 
+use crate::host::HostStream;
 use crate::stats::Entry;
-use crate::{Relay, copy_bidirectional, reset};
-use async_io::{Async, Timer};
+use crate::{Relay, Upstream};
 use brooklet::{StackClosed, TcpStream};
+use brooklet_reactor::{Async, Timer};
 use futures_lite::future;
 use std::io::{self, ErrorKind};
 use std::net::{self, SocketAddr};
@@ -92,7 +93,7 @@ async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[S
     let ended = Arc::new(AtomicBool::new(false));
     while !ended.load(Ordering::Relaxed) {
         let place = relay.published.acquire_arc().await;
-        let host = match listener.accept().await {
+        let host = match listener.read_with(net::TcpListener::accept).await {
             Ok((host, _)) => host,
             // The client has gone again (accept(2)).
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
@@ -105,7 +106,7 @@ async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[S
         let (relay, servers, ended) = (relay.clone(), servers.clone(), ended.clone());
         let spawner = relay.spawner.clone();
         spawner.spawn(0, async move {
-            if let Err(error) = connection(&relay, host.into(), &servers).await
+            if let Err(error) = connection(&relay, host, &servers).await
                 && is_stack_closed(&error)
             {
                 ended.store(true, Ordering::Relaxed);
@@ -115,23 +116,15 @@ async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[S
     }
 }
 
-async fn connection(
-    relay: &Relay,
-    host: async_net::TcpStream,
-    servers: &[SocketAddr],
-) -> io::Result<()> {
+async fn connection(relay: &Relay, host: net::TcpStream, servers: &[SocketAddr]) -> io::Result<()> {
     let connecting = Entry::new(&relay.counters, |counters| &counters.connecting);
     let upload = Entry::new(&relay.counters, |counters| &counters.uploads);
     // The server's stack has delayed small writes already, if the server allows that.
-    let dialed = match host.set_nodelay(true) {
-        Ok(()) => dial(relay, servers).await,
-        Err(error) => Err(error),
-    };
-    let server = dialed.inspect_err(|_| reset(&host))?;
+    host.set_nodelay(true)?;
+    let mut host = HostStream::new(host)?;
+    let server = dial(relay, servers).await.inspect_err(|_| host.reset())?;
     drop(connecting);
-    let _open = Entry::new(&relay.counters, |counters| &counters.connections);
-    relay.counters.connections_total.count();
-    copy_bidirectional(&server, &host, || drop(upload)).await;
+    relay.copy(server, host, upload).await;
     Ok(())
 }
 

@@ -98,7 +98,7 @@ figures! {
     dials_unreachable: "dials unreachable",
     /// Dials that the remote host did not answer in time.
     dials_timed_out: "dials timed out",
-    /// Dials that failed because this process or the system is out of files, memory or ports.
+    /// Dials that failed because this process or the system is out of files or memory.
     dials_out_of_files: "dials out of files",
     /// Dials that failed otherwise.
     dials_failed: "dials failed otherwise",

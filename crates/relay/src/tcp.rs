@@ -1,162 +1,232 @@
-use super::host::{self, DialError, Fields};
+//! Connections.
+
+mod copy;
+mod dial;
+mod idle;
+mod upstream;
+
+pub use dial::{Dial, DialRequest, HostDialer};
+pub use upstream::{Keepalive, Upstream};
+
+use super::host::Fields;
 use super::stats::Entry;
 use super::{Hop, Relay};
-use async_io::Timer;
-use async_lock::Semaphore;
-use brooklet::{
-    Ecn, IcmpErrorKind, TcpListener, TcpRequest, TcpStream, Unreachable, icmp_error_of,
-};
-use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
-use socket2::SockRef;
-use std::io;
-use std::net::SocketAddr;
+use async_lock::{Semaphore, SemaphoreGuardArc};
+use brooklet::{Ecn, IcmpErrorKind, TcpListener, TcpRequest, TcpStream};
+use copy::Outcome;
+use dial::{decline, dial};
+use futures_lite::{StreamExt, future};
+use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The buffer of each direction of a connection, in bytes.
-const BUFFER: usize = 64 * 1024;
+/// What the tasks of the connections share.
+#[derive(Debug)]
+struct Shared<D> {
+    relay: Relay,
+    dialer: D,
+    /// The places of dials, and those of open connections. A dial to a host that does not answer
+    /// takes no place of an open connection.
+    dials: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
 
 /// Forwards every connection until the stack ends.
 ///
 /// The relay first connects to the remote host, and then answers the client as the remote host
 /// or a router on the way did: accepted, refused, unreachable, hop limit exceeded, or no answer. It
 /// passes on the end of each direction, and resets.
-pub(super) async fn streams(relay: Relay, listener: TcpListener) {
-    let room = Arc::new(Semaphore::new(relay.limits.connections));
+pub(super) async fn connections<D: Dial>(relay: Relay, listener: TcpListener, dialer: D) {
+    let shared = Arc::new(Shared {
+        dials: Arc::new(Semaphore::new(relay.limits.dials.max(1))),
+        open: Arc::new(Semaphore::new(relay.limits.connections.max(1))),
+        relay,
+        dialer,
+    });
     let mut requests = listener.requests();
     loop {
-        // Requests beyond the limit wait in the stack's backlog.
-        let place = room.acquire_arc().await;
+        // Requests beyond the limits wait in the stack's backlog.
+        let dialing = shared.dials.acquire_arc().await;
+        drop(shared.open.acquire().await);
         // An error is the end of the stack, which the driver reports.
         let Some(Ok(request)) = requests.next().await else {
             return;
         };
+        let relay = &shared.relay;
         relay.counters.requests.count();
-        let to = request.local_addr();
-        let (to, hop_limit) = match relay.hop(to, request.hop_limit()) {
-            Hop::On(to, hop_limit) => (to, hop_limit),
-            Hop::Exceeded => {
-                let router = relay.router(to.ip());
-                request.reject_from(IcmpErrorKind::HopLimitExceeded, router);
-                continue;
-            }
-            Hop::Unmapped => {
-                request.refuse();
-                continue;
-            }
+        let Some((request, dial_request)) = route(relay, request) else {
+            continue;
         };
-        let fields = Fields {
-            hop_limit,
-            // The connection of the host negotiates ECN by itself (RFC 3168, section 6.1.1).
-            traffic_class: request.traffic_class().with_ecn(Ecn::NotEct),
-            dont_fragment: true,
-        };
-        let relay = relay.clone();
-        let spawner = relay.spawner.clone();
-        spawner.spawn(0, async move {
-            connection(&relay, request, to, fields).await;
-            drop(place);
+        let shared = shared.clone();
+        let spawner = shared.relay.spawner.clone();
+        spawner.spawn(request.queue(), async move {
+            let connecting = Entry::new(&shared.relay.counters, |counters| &counters.connecting);
+            let opened = open(&shared, request, dial_request).await;
+            drop((dialing, connecting));
+            if let Some(opened) = opened {
+                let Opened {
+                    client,
+                    upstream,
+                    upload,
+                    place: _place,
+                } = opened;
+                shared.relay.copy(client, upstream, upload).await;
+            }
         });
     }
 }
 
-async fn connection(relay: &Relay, request: TcpRequest, to: SocketAddr, fields: Fields) {
-    let connecting = Entry::new(&relay.counters, |counters| &counters.connecting);
-    let dialed = async { Some(dial(to, fields, relay.limits.dial).await) };
+/// Returns what a client asks for, or answers the request.
+fn route(relay: &Relay, request: TcpRequest) -> Option<(TcpRequest, DialRequest)> {
+    let requested = request.local_addr();
+    let counters = &relay.counters;
+    let (to, hop_limit) = match relay.hop(requested, request.hop_limit()) {
+        Hop::On(to, hop_limit) => (to, hop_limit),
+        Hop::Exceeded => {
+            counters.hop_limit_exceeded.count();
+            let router = relay.router(requested.ip());
+            request.reject_from(IcmpErrorKind::HopLimitExceeded, router);
+            return None;
+        }
+        Hop::Refused => {
+            counters.unmapped.count();
+            request.refuse();
+            return None;
+        }
+        Hop::Rejected(kind) => {
+            counters.unmapped.count();
+            request.reject_from(kind, relay.router(requested.ip()));
+            return None;
+        }
+        Hop::Dropped => {
+            counters.unmapped.count();
+            request.drop_silently();
+            return None;
+        }
+    };
+    let fields = Fields {
+        hop_limit,
+        // The connection of the host negotiates ECN by itself (RFC 3168, section 6.1.1).
+        traffic_class: request.traffic_class().with_ecn(Ecn::NotEct),
+        dont_fragment: true,
+    };
+    let client = request.peer_addr();
+    let dial_request = DialRequest {
+        client,
+        requested,
+        to,
+        fields,
+    };
+    Some((request, dial_request))
+}
+
+/// A connection to both sides.
+struct Opened<S> {
+    client: TcpStream,
+    upstream: S,
+    upload: Entry,
+    place: SemaphoreGuardArc,
+}
+
+/// Connects to the remote host and accepts the request, or answers it otherwise.
+async fn open<D: Dial>(
+    shared: &Shared<D>,
+    request: TcpRequest,
+    dial_request: DialRequest,
+) -> Option<Opened<D::Stream>> {
+    let relay = &shared.relay;
+    let dialed = async {
+        let upstream = dial(&shared.dialer, dial_request, relay.limits.dial).await;
+        match upstream {
+            Ok(upstream) => Some(Ok((upstream, shared.open.acquire_arc().await))),
+            Err(failed) => Some(Err(failed)),
+        }
+    };
     let gone = async {
         request.withdrawn().await;
         None
     };
-    let host = match future::or(dialed, gone).await {
-        Some(Ok(host)) => host,
+    let (mut upstream, place) = match future::or(dialed, gone).await {
+        Some(Ok(opened)) => opened,
         // The client sees the error that it would see without the relay.
-        Some(Err(failed)) => return pass_on(relay, request, to, &failed),
-        None => return,
+        Some(Err(failed)) => {
+            decline(relay, request, dial_request.to, &failed);
+            return None;
+        }
+        None => {
+            relay.counters.withdrawn.count();
+            return None;
+        }
     };
+    // Data of the client may wait in the device already.
     let upload = Entry::new(&relay.counters, |counters| &counters.uploads);
     let Ok(client) = request.accept().await else {
-        return reset(&host); // the client has gone meanwhile
+        relay.counters.withdrawn.count(); // meanwhile
+        upstream.reset();
+        return None;
     };
-    drop(connecting);
-    let _open = Entry::new(&relay.counters, |counters| &counters.connections);
-    relay.counters.connections_total.count();
-    copy_bidirectional(&client, &host, || drop(upload)).await;
+    Some(Opened {
+        client,
+        upstream,
+        upload,
+        place,
+    })
 }
 
-/// Answers a request whose remote host cannot be reached, as the host was answered.
-fn pass_on(relay: &Relay, request: TcpRequest, host: SocketAddr, failed: &DialError) {
-    let report = failed.report.as_ref();
-    match report.and_then(|report| Some((report, report.kind?))) {
-        Some((report, kind)) => {
-            let to = request.local_addr().ip();
-            match relay.reporter(report, to, host.ip()) {
-                Some(router) => request.reject_from(kind, router),
-                None => request.reject(kind),
+impl Relay {
+    /// Copies both directions between a connection of the stack and another connection, until both
+    /// have ended. The connection is counted, and the [`Limits`](crate::Limits) to its time apply.
+    ///
+    /// The end of one direction is passed on, and the other direction goes on. An error of one side
+    /// resets the other side, after everything that arrived before the error.
+    ///
+    /// [`start`](Self::start) does this for every connection of a client. Programs call the method
+    /// for connections that they open otherwise, as for a port of the host that leads to the stack.
+    ///
+    /// ```no_run
+    /// use brooklet_relay::Relay;
+    /// use brooklet_relay::host::HostStream;
+    /// use std::net::{SocketAddr, TcpStream};
+    ///
+    /// # async fn example(
+    /// #     relay: Relay, stack: brooklet::Stack, accepted: TcpStream, inside: SocketAddr,
+    /// # ) -> std::io::Result<()> {
+    /// let outside = HostStream::new(accepted)?;
+    /// relay.copy_bidirectional(stack.connect(inside).await?, outside).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes both sides; data that is not delivered yet may be lost.
+    pub async fn copy_bidirectional(&self, client: TcpStream, upstream: impl Upstream) {
+        let upload = Entry::new(&self.counters, |counters| &counters.uploads);
+        self.copy(client, upstream, upload).await;
+    }
+
+    /// The same. `upload` counts the direction from the client.
+    pub(crate) async fn copy(&self, client: TcpStream, mut upstream: impl Upstream, upload: Entry) {
+        let counters = &self.counters;
+        let _open = Entry::new(counters, |counters| &counters.connections);
+        counters.connections_total.count();
+        if let Some(keepalive) = self.limits.keepalive {
+            client.set_keepalive(Some(keepalive.idle));
+            client.set_user_timeout(Some(keepalive.timeout));
+            // Without it, the connection lasts until the host sends or the client closes.
+            let _ = upstream.set_keepalive(keepalive);
+        }
+        let outcome = copy::copy(client, upstream, &self.limits, counters, upload).await;
+        let counter = match outcome {
+            Outcome::Closed => return,
+            Outcome::Client(error) if error.kind() == ErrorKind::TimedOut => {
+                &counters.clients_vanished
             }
-        }
-        None => decline(request, &failed.error),
+            Outcome::Client(_) => &counters.client_resets,
+            Outcome::Host(error) if error.kind() == ErrorKind::TimedOut => &counters.hosts_vanished,
+            Outcome::Host(_) => &counters.host_resets,
+            Outcome::HalfClosed => &counters.half_close_timeouts,
+            Outcome::Idle => &counters.idle_timeouts,
+        };
+        counter.count();
     }
-}
-
-/// Copies both directions of a connection until each has ended, and passes on the end of each
-/// direction and a reset. Calls `uploaded` when the direction from the client has ended.
-pub async fn copy_bidirectional(
-    client: &TcpStream,
-    host: &async_net::TcpStream,
-    uploaded: impl FnOnce(),
-) {
-    let up = async {
-        let result = pipe(client, host.clone()).await;
-        uploaded();
-        result
-    };
-    let down = pipe(host.clone(), client);
-    // An error in one direction resets both sides.
-    if future::try_zip(up, down).await.is_err() {
-        client.abort();
-        reset(host);
-    }
-}
-
-/// Answers a request whose remote host cannot be reached, with the error that `why` is.
-pub fn decline(request: TcpRequest, why: &io::Error) {
-    match icmp_error_of(why) {
-        _ if why.kind() == io::ErrorKind::TimedOut => request.drop_silently(),
-        // A host refuses a connection by a RST.
-        None | Some(IcmpErrorKind::Unreachable(Unreachable::Port)) => request.refuse(),
-        Some(kind) => request.reject(kind),
-    }
-}
-
-async fn dial(
-    to: SocketAddr,
-    fields: Fields,
-    limit: Duration,
-) -> Result<async_net::TcpStream, DialError> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::Error::from(io::ErrorKind::TimedOut).into())
-    };
-    let host = future::or(host::connect(to, fields), late).await?;
-    // The client's stack has delayed small writes already, if the client allows that.
-    host.set_nodelay(true)?;
-    Ok(host)
-}
-
-/// Copies one direction, and passes its end on.
-async fn pipe(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let n = from.read(&mut buffer).await?;
-        if n == 0 {
-            return to.close().await;
-        }
-        to.write_all(&buffer[..n]).await?;
-    }
-}
-
-/// Makes the kernel send RST instead of FIN when the last handle is dropped.
-pub fn reset(host: &async_net::TcpStream) {
-    // An error means that the connection has ended already.
-    let _ = SockRef::from(host).set_linger(Some(Duration::ZERO));
 }

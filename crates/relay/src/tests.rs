@@ -1,5 +1,8 @@
 //! The relay between a client stack in memory and real sockets on the loopback.
 
+mod connections;
+mod early_answers;
+
 use super::*;
 use async_io::Timer;
 use brooklet::{Builder, Stack, TransparentUdpSocket};
@@ -60,6 +63,17 @@ pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
     or(async { Some(future.await) }, late).await
 }
 
+/// Waits until what another task does is done.
+async fn eventually(is_done: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_done() {
+            return;
+        }
+        Timer::after(Duration::from_millis(10)).await;
+    }
+    panic!("not done after 10 s");
+}
+
 #[test]
 fn each_direction_ends_by_itself() {
     block_on(async {
@@ -85,7 +99,7 @@ fn each_direction_ends_by_itself() {
             let (mut far, _) = listener.accept().await.unwrap();
             let mut received = Vec::new();
             far.read_to_end(&mut received).await.unwrap();
-            assert_eq!(world.relay.stats().uploads, 0);
+            eventually(|| world.relay.stats().uploads == 0).await;
             far.write_all(b"all of it").await.unwrap();
             received
         };
@@ -168,10 +182,7 @@ fn resets_are_passed_on_in_both_directions() {
 #[test]
 fn a_host_that_does_not_answer_is_silence() {
     block_on(async {
-        let world = world(Limits {
-            dial: Duration::ZERO,
-            ..Limits::default()
-        });
+        let world = world(Limits::default().dial(Duration::ZERO));
         let (_listener, remote) = listener().await;
         let connect = world.client.connect_from(client(1000), remote);
         assert!(
@@ -185,10 +196,7 @@ fn a_host_that_does_not_answer_is_silence() {
 #[test]
 fn a_client_beyond_the_limit_waits_for_room() {
     block_on(async {
-        let world = world(Limits {
-            connections: 1,
-            ..Limits::default()
-        });
+        let world = world(Limits::default().connections(1));
         let (listener, remote) = listener().await;
         let first = world
             .client
@@ -273,10 +281,7 @@ fn a_client_has_one_port_for_all_hosts() {
 #[test]
 fn the_session_that_was_silent_longest_makes_room() {
     block_on(async {
-        let world = world(Limits {
-            sessions: 2,
-            ..Limits::default()
-        });
+        let world = world(Limits::default().sessions(2));
         let (echo, remote) = Echo::new().await;
         let first = echo.exchange(&world, client(1000), remote).await;
         let second = echo.exchange(&world, client(1001), remote).await;
@@ -291,10 +296,7 @@ fn the_session_that_was_silent_longest_makes_room() {
 fn an_idle_session_ends_and_a_busy_one_does_not() {
     block_on(async {
         let idle = Duration::from_millis(500);
-        let world = world(Limits {
-            idle,
-            ..Limits::default()
-        });
+        let world = world(Limits::default().idle(idle));
         let (echo, remote) = Echo::new().await;
         let first = echo.exchange(&world, client(1000), remote).await;
         for _ in 0..6 {

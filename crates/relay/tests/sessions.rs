@@ -93,11 +93,9 @@ fn a_thousand_sessions_need_little_memory_and_no_files_when_they_end() {
     block_on(async {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-        let limits = Limits {
-            sessions: 4000, // of all sources
-            idle: Duration::from_secs(2),
-            ..Limits::default()
-        };
+        let limits = Limits::default()
+            .sessions(4000) // of all sources
+            .idle(Duration::from_secs(2));
         let (_stack, socket, relay) = start(limits);
         let to = echo();
         exchange(&socket, to, 1, 1200).await; // what the first session allocates for all of them

@@ -1,5 +1,5 @@
-use super::{Fields, Report};
-use async_io::Async;
+use super::{Fields, HostStream, Report};
+use brooklet_reactor::Async;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -23,15 +23,18 @@ impl From<io::Error> for DialError {
 }
 
 /// Connects to `to`. The packets of the handshake have the hop limit and traffic class of `fields`;
-/// after the handshake the host's default hop limit applies.
+/// after the handshake the host's default hop limit applies. Small writes are sent at once
+/// (`TCP_NODELAY`).
 ///
 /// # Errors
 ///
 /// Those of the system, with the ICMP error that caused them on Linux.
-pub async fn connect(to: SocketAddr, fields: Fields) -> Result<async_net::TcpStream, DialError> {
+pub async fn connect(to: SocketAddr, fields: Fields) -> Result<HostStream, DialError> {
     let domain = Domain::for_address(to);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    // The client's TCP has delayed small writes already, if the client allows that.
+    socket.set_tcp_nodelay(true)?;
     let default = fields
         .hop_limit
         .map(|_| hop_limit(&socket, to))
@@ -48,7 +51,7 @@ pub async fn connect(to: SocketAddr, fields: Fields) -> Result<async_net::TcpStr
         Err(error) if in_progress(&error) => None,
         other => Some(other),
     };
-    let socket = Async::new(std::net::TcpStream::from(socket))?;
+    let socket = Async::new_nonblocking(std::net::TcpStream::from(socket))?;
     let connected = match connected {
         Some(result) => result,
         None => {
@@ -65,7 +68,7 @@ pub async fn connect(to: SocketAddr, fields: Fields) -> Result<async_net::TcpStr
     if let Some(limit) = default {
         set_hop_limit(&socket2::SockRef::from(socket.get_ref()), to, limit)?;
     }
-    Ok(socket.into())
+    Ok(HostStream::from_async(socket))
 }
 
 fn in_progress(error: &io::Error) -> bool {

@@ -120,7 +120,7 @@ fn an_open_connection_has_the_hosts_hop_limit() {
             ..Fields::default()
         };
         let near = block_on(connect(to, fields)).unwrap();
-        let socket = socket2::SockRef::from(&near);
+        let socket = socket2::SockRef::from(near.get_ref());
         let limit = match ip {
             IpAddr::V4(_) => socket.ttl_v4(),
             IpAddr::V6(_) => socket.unicast_hops_v6(),

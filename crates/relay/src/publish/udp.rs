@@ -1,8 +1,8 @@
 use crate::Relay;
 use crate::stats::Entry;
 use async_channel::{Receiver, Sender, TrySendError};
-use async_io::{Async, Timer};
 use brooklet::icmp_error_of;
+use brooklet_reactor::{Async, Timer};
 use futures_lite::future;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -30,7 +30,8 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, server: S
     let mut sessions = HashMap::new();
     let mut buffer = vec![0; LONGEST];
     loop {
-        let Ok((len, client)) = socket.recv_from(&mut buffer).await else {
+        let received = socket.read_with(|socket| socket.recv_from(&mut buffer));
+        let Ok((len, client)) = received.await else {
             // Memory is used up, for example: the next datagram may find some.
             Timer::after(super::PAUSE).await;
             continue;

@@ -111,6 +111,11 @@ impl Session {
         }
     }
 
+    fn count_unmapped(&self, datagram: &Datagram) {
+        let counters = &self.relay.counters;
+        counters.datagrams_unmapped.add(count(datagram));
+    }
+
     /// Returns where the datagram goes; `None` if it goes nowhere, which the client is told.
     fn onward(&mut self, datagram: &Datagram) -> Option<Onward> {
         let limit = datagram.hop_limit.unwrap_or(64);
@@ -123,10 +128,19 @@ impl Session {
                 self.reject(datagram, Some(router), IcmpErrorKind::HopLimitExceeded);
                 return None;
             }
-            Hop::Unmapped => {
-                let counters = &self.relay.counters;
-                counters.datagrams_unmapped.add(count(datagram));
+            Hop::Refused => {
+                self.count_unmapped(datagram);
                 self.reject(datagram, None, Unreachable::Port);
+                return None;
+            }
+            Hop::Rejected(kind) => {
+                self.count_unmapped(datagram);
+                let router = self.relay.router(datagram.to.ip());
+                self.reject(datagram, Some(router), kind);
+                return None;
+            }
+            Hop::Dropped => {
+                self.count_unmapped(datagram);
                 return None;
             }
         };
