@@ -180,20 +180,6 @@ fn resets_are_passed_on_in_both_directions() {
 }
 
 #[test]
-fn a_host_that_does_not_answer_is_silence() {
-    block_on(async {
-        let world = world(Limits::default().dial(Duration::ZERO));
-        let (_listener, remote) = listener().await;
-        let connect = world.client.connect_from(client(1000), remote);
-        assert!(
-            within(SOON, connect).await.is_none(),
-            "an answer from nowhere"
-        );
-        assert_eq!(world.relay.stats().connections, 0);
-    });
-}
-
-#[test]
 fn a_client_beyond_the_limit_waits_for_room() {
     block_on(async {
         let world = world(Limits::default().connections(1));

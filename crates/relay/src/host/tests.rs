@@ -216,3 +216,26 @@ mod queued {
         assert_eq!((kind_v4(5, 1, 0), kind_v6(128, 0, 0)), (None, None));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn keepalive_is_set_on_the_socket() {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = listener.local_addr().unwrap();
+    let mut stream = soon(async {
+        let connected = connect(to, Fields::default()).await;
+        connected.map_err(|failed| failed.error)
+    })
+    .unwrap();
+    let keepalive = crate::Keepalive {
+        idle: Duration::from_secs(60),
+        timeout: Duration::from_secs(100),
+    };
+    crate::Upstream::set_keepalive(&mut stream, keepalive).unwrap();
+    let socket = socket2::SockRef::from(stream.get_ref());
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), keepalive.idle);
+    let silence =
+        socket.tcp_keepalive_interval().unwrap() * socket.tcp_keepalive_retries().unwrap();
+    assert_eq!(silence, keepalive.timeout);
+}

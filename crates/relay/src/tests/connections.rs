@@ -11,11 +11,12 @@ use brooklet::{Builder, Packet, Unreachable};
 use futures_lite::future::{block_on, zip};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The address of the clients that vanish.
@@ -296,6 +297,20 @@ fn hosts_that_answer_late_are_dialed_at_the_same_time() {
 }
 
 #[test]
+fn a_host_that_does_not_answer_is_silence() {
+    block_on(async {
+        let dialer = |_: DialRequest| future::pending::<Result<Silence, DialError>>();
+        let limits = Limits::default().dial(SOON / 10);
+        let (world, _) = dialing(limits, Map::transparent(), dialer);
+        let connect = world.client.connect_from(client(1000), (REMOTE, 80).into());
+        let answer = within(SOON, connect).await;
+        assert!(answer.is_none(), "an answer from nowhere");
+        let stats = world.relay.stats();
+        assert_eq!((stats.dials_timed_out, stats.connecting), (1, 0));
+    });
+}
+
+#[test]
 fn dials_without_an_answer_keep_no_place_of_a_connection() {
     block_on(async {
         let dialer = |request: DialRequest| async move {
@@ -391,5 +406,93 @@ fn the_map_refuses_rejects_and_drops() {
         let connect = world.client.connect_from(client(1000), (REMOTE, 4).into());
         connect.await.unwrap();
         assert_eq!(world.relay.stats().unmapped, 3);
+    });
+}
+
+/// The driver of the relay and all its tasks, on the reactor of one thread.
+#[test]
+fn one_thread_carries_everything() {
+    const LENGTH: usize = 3_000_000;
+    let (near, far) = brooklet::pipe(256);
+    let client_parts = Builder::new().build(near).unwrap();
+    let far = Builder::new().build(far).unwrap();
+    let executor = Arc::new(async_executor::Executor::new());
+    let tasks = executor.clone();
+    let spawner = Spawner::new(move |task| tasks.spawn(task).detach());
+    let map = Map::new(|to: SocketAddr| SocketAddr::from((Ipv4Addr::LOCALHOST, to.port())));
+    let relay = Relay::new(
+        far.stack,
+        map,
+        Router::default(),
+        Limits::default(),
+        spawner,
+    );
+    relay.start_tcp(far.tcp, crate::HostDialer);
+    let driver = far.driver;
+    thread::spawn(move || brooklet_reactor::block_on(executor.run(driver)));
+    smol::spawn(client_parts.driver).detach();
+
+    // An echo, up to the end of the client.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || io::copy(&mut &stream, &mut &stream).unwrap());
+        }
+    });
+    block_on(async {
+        for number in 0..20 {
+            let connect = client_parts
+                .stack
+                .connect_from(client(1000 + number), (REMOTE, port).into());
+            let stream = connect.await.unwrap();
+            // Single bytes, whose answers are waited for, and then much at once.
+            for byte in 0..10 {
+                (&stream).write_all(&[byte]).await.unwrap();
+                let mut echo = [0];
+                (&stream).read_exact(&mut echo).await.unwrap();
+                assert_eq!(echo, [byte]);
+            }
+            let data: Vec<u8> = (0..LENGTH / 20).map(|n| (n % 251) as u8).collect();
+            let up = async {
+                (&stream).write_all(&data).await.unwrap();
+                (&stream).close().await.unwrap();
+            };
+            let mut echo = Vec::new();
+            let down = async { (&stream).read_to_end(&mut echo).await.unwrap() };
+            zip(up, down).await;
+            assert!(echo == data, "{} bytes", echo.len());
+        }
+        eventually(|| relay.stats().connections == 0).await;
+        assert_eq!(relay.stats().connections_total, 20);
+    });
+}
+
+#[test]
+fn another_stack_is_an_upstream() {
+    block_on(async {
+        let (near, far) = brooklet::pipe(256);
+        let servers = Builder::new().build(near).unwrap();
+        let proxy = Builder::new().address([10, 7, 0, 1]).build(far).unwrap();
+        smol::spawn(servers.driver).detach();
+        smol::spawn(proxy.driver).detach();
+        let server = servers.tcp;
+        let dialer = move |request: DialRequest| {
+            let stack = proxy.stack.clone();
+            async move { Ok::<_, DialError>(stack.connect(request.to).await?) }
+        };
+        let (world, _) = dialing(Limits::default(), Map::transparent(), dialer);
+        let connect = world.client.connect_from(client(1000), (REMOTE, 80).into());
+        let (near, far) = zip(connect, server.accept()).await;
+        let (mut near, mut far) = (near.unwrap(), far.unwrap().0);
+        near.write_all(b"question").await.unwrap();
+        near.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut question = String::new();
+        far.read_to_string(&mut question).await.unwrap();
+        assert_eq!(question, "question");
+        far.abort();
+        let error = near.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
 }
