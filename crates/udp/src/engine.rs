@@ -56,6 +56,8 @@ pub struct Engine<F: Flavor> {
     queues: Queues<F>,
     /// The outbound queue of this engine.
     outbound: Shared<F, Outbound>,
+    /// The number of the device queue.
+    queue: usize,
 }
 
 impl<F: Flavor> Engine<F> {
@@ -87,7 +89,12 @@ impl<F: Flavor> Engine<F> {
         let queues = Queues::new(NonZeroU8::MIN, interface, config, clock, secret);
         let outbound = queues.outbound()[0].clone();
         let socket = TransparentUdpSocket::new(&queues);
-        (Self { queues, outbound }, socket)
+        let engine = Self {
+            queues,
+            outbound,
+            queue: 0,
+        };
+        (engine, socket)
     }
 
     /// Creates an engine for each queue of a device, and the first socket on all of them. Sockets
@@ -126,11 +133,13 @@ impl<F: Flavor> Engine<F> {
     ) -> (Vec<Self>, TransparentUdpSocket<F>) {
         let queues = Queues::new(queues, interface, config, clock, secret);
         let socket = TransparentUdpSocket::new(&queues);
-        let engine = |outbound: &Shared<F, Outbound>| Self {
+        let engine = |(queue, outbound): (usize, &Shared<F, Outbound>)| Self {
             queues: queues.clone(),
             outbound: outbound.clone(),
+            queue,
         };
-        (queues.outbound().iter().map(engine).collect(), socket)
+        let engines = queues.outbound().iter().enumerate().map(engine).collect();
+        (engines, socket)
     }
 
     /// Returns a handle that binds sockets.
@@ -154,8 +163,8 @@ impl<F: Flavor> Engine<F> {
         let mtu = self.exceeded_mtu(now, packet, arrival);
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
-        let received =
-            inbound.with(|inbound| inbound.receive(now, packet, arrival, mtu, &mut wakes));
+        let received = inbound
+            .with(|inbound| inbound.receive((now, self.queue), packet, arrival, mtu, &mut wakes));
         wakes.wake_all();
         received
     }

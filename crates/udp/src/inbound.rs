@@ -10,6 +10,7 @@ mod sessions;
 mod sockets;
 
 use self::queue::{Incoming, Queue, Queued, Room, SharedQueue};
+pub(crate) use self::sessions::Accepted;
 pub(crate) use self::sessions::SentDatagrams;
 use self::sessions::Sessions;
 use self::sockets::Sockets;
@@ -83,12 +84,13 @@ impl Inbound {
         }
     }
 
-    /// Queues the datagrams in `packet`, and moves the waiting readers into `wakes`.
+    /// Queues the datagrams in `packet`, which has come on a queue of the device, and moves the
+    /// waiting readers into `wakes`.
     ///
     /// `mtu` is the path MTU of the destination if the packet exceeds it.
     pub(crate) fn receive(
         &mut self,
-        now: Instant,
+        (now, device_queue): (Instant, usize),
         packet: &Packet<'_>,
         arrival: Arrival,
         mtu: Option<usize>,
@@ -141,7 +143,9 @@ impl Inbound {
             return received(queued, &mut self.transparent.queue.readers, wakes);
         }
         let opened = session.is_none();
-        let Some(id) = session.or_else(|| sessions.open(now, &incoming, stats, wakes)) else {
+        let Some(id) =
+            session.or_else(|| sessions.open((now, device_queue), &incoming, stats, wakes))
+        else {
             return Received::Dropped;
         };
         let mut queued = sessions.receive(now, id, &incoming, pool, stats);
@@ -365,7 +369,7 @@ impl Inbound {
                 ..
             } = self;
             let session = sessions.find(datagram.from, datagram.to);
-            if let Some(id) = session.or_else(|| sessions.open(now, &incoming, stats, wakes)) {
+            if let Some(id) = session.or_else(|| sessions.open((now, 0), &incoming, stats, wakes)) {
                 sessions.receive(now, id, &incoming, pool, stats);
             }
         }

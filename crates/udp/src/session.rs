@@ -13,7 +13,7 @@ pub use self::listener::UdpListener;
 use crate::{
     datagram::Datagram,
     error::SendError,
-    inbound::{Inbound, Receiver, SentDatagrams, Take},
+    inbound::{Accepted, Inbound, Receiver, SentDatagrams, Take},
     outbound::Outgoing,
     queues::Queues,
     reader::Reader,
@@ -70,19 +70,18 @@ pub struct UdpSession<F: Flavor> {
     queues: Queues<F>,
     client: SocketAddr,
     destination: SocketAddr,
+    device_queue: usize,
 }
 
 impl<F: Flavor> UdpSession<F> {
     /// Makes a handle, which the table counts already.
-    pub(crate) fn new(
-        queues: &Queues<F>,
-        (id, client, destination): (usize, SocketAddr, SocketAddr),
-    ) -> Self {
+    pub(crate) fn new(queues: &Queues<F>, accepted: Accepted) -> Self {
         Self {
-            reader: Reader::counted(&queues.inbound, Receiver::Session(id)),
+            reader: Reader::counted(&queues.inbound, Receiver::Session(accepted.id)),
             queues: queues.clone(),
-            client,
-            destination,
+            client: accepted.client,
+            destination: accepted.destination,
+            device_queue: accepted.device_queue,
         }
     }
 
@@ -113,6 +112,22 @@ impl<F: Flavor> UdpSession<F> {
     /// ```
     pub fn destination(&self) -> SocketAddr {
         self.destination
+    }
+
+    /// Returns the device queue on which the first datagram came, counted from 0. A task that works
+    /// on the session is fastest on the thread of that queue's driver. Later datagrams may come on
+    /// other queues.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs")); }
+    /// # use example::*; let (engine, session) = example::session();
+    /// assert_eq!(session.queue(), 0);
+    /// # }
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn queue(&self) -> usize {
+        self.device_queue
     }
 
     /// Receives one datagram of the client into `buf`. Returns the number of bytes in `buf` and the

@@ -55,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) destination: SocketAddr,
     /// The client has sent to other destinations as well.
     many_destinations: bool,
+    /// The device queue of the first datagram.
+    device_queue: usize,
     pub(crate) queue: Queue,
     /// Why the session has ended. It is in no list and not in the table then, and stays for its
     /// handles only.
@@ -95,6 +97,15 @@ pub(crate) struct SentDatagrams {
     pub(crate) datagrams: usize,
     /// The bytes of payload.
     pub(crate) bytes: usize,
+}
+
+/// What a handle of a session knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) id: usize,
+    pub(crate) client: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) device_queue: usize,
 }
 
 /// Counts questions and answers.
@@ -194,7 +205,7 @@ impl Sessions {
     /// many. Counts the datagram as dropped if it opens none.
     pub(crate) fn open(
         &mut self,
-        now: Instant,
+        (now, device_queue): (Instant, usize),
         incoming: &Incoming<'_>,
         stats: &mut Stats,
         wakes: &mut WakeList,
@@ -248,6 +259,7 @@ impl Sessions {
             client,
             destination,
             many_destinations: false,
+            device_queue,
             queue: Queue::new(limit, self.config.gro),
             end: None,
             handles: 0,
@@ -541,14 +553,19 @@ impl Sessions {
     }
 
     /// Takes the session that has waited longest to be accepted, with its first handle.
-    pub(crate) fn accept(&mut self) -> Option<(usize, SocketAddr, SocketAddr)> {
+    pub(crate) fn accept(&mut self) -> Option<Accepted> {
         let id = self.backlog.first()?;
         self.backlog.remove(id, &mut self.sessions);
         let session = &mut self.sessions[id];
         session.handles = 1;
         session.waits = false;
         self.sources[session.source].waiting -= 1;
-        Some((id, session.client, session.destination))
+        Some(Accepted {
+            id,
+            client: session.client,
+            destination: session.destination,
+            device_queue: session.device_queue,
+        })
     }
 
     pub(crate) fn add_handle(&mut self, id: usize) {

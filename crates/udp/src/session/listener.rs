@@ -1,6 +1,6 @@
 use super::{SessionConfig, UdpSession};
 use crate::{
-    inbound::{Inbound, Place},
+    inbound::{Accepted, Inbound, Place},
     outbound::Outbound,
     queues::Queues,
     transparent::TransparentUdpSocket,
@@ -201,8 +201,6 @@ impl<F: Flavor> UdpListener<F> {
         }
     }
 }
-
-type Accepted = (usize, std::net::SocketAddr, std::net::SocketAddr);
 
 /// The next session, or the end of the stack.
 fn next(inbound: &mut Inbound) -> Option<io::Result<Accepted>> {

@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 both_flavors!(
     a_flow_keeps_to_its_queue_and_flows_are_spread,
     one_socket_receives_from_every_queue,
+    a_session_knows_the_queue_that_its_first_datagram_came_on,
     a_full_queue_delays_no_other_queue,
     each_queue_wakes_its_own_driver,
     shutdown_of_one_engine_shuts_down_all,
@@ -55,6 +56,19 @@ fn queue_of<F: Flavor>(
 fn ports<F: Flavor>(engines: &[Engine<F>], socket: &TransparentUdpSocket<F>) -> Vec<u16> {
     let port = |queue| (1..100).find(|&port| queue_of(engines, socket, port) == queue);
     (0..engines.len()).map(|n| port(n).unwrap()).collect()
+}
+
+fn a_session_knows_the_queue_that_its_first_datagram_came_on<F: Flavor>() {
+    let (engines, socket) = engines::<F>();
+    let listener = socket.into_sessions(crate::SessionConfig::new());
+    for (queue, engine) in engines.iter().enumerate() {
+        let bytes = packet(b"question", &format!("10.0.0.1:{}", 100 + queue), SERVER);
+        assert_eq!(handle(engine, &bytes, Arrival::new()), QUEUED);
+        // A later one comes on another queue.
+        assert_eq!(handle(&engines[0], &bytes, Arrival::new()), QUEUED);
+        let session = now(listener.accept()).unwrap();
+        assert_eq!(session.queue(), queue);
+    }
 }
 
 fn a_flow_keeps_to_its_queue_and_flows_are_spread<F: Flavor>() {
