@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// How many datagrams, or batches, of the client are forwarded before those of the hosts.
 const BATCH: usize = 32;
@@ -35,6 +35,7 @@ pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
     // An error is the end of the stack, which the driver reports.
     while let Ok(client) = listener.accept().await {
         relay.counters.udp_sessions_total.count();
+        let queue = client.queue();
         let session = Session {
             open: Entry::new(&relay.counters, |counters| &counters.udp_sessions),
             relay: relay.clone(),
@@ -44,7 +45,7 @@ pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
             mapped: HashMap::new(),
             unsent: None,
         };
-        relay.spawner.spawn(0, session.run());
+        relay.spawner.spawn(queue, session.run());
     }
 }
 
@@ -65,7 +66,8 @@ struct Session {
 
 enum Event {
     Client(io::Result<Vec<Datagram>>),
-    Writable,
+    /// The host has sent some of what waited, or failed to send the first of it.
+    Sent(io::Result<usize>),
     Host(io::Result<Vec<UdpArrival>>),
 }
 
@@ -78,7 +80,7 @@ impl Session {
                 Event::Client(Err(error)) if is_end(&error) => return,
                 // The client has closed its port, for example. It may open the port again.
                 Event::Client(Err(_)) => {}
-                Event::Writable => self.send_unsent(),
+                Event::Sent(sent) => self.sent(sent),
                 Event::Host(Ok(arrivals)) => {
                     if !self.inbound(arrivals).await {
                         return;
@@ -96,9 +98,8 @@ impl Session {
     async fn next(&self, host_first: bool) -> Event {
         let client = async {
             // Meanwhile the datagrams of the client wait in the queue of the session.
-            if self.unsent.is_some() {
-                poll_fn(|cx| self.poll_writable(cx)).await;
-                return Event::Writable;
+            if let Some(unsent) = &self.unsent {
+                return Event::Sent(poll_fn(|cx| self.poll_send(cx, unsent)).await);
             }
             let mut batch = Vec::new();
             let received = self.client.recv_batch(&mut batch, BATCH).await;
@@ -130,16 +131,6 @@ impl Session {
             }
         }
         result
-    }
-
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let ipv6 = self.unsent.as_ref().is_some_and(Unsent::is_ipv6);
-        let socket = if ipv6 { &self.ipv6 } else { &self.ipv4 };
-        if let Some(socket) = socket {
-            // The call that sends reports the error.
-            let _ = ready!(socket.poll_writable(cx));
-        }
-        Poll::Ready(())
     }
 
     /// Passes on what has arrived at the host; returns whether the session goes on.

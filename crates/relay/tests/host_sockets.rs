@@ -9,10 +9,13 @@ use brooklet_relay::host::{
     path_mtu,
 };
 use brooklet_testbed::network::{Namespace, Network};
-use brooklet_testbed::{LIMIT, in_namespace};
+use brooklet_testbed::{LIMIT, in_namespace, ip, program, require};
 use futures_lite::future::{block_on, or};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::process::Command;
+use std::thread;
 
 fn with_hop_limit(limit: u8) -> Fields {
     Fields {
@@ -203,4 +206,53 @@ fn dial(to: SocketAddr, limit: u8) -> Result<(), Told> {
         Ok(_) => Ok(()),
         Err(failed) => Err(failed.report.map(|report| (report.reporter, report.kind))),
     }
+}
+
+#[test]
+fn datagrams_wait_for_room_in_the_buffer_of_the_socket() {
+    const DATAGRAMS: usize = 600;
+    in_namespace(|| {
+        let Some(tc) = require(program("tc")) else {
+            return;
+        };
+        // A loopback that sends on 4 MB a second.
+        ip("link set lo up");
+        let slow = "qdisc add dev lo root tbf rate 32mbit burst 10k limit 10m";
+        let done = Command::new(tc).args(slow.split(' ')).status();
+        assert!(done.expect("tc runs").success());
+        let remote = UdpSocket::bind("127.0.0.1:0").unwrap();
+        remote.set_read_timeout(Some(LIMIT)).unwrap();
+        let to = remote.local_addr().unwrap();
+        let reader = thread::spawn(move || {
+            for number in 0..DATAGRAMS {
+                let mut buffer = [0; 2000];
+                assert_eq!(remote.recv(&mut buffer).unwrap(), 1000);
+                assert_eq!(usize::from(buffer[0]), number % 256, "in order");
+            }
+        });
+        let socket = HostUdpSocket::bind(false).unwrap();
+        let payloads: Vec<[u8; 1000]> = (0..DATAGRAMS).map(|n| [n as u8; 1000]).collect();
+        let transmits: Vec<UdpTransmit<'_>> = payloads
+            .iter()
+            .map(|payload| UdpTransmit {
+                to,
+                payload,
+                fields: Fields::default(),
+                segment_size: None,
+            })
+            .collect();
+        let (mut sent, mut full) = (0, 0);
+        while sent < DATAGRAMS {
+            sent += match socket.send_batch(&transmits[sent..]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    full += 1;
+                    let room = poll_fn(|cx| socket.poll_send_batch(cx, &transmits[sent..]));
+                    soon("room", room)
+                }
+                result => result.unwrap(),
+            };
+        }
+        reader.join().unwrap();
+        assert!(full > 0, "the buffer was never full");
+    });
 }

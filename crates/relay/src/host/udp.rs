@@ -99,7 +99,7 @@ impl HostUdpSocket {
     /// their error.
     ///
     /// - [`WouldBlock`](io::ErrorKind::WouldBlock): the buffer of the socket is full:
-    ///   [`poll_writable`](Self::poll_writable).
+    ///   [`poll_send_batch`](Self::poll_send_batch) waits.
     /// - `EMSGSIZE`: the datagram exceeds the path MTU, and the host may not fragment it:
     ///   [`path_mtu`](super::path_mtu). Not with a socket that other systems than Linux have.
     /// - The host has no route, or its firewall prohibits the datagram.
@@ -113,13 +113,22 @@ impl HostUdpSocket {
         }
     }
 
-    /// Waits until the buffer of the socket has room.
+    /// Waits until the buffer of the socket has room, and sends as [`send_batch`](Self::send_batch)
+    /// does. For one task.
     ///
     /// # Errors
     ///
-    /// Those of the system.
-    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_writable(cx)
+    /// As for [`send_batch`](Self::send_batch), without `WouldBlock`.
+    pub fn poll_send_batch(
+        &self,
+        cx: &mut Context<'_>,
+        transmits: &[UdpTransmit<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if transmits.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.socket
+            .poll_write_with(cx, |socket| self.messages.send_batch(socket, transmits))
     }
 
     /// Waits until something arrives, and appends what has arrived to `arrivals`: datagrams, and

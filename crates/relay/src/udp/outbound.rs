@@ -6,6 +6,7 @@ use crate::host::{Fields, HostUdpSocket, UdpTransmit, path_mtu};
 use brooklet::{Datagram, IcmpErrorKind, Unreachable, icmp_error_of};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 
 /// The most mapped destinations that a session remembers.
 const MAPPED: usize = 256;
@@ -30,10 +31,19 @@ struct Onward {
 }
 
 impl Unsent {
-    /// Returns whether the next datagram goes to an IPv6 address.
-    pub(super) fn is_ipv6(&self) -> bool {
-        let next = self.onward.get(self.done);
-        next.is_some_and(|next| next.to.is_ipv6())
+    /// Returns the next datagrams for the host's socket of one IP version, and whether that is IPv6;
+    /// `None` if all are done.
+    fn next(&self) -> Option<(bool, Vec<UdpTransmit<'_>>)> {
+        let left = self.datagrams.iter().zip(&self.onward).skip(self.done);
+        let ipv6 = self.onward.get(self.done)?.to.is_ipv6();
+        let family = left.take_while(|(_, onward)| onward.to.is_ipv6() == ipv6);
+        let transmits = family.map(|(datagram, onward)| UdpTransmit {
+            to: onward.to,
+            payload: &datagram.payload,
+            fields: onward.fields,
+            segment_size: datagram.segment_size,
+        });
+        Some((ipv6, transmits.collect()))
     }
 }
 
@@ -46,67 +56,91 @@ impl Session {
             onward.extend(next);
             next.is_some()
         });
-        self.unsent = Some(Unsent {
+        self.send_unsent(Unsent {
             datagrams,
             onward,
             done: 0,
         });
-        self.send_unsent();
+    }
+
+    /// Waits until a socket of the host has room for the next datagrams, and sends them. Returns how
+    /// many were sent, or the error of the first.
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        unsent: &Unsent,
+    ) -> Poll<io::Result<usize>> {
+        match unsent.next() {
+            Some((ipv6, transmits)) => match self.socket(ipv6) {
+                Some(socket) => socket.poll_send_batch(cx, &transmits),
+                None => Poll::Ready(Err(ErrorKind::NotConnected.into())),
+            },
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// Takes in what [`poll_send`](Self::poll_send) has returned, and goes on.
+    pub(super) fn sent(&mut self, sent: io::Result<usize>) {
+        if let Some(mut unsent) = self.unsent.take() {
+            let done = unsent.done;
+            unsent.done += self.note(&unsent.datagrams[done..], unsent.onward[done], sent);
+            self.send_unsent(unsent);
+        }
     }
 
     /// Sends what waits, as far as the sockets of the host have room.
-    pub(super) fn send_unsent(&mut self) {
-        let Some(mut unsent) = self.unsent.take() else {
-            return;
+    fn send_unsent(&mut self, mut unsent: Unsent) {
+        while let Some((ipv6, transmits)) = unsent.next() {
+            let (done, full) = self.send(&unsent, ipv6, &transmits);
+            unsent.done += done;
+            if full {
+                self.unsent = Some(unsent);
+                return;
+            }
+        }
+    }
+
+    /// Sends the next datagrams. Returns how many are done, and whether the buffer of the host's
+    /// socket is full.
+    fn send(&mut self, unsent: &Unsent, ipv6: bool, next: &[UdpTransmit<'_>]) -> (usize, bool) {
+        let datagrams = &unsent.datagrams[unsent.done..];
+        let socket = match self.bind(ipv6) {
+            Ok(()) => self.socket(ipv6),
+            Err(error) => {
+                self.unbound(&datagrams[0], &error);
+                return (1, false);
+            }
         };
-        let Unsent {
-            datagrams,
-            onward,
-            done,
-        } = &mut unsent;
-        let transmits: Vec<UdpTransmit<'_>> = datagrams
-            .iter()
-            .zip(&*onward)
-            .map(|(datagram, onward)| UdpTransmit {
-                to: onward.to,
-                payload: &datagram.payload,
-                fields: onward.fields,
-                segment_size: datagram.segment_size,
-            })
-            .collect();
-        while *done < transmits.len() {
-            let next = &transmits[*done..];
-            let ipv6 = next[0].to.is_ipv6();
-            let family = next
-                .iter()
-                .take_while(|next| next.to.is_ipv6() == ipv6)
-                .count();
-            let sent = match self.socket(ipv6) {
-                Ok(socket) => socket.send_batch(&next[..family]),
-                Err(error) => {
-                    self.unbound(&datagrams[*done], &error);
-                    *done += 1;
-                    continue;
+        let mut done = 0;
+        while let Some(socket) = socket
+            && done < next.len()
+        {
+            match socket.send_batch(&next[done..]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return (done, true),
+                sent => {
+                    let onward = unsent.onward[unsent.done + done];
+                    done += self.note(&datagrams[done..], onward, sent);
                 }
-            };
-            match sent {
-                Ok(sent) => {
-                    let sent = &datagrams[*done..*done + sent];
-                    let counters = &self.relay.counters;
-                    counters.datagrams_up.add(sent.iter().map(count).sum());
-                    let bytes = sent.iter().map(|datagram| datagram.payload.len() as u64);
-                    counters.datagram_bytes_up.add(bytes.sum());
-                    *done += sent.len();
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    drop(transmits);
-                    self.unsent = Some(unsent);
-                    return;
-                }
-                Err(error) => {
-                    self.failed(&datagrams[*done], onward[*done], &error);
-                    *done += 1;
-                }
+            }
+        }
+        (done, false)
+    }
+
+    /// Counts what the host has sent of these datagrams, or answers the first one, which failed.
+    /// Returns how many are done.
+    fn note(&self, datagrams: &[Datagram], first: Onward, sent: io::Result<usize>) -> usize {
+        match sent {
+            Ok(sent) => {
+                let counters = &self.relay.counters;
+                let sent = &datagrams[..sent];
+                counters.datagrams_up.add(sent.iter().map(count).sum());
+                let bytes = sent.iter().map(|datagram| datagram.payload.len() as u64);
+                counters.datagram_bytes_up.add(bytes.sum());
+                sent.len()
+            }
+            Err(error) => {
+                self.failed(&datagrams[0], first, &error);
+                1
             }
         }
     }
@@ -158,12 +192,18 @@ impl Session {
         Some(Onward { to, fields })
     }
 
-    fn socket(&mut self, ipv6: bool) -> io::Result<&HostUdpSocket> {
+    /// Binds the host's socket of this IP version, unless there is one.
+    fn bind(&mut self, ipv6: bool) -> io::Result<()> {
         let place = if ipv6 { &mut self.ipv6 } else { &mut self.ipv4 };
-        match place {
-            Some(socket) => Ok(socket),
-            None => Ok(place.insert(HostUdpSocket::bind(ipv6)?)),
+        if place.is_none() {
+            *place = Some(HostUdpSocket::bind(ipv6)?);
         }
+        Ok(())
+    }
+
+    fn socket(&self, ipv6: bool) -> Option<&HostUdpSocket> {
+        let place = if ipv6 { &self.ipv6 } else { &self.ipv4 };
+        place.as_ref()
     }
 
     /// Answers a datagram for which the host has no socket: too many files are open, for example.
@@ -192,11 +232,7 @@ impl Session {
     }
 
     fn send_one(&self, payload: &[u8], onward: Onward) -> io::Result<()> {
-        let socket = match onward.to {
-            SocketAddr::V4(_) => &self.ipv4,
-            SocketAddr::V6(_) => &self.ipv6,
-        };
-        let Some(socket) = socket else {
+        let Some(socket) = self.socket(onward.to.is_ipv6()) else {
             return Err(ErrorKind::NotConnected.into());
         };
         let one = UdpTransmit {
