@@ -36,7 +36,7 @@ pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
     while let Ok(client) = listener.accept().await {
         relay.counters.udp_sessions_total.count();
         let queue = client.queue();
-        let session = Session {
+        let mut session = Session {
             open: Entry::new(&relay.counters, |counters| &counters.udp_sessions),
             relay: relay.clone(),
             client,
@@ -45,7 +45,9 @@ pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
             mapped: HashMap::new(),
             unsent: None,
         };
-        relay.spawner.spawn(queue, session.run());
+        // The future has one place for the session: a session that moves into `run` has two.
+        let run = async move { session.run().await };
+        relay.spawner.spawn(queue, run);
     }
 }
 
@@ -72,7 +74,7 @@ enum Event {
 }
 
 impl Session {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let mut host_first = false;
         loop {
             match self.next(host_first).await {

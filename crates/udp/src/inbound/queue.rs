@@ -183,6 +183,13 @@ impl Queue {
         Some(datagram)
     }
 
+    /// Frees the memory of a queue that is empty.
+    pub(crate) fn release(&mut self) {
+        if self.datagrams.is_empty() {
+            self.datagrams = VecDeque::new();
+        }
+    }
+
     /// The bytes of payload in the queue.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

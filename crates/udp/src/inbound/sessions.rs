@@ -429,6 +429,10 @@ impl Sessions {
         };
         let finished = session.dns.is_finished();
         let was_finished = std::mem::replace(&mut session.finished, finished);
+        if finished && !was_finished {
+            // Name servers use a port for each question: there are many of these sessions.
+            session.queue.release();
+        }
         let source = session.source;
         let [before, list] = [was_finished, finished].map(usize::from);
         // The clocks of two threads may differ a little; the list stays in order all the same.
