@@ -360,8 +360,13 @@ fn relayed_datagrams(text: &mut Text, relay: &RelayStats) {
         "Datagrams that the relay dropped.",
         "reason",
         [
-            ("full_or_unreachable", relay.datagrams_dropped),
+            ("not_mapped", relay.datagrams_unmapped),
+            ("hop_limit_exceeded", relay.datagrams_hop_limit_exceeded),
+            ("too_big", relay.datagrams_too_big),
+            ("unreachable", relay.datagrams_unreachable),
+            ("queue_full", relay.datagrams_queue_full),
             ("out_of_files", relay.datagrams_out_of_files),
+            ("other", relay.datagrams_dropped),
         ],
     );
     text.counter(

@@ -37,7 +37,9 @@ fn numbered() -> (Stats, RelayStats, u64) {
     number!(next, relay, withdrawn client_resets host_resets clients_vanished hosts_vanished);
     number!(next, relay, half_close_timeouts idle_timeouts udp_sessions udp_sessions_total);
     number!(next, relay, datagrams_up datagrams_down datagram_bytes_up datagram_bytes_down);
-    number!(next, relay, datagrams_dropped datagrams_out_of_files datagram_errors);
+    number!(next, relay, datagrams_unmapped datagrams_hop_limit_exceeded datagrams_too_big);
+    number!(next, relay, datagrams_unreachable datagrams_queue_full datagrams_dropped);
+    number!(next, relay, datagrams_out_of_files datagram_errors);
     number!(next, relay, echo_requests echo_replies echo_dropped);
     let debug = format!("{relay:?}");
     assert!(!debug.contains(": 0"), "a figure is missing here: {debug}");
