@@ -24,16 +24,22 @@ pub(super) struct World {
 }
 
 pub(super) fn world(limits: Limits) -> World {
+    world_on(limits, |task| smol::spawn(task).detach())
+}
+
+/// A world whose tasks run where `spawn` starts them.
+pub(super) fn world_on(limits: Limits, spawn: impl Fn(Task) + Send + Sync + 'static) -> World {
     let (near, far) = brooklet::pipe(256);
     let client = Builder::new().build(near).unwrap();
     let relay = Builder::new().build(far).unwrap();
     let map = Map::new(|to| {
         (to.ip() == REMOTE).then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, to.port())))
     });
-    smol::spawn(client.driver).detach();
-    smol::spawn(relay.driver).detach();
+    for driver in [client.driver, relay.driver] {
+        spawn(Box::pin(async move { _ = driver.await }));
+    }
     let router = Router::default();
-    let spawner = Spawner::new(|task| smol::spawn(task).detach());
+    let spawner = Spawner::new(spawn);
     let tasks = Relay::new(relay.stack, map, router, limits, spawner);
     tasks.start(relay.tcp, relay.udp, true).unwrap();
     World {

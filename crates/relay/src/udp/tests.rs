@@ -2,22 +2,39 @@
 
 use crate::Limits;
 use crate::host::{Fields, HostUdpSocket, UdpTransmit};
-use crate::tests::{REMOTE, World, client, within, world};
+use crate::tests::{REMOTE, World, client, within, world, world_on};
+use async_executor::Executor;
 use brooklet::{Datagram, UdpFlowError, UdpSocket};
+use brooklet_reactor::Async;
 use futures_lite::future::block_on;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+type Server = Async<std::net::UdpSocket>;
+
+/// Runs a test on async-io, and on the reactor of this thread.
+fn on_each_reactor(test: impl AsyncFn(World)) {
+    block_on(test(world(Limits::default())));
+    let executor = Arc::new(Executor::new());
+    let spawn = executor.clone();
+    brooklet_reactor::block_on(executor.run(async {
+        test(world_on(Limits::default(), move |task| {
+            spawn.spawn(task).detach()
+        }))
+        .await;
+    }));
+}
+
 /// A server on the loopback, and its address for the client.
-fn server() -> (std::net::UdpSocket, SocketAddr) {
+fn server() -> (Server, SocketAddr) {
     let server = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    server.set_read_timeout(Some(LIMIT)).unwrap();
     let port = server.local_addr().unwrap().port();
-    (server, (REMOTE, port).into())
+    (Async::new(server).unwrap(), (REMOTE, port).into())
 }
 
 fn bind(world: &World) -> UdpSocket {
@@ -41,16 +58,16 @@ async fn reported(socket: &UdpSocket) -> SocketAddr {
     flow.to
 }
 
-fn received(server: &std::net::UdpSocket) -> (Vec<u8>, SocketAddr) {
+async fn received(server: &Server) -> (Vec<u8>, SocketAddr) {
     let mut buffer = [0; 2000];
-    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    let received = server.read_with(|socket| socket.recv_from(&mut buffer));
+    let (length, from) = within(LIMIT, received).await.expect("a datagram").unwrap();
     (buffer[..length].to_vec(), from)
 }
 
 #[test]
 fn an_error_in_a_batch_is_reported_for_its_datagram() {
-    block_on(async {
-        let world = world(Limits::default());
+    on_each_reactor(async |world| {
         let socket = bind(&world);
         let ((one, to_one), (two, to_two)) = (server(), server());
         let (closed, to_closed) = server();
@@ -68,11 +85,11 @@ fn an_error_in_a_batch_is_reported_for_its_datagram() {
         while sent < batch.len() {
             sent += socket.send_batch(&batch[sent..]).await.unwrap();
         }
-        assert_eq!(received(&one).0, b"to one");
-        assert_eq!(received(&two).0, b"to two");
-        assert_eq!(received(&one).0, b"to one again");
+        assert_eq!(received(&one).await.0, b"to one");
+        assert_eq!(received(&two).await.0, b"to two");
+        assert_eq!(received(&one).await.0, b"to one again");
         // A mapped destination is the relay itself, so the hop limit does not matter.
-        assert_eq!(received(&one).0, b"to one at last");
+        assert_eq!(received(&one).await.0, b"to one at last");
 
         assert_eq!(reported(&socket).await, to_closed);
         socket.send_to(b"not mapped", unmapped).await.unwrap();
@@ -87,8 +104,7 @@ fn an_error_in_a_batch_is_reported_for_its_datagram() {
 
 #[test]
 fn a_batch_of_a_host_reaches_the_client_datagram_by_datagram() {
-    block_on(async {
-        let world = world(Limits::default());
+    on_each_reactor(async |world| {
         let socket = bind(&world);
         let server = HostUdpSocket::bind(false).unwrap();
         let port = server.local_addr().unwrap().port();
@@ -131,12 +147,11 @@ fn a_batch_of_a_host_reaches_the_client_datagram_by_datagram() {
 
 #[test]
 fn datagrams_pass_both_ways_while_the_client_sends_without_a_pause() {
-    block_on(async {
-        let world = world(Limits::default());
+    on_each_reactor(async |world| {
         let socket = bind(&world);
         let (server, to) = server();
         socket.send_to(b"hello", to).await.unwrap();
-        let (_, session) = received(&server);
+        let (_, session) = received(&server).await;
         let flood = async {
             let batch = vec![Datagram::new([1; 1000], client(1000), to); 32];
             loop {
@@ -147,7 +162,7 @@ fn datagrams_pass_both_ways_while_the_client_sends_without_a_pause() {
         };
         let answers = async {
             for number in 0..100_u8 {
-                server.send_to(&[number], session).unwrap();
+                server.get_ref().send_to(&[number], session).unwrap();
                 assert_eq!(receive(&socket).await.unwrap().payload, [number]);
             }
         };
