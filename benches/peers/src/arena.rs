@@ -12,13 +12,17 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-/// The client's address where there is a TUN.
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The client's address where there is a TUN. Both are of the network for benchmarks (RFC 2544).
+const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// The server's first address; those behind it are its too.
-pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 /// What a server has to answer its first request.
-const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_secs(10);
+
+/// What the first attempt of it takes at most. A SYN that comes before the server has its device is
+/// lost, so that the first attempts are short ones.
+const FIRST_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Says what is missing, if anything is.
 pub(crate) fn check() -> io::Result<()> {
@@ -100,8 +104,13 @@ fn set_up(link: Link) -> io::Result<()> {
              address add {CLIENT}/24 dev {TUN}\n\
              link set {TUN} mtu {MTU} up\n"
         ),
-        Link::Loopback => "link set lo up\nroute add local 10.77.0.0/24 dev lo\n".to_owned(),
+        Link::Loopback => "link set lo up\nroute add local 198.18.0.0/24 dev lo\n".to_owned(),
     };
+    ip(&commands)
+}
+
+/// Runs commands of `ip`, one a line, in the namespace of this thread.
+pub(crate) fn ip(commands: &str) -> io::Result<()> {
     let mut ip = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -115,17 +124,19 @@ fn set_up(link: Link) -> io::Result<()> {
     }
 }
 
-/// Waits until the server answers. A SYN that comes before it has its device is lost, so that
-/// each attempt is a short one.
-fn wait_for(server: &mut Process) -> io::Result<()> {
+/// Waits until the server answers.
+pub(crate) fn wait_for(server: &mut Process) -> io::Result<()> {
     let start = Instant::now();
+    let mut attempt = FIRST_ATTEMPT;
     loop {
         server.check()?;
-        match ask(SERVER, Duration::from_millis(100)) {
+        match ask(SERVER, attempt) {
             Ok(()) => return Ok(()),
             Err(why) if start.elapsed() > START => {
                 return Err(io::Error::new(why.kind(), format!("no server: {why}")));
             }
+            // The server is slow, or was not there in time.
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => attempt *= 2,
             Err(_) => thread::sleep(Duration::from_millis(5)),
         }
     }

@@ -1,9 +1,9 @@
 //! Who takes part.
 
 mod before;
-mod brooklet;
+pub(crate) mod brooklet;
 mod ipstack;
-mod kernel;
+pub(crate) mod kernel;
 #[cfg(feature = "lwip")]
 mod lwip;
 mod netstack_smoltcp;
@@ -11,6 +11,7 @@ mod services;
 
 pub(crate) use before::ALL as BEFORE;
 
+use crate::results::Entrant;
 use std::io;
 use std::path::PathBuf;
 
@@ -65,8 +66,20 @@ pub(crate) struct Contender {
     pub(crate) most_connections: Option<usize>,
 }
 
-impl Contender {
-    pub(crate) fn is_brooklet(&self) -> bool {
+impl Entrant for Contender {
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn is_brooklet(&self) -> bool {
         matches!(self.server, Server::Inetd(_))
     }
 }

@@ -1,6 +1,7 @@
 //! What is asked for on the command line.
 
 use crate::contender::{self, Contender};
+use crate::results::Entrant;
 use crate::work::{self, Work};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,7 +97,7 @@ impl Options {
     }
 }
 
-fn seconds(seconds: f64) -> Result<Duration, lexopt::Error> {
+pub(crate) fn seconds(seconds: f64) -> Result<Duration, lexopt::Error> {
     // What is not a number is not in the range either.
     if !(0.1..=60.0).contains(&seconds) {
         return Err("--span is 0.1 to 60".into());
@@ -105,7 +106,7 @@ fn seconds(seconds: f64) -> Result<Duration, lexopt::Error> {
 }
 
 /// Those of all whose keys are in the list, in the order of all.
-fn chosen<T: Copy>(
+pub(crate) fn chosen<T: Copy>(
     list: &str,
     all: &[T],
     key: impl Fn(&T) -> &'static str,

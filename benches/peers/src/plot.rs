@@ -2,7 +2,7 @@
 
 use crate::contender::{Contender, Link, Server};
 use crate::report::three_digits;
-use crate::results::Table;
+use crate::results::{Entrant, Table};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::io;

@@ -2,9 +2,24 @@
 
 use crate::contender::Contender;
 use crate::work::{Column, Work};
+use std::io;
+
+/// Who is compared, as the tables name it.
+pub(crate) trait Entrant: 'static {
+    /// By this it is asked for.
+    fn key(&self) -> &'static str;
+
+    fn name(&self) -> &'static str;
+
+    /// What it is and how it was set, in one sentence.
+    fn about(&self) -> &'static str;
+
+    /// Whether it is one of brooklet's forms, which are compared with the others.
+    fn is_brooklet(&self) -> bool;
+}
 
 /// How a run of a contender has ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Run {
     /// As many as the work has columns.
     Figures(Vec<f64>),
@@ -12,16 +27,29 @@ pub(crate) enum Run {
     LeftOut(String),
 }
 
+impl From<io::Result<Vec<f64>>> for Run {
+    fn from(result: io::Result<Vec<f64>>) -> Self {
+        match result {
+            Ok(figures) => Self::Figures(figures),
+            // A socket's limit of time shows as this.
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                Self::Failed("the client waited too long".into())
+            }
+            Err(why) => Self::Failed(why.to_string()),
+        }
+    }
+}
+
 /// The results of one work.
-pub(crate) struct Table {
+pub(crate) struct Table<C: Entrant = Contender> {
     pub(crate) work: &'static dyn Work,
-    pub(crate) contenders: Vec<&'static Contender>,
+    pub(crate) contenders: Vec<&'static C>,
     /// For each round the runs of each contender.
     rounds: Vec<Vec<Run>>,
 }
 
-impl Table {
-    pub(crate) fn new(work: &'static dyn Work, contenders: Vec<&'static Contender>) -> Self {
+impl<C: Entrant> Table<C> {
+    pub(crate) fn new(work: &'static dyn Work, contenders: Vec<&'static C>) -> Self {
         Self {
             work,
             contenders,
@@ -85,7 +113,7 @@ impl Table {
     }
 
     fn index(&self, contender: &str) -> Option<usize> {
-        self.contenders.iter().position(|c| c.key == contender)
+        self.contenders.iter().position(|c| c.key() == contender)
     }
 }
 

@@ -3,12 +3,16 @@
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
 /// A server that is killed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub(crate) struct Process {
+    child: Child,
+    asked: AtomicU64,
+}
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
@@ -16,15 +20,34 @@ impl Process {
         command.env("RUST_BACKTRACE", "0");
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let started = command.spawn();
-        started.map(Self).map_err(|why| {
+        let started = started.map(|child| Self {
+            child,
+            asked: AtomicU64::new(0),
+        });
+        started.map_err(|why| {
             let program = command.get_program().display();
             io::Error::new(why.kind(), format!("{program}: {why}"))
         })
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Counts requests that it has answered.
+    pub(crate) fn count(&self, requests: usize) {
+        self.asked.fetch_add(requests as u64, Ordering::Relaxed);
+    }
+
+    /// The requests that it has answered so far, those of the warm-up too.
+    pub(crate) fn requests(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Fails if it has ended.
     pub(crate) fn check(&mut self) -> io::Result<()> {
-        match self.0.try_wait()? {
+        match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => Err(io::Error::other(format!("the server has ended: {status}"))),
         }
@@ -32,7 +55,7 @@ impl Process {
 
     /// The time that its threads have been on a core so far, those that have ended too.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        let clock = clock_getcpuclockid(Pid::from_raw(self.0.id().cast_signed()))?;
+        let clock = clock_getcpuclockid(self.pid())?;
         Ok(clock_gettime(clock)?.into())
     }
 
@@ -47,14 +70,14 @@ impl Process {
     }
 
     fn status(&self, name: &str) -> io::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         field(&status, name).ok_or_else(|| io::Error::other(format!("status without {name}")))
     }
 
     /// How often its threads have gone to sleep so far. Each time but the last they woke up again.
     pub(crate) fn sleeps(&self) -> io::Result<f64> {
         let mut sum = 0.0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let status = fs::read_to_string(thread?.path().join("status"))?;
             sum += field(&status, "voluntary_ctxt_switches:").unwrap_or(f64::NAN);
         }
@@ -65,8 +88,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Both fail on a child that has ended, which is as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What brooklet is to reach beside the others.
 
 use crate::report::{row, two_digits};
-use crate::results::{Spread, Table};
+use crate::results::{Entrant, Spread, Table};
 use crate::work::{
     CPU_GIB, Column, DOWN_KEPT, EACH, EVENNESS, LOST, MBIT, OPEN, PER_SECOND, UP_KEPT, WAKES,
 };
@@ -14,7 +14,7 @@ const LWIP: &str = "lwip";
 const KERNEL: &str = "kernel";
 
 /// In the order of the table.
-const ALL: &[Target] = &[
+pub(crate) const ALL: &[Target] = &[
     at_least(2.5, "up-1", MBIT, OFFLOAD).over(NETSTACK_OFFLOAD),
     at_least(4.5, "up-1", MBIT, OFFLOAD).over(NETSTACK),
     at_least(0.6, "up-1", MBIT, OFFLOAD).over(KERNEL),
@@ -61,11 +61,11 @@ const ALL: &[Target] = &[
 
 /// A bound for a figure of a work, or for its ratio to another contender's.
 #[derive(Debug)]
-struct Target {
-    work: &'static str,
-    column: Column,
-    ours: &'static str,
-    theirs: Option<&'static str>,
+pub(crate) struct Target {
+    pub(crate) work: &'static str,
+    pub(crate) column: Column,
+    pub(crate) ours: &'static str,
+    pub(crate) theirs: Option<&'static str>,
     bound: Bound,
 }
 
@@ -87,7 +87,12 @@ const MET: &str = "met";
 const MISSED: &str = "**missed**";
 const NOT_MEASURED: &str = "not measured";
 
-const fn at_least(least: f64, work: &'static str, column: Column, ours: &'static str) -> Target {
+pub(crate) const fn at_least(
+    least: f64,
+    work: &'static str,
+    column: Column,
+    ours: &'static str,
+) -> Target {
     Target {
         work,
         column,
@@ -97,7 +102,12 @@ const fn at_least(least: f64, work: &'static str, column: Column, ours: &'static
     }
 }
 
-const fn at_most(most: f64, work: &'static str, column: Column, ours: &'static str) -> Target {
+pub(crate) const fn at_most(
+    most: f64,
+    work: &'static str,
+    column: Column,
+    ours: &'static str,
+) -> Target {
     Target {
         work,
         column,
@@ -108,12 +118,12 @@ const fn at_most(most: f64, work: &'static str, column: Column, ours: &'static s
 }
 
 impl Target {
-    const fn over(mut self, theirs: &'static str) -> Self {
+    pub(crate) const fn over(mut self, theirs: &'static str) -> Self {
         self.theirs = Some(theirs);
         self
     }
 
-    fn outcome(&self, tables: &[Table]) -> Outcome {
+    fn outcome<C: Entrant>(&self, tables: &[Table<C>]) -> Outcome {
         let mut tables = tables.iter();
         let Some(table) = tables.find(|table| table.work.key() == self.work) else {
             return Outcome::NotMeasured;
@@ -129,7 +139,7 @@ impl Target {
         }
     }
 
-    fn verdict(&self, tables: &[Table]) -> &'static str {
+    fn verdict<C: Entrant>(&self, tables: &[Table<C>]) -> &'static str {
         let met = match (self.outcome(tables), self.bound) {
             (Outcome::NotMeasured, _) => return NOT_MEASURED,
             (Outcome::Failed, _) => false,
@@ -139,7 +149,7 @@ impl Target {
         if met { MET } else { MISSED }
     }
 
-    fn row(&self, tables: &[Table]) -> String {
+    fn row<C: Entrant>(&self, tables: &[Table<C>]) -> String {
         let of = match self.theirs {
             Some(theirs) => format!("{} ÷ {theirs}", self.ours),
             None => self.ours.to_owned(),
@@ -158,19 +168,26 @@ impl Target {
     }
 }
 
-/// The table of all targets.
-pub(crate) fn markdown(tables: &[Table]) -> String {
-    let rows: Vec<_> = ALL.iter().map(|target| target.row(tables)).collect();
+/// The section of all targets of the stacks.
+pub(crate) fn markdown(targets: &[Target], tables: &[Table]) -> String {
+    format!(
+        "\n## Targets\n\nThe engine's targets are measured by `cargo bench -p brooklet-benches`. {}",
+        table(targets, tables)
+    )
+}
+
+/// How many targets are met, and the table of all of them.
+pub(crate) fn table<C: Entrant>(targets: &[Target], tables: &[Table<C>]) -> String {
+    let rows: Vec<_> = targets.iter().map(|target| target.row(tables)).collect();
     let count = |what| {
-        let verdicts = ALL.iter().map(|target| target.verdict(tables));
+        let verdicts = targets.iter().map(|target| target.verdict(tables));
         verdicts.filter(|&verdict| verdict == what).count()
     };
     format!(
-        "\n## Targets\n\n{} of {} are met, {} missed, {} not measured. A ratio is the median of the \
-         rounds' ratios, with the quartiles; the engine's targets are measured by `cargo bench -p \
-         brooklet-benches`.\n\n{}{}{}",
+        "{} of {} are met, {} missed, {} not measured. A ratio is the median of the rounds' ratios, \
+         with the quartiles.\n\n{}{}{}",
         count(MET),
-        ALL.len(),
+        targets.len(),
         count(MISSED),
         count(NOT_MEASURED),
         row(&["work", "figure", "of", "target", "measured", ""]),

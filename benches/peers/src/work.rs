@@ -25,11 +25,25 @@ pub(crate) const ALL: &[&dyn Work] = &[
     &bulk::DOWN_200,
     &echo::ONE,
     &echo::MANY,
-    &connect::Connect,
+    &connect::FOUR,
     &udp::SMALL,
     &udp::LARGE,
     &beside::Beside,
     &idle::Idle,
+];
+
+/// Those that are done through a relay, in the order of its report.
+pub(crate) const RELAYED: &[&dyn Work] = &[
+    &bulk::UP_1,
+    &bulk::DOWN_1,
+    &bulk::UP_4,
+    &bulk::DOWN_4,
+    &echo::ONE,
+    &echo::MANY,
+    &connect::ONE,
+    &connect::SIXTEEN,
+    &udp::SMALL,
+    &udp::LARGE,
 ];
 
 /// Something that a client does with a server, and what is measured of it.
@@ -88,8 +102,8 @@ impl Column {
 
 pub(crate) const MBIT: Column = Column::compared("Mbit/s");
 pub(crate) const PER_SECOND: Column = Column::compared("per second");
-pub(crate) const CPU_GIB: Column = Column::compared("server's CPU, s/GiB");
-pub(crate) const CPU_1000: Column = Column::compared("server's CPU, s per 1,000");
+pub(crate) const CPU_GIB: Column = Column::compared("CPU, s/GiB");
+pub(crate) const CPU_1000: Column = Column::compared("CPU, s per 1,000");
 pub(crate) const P50: Column = Column::shown("p50, µs");
 pub(crate) const P99: Column = Column::shown("p99, µs");
 pub(crate) const EVENNESS: Column = Column::shown("slowest ÷ fastest flow");
@@ -100,7 +114,7 @@ pub(crate) const OPEN: Column = Column::shown("open");
 pub(crate) const EACH: Column = Column::shown("bytes resident, each");
 pub(crate) const WAKES: Column = Column::shown("wake-ups in 10 s");
 /// The last figure of every work.
-pub(crate) const PEAK: Column = Column::shown("server's memory, MiB");
+pub(crate) const PEAK: Column = Column::shown("memory, MiB");
 
 /// After so long without a connection or a byte a run has failed.
 pub(crate) const STALL: Duration = Duration::from_secs(5);
@@ -155,8 +169,11 @@ mod tests {
 
     #[test]
     fn a_key_is_one_work_and_one_word() {
-        let keys: HashSet<_> = ALL.iter().map(|work| work.key()).collect();
-        assert_eq!(keys.len(), ALL.len());
+        for all in [ALL, RELAYED] {
+            let keys: HashSet<_> = all.iter().map(|work| work.key()).collect();
+            assert_eq!(keys.len(), all.len());
+        }
+        let keys: HashSet<_> = ALL.iter().chain(RELAYED).map(|w| w.key()).collect();
         assert!(keys.iter().all(|key| !key.contains([',', ' '])));
     }
 }

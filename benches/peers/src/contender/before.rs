@@ -115,6 +115,7 @@ fn unpack(commit: &str, folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Entrant;
 
     #[test]
     fn a_file_is_taken_as_it_is_and_an_unknown_revision_is_refused() {

@@ -53,12 +53,31 @@ pub(crate) fn build_inetd() -> io::Result<PathBuf> {
     build(Path::new(manifest), None)
 }
 
-/// Builds the `inetd` of a tree; for debugging, if this program is built so.
+/// Builds the `inetd` of a tree.
 pub(super) fn build(manifest: &Path, target: Option<&Path>) -> io::Result<PathBuf> {
-    let mut build = escargot::CargoBuild::new()
-        .manifest_path(manifest)
+    let build = escargot::CargoBuild::new()
         .package("brooklet-examples")
         .example("inetd");
+    finish(build, "inetd", manifest, target)
+}
+
+/// Builds the program `brooklet` as it is in the tree.
+pub(crate) fn build_program() -> io::Result<PathBuf> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let build = escargot::CargoBuild::new()
+        .package("brooklet-cli")
+        .bin("brooklet");
+    finish(build, "brooklet", Path::new(manifest), None)
+}
+
+/// Builds for debugging if this program is built so.
+fn finish(
+    build: escargot::CargoBuild,
+    name: &str,
+    manifest: &Path,
+    target: Option<&Path>,
+) -> io::Result<PathBuf> {
+    let mut build = build.manifest_path(manifest);
     if let Some(target) = target {
         build = build.target_dir(target);
     }
@@ -68,6 +87,6 @@ pub(super) fn build(manifest: &Path, target: Option<&Path>) -> io::Result<PathBu
     };
     let built = build
         .run()
-        .map_err(|why| io::Error::other(format!("inetd does not build: {why}")))?;
+        .map_err(|why| io::Error::other(format!("{name} does not build: {why}")))?;
     Ok(built.path().to_owned())
 }

@@ -13,17 +13,18 @@ pub(crate) const CONTENDER: Contender = Contender {
     about: "Linux's own TCP and UDP at both ends, with the loopback's MTU of 65,536 and blocking \
             threads: a ceiling, because no packet passes a TUN device.",
     link: Link::Loopback,
-    server: Server::Here(serve),
+    server: Server::Here(|| serve(MANY)),
     most_connections: None,
 };
 
 /// Threads of a port, each with a connection at a time: as many as a work has connections.
 const MANY: usize = 256;
-const FEW: usize = 8;
+const FEW: usize = 32;
 
 type Service = fn(TcpStream) -> io::Result<()>;
 
-fn serve() -> io::Result<()> {
+/// Serves the ports, and so many connections of each of the longer services at once.
+pub(crate) fn serve(many: usize) -> io::Result<()> {
     // The port that tells that the server is there comes last.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, ECHO))?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, HOLD))?;
@@ -34,9 +35,9 @@ fn serve() -> io::Result<()> {
         }
     });
     let services: [(u16, Service, usize); 4] = [
-        (ECHO, echo, MANY),
-        (DISCARD, discard, MANY),
-        (CHARGEN, chargen, MANY),
+        (ECHO, echo, many),
+        (DISCARD, discard, many),
+        (CHARGEN, chargen, many),
         (WEB, answer, FEW),
     ];
     for (port, service, threads) in services {

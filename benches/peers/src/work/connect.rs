@@ -12,20 +12,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Clients at once.
-const CLIENTS: usize = 4;
-
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
-pub(crate) struct Connect;
+pub(crate) const ONE: Connect = Connect {
+    key: "connect-1",
+    title: "Connect, request, answer, close; one client",
+    clients: 1,
+};
+
+pub(crate) const FOUR: Connect = Connect {
+    key: "connect",
+    title: "Connect, request, answer, close; 4 clients",
+    clients: 4,
+};
+
+pub(crate) const SIXTEEN: Connect = Connect {
+    key: "connect-16",
+    title: "Connect, request, answer, close; 16 clients",
+    clients: 16,
+};
+
+#[derive(Debug)]
+pub(crate) struct Connect {
+    key: &'static str,
+    title: &'static str,
+    /// At once.
+    clients: usize,
+}
 
 impl Work for Connect {
     fn key(&self) -> &'static str {
-        "connect"
+        self.key
     }
 
     fn title(&self) -> &'static str {
-        "Connect, request, answer, close; 4 clients"
+        self.title
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -47,7 +68,7 @@ impl Work for Connect {
             io::Result::Ok(times)
         };
         let mut times = thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+            let clients: Vec<_> = (0..self.clients).map(|_| scope.spawn(client)).collect();
             let mut times = Vec::new();
             for client in clients {
                 let joined = client.join();
@@ -58,6 +79,7 @@ impl Work for Connect {
         // The last of each client may have begun just before the end.
         let took = start.elapsed().as_secs_f64();
         let cpu = (server.cpu()? - cpu).as_secs_f64();
+        server.count(times.len());
         times.sort_unstable();
         Ok(vec![
             times.len() as f64 / took,

@@ -52,12 +52,13 @@ impl Work for Echo {
 
     fn run(&self, span: Duration, server: &Process) -> io::Result<Vec<f64>> {
         let mut clients = Clients::connect(self.connections)?;
-        clients.echo(|done, _| done < WARM_UP * self.connections)?;
+        let warm_up = clients.echo(|done, _| done < WARM_UP * self.connections)?;
         let cpu = server.cpu()?;
         let start = Instant::now();
         let mut times = clients.echo(|_, now| now - start < span)?;
         let took = start.elapsed().as_secs_f64();
         let cpu = (server.cpu()? - cpu).as_secs_f64();
+        server.count(warm_up.len() + times.len());
         times.sort_unstable();
         Ok(vec![
             times.len() as f64 / took,

@@ -56,6 +56,7 @@ impl Work for Datagrams {
         let mut client = Client::connect((SERVER, ECHO).into(), self.size)?;
         client.fill()?;
         client.echo(WARM_UP)?;
+        server.count(client.times.len());
         client.times.clear();
         client.lost = 0;
         let cpu = server.cpu()?;
@@ -70,6 +71,7 @@ impl Work for Datagrams {
         if times.is_empty() {
             return Err(io::Error::other("no datagram came back"));
         }
+        server.count(times.len());
         times.sort_unstable();
         let echoes = times.len() as f64;
         Ok(vec![
