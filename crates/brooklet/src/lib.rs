@@ -139,6 +139,10 @@
 //!   `incoming()` and `requests()` of a `TcpListener` are streams without this feature.
 //! - `capture`: `Stack::capture`, which captures packets in the format pcapng for Wireshark, and can
 //!   be switched on and off while the stack runs.
+//! - `log`: the start and the end of each TCP connection and UDP session are log events of the crate
+//!   [`log`](https://docs.rs/log), of the level `Debug` and with the targets `brooklet::tcp` and
+//!   `brooklet::udp`. They have the addresses, the reason of the end, the age and the bytes of both
+//!   directions, and never a payload.
 //! - `serde`: `Serialize` and `Deserialize` for configuration, statistics and plain data. A
 //!   configuration may be partial, and an unknown field is an error.
 

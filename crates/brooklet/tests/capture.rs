@@ -364,8 +364,8 @@ fn what_a_dropped_write_has_left_is_the_first_piece_of_the_stream() {
     assert_eq!(read(&file).len(), 2);
 }
 
-/// Two stacks exchange data with super-packets on one side and segments on the other, over two
-/// queues, and both are captured.
+/// Two stacks exchange data, with super-packets on one side and segments on the other, and both are
+/// captured.
 fn an_exchange<F: Flavor>() -> (Vec<u8>, Vec<u8>) {
     let (a, b) = Pipe::<F>::pair(64);
     let offload = Offload::default().checksum(true).tso4(true);
@@ -416,12 +416,12 @@ fn a_transfer_is_captured_at_both_ends<F: Flavor>() {
 }
 
 #[test]
-fn a_transfer_between_threads_handles_is_captured_at_both_ends() {
+fn a_transfer_in_the_flavor_for_threads_is_captured_at_both_ends() {
     a_transfer_is_captured_at_both_ends::<Threaded>();
 }
 
 #[test]
-fn a_transfer_on_one_thread_is_captured_at_both_ends() {
+fn a_transfer_in_the_flavor_for_one_thread_is_captured_at_both_ends() {
     a_transfer_is_captured_at_both_ends::<SingleThread>();
 }
 

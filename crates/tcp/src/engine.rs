@@ -5,6 +5,7 @@ mod timeouts;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::connector::Connector;
+use crate::events::Watch;
 use crate::interface::Interface;
 use crate::listener::TcpListener;
 use crate::listeners::CATCH_ALL;
@@ -471,12 +472,21 @@ impl<F: Flavor> Engine<F> {
             table.shut_down(&mut wakes);
             connections
         });
+        let now = self.stack.moment();
+        let mut events = Vec::new();
         for connection in connections {
-            connection.with(|connection| connection.on_stack_shutdown(&mut wakes));
+            events.push(connection.with(|connection| {
+                let watch = Watch::new(connection);
+                connection.on_stack_shutdown(&mut wakes);
+                watch.event(connection, now)
+            }));
         }
         for (queue, number) in self.stack.queues().iter().zip(0..) {
             let driver = queue.with(QueueShared::end);
             wakes.extend(driver.filter(|_| number != self.queue));
+        }
+        for event in events {
+            event.log();
         }
         wakes.wake_all();
     }

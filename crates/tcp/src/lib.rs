@@ -15,6 +15,14 @@
 //!
 //! A SYN waits in the SYN queue, in at most 256 bytes, until the program answers it.
 //!
+//! With the feature `log`, the start and the end of a connection are log events of the level `Debug`
+//! with the target `brooklet::tcp`, such as
+//! `TCP 192.0.2.1:80 10.0.0.1:4000 ended: closed age=1.250s in=512 out=20480 retransmits=0`: the
+//! address of this side, that of the peer, and the reason, which is `closed`, `reset by the peer`,
+//! `refused by the peer`, `timed out`, `network unreachable`, `host unreachable`, `aborted`,
+//! `dropped and reset` or `stack ended`. An event has no bytes of the stream. A connection whose
+//! handshake fails only has an end.
+//!
 //! The types are generic over a [`Flavor`](brooklet_cell::Flavor): the features `sync` (default)
 //! and `local` choose which flavors exist. The facade crate `brooklet` has names without the
 //! parameter.
@@ -27,6 +35,7 @@ mod connection;
 mod connector;
 mod engine;
 mod error;
+mod events;
 mod flow;
 mod interface;
 mod listener;

@@ -1,4 +1,5 @@
 use crate::connection::Connection;
+use crate::events::Watch;
 use crate::queue::QueueShared;
 use crate::round_trips::RoundTripCounters;
 use crate::seq::Micros;
@@ -95,10 +96,12 @@ impl<F: Flavor> Stack<F> {
         f: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> R,
     ) -> R {
         let mut fx = Effects::new(&self.config, self.queue(0), now);
-        let (result, key) = connection.with(|connection| {
+        let (result, key, event) = connection.with(|connection| {
             fx.queue = self.queue(connection.queue());
             fx.now = connection.observe(fx.now);
-            (f(connection, &mut fx), connection.key())
+            let watch = Watch::new(connection);
+            let result = f(connection, &mut fx);
+            (result, connection.key(), watch.event(connection, fx.now))
         });
         let Effects {
             queue,
@@ -131,6 +134,7 @@ impl<F: Flavor> Stack<F> {
                 wakes.extend(queue.with(QueueShared::touch));
             }
         }
+        event.log(); // before what the woken tasks log
         wakes.wake_all();
         result
     }

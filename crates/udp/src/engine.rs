@@ -163,8 +163,11 @@ impl<F: Flavor> Engine<F> {
         let mtu = self.exceeded_mtu(now, packet, arrival);
         let mut wakes = WakeList::new();
         let inbound = &self.queues.inbound;
-        let received = inbound
-            .with(|inbound| inbound.receive((now, self.queue), packet, arrival, mtu, &mut wakes));
+        let (received, events) = inbound.with(|inbound| {
+            let received = inbound.receive((now, self.queue), packet, arrival, mtu, &mut wakes);
+            (received, inbound.sessions.take_events())
+        });
+        events.log(); // before what the woken tasks log
         wakes.wake_all();
         received
     }
@@ -348,10 +351,13 @@ impl<F: Flavor> Engine<F> {
         let mut more = true;
         while more {
             let mut wakes = WakeList::new();
-            more = self.queues.inbound.with(|inbound| {
+            let events;
+            (more, events) = self.queues.inbound.with(|inbound| {
                 let (sessions, stats) = (&mut inbound.sessions, &mut inbound.stats);
-                sessions.handle_timeout(now, SESSIONS_AT_ONCE, stats, &mut wakes)
+                let more = sessions.handle_timeout(now, SESSIONS_AT_ONCE, stats, &mut wakes);
+                (more, sessions.take_events())
             });
+            events.log();
             wakes.wake_all();
         }
     }
@@ -454,13 +460,17 @@ impl<F: Flavor> Engine<F> {
     pub fn shutdown(&self) {
         // All queues end before a task is woken: a waker that panics stops nothing.
         let mut wakes = WakeList::new();
-        self.queues.inbound.with(|inbound| inbound.end(&mut wakes));
+        let events = self.queues.inbound.with(|inbound| {
+            inbound.end(&mut wakes);
+            inbound.sessions.take_events()
+        });
         for queue in self.queues.outbound() {
             let ended = queue.with(|queue| queue.end(&mut wakes));
             if !queue.same(&self.outbound) {
                 wakes.extend(ended.driver);
             }
         }
+        events.log();
         wakes.wake_all();
     }
 }

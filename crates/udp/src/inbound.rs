@@ -300,7 +300,9 @@ impl Inbound {
 
     /// Ends all queues; the datagrams in them can still be read. Moves all readers into `wakes`.
     pub(crate) fn end(&mut self, wakes: &mut WakeList) {
-        self.closed = true;
+        if !std::mem::replace(&mut self.closed, true) {
+            self.sessions.log_stack_end();
+        }
         self.pool.clear();
         self.transparent.queue.readers.drain_into(wakes);
         for socket in self.sockets.iter_mut() {

@@ -130,6 +130,11 @@
 //! - `local`: the single-threaded flavor.
 //! - `futures`: `Stream` for [`UdpReadHalf`] and for the sessions of a [`UdpListener`], and `Sink`
 //!   for [`UdpWriteHalf`].
+//! - `log`: the start and the end of a session are log events of the level `Debug` with the target
+//!   `brooklet::udp`, such as `UDP 192.0.2.1:53 10.0.0.1:5000 ended: idle age=0.020s in=40 out=120
+//!   datagrams_in=1 datagrams_out=1`: the destination (`*` if there were several), the client, and
+//!   the reason, which is `idle`, `evicted`, `closed` or `stack ended`. The age is that at the last
+//!   datagram. An event has no payload.
 //! - `serde`: `Serialize` and `Deserialize` for [`Config`], [`SessionConfig`], [`Stats`] and
 //!   [`Datagram`].
 
@@ -142,6 +147,7 @@ mod counters;
 mod datagram;
 mod engine;
 mod error;
+mod events;
 mod flow;
 mod flow_error;
 mod inbound;

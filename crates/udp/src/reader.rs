@@ -142,9 +142,11 @@ impl<F: Flavor> Drop for Reader<F> {
     fn drop(&mut self) {
         let (receiver, Waiter { queue, place, key }) = (self.receiver, &mut self.waiter);
         // The waker goes first: without the handle the place may be that of another receiver.
-        let _dropped = queue.with(|inbound| {
+        let (_dropped, events) = queue.with(|inbound| {
             let waker = inbound.unregister(*place, key);
-            (waker, inbound.remove_handle(receiver))
+            let datagrams = inbound.remove_handle(receiver);
+            ((waker, datagrams), inbound.sessions.take_events())
         });
+        events.log();
     }
 }

@@ -10,6 +10,7 @@ use super::list::{Link, Linked, List};
 use super::queue::{Incoming, Queue, Queued, Room};
 use crate::datagram::Datagram;
 use crate::error::SendError;
+use crate::events::{Events, Reason};
 use crate::flow::UdpFlow;
 use crate::session::{SessionConfig, SessionEnd};
 use crate::stats::Stats;
@@ -154,6 +155,10 @@ pub(crate) struct Sessions {
     pub(crate) listeners: usize,
     /// The bytes of payload in the queues of all sessions, also of those that have ended.
     bytes: usize,
+    /// What is to be logged.
+    events: Events,
+    /// The ends of the sessions are noted already.
+    stack_ended: bool,
 }
 
 impl Sessions {
@@ -169,7 +174,14 @@ impl Sessions {
             acceptors: WaitQueue::new(),
             listeners: 0,
             bytes: 0,
+            events: Events::default(),
+            stack_ended: false,
         }
+    }
+
+    /// Takes what is to be logged once the cell is free.
+    pub(crate) fn take_events(&mut self) -> Events {
+        std::mem::take(&mut self.events)
     }
 
     pub(crate) fn set_config(&mut self, config: SessionConfig) {
@@ -284,6 +296,7 @@ impl Sessions {
         self.backlog.push_back(id, &mut self.sessions);
         self.acceptors.drain_into(wakes);
         stats.sessions_opened += 1;
+        self.events.opened(|| self.sessions[id].flow(now));
         Some(id)
     }
 
@@ -407,17 +420,8 @@ impl Sessions {
     ) -> Option<usize> {
         let next = first + FLOWS_AT_ONCE;
         let sessions = (first..next).filter_map(|id| self.sessions.get(id));
-        flows.extend(sessions.filter(|s| s.end.is_none()).map(|session| UdpFlow {
-            source: session.client,
-            destination: (!session.many_destinations).then_some(session.destination),
-            age: now.saturating_duration_since(session.opened),
-            idle: now.saturating_duration_since(session.last_activity),
-            datagrams_in: session.received.datagrams,
-            datagrams_out: session.sent.datagrams,
-            bytes_in: session.received.bytes,
-            bytes_out: session.sent.bytes,
-            recv_queue: session.queue.bytes(),
-        }));
+        let open = sessions.filter(|session| session.end.is_none());
+        flows.extend(open.map(|session| session.flow(now)));
         // No slot beyond the capacity is in use.
         (next < self.sessions.capacity()).then_some(next)
     }
@@ -500,10 +504,17 @@ impl Sessions {
 
     /// Ends a session that has not ended.
     fn end(&mut self, id: usize, end: SessionEnd, stats: &mut Stats, wakes: &mut WakeList) {
-        match end {
-            SessionEnd::Idle => stats.sessions_idle += 1,
-            SessionEnd::Evicted => stats.sessions_evicted += 1,
-        }
+        let reason = match end {
+            SessionEnd::Idle => {
+                stats.sessions_idle += 1;
+                Reason::Idle
+            }
+            SessionEnd::Evicted => {
+                stats.sessions_evicted += 1;
+                Reason::Evicted
+            }
+        };
+        self.log_end(id, reason);
         self.unlink(id);
         let session = &mut self.sessions[id];
         session.end = Some(end);
@@ -589,6 +600,7 @@ impl Sessions {
         }
         if session.end.is_none() {
             stats.sessions_closed += 1;
+            self.log_end(id, Reason::Closed);
             self.unlink(id);
         }
         self.forget(id);
@@ -601,13 +613,49 @@ impl Sessions {
             && let Some(id) = self.backlog.first()
         {
             stats.sessions_closed += 1;
+            self.log_end(id, Reason::Closed);
             self.unlink(id);
             self.forget(id);
         }
     }
+
+    /// Notes the end of a session that is not yet taken out of the lists. Its age at the end is
+    /// that at its last datagram.
+    fn log_end(&mut self, id: usize, reason: Reason) {
+        let session = &self.sessions[id];
+        if !self.stack_ended {
+            let flow = || session.flow(session.last_activity);
+            self.events.ended(flow, reason);
+        }
+    }
+
+    /// Notes the end of every session: the stack has ended.
+    pub(crate) fn log_stack_end(&mut self) {
+        let sessions = self.sessions.iter().map(|(_, session)| session);
+        for session in sessions.filter(|session| session.end.is_none()) {
+            let flow = || session.flow(session.last_activity);
+            self.events.ended(flow, Reason::StackEnded);
+        }
+        self.stack_ended = true;
+    }
 }
 
 impl Session {
+    /// The session at `now`.
+    fn flow(&self, now: Instant) -> UdpFlow {
+        UdpFlow {
+            source: self.client,
+            destination: (!self.many_destinations).then_some(self.destination),
+            age: now.saturating_duration_since(self.opened),
+            idle: now.saturating_duration_since(self.last_activity),
+            datagrams_in: self.received.datagrams,
+            datagrams_out: self.sent.datagrams,
+            bytes_in: self.received.bytes,
+            bytes_out: self.sent.bytes,
+            recv_queue: self.queue.bytes(),
+        }
+    }
+
     /// Whether one of the latest datagrams to the client came from `remote`.
     pub(crate) fn has_sent_from(&self, remote: SocketAddr) -> bool {
         self.sent_from.contains(&remote)

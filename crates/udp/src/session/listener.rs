@@ -86,12 +86,16 @@ impl<F: Flavor> TransparentUdpSocket<F> {
         let mut wakes = WakeList::new();
         let queues = self.write.queues.clone();
         queues.begin_sessions();
-        let timeout = queues.inbound.with(|inbound| {
+        let (timeout, events) = queues.inbound.with(|inbound| {
             inbound.sessions.listeners += 1;
             inbound.sessions.set_config(config);
             inbound.move_to_sessions(now, &mut wakes);
-            inbound.sessions.poll_timeout()
+            (
+                inbound.sessions.poll_timeout(),
+                inbound.sessions.take_events(),
+            )
         });
+        events.log();
         if timeout.is_some() {
             // The datagrams have come before, so no packet wakes the driver.
             wakes.extend(queues.outbound()[0].with(Outbound::call_driver));
@@ -240,9 +244,11 @@ impl<F: Flavor> Clone for UdpListener<F> {
 
 impl<F: Flavor> Drop for UdpListener<F> {
     fn drop(&mut self) {
-        self.queues
-            .inbound
-            .with(|inbound| inbound.sessions.remove_listener(&mut inbound.stats));
+        let events = self.queues.inbound.with(|inbound| {
+            inbound.sessions.remove_listener(&mut inbound.stats);
+            inbound.sessions.take_events()
+        });
+        events.log();
     }
 }
 

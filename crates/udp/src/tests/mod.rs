@@ -2,6 +2,8 @@
 
 mod batch;
 mod end;
+#[cfg(feature = "log")]
+mod events;
 mod fields;
 mod halves;
 mod icmp;

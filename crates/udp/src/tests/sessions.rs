@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 const STUN: &str = "1.1.1.1:3478";
 const PEER: &str = "2.2.2.2:4000";
 
-fn listener<F: Flavor>(
+pub(super) fn listener<F: Flavor>(
     change: impl FnOnce(SessionConfig) -> SessionConfig,
 ) -> (Engine<F>, UdpListener<F>) {
     let (engine, socket) = engine::<F>();
@@ -21,7 +21,7 @@ fn listener<F: Flavor>(
 }
 
 /// The session that waits, if one does.
-fn accepted<F: Flavor>(listener: &UdpListener<F>) -> Option<UdpSession<F>> {
+pub(super) fn accepted<F: Flavor>(listener: &UdpListener<F>) -> Option<UdpSession<F>> {
     match listener.try_accept() {
         Ok(session) => Some(session),
         Err(error) => {
@@ -32,7 +32,7 @@ fn accepted<F: Flavor>(listener: &UdpListener<F>) -> Option<UdpSession<F>> {
 }
 
 /// The payload that waits, if one does.
-fn payload<F: Flavor>(session: &UdpSession<F>) -> Option<Vec<u8>> {
+pub(super) fn payload<F: Flavor>(session: &UdpSession<F>) -> Option<Vec<u8>> {
     match session.try_recv_datagram() {
         Ok(datagram) => Some(datagram.payload),
         Err(error) => {
