@@ -1,7 +1,7 @@
 //! The reactor of a thread: epoll, timers, and the means to interrupt its sleep.
 
 use super::source::Source;
-use super::sync::{AtomicBool, Mutex, Ordering, lock};
+use super::sync::{AtomicBool, Mutex, Ordering, lock, thread_local};
 use super::timers::{Fired, Key, Timers};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -24,9 +24,9 @@ const EVENTS: usize = 256;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Reactor>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<Reactor>>> = RefCell::new(None);
     /// The calls of `block_on` on this thread, one inside the other.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static DEPTH: Cell<usize> = Cell::new(0);
 }
 
 #[derive(Debug)]
@@ -192,14 +192,9 @@ impl Reactor {
             (true, Some(at)) => Some(at.saturating_duration_since(Instant::now())),
             (true, None) => None,
         };
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.min(LONGEST).as_secs().cast_signed(),
-            tv_nsec: timeout.min(LONGEST).subsec_nanos().into(),
-        });
         #[cfg(test)]
         self.waits.fetch_add(1, Ordering::Relaxed);
-        // EINTR is as good as no event. Other errors are faults of the arguments.
-        let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
+        self.wait(events, timeout);
         self.sleeping.store(false, Ordering::SeqCst);
         for event in events.drain(..) {
             let (key, flags) = (event.data.u64(), event.flags);
@@ -218,6 +213,33 @@ impl Reactor {
         }
         for waker in wakers.drain(..) {
             waker.wake();
+        }
+    }
+
+    #[cfg(not(all(shuttle, feature = "shuttle")))]
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.min(LONGEST).as_secs().cast_signed(),
+            tv_nsec: timeout.min(LONGEST).subsec_nanos().into(),
+        });
+        // EINTR is as good as no event. Other errors are faults of the arguments.
+        let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
+    }
+
+    /// The threads of a model take turns on one thread of the system, which must not sleep.
+    #[cfg(all(shuttle, feature = "shuttle"))]
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) {
+        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        loop {
+            let _ = epoll::wait(&self.epoll, spare_capacity(events), Some(&now));
+            if !events.is_empty() || end.is_some_and(|end| end <= Instant::now()) {
+                return;
+            }
+            shuttle::thread::yield_now();
         }
     }
 
