@@ -21,6 +21,7 @@ const INTERRUPT: u64 = u64::MAX;
 const EVENTS: usize = 256;
 
 /// The longest sleep. The timeout of `epoll_wait` is an `i32` in milliseconds.
+#[cfg(not(all(shuttle, feature = "shuttle")))]
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 thread_local! {
