@@ -24,7 +24,7 @@ const VANISHING: Ipv4Addr = Ipv4Addr::new(10, 0, 9, 9);
 
 /// A world whose connections go through `dialer`, and a switch that lets the packets of
 /// [`VANISHING`] vanish.
-fn dialing(limits: Limits, map: Map, dialer: impl Dial) -> (World, Arc<AtomicBool>) {
+pub(super) fn dialing(limits: Limits, map: Map, dialer: impl Dial) -> (World, Arc<AtomicBool>) {
     let vanished = Arc::new(AtomicBool::new(false));
     let (near, far) = brooklet::pipe(1024);
     let client = Builder::new().build(near).unwrap();
