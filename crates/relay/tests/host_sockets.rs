@@ -14,6 +14,7 @@ use futures_lite::future::{block_on, or};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroU16;
 use std::process::Command;
 use std::thread;
 
@@ -106,6 +107,63 @@ fn the_mtu_of_a_far_link_is_reported() {
             let mut buffer = [0; 2000];
             assert_eq!(server.recv(&mut buffer).unwrap(), 1400);
             assert_eq!(buffer[0], 3, "one that was too long came");
+        }
+    });
+}
+
+#[test]
+fn a_batch_whose_datagrams_exceed_the_path_mtu_is_sent_one_by_one() {
+    in_namespace(|| {
+        let network = Network::new(1280);
+        for far in Network::FAR {
+            let server = network.far().run(|| UdpSocket::bind((far, 53)).unwrap());
+            server.set_read_timeout(Some(LIMIT)).unwrap();
+            let socket = HostUdpSocket::bind(far.is_ipv6()).unwrap();
+            let to = SocketAddr::new(far, 53);
+            let whole = Fields {
+                dont_fragment: true,
+                ..Fields::default()
+            };
+            send(&socket, to, &[1; 1400], whole).unwrap();
+            assert_eq!(report(&socket).mtu(), Some(1280));
+
+            let payloads: Vec<[u8; 1400]> = (0..5).map(|n| [n; 1400]).collect();
+            let transmits = |fields| {
+                let transmit = |payload| UdpTransmit {
+                    to,
+                    payload,
+                    fields,
+                    segment_size: None,
+                };
+                let all: Vec<UdpTransmit<'_>> = payloads.iter().map(|p| transmit(&p[..])).collect();
+                all
+            };
+            let too_long = socket.send_batch(&transmits(whole)).unwrap_err();
+            assert_eq!(too_long.raw_os_error(), Some(nix::libc::EMSGSIZE));
+            // The host fragments them if it may, and no batch can be fragmented.
+            let sent = socket.send_batch(&transmits(Fields::default())).unwrap();
+            assert_eq!(sent, 5);
+            let batch = UdpTransmit {
+                payload: &[7; 4000],
+                segment_size: NonZeroU16::new(1400),
+                ..transmits(Fields::default())[0]
+            };
+            let fails = socket.send_batch(&[batch]).unwrap_err();
+            assert_ne!(fails.kind(), ErrorKind::WouldBlock);
+            // Those that fit go as one, with an error of none of the earlier ones.
+            let batch = UdpTransmit {
+                segment_size: NonZeroU16::new(1000),
+                ..batch
+            };
+            assert_eq!(socket.send_batch(&[batch]).unwrap(), 1);
+            for number in 0..5 {
+                let mut buffer = [0; 2000];
+                assert_eq!(server.recv(&mut buffer).unwrap(), 1400);
+                assert_eq!(buffer[0], number);
+            }
+            for _ in 0..4 {
+                assert_eq!(server.recv(&mut [0; 2000]).unwrap(), 1000);
+            }
         }
     });
 }

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// The round trip to the hosts that exist.
 const DELAY: Duration = Duration::from_millis(80);
 
+/// The hop limit with which replies reach the host of `brooklet run`.
+const HOPS_LEFT: u8 = 50;
+
 /// Hosts that exist: those with an odd number at the end of the address.
 fn exists(host: IpAddr) -> bool {
     let last = match host {
@@ -38,7 +41,7 @@ fn distant_network() -> smol::Task<()> {
                 {
                     smol::spawn(async {
                         Timer::after(DELAY).await;
-                        request.reply().expect("room");
+                        request.reply_with(HOPS_LEFT).expect("room");
                     })
                     .detach();
                 }
@@ -74,6 +77,9 @@ fn shows_the_true_round_trip() {
     for host in ["192.0.2.1", "2001:db8::1"] {
         let pinged = ping(&[], host).out;
         assert!(pinged.contains(" 3 received, 0% packet loss"), "{pinged}");
+        // The relay is one more router on the way.
+        let hops = format!("ttl={}", HOPS_LEFT - 1);
+        assert_eq!(pinged.matches(&hops).count(), 3, "{pinged}");
         // rtt min/avg/max/mdev = 80.2/80.4/80.9/0.1 ms
         let times = pinged.lines().find_map(|line| line.split_once(" = "));
         let least = times.and_then(|(_, times)| times.split('/').next()?.parse::<f64>().ok());

@@ -149,7 +149,7 @@ impl HostUdpSocket {
     /// let (near, far) = (HostUdpSocket::bind(false)?, HostUdpSocket::bind(false)?);
     /// let to = ([127, 0, 0, 1], far.local_addr()?.port()).into();
     /// let datagram = UdpTransmit { to, payload: b"hello", fields: Fields::default(), segment_size: None };
-    /// assert_eq!(near.send_batch(&[datagram, datagram])?, 2);
+    /// assert_eq!(near.send_batch(&[datagram])?, 1);
     ///
     /// let mut arrivals = Vec::new();
     /// brooklet_reactor::block_on(far.recv_batch(&mut arrivals))?;
