@@ -151,8 +151,8 @@ fn a_session_without_a_file_is_unreachable_and_not_refused() {
         let flow = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<UdpFlowError>());
-        let host = IcmpErrorKind::Unreachable(Unreachable::Host);
-        assert_eq!(flow.map(|flow| flow.kind), Some(host), "{error:?}");
+        let prohibited = IcmpErrorKind::Unreachable(Unreachable::Prohibited);
+        assert_eq!(flow.map(|flow| flow.kind), Some(prohibited), "{error:?}");
         assert_eq!(stats.datagrams_out_of_files, 1);
         // Files are there again, and the same session works.
         bound.send(b"a file").await.unwrap();

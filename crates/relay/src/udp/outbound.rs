@@ -216,7 +216,10 @@ impl Session {
         };
         counter.add(count(datagram));
         let router = self.relay.router(datagram.to.ip());
-        self.reject(datagram, Some(router), Unreachable::Host);
+        // For a shortage that is "prohibited", which Linux reports to a client as unreachable. It
+        // reports "host unreachable" to no UDP socket, unless the socket asks for all errors.
+        let kind = icmp_error_of(error).unwrap_or(Unreachable::Host.into());
+        self.reject(datagram, Some(router), kind);
     }
 
     /// Answers a datagram that the host could not send, or sends those of a batch one by one.
@@ -272,11 +275,11 @@ impl Session {
             if to.is_ipv4() || self.send_one(payload, fragmented).is_err() {
                 counters.datagrams_too_big.count();
             }
+        } else if error.kind() == ErrorKind::WouldBlock || is_shortage(error) {
+            counters.datagrams_queue_full.count(); // lost, as at a router whose queue is full
         } else if let Some(kind) = icmp_error_of(error) {
             counters.datagrams_unreachable.count();
             self.relay.reject(addresses, payload, router, kind);
-        } else if error.kind() == ErrorKind::WouldBlock || is_shortage(error) {
-            counters.datagrams_queue_full.count(); // lost, as at a router whose queue is full
         } else {
             counters.datagrams_dropped.count();
         }
