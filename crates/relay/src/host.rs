@@ -17,6 +17,7 @@ mod path_mtu;
 #[cfg_attr(not(target_os = "linux"), path = "host/ping_unsupported.rs")]
 mod ping;
 mod report;
+mod shortage;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod udp;
 pub use path_mtu::path_mtu;
 pub use ping::{PingArrival, PingSocket};
 pub use report::Report;
+pub(crate) use shortage::is_shortage;
 pub use stream::HostStream;
 pub use tcp::{DialError, connect};
 pub use udp::{HostUdpSocket, UdpArrival, UdpTransmit};

@@ -145,10 +145,10 @@ impl Session {
                     payload,
                     fields,
                     segment_size,
-                } => match self.answer(from, payload, fields) {
-                    Some(datagram) => datagrams.push(datagram.segment_size(segment_size)),
-                    None => self.relay.counters.datagrams_dropped.count(),
-                },
+                } => {
+                    let datagram = Datagram::new(payload, from, self.client.source());
+                    datagrams.extend(self.answer(datagram.segment_size(segment_size), fields));
+                }
                 UdpArrival::Report(report) => self.report(&report),
             }
         }
@@ -176,24 +176,25 @@ impl Session {
         true
     }
 
-    /// Makes the datagram for the client of a datagram of a host; `None` if the client has no
-    /// address for that host.
-    fn answer(&self, host: SocketAddr, payload: Vec<u8>, fields: Fields) -> Option<Datagram> {
-        let client = self.client.source();
-        let (from, hop_limit) = match self.mapped.get(&host) {
-            Some(from) => (*from, None),
-            None => (host, fields.hop_limit.map(onward)),
+    /// Makes the datagram for the client of one that has arrived with these fields. `None` if the
+    /// client has no address for the host that has sent it.
+    fn answer(&self, mut datagram: Datagram, fields: Fields) -> Option<Datagram> {
+        let mapped = self.mapped.get(&datagram.from).copied();
+        datagram.hop_limit = match mapped {
+            Some(from) => {
+                datagram.from = from;
+                None
+            }
+            None => fields.hop_limit.map(onward),
         };
+        datagram.traffic_class = fields.traffic_class;
         // The host's own processes, and those of another family, have no address for the client.
-        if from.ip().is_loopback() || from.is_ipv4() != client.is_ipv4() {
+        let from = datagram.from;
+        if from.ip().is_loopback() || from.is_ipv4() != datagram.to.is_ipv4() {
+            self.relay.counters.datagrams_dropped.add(count(&datagram));
             return None;
         }
-        let datagram = Datagram::new(payload, from, client);
-        Some(
-            datagram
-                .hop_limit(hop_limit)
-                .traffic_class(fields.traffic_class),
-        )
+        Some(datagram)
     }
 
     /// Tells the client what the host has learned about one of its datagrams.

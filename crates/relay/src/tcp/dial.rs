@@ -2,7 +2,7 @@
 
 use super::upstream::Upstream;
 use crate::Relay;
-use crate::host::{self, DialError, Fields, HostStream};
+use crate::host::{self, DialError, Fields, HostStream, is_shortage};
 use crate::stats::{Counter, Counters};
 use brooklet::{IcmpErrorKind, TcpRequest, Unreachable, icmp_error_of};
 use brooklet_reactor::Timer;
@@ -173,19 +173,6 @@ impl Failure {
             Self::Other => &counters.dials_failed,
         }
     }
-}
-
-/// Whether the error says that this process or the system is out of files or memory.
-fn is_shortage(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let numbers = {
-        use rustix::io::Errno;
-        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error)
-    };
-    #[cfg(not(unix))]
-    let numbers = [10_024, 10_055]; // WSAEMFILE, WSAENOBUFS
-    let by_number = error.raw_os_error().is_some_and(|n| numbers.contains(&n));
-    by_number || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Session, count};
 use crate::Hop;
-use crate::host::{Fields, HostUdpSocket, UdpTransmit, path_mtu};
+use crate::host::{Fields, HostUdpSocket, UdpTransmit, is_shortage, path_mtu};
 use brooklet::{Datagram, IcmpErrorKind, Unreachable, icmp_error_of};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -218,7 +218,7 @@ impl Session {
         let router = self.relay.router(datagram.to.ip());
         // For a shortage that is "prohibited", which Linux reports to a client as unreachable. It
         // reports "host unreachable" to no UDP socket, unless the socket asks for all errors.
-        let kind = icmp_error_of(error).unwrap_or(Unreachable::Host.into());
+        let kind = icmp_error_of(error).unwrap_or_else(|| Unreachable::Host.into());
         self.reject(datagram, Some(router), kind);
     }
 
@@ -306,22 +306,4 @@ pub(crate) fn too_big(error: &io::Error, to: IpAddr) -> Option<u32> {
     is_too_long
         .then(|| path_mtu(to).ok())?
         .map(|mtu| mtu.max(least))
-}
-
-/// Returns whether this process or the system is out of files or memory.
-fn is_shortage(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        let errors = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-        let number = error.raw_os_error();
-        errors
-            .iter()
-            .any(|shortage| number == Some(shortage.raw_os_error()))
-    }
-    #[cfg(not(unix))]
-    {
-        // WSAEMFILE, WSAENOBUFS
-        matches!(error.raw_os_error(), Some(10_024 | 10_055))
-    }
 }
