@@ -225,8 +225,8 @@ fn a_small_buffer_that_is_read_at_once_costs_no_window_updates() {
     // A full segment with and without timestamps, over IPv4 and IPv6. With a scale for 16 MiB a unit
     // is 512 bytes: the window field tells up to 511 bytes less than there is room for.
     for (segment, segments) in [(1460, 719), (1448, 725), (1440, 729), (1428, 735)] {
-        for max in [4 << 10, 128 << 10, 4 << 20, 16 << 20] {
-            for recv_buffer in [4 << 10, 5000, 8 << 10, 16 << 10] {
+        for max in [4 << 10, 4 << 20, 16 << 20] {
+            for recv_buffer in [4 << 10, 5000, 8 << 10] {
                 let options = with_buffer(recv_buffer).recv_buffer_max(max);
                 let got = bulk(options, (segment, 1), Reads::Late);
                 let expected = Counts {
