@@ -1,6 +1,6 @@
 //! A network namespace whose whole network is one TUN device.
 
-use crate::netlink;
+use crate::netlink::{self, Table};
 use brooklet_tun::{Tun, TunBuilder};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -25,6 +25,9 @@ const INSIDE6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The gateway for IPv6.
 pub(crate) const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+
+/// The MTU of Ethernet, in bytes.
+const LINK_MTU: u16 = 1500;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -116,7 +119,7 @@ pub(crate) fn set_up(network: Network) -> io::Result<Inside> {
         ipv6.then_some(IpAddr::V6(GATEWAY6)),
     ];
     for gateway in gateways.into_iter().flatten() {
-        let result = netlink::set_default_route(DEVICE, gateway);
+        let result = route_to(gateway, network.mtu);
         result.map_err(|error| {
             let help = match error.kind() {
                 io::ErrorKind::AlreadyExists => {
@@ -133,6 +136,23 @@ pub(crate) fn set_up(network: Network) -> io::Result<Inside> {
         addresses.push(IpAddr::V6(INSIDE6));
     }
     Ok(Inside { tun, addresses })
+}
+
+/// Routes everything to `gateway`: TCP with the MTU of the device, and the rest with that of the host's
+/// links.
+///
+/// The host ends every TCP connection, and so the links of the host do not limit the segments of the
+/// programs inside. Datagrams pass through. With the MTU of the device, the kernel would send them in one
+/// piece and with "don't fragment", and the first one of a destination would be too long for the host.
+fn route_to(gateway: IpAddr, mtu: u16) -> io::Result<()> {
+    let mut others = None;
+    if mtu > LINK_MTU {
+        let tcp = netlink::use_tcp_table(gateway)
+            .and_then(|()| netlink::add_default_route(DEVICE, gateway, Table::Tcp, None));
+        // Without it, the programs inside learn the path MTU by ICMP.
+        others = tcp.is_ok().then_some(LINK_MTU);
+    }
+    netlink::add_default_route(DEVICE, gateway, Table::Main, others)
 }
 
 /// Waits until the IPv6 address is usable, a moment after it was set. A connection that begins

@@ -35,24 +35,15 @@ impl Target {
     /// One line that says what to do.
     pub(super) fn open(netns: &OsStr, userns: Option<&Path>) -> io::Result<Self> {
         let name = netns.to_string_lossy().into_owned();
-        let number: Option<i32> = name.parse().ok();
         let mut process = None;
-        let net = match number.and_then(Pid::from_raw) {
-            Some(pid) => {
+        let net = match name.parse() {
+            Ok(number) => {
                 // First of all: the number may belong to another process later.
-                let opened = pidfd_open(pid, PidfdFlags::empty());
-                let opened = opened.map_err(|error| match io::Error::from(error) {
-                    error if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
-                        let text = format!("there is no process {name}");
-                        io::Error::new(ErrorKind::NotFound, text)
-                    }
-                    error => failed(&name, "cannot watch the process", &error),
-                })?;
-                process = Some(opened);
-                PathBuf::from(format!("/proc/{name}/ns/net"))
+                process = Some(open_process(number)?);
+                PathBuf::from(format!("/proc/{number}/ns/net"))
             }
-            None if name.contains('/') => PathBuf::from(netns),
-            None => Path::new(NAMED).join(netns),
+            Err(_) if name.contains('/') => PathBuf::from(netns),
+            Err(_) => Path::new(NAMED).join(netns),
         };
         let user = match userns {
             Some(path) => Some(path.to_owned()),
@@ -60,10 +51,10 @@ impl Target {
             None => user_of(&net),
         };
         let user = match user {
-            Some(path) => foreign(&path).map_err(|error| failed(&name, &help(&path), &error))?,
+            Some(path) => foreign(&path).map_err(|error| unopened(&name, &path, &error))?,
             None => None,
         };
-        let file = File::open(&net).map_err(|error| failed(&name, &help(&net), &error))?;
+        let file = File::open(&net).map_err(|error| unopened(&name, &net, &error))?;
         Ok(Self {
             name,
             net: file,
@@ -117,6 +108,20 @@ impl Target {
     }
 }
 
+fn open_process(number: i32) -> io::Result<OwnedFd> {
+    let pid = (number > 0).then_some(number).and_then(Pid::from_raw);
+    let error = match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        Some(Ok(process)) => return Ok(process),
+        Some(Err(rustix::io::Errno::SRCH)) | None => {
+            let text = format!("--netns {number}: there is no such process");
+            return Err(io::Error::new(ErrorKind::NotFound, text));
+        }
+        Some(Err(error)) => error,
+    };
+    let help = "cannot watch the process";
+    Err(failed(&number.to_string(), help, &error.into()))
+}
+
 /// Returns the user namespace beside a `/proc/PID/ns/net`.
 fn user_of(net: &Path) -> Option<PathBuf> {
     let is_process = net.starts_with("/proc") && net.ends_with("ns/net");
@@ -131,9 +136,13 @@ fn foreign(path: &Path) -> io::Result<Option<File>> {
     Ok((!same).then_some(file))
 }
 
-fn help(path: &Path) -> String {
+fn unopened(name: &str, path: &Path, error: &io::Error) -> io::Error {
     let path = path.display();
-    format!("cannot open {path}: name a process, a name of `ip netns`, or a path")
+    let help = match error.kind() {
+        ErrorKind::PermissionDenied => "it is another user's: run as that user, or as root",
+        _ => "name a process, a name of `ip netns`, or a path",
+    };
+    failed(name, &format!("cannot open {path}: {help}"), error)
 }
 
 fn failed(name: &str, help: &str, error: &io::Error) -> io::Error {
@@ -157,7 +166,9 @@ mod tests {
         for (netns, about) in [
             ("no-such-name", "/run/netns/no-such-name"),
             ("/no/such/path", "/no/such/path"),
-            ("2147483647", "no process 2147483647"),
+            ("2147483647", "no such process"),
+            ("0", "no such process"),
+            ("-1", "no such process"),
         ] {
             let error = Target::open(OsStr::new(netns), None).unwrap_err();
             let error = error.to_string();

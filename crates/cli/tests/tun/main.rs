@@ -5,12 +5,17 @@
 #![cfg(target_os = "linux")]
 
 mod capture;
+mod command;
 mod datagrams;
 mod dns;
+mod mtu;
+mod netns;
 mod observe;
 mod ping;
+mod publish;
 mod rules;
 mod stun;
 mod support;
 mod through_run;
 mod traceroute;
+mod users;

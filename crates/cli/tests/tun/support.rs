@@ -1,8 +1,9 @@
 //! `brooklet forward` between clients in a namespace of their own and the network of the thread.
 
 use brooklet_testbed::network::Namespace;
-use brooklet_testbed::{Finished, LIMIT, Process};
+use brooklet_testbed::{Finished, LIMIT, Process, wait_until};
 use nix::sys::signal::Signal;
+use std::net::TcpStream;
 use std::process::Command;
 
 /// The program under test.
@@ -86,4 +87,12 @@ impl Forward {
         assert_eq!(ended.status.code(), Some(0), "{}", ended.err);
         ended
     }
+}
+
+/// A server, once its port on the loopback is open.
+pub(crate) fn serving(command: &mut Command, port: u16) -> Process {
+    let server = Process::start(command);
+    let open = wait_until(LIMIT, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    assert!(open, "nobody serves port {port}: {server:?}");
+    server
 }

@@ -1,14 +1,11 @@
 //! Programs that nobody here wrote, with brooklet between client and server: the servers on the
 //! loopback of one namespace, the clients under the `brooklet run`, whose gateway leads there.
 
-use crate::support::BROOKLET;
+use crate::support::{BROOKLET, serving};
 use brooklet_testbed::data::{hash, random};
 use brooklet_testbed::succeeded;
-use brooklet_testbed::{
-    Finished, Folder, LIMIT, Process, in_namespace, ip, program, require, wait_until,
-};
+use brooklet_testbed::{Finished, Folder, LIMIT, Process, in_namespace, ip, program, require};
 use std::fs;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -183,12 +180,4 @@ fn a_host_that_cannot_be_had() {
 fn run(command: &[&str]) -> Finished {
     let mut run = Command::new(BROOKLET);
     succeeded(Process::start(run.args(["run", "--"]).args(command)).finish(2 * LIMIT))
-}
-
-/// A server, once its port on the loopback is open.
-fn serving(command: &mut Command, port: u16) -> Process {
-    let server = Process::start(command);
-    let open = wait_until(LIMIT, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    assert!(open, "nobody serves port {port}: {server:?}");
-    server
 }
