@@ -55,6 +55,12 @@ impl Target {
             None => None,
         };
         let file = File::open(&net).map_err(|error| unopened(&name, &net, &error))?;
+        if is_own(&file, "/proc/thread-self/ns/net")? {
+            let why = "brooklet is in this namespace itself, and its sockets would lead back into it: \
+                       name the namespace of a container";
+            let text = format!("--netns {name}: {why}");
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
         Ok(Self {
             name,
             net: file,
@@ -131,9 +137,16 @@ fn user_of(net: &Path) -> Option<PathBuf> {
 /// Opens a user namespace, unless this process is in it already.
 fn foreign(path: &Path) -> io::Result<Option<File>> {
     let file = File::open(path)?;
-    let (there, here) = (file.metadata()?, std::fs::metadata("/proc/self/ns/user")?);
-    let same = (there.dev(), there.ino()) == (here.dev(), here.ino());
-    Ok((!same).then_some(file))
+    Ok(match is_own(&file, "/proc/self/ns/user")? {
+        true => None,
+        false => Some(file),
+    })
+}
+
+/// Returns whether a namespace is the one of this process at `own`.
+fn is_own(namespace: &File, own: &str) -> io::Result<bool> {
+    let (there, here) = (namespace.metadata()?, std::fs::metadata(own)?);
+    Ok((there.dev(), there.ino()) == (here.dev(), here.ino()))
 }
 
 fn unopened(name: &str, path: &Path, error: &io::Error) -> io::Error {
@@ -169,6 +182,7 @@ mod tests {
             ("2147483647", "no such process"),
             ("0", "no such process"),
             ("-1", "no such process"),
+            ("/proc/thread-self/ns/net", "in this namespace itself"),
         ] {
             let error = Target::open(OsStr::new(netns), None).unwrap_err();
             let error = error.to_string();
