@@ -16,7 +16,9 @@ use std::path::PathBuf;
        brooklet run [FLAG...] --netns PID|NAME|PATH",
     after_help = "\
 The exit status is COMMAND's, or 128 and the number of the signal that ended it; 127 when it was
-not found, 126 when it cannot be executed, 125 when run itself fails. SIGUSR1 prints the counters."
+not found, 126 when it cannot be executed, 125 when run itself fails. SIGTERM, SIGHUP, SIGINT and
+SIGQUIT go to COMMAND, and so --rules is read once; SIGUSR1 prints the counters. With --netns the exit
+status is 0, and SIGHUP reads --rules again."
 )]
 pub(crate) struct Run {
     /// Command with its arguments; the flags after it are its own
@@ -28,7 +30,7 @@ pub(crate) struct Run {
         value_hint = clap::ValueHint::CommandWithArguments,
     )]
     pub(crate) command: Vec<OsString>,
-    /// MTU of the namespace's device in bytes, 1280 to 65535
+    /// MTU of the namespace's device in bytes, 1280 to 65535; packets other than TCP have at most 1500
     #[arg(long, value_name = "N", default_value_t = 65_520)]
     pub(crate) mtu: u16,
     /// Forward ports of the host into the namespace, such as 8080:80, 0.0.0.0:8000-8010:8000-8010 or

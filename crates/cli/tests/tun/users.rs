@@ -107,3 +107,41 @@ fn a_namespace_of_another_user() {
         assert!(ended.err.contains("as root"), "{}", ended.err);
     });
 }
+
+/// Each right that is missing is named, and how to get it.
+#[test]
+fn rights_that_are_missing() {
+    let programs = program("setpriv").and_then(|_| program("unshare"));
+    let Some(_) = require(programs) else {
+        return;
+    };
+    in_namespace(|| {
+        for (before, about) in [
+            // A user namespace whose user is nobody in it.
+            (&["unshare", "--user"][..], "user.max_user_namespaces"),
+            (
+                &[
+                    "setpriv",
+                    "--bounding-set=-sys_admin",
+                    "--inh-caps=-sys_admin",
+                ],
+                "--cap-add=SYS_ADMIN",
+            ),
+            (
+                &[
+                    "setpriv",
+                    "--bounding-set=-net_admin",
+                    "--inh-caps=-net_admin",
+                ],
+                "CAP_NET_ADMIN",
+            ),
+        ] {
+            let mut command = Command::new(before[0]);
+            command.args(&before[1..]).args([BROOKLET, "run", "true"]);
+            let ended = Process::start(&mut command).finish(LIMIT);
+            assert_eq!(ended.status.code(), Some(125), "{before:?}: {}", ended.err);
+            assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+            assert!(ended.err.contains(about), "{before:?}: {}", ended.err);
+        }
+    });
+}
