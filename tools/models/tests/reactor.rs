@@ -24,29 +24,85 @@ fn on_a_thread(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<
     thread::spawn(|| block_on(future))
 }
 
-#[test]
-fn a_wake_up_from_another_thread_ends_the_sleep() {
-    check(|| {
-        let slot: Arc<Mutex<(bool, Option<Waker>)>> = Arc::default();
-        let waiting = slot.clone();
-        let sleeper = on_a_thread(poll_fn(move |cx| {
-            let mut slot = waiting.lock().unwrap();
-            if slot.0 {
-                return Poll::Ready(());
-            }
-            slot.1 = Some(cx.waker().clone());
-            Poll::Pending
-        }));
+/// Ends the wait of another thread.
+#[derive(Clone, Default)]
+struct Signal(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Signal {
+    fn set(&self) {
         let waker = {
-            let mut slot = slot.lock().unwrap();
+            let mut slot = self.0.lock().unwrap();
             slot.0 = true;
             slot.1.take()
         };
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    async fn wait(self) {
+        poll_fn(|cx| {
+            let mut slot = self.0.lock().unwrap();
+            if slot.0 {
+                return Poll::Ready(());
+            }
+            slot.1 = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_wake_up_from_another_thread_ends_the_sleep() {
+    check(|| {
+        let signal = Signal::default();
+        let sleeper = on_a_thread(signal.clone().wait());
+        signal.set();
         sleeper.join().unwrap();
     });
+}
+
+/// The events of the task of one thread come to the reactor of another one.
+#[test]
+fn a_reactor_serves_the_task_of_another_thread() {
+    for packets in [false, true] {
+        check(move || {
+            let (socket, peer) = UnixDatagram::pair().unwrap();
+            let mut socket = Async::new(socket).unwrap();
+            if packets {
+                socket = socket.packets();
+            }
+            let socket = Arc::new(socket);
+            let (registered, done) = (Signal::default(), Signal::default());
+            let owner = on_a_thread({
+                let (socket, registered, done) = (socket.clone(), registered.clone(), done.clone());
+                async move {
+                    // Registers, unless a packet was faster.
+                    let _ = poll_once(socket.readable()).await;
+                    registered.set();
+                    done.wait().await;
+                }
+            });
+            let reader = on_a_thread(async move {
+                registered.wait().await;
+                for _ in 0..4 {
+                    socket.read_with(receive).await.unwrap();
+                    socket.get_ref().send(b"1").unwrap();
+                }
+            });
+            peer.set_nonblocking(true).unwrap();
+            for _ in 0..4 {
+                peer.send(b"1").unwrap();
+                while receive(&peer).is_err() {
+                    thread::yield_now();
+                }
+            }
+            reader.join().unwrap();
+            done.set();
+            owner.join().unwrap();
+        });
+    }
 }
 
 #[test]
