@@ -1,6 +1,15 @@
 //! Relays the connections, datagrams and echo requests of a [brooklet](brooklet) stack through the
 //! host's own sockets. What the host learns about them, the clients learn too.
 //!
+//! - [`Relay`] starts the tasks, and counts ([`RelayStats`]).
+//! - [`Map`] says where a destination leads.
+//! - [`Dial`] makes the connections to remote hosts, directly ([`HostDialer`]) or otherwise.
+//! - [`Limits`] bounds everything that a client can make the relay keep.
+//! - [`Spawner`] starts the tasks on an executor, and [`Workers`] are threads for them.
+//!
+//! The tasks end with the stack. A task that waits on a socket of the host ends with its
+//! connection or session, at the latest after the times of the limits.
+//!
 //! ```no_run
 //! use brooklet::{Builder, Parts};
 //! use brooklet_relay::{Limits, Map, Relay, Router, Spawner};
@@ -216,3 +225,7 @@ impl Relay {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,6 +6,7 @@
 
 mod capture;
 mod command;
+mod connections;
 mod datagrams;
 mod dns;
 mod mtu;

@@ -1,7 +1,7 @@
 //! `brooklet forward` between clients in a namespace of their own and the network of the thread.
 
 use brooklet_testbed::network::Namespace;
-use brooklet_testbed::{Finished, LIMIT, Process, wait_until};
+use brooklet_testbed::{Finished, LIMIT, Process, succeeded, wait_until};
 use nix::sys::signal::Signal;
 use std::net::TcpStream;
 use std::process::Command;
@@ -25,12 +25,16 @@ impl Forward {
         Self::run(&mut Command::new(BROOKLET), flags)
     }
 
-    /// Starts `forward` as a process that may open this many files.
+    /// Starts `forward`, and then lets the process open this many files only. A process that starts
+    /// with few files has limits that suffice.
     pub(crate) fn with_files(files: usize) -> Self {
+        let forward = Self::start(&[]);
         // A part of util-linux, which Debian always has.
         let mut command = Command::new("prlimit");
-        command.arg(format!("--nofile={files}")).arg(BROOKLET);
-        Self::run(&mut command, &[])
+        let pid = forward.process.pid().to_string();
+        command.args(["--pid", &pid, &format!("--nofile={files}")]);
+        succeeded(Process::start(&mut command).finish(LIMIT));
+        forward
     }
 
     fn run(command: &mut Command, flags: &[&str]) -> Self {

@@ -107,6 +107,12 @@ impl Upstream for HostStream {
         let _ = SockRef::from(self.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
+    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Not even this is tried if the reactor knows that nothing has arrived.
+        let ready = self.0.poll_read_with(cx, |_| Ok(()));
+        ready.map(|_| ()) // a read returns the error
+    }
+
     fn set_keepalive(&mut self, keepalive: Keepalive) -> io::Result<()> {
         SockRef::from(self.get_ref()).set_tcp_keepalive(&options(keepalive))
     }

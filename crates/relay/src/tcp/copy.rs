@@ -227,6 +227,9 @@ impl<S: Upstream> Copying<'_, S> {
         }
         let mut budget = BUDGET;
         while budget > 0 {
+            if self.upstream.poll_read_ready(cx).is_pending() {
+                return Wait::Host;
+            }
             let (upstream, waker) = (&mut *self.upstream, cx.waker());
             let mut side = Side::Client;
             let copied = self.client.poll_write_with(cx, |room| {

@@ -3,6 +3,7 @@
 use brooklet::TcpStream;
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// When the peer of an idle connection counts as gone (RFC 9293, 3.8.4).
@@ -75,6 +76,13 @@ pub trait Upstream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Prepares the drop of the stream, which follows, to reset the connection instead of closing
     /// it: the client is gone. A stream without such a thing as a reset does nothing.
     fn reset(&mut self);
+
+    /// Registers the task if a read is known to find nothing. The relay then does not read, and has
+    /// no buffer of the client's connection for it. The default is ready: nothing is known.
+    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
 
     /// Has the connection time out when its peer is gone without a word. The default does nothing.
     ///
