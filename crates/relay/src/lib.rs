@@ -1,4 +1,4 @@
-//! Relays the connections, datagrams and echo requests of a [brooklet](brooklet) stack through the
+//! Relays the connections, datagrams and echo requests of a [brooklet] stack through the
 //! host's own sockets. What the host learns about them, the clients learn too.
 //!
 //! - [`Relay`] starts the tasks, and counts ([`RelayStats`]).

@@ -84,7 +84,7 @@ impl PingSocket {
     ///
     /// # Errors
     ///
-    /// As for [`HostUdpSocket::send`](super::HostUdpSocket::send).
+    /// As for one datagram of [`HostUdpSocket::send_batch`](super::HostUdpSocket::send_batch).
     pub fn send(
         &self,
         to: IpAddr,
