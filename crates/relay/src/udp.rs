@@ -1,7 +1,7 @@
 //! The UDP sessions of the clients.
 
 mod outbound;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 
 pub(super) use outbound::too_big;

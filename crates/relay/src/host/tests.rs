@@ -52,6 +52,7 @@ pub(super) fn loopbacks() -> Vec<IpAddr> {
     all
 }
 
+#[cfg(target_os = "linux")]
 pub(super) fn closed_port(ip: IpAddr) -> SocketAddr {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
     socket.local_addr().unwrap()
