@@ -22,6 +22,33 @@
 //! smol::block_on(driver)
 //! # }
 //! ```
+//!
+//! # Datagrams
+//!
+//! Each address and port of a client is a session with one port of the host for each IP version,
+//! whatever the destinations are, and every remote host may send to that port: endpoint-independent
+//! mapping and filtering (RFC 4787). [`Limits`] bounds the sessions and says when they end.
+//!
+//! Hop limit, traffic class and "don't fragment" pass in both directions. The client learns by ICMP
+//! what happens to a datagram, also to one in the middle of a batch:
+//!
+//! | event | ICMP error, and its source |
+//! |---|---|
+//! | the host receives an ICMP error about the datagram (Linux) | the same one, from the router or host that sent it |
+//! | the hop limit runs out at the relay | hop limit exceeded, from the [`Router`] |
+//! | the datagram exceeds the path MTU that the host knows | packet too big, from the [`Router`]; the stack keeps the MTU for 10 minutes |
+//! | the host has no route, or may not send | what the error says, from the [`Router`] |
+//! | no file or no memory is left for the socket of the session | administratively prohibited, from the [`Router`] |
+//! | the [`Map`] has no such destination | port unreachable, from the destination |
+//!
+//! On Linux, datagrams pass the host's sockets in batches: `sendmmsg`, `recvmmsg`, `UDP_SEGMENT` and
+//! `UDP_GRO`. The buffers belong to the threads. A session without traffic has none.
+//!
+//! # Echo requests
+//!
+//! On Linux, the host pings what the client pings, by an ICMP socket where the sysctl
+//! `net.ipv4.ping_group_range` allows one, or else by a raw socket. The reply has the round trip and
+//! the hop limit of the host's, and ICMP errors pass as for datagrams.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod echo;
