@@ -39,7 +39,7 @@
 //! | the datagram exceeds the path MTU that the host knows | packet too big, from the [`Router`]; the stack keeps the MTU for 10 minutes |
 //! | the host has no route, or may not send | what the error says, from the [`Router`] |
 //! | no file or no memory is left for the socket of the session | administratively prohibited, from the [`Router`] |
-//! | the [`Map`] has no such destination | port unreachable, from the destination |
+//! | the [`Map`] refuses or rejects the destination | port unreachable, from the destination; or the error of the map, from the [`Router`] |
 //!
 //! On Linux, datagrams pass the host's sockets in batches: `sendmmsg`, `recvmmsg`, `UDP_SEGMENT` and
 //! `UDP_GRO`. The buffers belong to the threads. A session without traffic has none.
