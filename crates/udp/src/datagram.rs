@@ -39,7 +39,7 @@ pub struct Datagram {
     pub traffic_class: TrafficClass,
     /// Whether the datagram must not be fragmented. A received IPv4 datagram has the "don't
     /// fragment" bit of its header here; a received IPv6 datagram has `true`, because no router
-    /// fragments it. With `true`, a datagram that exceeds the path MTU is not sent:
+    /// fragments it, unless its sender did. With `true`, a datagram that exceeds the path MTU is not sent:
     /// [`SendError::TooLong`](crate::SendError::TooLong). Default `false`.
     #[cfg_attr(feature = "serde", serde(default))]
     pub dont_fragment: bool,

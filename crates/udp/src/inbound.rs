@@ -108,7 +108,8 @@ impl Inbound {
             to,
             hop_limit: packet.hop_limit(),
             traffic_class: packet.traffic_class(),
-            dont_fragment: packet.dont_fragment(),
+            // The sender of a packet that came in fragments lets it be fragmented, of IPv6 too.
+            dont_fragment: packet.dont_fragment() && !arrival.reassembled,
             gso_size: arrival.gso_size,
         };
         let Self {

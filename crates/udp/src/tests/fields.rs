@@ -33,6 +33,10 @@ fn a_received_datagram_has_the_fields_of_its_packet<F: Flavor>() {
         assert_eq!(datagram.hop_limit, Some(3));
         assert_eq!(datagram.traffic_class, class);
         assert_eq!(datagram.dont_fragment, flag);
+        // Its sender has fragmented it, and others may.
+        let reassembled = Arrival::new().reassembled(true);
+        assert_eq!(handle(&engine, &bytes, reassembled), QUEUED);
+        assert!(!now(socket.recv_datagram()).unwrap().dont_fragment);
         let reply = datagram.reply(*b"answer");
         assert_eq!(reply, Datagram::new(*b"answer", addr(to), addr(from)));
         assert_eq!((reply.hop_limit, reply.dont_fragment), (None, false));
