@@ -7,6 +7,7 @@ mod run;
 
 pub(crate) use common::Observe;
 pub(crate) use forward::Forward;
+#[cfg(target_os = "linux")]
 pub(crate) use publish::{Protocol, Publish};
 pub(crate) use run::Run;
 

@@ -35,6 +35,7 @@ impl fmt::Display for Protocol {
 
 impl Publish {
     /// Returns each port of the host with the port in the namespace.
+    #[cfg(any(target_os = "linux", test))]
     pub(crate) fn ports(&self) -> impl Iterator<Item = (u16, u16)> {
         self.host.clone().zip(self.inside..=u16::MAX)
     }

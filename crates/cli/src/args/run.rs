@@ -1,5 +1,5 @@
-use super::Publish;
 use super::common::{Common, Observe, check_mtu};
+use super::publish::Publish;
 use clap::Args;
 use std::ffi::OsString;
 use std::net::IpAddr;

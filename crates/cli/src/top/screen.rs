@@ -3,10 +3,6 @@
 use super::view::{Line, Size};
 use std::io;
 
-/// The other screen of the terminal, without a cursor.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-/// The screen with what was on it before, and the cursor.
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 /// The top left corner.
 const HOME: &str = "\x1b[H";
 /// Clears to the end of the line, or of the screen.
@@ -42,6 +38,11 @@ mod unix {
     use std::fs::{File, OpenOptions};
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
+
+    /// The other screen of the terminal, without a cursor.
+    const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+    /// The screen with what was on it before, and the cursor.
+    const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
     /// The terminal of this process.
     #[derive(Debug)]

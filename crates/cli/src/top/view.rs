@@ -34,12 +34,9 @@ pub(crate) fn lines(title: &str, now: &Sample, last: &Sample, size: Size) -> Vec
     for (index, text) in summary.into_iter().enumerate() {
         lines.push(line(text, index == 0));
     }
-    lines.extend(
-        [drops(now, last), dials(now)]
-            .into_iter()
-            .flatten()
-            .map(|text| line(text, false)),
-    );
+    let [connects, datagrams] = failures(now);
+    let failures = [drops(now, last), connects, datagrams];
+    lines.extend(failures.into_iter().flatten().map(|text| line(text, false)));
     lines.push(line(String::new(), false));
 
     let mut flows = flows(now, last);
@@ -144,24 +141,38 @@ fn drops(now: &Sample, last: &Sample) -> Option<String> {
     Some(text)
 }
 
-fn dials(now: &Sample) -> Option<String> {
+/// What the host could not do for the clients, by reasons.
+fn failures(now: &Sample) -> [Option<String>; 2] {
     let relay = &now.relay;
-    let failed: Vec<_> = [
-        (relay.dials_refused, "refused"),
-        (relay.dials_unreachable, "unreachable"),
-        (relay.dials_timed_out, "without an answer"),
-        (relay.dials_out_of_files, "out of files"),
-        (relay.dials_failed, "for another reason"),
+    let connects = [
+        ("refused", relay.dials_refused),
+        ("unreachable", relay.dials_unreachable),
+        ("no answer", relay.dials_timed_out),
+        ("out of files", relay.dials_out_of_files),
+        ("other", relay.dials_failed),
+    ];
+    let datagrams = [
+        ("not mapped", relay.datagrams_unmapped),
+        ("hop limit exceeded", relay.datagrams_hop_limit_exceeded),
+        ("too big", relay.datagrams_too_big),
+        ("unreachable", relay.datagrams_unreachable),
+        ("queue of the host full", relay.datagrams_queue_full),
+        ("out of files", relay.datagrams_out_of_files),
+        ("other", relay.datagrams_dropped),
+    ];
+    [
+        reasons("Failed connects of the host", &connects),
+        reasons("Datagrams not relayed", &datagrams),
     ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .collect();
-    let sum: u64 = failed.iter().map(|(count, _)| count).sum();
-    let failed: Vec<_> = failed
-        .iter()
-        .map(|(count, why)| format!("{count} {why}"))
+}
+
+fn reasons(what: &str, counts: &[(&str, u64)]) -> Option<String> {
+    let sum: u64 = counts.iter().map(|(_, count)| count).sum();
+    let counted = counts.iter().filter(|(_, count)| *count > 0);
+    let counted: Vec<_> = counted
+        .map(|(why, count)| format!("{why} {count}"))
         .collect();
-    (sum > 0).then(|| format!("Failed connects of the host: {sum}: {}", failed.join(", ")))
+    (sum > 0).then(|| format!("{what}: {sum}: {}", counted.join("; ")))
 }
 
 /// A flow with what it has moved since the last sample.

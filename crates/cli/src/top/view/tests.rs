@@ -79,6 +79,7 @@ fn moments() -> (Sample, Sample) {
     now.relay.echo_requests = 5;
     now.relay.dials_refused = 2;
     now.relay.dials_timed_out = 1;
+    now.relay.datagrams_unreachable = 4;
     now.memory = Some(24 << 20);
     (now, last)
 }
@@ -92,7 +93,8 @@ brooklet run curl, 1m15s: up 16.0 kbit/s, down 804 Mbit/s
 TCP connections: 2, dialed: 1, TIME-WAIT: 7, segments retransmitted: 3, half of the round trips within 0.51ms. UDP sessions: 1. Pings: 5
 Memory: 24.0 MiB. TCP buffers: 3.0 MiB in use, 0.5 MiB pooled
 Dropped packets: 17: UDP inbound queue full 11 (+11); TCP backlog full 6 (+2)
-Failed connects of the host: 3: 2 refused, 1 without an answer
+Failed connects of the host: 3: refused 2; no answer 1
+Datagrams not relayed: 4: unreachable 4
 
     INSIDE          OUTSIDE          UP bit/s DOWN bit/s STATE         AGE    RTT BYTES RECV-Q SEND-Q RETRANS QUEUE
 TCP 10.77.0.2:41000 198.51.100.7:443    4.00k       800M ESTABLISHED 1m15s 0.42ms  150M      0   131k       3     0
@@ -101,7 +103,7 @@ TCP [fd77::2]:41002 [2001:db8::7]:22        0          0 ESTABLISHED 1m15s 0.42m
     assert_eq!(text(&lines), expected);
     let headings: Vec<_> = lines.iter().map(|line| line.heading).collect();
     let expected = [
-        true, false, false, false, false, false, true, false, false, false,
+        true, false, false, false, false, false, false, true, false, false, false,
     ];
     assert_eq!(headings, expected);
 }
