@@ -3,7 +3,7 @@
 use crate::awake::Awake;
 use crate::contender::{Contender, Inetd, Link, MTU, Server, TUN};
 use crate::server::Process;
-use crate::work::{Work, connect::ask};
+use crate::work::{Work, echo};
 use nix::sched::{CloneFlags, unshare};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -130,7 +130,7 @@ pub(crate) fn wait_for(server: &mut Process) -> io::Result<()> {
     let mut attempt = FIRST_ATTEMPT;
     loop {
         server.check()?;
-        match ask(SERVER, attempt) {
+        match echo::once(attempt) {
             Ok(()) => return Ok(()),
             Err(why) if start.elapsed() > START => {
                 return Err(io::Error::new(why.kind(), format!("no server: {why}")));

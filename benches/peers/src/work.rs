@@ -2,8 +2,8 @@
 
 mod beside;
 mod bulk;
-pub(crate) mod connect;
-mod echo;
+mod connect;
+pub(crate) mod echo;
 mod flows;
 mod idle;
 mod udp;

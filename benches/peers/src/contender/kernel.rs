@@ -35,10 +35,10 @@ pub(crate) fn serve(many: usize) -> io::Result<()> {
         }
     });
     let services: [(u16, Service, usize); 4] = [
-        (ECHO, echo, many),
         (DISCARD, discard, many),
         (CHARGEN, chargen, many),
         (WEB, answer, FEW),
+        (ECHO, echo, many),
     ];
     for (port, service, threads) in services {
         let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);

@@ -92,7 +92,7 @@ impl Work for Connect {
 }
 
 /// One connection, from the SYN to the end of the stream; no step may take longer than this.
-pub(crate) fn ask(server: Ipv4Addr, limit: Duration) -> io::Result<()> {
+fn ask(server: Ipv4Addr, limit: Duration) -> io::Result<()> {
     let mut stream = connect_within((server, WEB).into(), limit)?;
     stream.write_all(REQUEST)?;
     let mut answer = Vec::with_capacity(2 * ANSWER.len());

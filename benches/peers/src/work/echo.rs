@@ -1,6 +1,10 @@
 //! How long a small message takes there and back.
 
-use super::{CPU_1000, Column, P50, P99, PEAK, PER_SECOND, STALL_MS, Work, connect, percentile};
+use super::{
+    CPU_1000, Column, P50, P99, PEAK, PER_SECOND, STALL_MS, Work, connect, connect_within,
+    percentile,
+};
+use crate::arena::SERVER;
 use crate::contender::ECHO;
 use crate::server::Process;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -68,6 +72,18 @@ impl Work for Echo {
             server.peak()? / 1024.0,
         ])
     }
+}
+
+/// One message on a connection of its own; no step may take longer than this.
+pub(crate) fn once(limit: Duration) -> io::Result<()> {
+    let mut stream = connect_within((SERVER, ECHO).into(), limit)?;
+    let (message, mut answer) = ([b'#'; SIZE], [0; SIZE]);
+    stream.write_all(&message)?;
+    stream.read_exact(&mut answer)?;
+    if answer != message {
+        return Err(io::Error::other("the echo is not what was said"));
+    }
+    Ok(())
 }
 
 /// Connections of one thread, each of which has one message under way.
