@@ -149,6 +149,16 @@ impl Target {
         if met { MET } else { MISSED }
     }
 
+    /// Whether there is no ratio because all runs of the other have failed.
+    fn other_failed<C: Entrant>(&self, tables: &[Table<C>]) -> bool {
+        let mut tables = tables.iter();
+        let table = tables.find(|table| table.work.key() == self.work);
+        table.zip(self.theirs).is_some_and(|(table, theirs)| {
+            let failed = !table.failures(theirs).is_empty();
+            failed && table.spread(theirs, self.column).is_none()
+        })
+    }
+
     fn row<C: Entrant>(&self, tables: &[Table<C>]) -> String {
         let of = match self.theirs {
             Some(theirs) => format!("{} ÷ {theirs}", self.ours),
@@ -161,6 +171,7 @@ impl Target {
         let measured = match self.outcome(tables) {
             Outcome::Measured(spread) => two_digits(spread),
             Outcome::Failed => "failed".into(),
+            Outcome::NotMeasured if self.other_failed(tables) => "the other failed".into(),
             Outcome::NotMeasured => "none".into(),
         };
         let verdict = self.verdict(tables);

@@ -8,6 +8,7 @@ use super::targets;
 use crate::machine;
 use crate::report::{figures, head, legend, line, notes, three_digits, two_digits};
 use crate::results::{Entrant, Table};
+use crate::targets::Target;
 use crate::work::{MBIT, STALL, Work};
 use std::fmt::Write;
 use std::io;
@@ -28,7 +29,7 @@ pub(crate) fn markdown(
     let mut text = heading(options, written);
     text += &legend(&options.contenders);
     for (way, tables) in tables {
-        let targets = crate::targets::table(&targets::all(), tables);
+        let targets = crate::targets::table(&targets(options), tables);
         // Into a string: it does not fail.
         let _ = write!(text, "\n## Targets, {}\n\n{targets}", way.title());
     }
@@ -91,6 +92,17 @@ test, the work of the kernel in its calls included; memory is the peak of what i
         span = options.span.as_secs_f64(),
         rounds = options.rounds,
     )
+}
+
+/// Those of the works and the contenders that take part.
+fn targets(options: &Options) -> Vec<Target> {
+    let mut targets = targets::all();
+    targets.retain(|target| {
+        let work = options.works.iter().any(|work| work.key() == target.work);
+        let mut both = [Some(target.ours), target.theirs].into_iter().flatten();
+        work && both.all(|key| options.contenders.iter().any(|relay| relay.key == key))
+    });
+    targets
 }
 
 /// A line for each contender, with the first figure of each work.
@@ -227,14 +239,14 @@ mod tests {
         for line in [
             "## Targets, CPUs kept awake",
             "| up-1 | Mbit/s | run ÷ pasta | at least 1 | 1.00 (0.50 to 1.50) | met |",
-            "| up-1 | Mbit/s | run ÷ pasta | at least 1 | none | not measured |",
+            "| up-1 | Mbit/s | run ÷ pasta | at least 1 | the other failed | not measured |",
             "| run | 2.00 |",
             "| pasta | failed |",
             "pasta: 2 of 2 runs failed: it has ended.",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
         }
-        assert!(!text.contains("before, CPUs"));
+        assert!(!text.contains("before, CPUs") && !text.contains("÷ slirp4netns"));
     }
 
     #[test]
