@@ -74,7 +74,7 @@ Usage: relays [--rounds N] [--span S] [--works A,B] [--contenders A,B]
 
   --rounds N        rounds, of which the tables show the medians (default 3)
   --span S          seconds that a contender is measured at a work in a round, with
-                    CPUs kept awake and as long with CPUs that may halt (default 0.3)
+                    CPUs kept awake and as long with CPUs that may halt (default 0.25)
   --works A,B       only these works
   --contenders A,B  only these contenders
   --cpus awake|halting|both
@@ -106,7 +106,7 @@ impl Options {
 
         let mut options = Self {
             rounds: 3,
-            span: Duration::from_millis(300),
+            span: Duration::from_millis(250),
             works: work::RELAYED.to_vec(),
             contenders: Vec::new(),
             cpus: Cpus::Both,
