@@ -435,6 +435,6 @@ mod tests {
         let size = size_of::<Connection<Threaded>>();
         assert!(size <= 640, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
-        assert!(size <= 200, "{size} bytes of the sender");
+        assert!(size <= 208, "{size} bytes of the sender");
     }
 }
