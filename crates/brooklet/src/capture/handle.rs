@@ -28,7 +28,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// - A received packet is captured as the device delivered it, also if it is malformed or a
 ///   fragment. A sent packet is captured when the device has taken it, in the segments or fragments
-///   in which it left, and also if the filter stops it. The direction is in the flags of the packet
+///   in which it left, and also if the filter stops it. What the stack drops before the filter, such
+///   as a datagram above the path MTU that must not be fragmented, is only counted in
+///   [`Stats`](crate::Stats). The direction is in the flags of the packet
 ///   (`epb_flags`; in Wireshark `frame.packet_flags_direction`).
 /// - A packet that did not simply pass has a comment: `dropped by the filter`, `rejected by the
 ///   filter`, `diverted by the filter`, or `dropped: ` and the [`DropReason`](crate::DropReason).
