@@ -25,9 +25,9 @@ const EVENTS: usize = 256;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Reactor>>> = RefCell::new(None);
+    static CURRENT: RefCell<Option<Arc<Reactor>>> = const { RefCell::new(None) };
     /// The calls of `block_on` on this thread, one inside the other.
-    static DEPTH: Cell<usize> = Cell::new(0);
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Debug)]
