@@ -1,5 +1,6 @@
 //! Descriptors and timers in the reactor of a thread, between threads, and on async-io.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use async_executor::{Executor, LocalExecutor};
 use brooklet_reactor::{Async, Timer, block_on};
