@@ -3,9 +3,10 @@ use super::sync::{AtomicBool, Ordering};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
-/// A future that is woken at once each time is polled this often between two looks at the events.
-const POLLS: u32 = 4;
+/// How long a future that is always woken at once is polled between two looks at the events.
+const LOOK: Duration = Duration::from_micros(100);
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let Ok(entered) = Entered::new() else {
@@ -19,25 +20,25 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(task.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    let mut polls = 0;
     let mut buffers = Buffers::new();
+    let mut looked = Instant::now();
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        polls += 1;
         if task.take() {
-            if polls >= POLLS {
-                polls = 0;
+            let now = Instant::now();
+            if now.saturating_duration_since(looked) >= LOOK {
+                looked = now;
                 reactor.react(&mut buffers, false, || true);
             }
             continue;
         }
-        polls = 0;
         // Events of other tasks, on other threads or of an outer call, do not end the sleep.
         while !task.take() {
             reactor.react(&mut buffers, true, || task.woken.load(Ordering::SeqCst));
         }
+        looked = Instant::now();
     }
 }
 

@@ -124,7 +124,7 @@ fn wake_ups_of_the_same_thread_interrupt_nothing() {
                 yield_now().await;
             }
         };
-        // One look at the events for some polls, and no eventfd.
+        // A look at the events now and then, and no eventfd.
         assert!(waits(or(yields, pending())).await <= 1000 / 4 + 1);
     });
 }
