@@ -31,8 +31,7 @@ impl From<io::Error> for DialError {
 /// Those of the system, with the ICMP error that caused them on Linux.
 pub async fn connect(to: SocketAddr, fields: Fields) -> Result<HostStream, DialError> {
     let domain = Domain::for_address(to);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let socket = nonblocking(domain)?;
     // The client's TCP has delayed small writes already, if the client allows that.
     socket.set_tcp_nodelay(true)?;
     let default = fields
@@ -69,6 +68,18 @@ pub async fn connect(to: SocketAddr, fields: Fields) -> Result<HostStream, DialE
         set_hop_limit(&socket2::SockRef::from(socket.get_ref()), to, limit)?;
     }
     Ok(HostStream::from_async(socket))
+}
+
+#[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
+fn nonblocking(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
+}
+
+#[cfg(not(any(target_os = "android", target_os = "freebsd", target_os = "linux")))]
+fn nonblocking(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn in_progress(error: &io::Error) -> bool {
