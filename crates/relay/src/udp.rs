@@ -1,7 +1,8 @@
 //! The UDP sessions of the clients.
 
 mod outbound;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 pub(super) use outbound::too_big;
