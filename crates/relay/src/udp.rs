@@ -153,28 +153,60 @@ impl Session {
                 UdpArrival::Report(report) => self.report(&report),
             }
         }
-        let counters = &self.relay.counters;
         let mut left = &datagrams[..];
-        while !left.is_empty() {
-            let sent = match self.client.send_batch(left).await {
-                Ok(sent) => {
-                    for datagram in &left[..sent] {
-                        counters.datagrams_down.add(count(datagram));
-                        counters
-                            .datagram_bytes_down
-                            .add(datagram.payload.len() as u64);
+        while let Some(first) = left.first() {
+            let sent = self.client.send_batch(left).await;
+            match self.delivered(left, &sent) {
+                Some(0) => {
+                    if !self.deliver_one_by_one(first).await {
+                        return false;
                     }
-                    sent
+                    left = &left[1..];
                 }
-                Err(error) if is_end(&error) => return false,
-                Err(_) => {
-                    counters.datagrams_dropped.add(count(&left[0]));
-                    1
-                }
-            };
-            left = &left[sent..];
+                Some(done) => left = &left[done..],
+                None => return false,
+            }
         }
         true
+    }
+
+    /// Sends the datagrams of a batch that the stack does not take as one: the client's path takes
+    /// shorter packets, for example. Returns whether the session goes on.
+    async fn deliver_one_by_one(&self, batch: &Datagram) -> bool {
+        let size = batch
+            .segment_size
+            .map_or(usize::MAX, |size| size.get().into());
+        for payload in batch.payload.chunks(size) {
+            let one = [Datagram::new(payload, batch.from, batch.to)
+                .hop_limit(batch.hop_limit)
+                .traffic_class(batch.traffic_class)];
+            let sent = self.client.send_batch(&one).await;
+            if self.delivered(&one, &sent).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Counts what was sent to the client of these datagrams. Returns how many are done: 0 if the
+    /// first one is a batch, which has failed as such. `None` if the session has ended.
+    fn delivered(&self, datagrams: &[Datagram], sent: &io::Result<usize>) -> Option<usize> {
+        let counters = &self.relay.counters;
+        match sent {
+            Ok(sent) => {
+                let sent = &datagrams[..*sent];
+                counters.datagrams_down.add(sent.iter().map(count).sum());
+                let bytes = sent.iter().map(|datagram| datagram.payload.len() as u64);
+                counters.datagram_bytes_down.add(bytes.sum());
+                Some(sent.len())
+            }
+            Err(error) if is_end(error) => None,
+            Err(_) if datagrams[0].segment_size.is_some() => Some(0),
+            Err(_) => {
+                counters.datagrams_dropped.count();
+                Some(1)
+            }
+        }
     }
 
     /// Makes the datagram for the client of one that has arrived with these fields. `None` if the

@@ -117,7 +117,14 @@ fn a_batch_of_a_host_reaches_the_client_datagram_by_datagram() {
         };
         let session = (Ipv4Addr::LOCALHOST, from.port()).into();
         let (mut total, mut bytes) = (0, 0);
-        for (size, count, last) in [(1200_u16, 20_u64, 700_usize), (10, 64, 1), (1400, 2, 3)] {
+        // The last ones are longer than the path to the client takes in one packet.
+        let batches = [
+            (1200_u16, 20_u64, 700_usize),
+            (10, 64, 1),
+            (1400, 2, 3),
+            (2000, 9, 5),
+        ];
+        for (size, count, last) in batches {
             let length = usize::from(size) * (count as usize - 1) + last;
             let payload: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
             // Twice: the first one comes in parts, and the second as a batch.
@@ -135,6 +142,20 @@ fn a_batch_of_a_host_reaches_the_client_datagram_by_datagram() {
                 }
                 (total, bytes) = (total + count, bytes + length as u64);
             }
+        }
+        // More datagrams than the stack takes in one packet, if the host's kernel does.
+        let payload = [9; 100];
+        let batch = UdpTransmit {
+            to: session,
+            payload: &payload,
+            fields: Fields::default(),
+            segment_size: NonZeroU16::new(1),
+        };
+        if server.send_batch(&[batch]).is_ok() {
+            for _ in 0..100 {
+                assert_eq!(receive(&socket).await.unwrap().payload, [9]);
+            }
+            (total, bytes) = (total + 100, bytes + 100);
         }
         let stats = world.relay.stats();
         assert_eq!(
