@@ -5,7 +5,7 @@ mod early_answers;
 
 use super::*;
 use async_io::Timer;
-use brooklet::{Builder, Stack, TransparentUdpSocket};
+use brooklet::{Builder, Pipe, Stack, TransparentUdpSocket};
 use futures_lite::future::{block_on, or, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use socket2::SockRef;
@@ -29,7 +29,15 @@ pub(super) fn world(limits: Limits) -> World {
 
 /// A world whose tasks run where `spawn` starts them.
 pub(super) fn world_on(limits: Limits, spawn: impl Fn(Task) + Send + Sync + 'static) -> World {
-    let (near, far) = brooklet::pipe(256);
+    world_over(brooklet::pipe(256), limits, spawn)
+}
+
+/// A world whose client and relay are at the ends of this pipe.
+pub(super) fn world_over(
+    (near, far): (Pipe, Pipe),
+    limits: Limits,
+    spawn: impl Fn(Task) + Send + Sync + 'static,
+) -> World {
     let client = Builder::new().build(near).unwrap();
     let relay = Builder::new().build(far).unwrap();
     let map = Map::new(|to| {

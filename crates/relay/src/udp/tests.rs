@@ -2,9 +2,9 @@
 
 use crate::Limits;
 use crate::host::{Fields, HostUdpSocket, UdpTransmit};
-use crate::tests::{REMOTE, World, client, within, world, world_on};
+use crate::tests::{REMOTE, World, client, within, world, world_on, world_over};
 use async_executor::Executor;
-use brooklet::{Datagram, UdpFlowError, UdpSocket};
+use brooklet::{Datagram, Offload, UdpFlowError, UdpSocket};
 use brooklet_reactor::Async;
 use futures_lite::future::block_on;
 use std::io;
@@ -188,5 +188,36 @@ fn datagrams_pass_both_ways_while_the_client_sends_without_a_pause() {
             }
         };
         futures_lite::future::or(flood, answers).await;
+    });
+}
+
+#[test]
+fn a_batch_of_a_client_reaches_the_host_datagram_by_datagram() {
+    block_on(async {
+        let offload = Offload::new().checksum(true).uso(true);
+        let (near, far) = brooklet::pipe(256);
+        let pipe = (near.with_offload(offload), far.with_offload(offload));
+        let world = world_over(pipe, Limits::default(), |task| smol::spawn(task).detach());
+        let socket = bind(&world);
+        let (server, to) = server();
+        let mut total = 0;
+        for (size, count, last) in [(1200_u16, 20_usize, 700_usize), (10, 64, 1), (1400, 2, 3)] {
+            let length = usize::from(size) * (count - 1) + last;
+            let payload: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            let batch = Datagram::new(payload.clone(), client(1000), to);
+            let batch = batch.segment_size(NonZeroU16::new(size));
+            // With what fits no batch before and after it.
+            for sent in [&batch, &Datagram::new(*b"one", client(1000), to), &batch] {
+                socket.send_datagram(sent).await.unwrap();
+            }
+            for expected in payload.chunks(size.into()).chain([&b"one"[..]]) {
+                assert_eq!(received(&server).await.0, expected);
+            }
+            for expected in payload.chunks(size.into()) {
+                assert_eq!(received(&server).await.0, expected);
+            }
+            total += 2 * count as u64 + 1;
+        }
+        assert_eq!(world.relay.stats().datagrams_up, total);
     });
 }
