@@ -53,9 +53,9 @@ impl Relay {
         Ok(())
     }
 
-    /// Relays the datagrams that arrive at a socket of the host to `server` behind the stack, and
-    /// the answers back. The server sees the [router](crate::Router) of the relay as the client,
-    /// with a port for each client.
+    /// Relays the datagrams that arrive at a socket of the host to a server behind the stack, and the
+    /// answers back: the first of `servers` that does not refuse them (port unreachable). The server
+    /// sees the [router](crate::Router) of the relay as the client, with a port for each client.
     ///
     /// A client whose session was idle for [`Limits::idle`] has a new port afterwards. The socket
     /// has at most [`Limits::sessions`] sessions at a time; a new one replaces the one whose client
@@ -64,7 +64,7 @@ impl Relay {
     /// ```no_run
     /// # fn example(relay: brooklet_relay::Relay) -> std::io::Result<()> {
     /// let socket = std::net::UdpSocket::bind("127.0.0.1:5353")?;
-    /// relay.publish_udp(socket, "10.77.0.2:53".parse().unwrap())?;
+    /// relay.publish_udp(socket, &["10.77.0.2:53".parse().unwrap()])?;
     /// # Ok(())
     /// # }
     /// ```
@@ -75,9 +75,9 @@ impl Relay {
     /// # Errors
     ///
     /// If the system cannot make the socket non-blocking.
-    pub fn publish_udp(&self, socket: net::UdpSocket, server: SocketAddr) -> io::Result<()> {
+    pub fn publish_udp(&self, socket: net::UdpSocket, servers: &[SocketAddr]) -> io::Result<()> {
         let socket = Arc::new(Async::new(socket)?);
-        let serve = udp::serve(self.clone(), socket, server);
+        let serve = udp::serve(self.clone(), socket, servers.into());
         self.spawner.spawn(0, serve);
         Ok(())
     }

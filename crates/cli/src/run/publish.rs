@@ -80,14 +80,12 @@ impl Published {
     /// Those of the system.
     pub(super) fn start(self, relay: &Relay, inside: &[IpAddr]) -> io::Result<()> {
         for (listener, port) in self.tcp {
-            let mut servers = servers(&listener.local_addr()?, inside, port);
-            servers.dedup();
+            let servers = servers(&listener.local_addr()?, inside, port);
             relay.publish_tcp(listener, &servers)?;
         }
         for (socket, port) in self.udp {
-            if let Some(server) = servers(&socket.local_addr()?, inside, port).first() {
-                relay.publish_udp(socket, *server)?;
-            }
+            let servers = servers(&socket.local_addr()?, inside, port);
+            relay.publish_udp(socket, &servers)?;
         }
         Ok(())
     }

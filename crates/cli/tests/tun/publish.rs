@@ -95,6 +95,9 @@ fn a_name_server_in_the_namespace() {
             "--conf-file=/dev/null",
             "--no-resolv",
             "--no-hosts",
+            // A client of ::1 reaches it all the same.
+            "--listen-address=10.77.0.2",
+            "--bind-interfaces",
             "--port=53",
             "--address=/name.test/192.0.2.55",
         ];

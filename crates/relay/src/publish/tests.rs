@@ -137,7 +137,7 @@ fn each_client_of_a_datagram_socket_gets_its_own_answers() {
         let server = servers.bind_udp((SERVER, 53).into()).unwrap();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
-        relay.publish_udp(socket, (SERVER, 53).into()).unwrap();
+        relay.publish_udp(socket, &[(SERVER, 53).into()]).unwrap();
         let mut clients = Vec::new();
         for n in 0..3_u8 {
             let client = async_net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
@@ -175,7 +175,7 @@ fn datagram_sessions_are_bounded_and_end_when_idle() {
         let server = servers.bind_udp((SERVER, 53).into()).unwrap();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
-        relay.publish_udp(socket, (SERVER, 53).into()).unwrap();
+        relay.publish_udp(socket, &[(SERVER, 53).into()]).unwrap();
         for _ in 0..10 {
             let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             client.send_to(b"question", address).unwrap();
@@ -196,7 +196,7 @@ fn a_session_outlives_a_server_that_is_not_there() {
         // A first server, so that the stack answers for the address at all.
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
-        relay.publish_udp(socket, (SERVER, 53).into()).unwrap();
+        relay.publish_udp(socket, &[(SERVER, 53).into()]).unwrap();
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         client.send_to(b"early", address).unwrap();
         Timer::after(Duration::from_millis(100)).await;
@@ -204,6 +204,28 @@ fn a_session_outlives_a_server_that_is_not_there() {
         client.send_to(b"question", address).unwrap();
         let question = server.recv_datagram().await.unwrap();
         assert_eq!(question.payload, b"question");
+        assert_eq!(relay.stats().udp_sessions_total, 1);
+    }));
+}
+
+#[test]
+fn a_datagram_that_one_server_refuses_reaches_the_other() {
+    block_on(soon(async {
+        let (servers, relay) = world(Limits::default());
+        let server = servers.bind_udp((SERVER, 53).into()).unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let both = [(SERVER6, 53).into(), (SERVER, 53).into()];
+        relay.publish_udp(socket, &both).unwrap();
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for _ in 0..2 {
+            client.send_to(b"question", address).unwrap();
+            let question = server.recv_datagram().await.unwrap();
+            server.send_to(b"answer", question.from).await.unwrap();
+            let mut answer = [0; 10];
+            client.set_read_timeout(Some(LIMIT)).unwrap();
+            assert_eq!(client.recv_from(&mut answer).unwrap(), (6, address));
+        }
         assert_eq!(relay.stats().udp_sessions_total, 1);
     }));
 }

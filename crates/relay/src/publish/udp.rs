@@ -1,10 +1,10 @@
 use crate::Relay;
 use crate::stats::Entry;
 use async_channel::{Receiver, Sender, TrySendError};
-use brooklet::icmp_error_of;
+use brooklet::{Datagram, icmp_error_of};
 use brooklet_reactor::{Async, Timer};
 use futures_lite::future;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ struct Session {
 }
 
 /// Hands the datagrams of each client to a task of the client's own.
-pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, server: SocketAddr) {
+pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, servers: Arc<[SocketAddr]>) {
     let most = relay.limits.sessions.max(1);
     let mut sessions = HashMap::new();
     let mut buffer = vec![0; LONGEST];
@@ -48,7 +48,7 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, server: S
             }
         }
         make_room(&mut sessions, most);
-        match Task::new(&relay, server) {
+        match Task::new(&relay, &servers).await {
             Ok(task) => {
                 let (sender, receiver) = async_channel::bounded(QUEUE);
                 let mut session = Session {
@@ -89,79 +89,132 @@ fn make_room(sessions: &mut HashMap<SocketAddr, Session>, most: usize) {
 /// The task of a session.
 struct Task {
     relay: Relay,
+    /// Connected to the first one of `servers`, which have turned.
     inside: brooklet::UdpSocket,
-    server: SocketAddr,
+    servers: VecDeque<SocketAddr>,
+    /// The latest datagram of the client, until a server has answered: if the server refuses it, the
+    /// next server gets it. `None` also if there is one server.
+    unanswered: Option<Vec<u8>>,
+    /// How many servers have refused that datagram.
+    refusals: usize,
     _open: Entry,
 }
 
 enum Event {
     Client(Vec<u8>),
-    Server(io::Result<usize>),
+    Server(io::Result<Datagram>),
     End,
 }
 
 impl Task {
-    fn new(relay: &Relay, server: SocketAddr) -> io::Result<Self> {
-        let inside = relay.stack.bind_udp(relay.source(server))?;
+    async fn new(relay: &Relay, servers: &[SocketAddr]) -> io::Result<Self> {
+        let servers = VecDeque::from(servers.to_vec());
+        let inside = connect(relay, &servers).await?;
         let counters = &relay.counters;
         counters.udp_sessions_total.count();
         Ok(Self {
             inside,
-            server,
+            unanswered: (servers.len() > 1).then(Vec::new),
+            servers,
+            refusals: 0,
             _open: Entry::new(counters, |counters| &counters.udp_sessions),
             relay: relay.clone(),
         })
     }
 
-    async fn run(self, datagrams: Receiver<Vec<u8>>, host: Arc<Async<UdpSocket>>, to: SocketAddr) {
-        // Datagrams of others than the server do not reach a connected socket.
-        if self.inside.connect(self.server).await.is_err() {
-            return;
-        }
-        let counters = &self.relay.counters;
+    async fn run(
+        mut self,
+        datagrams: Receiver<Vec<u8>>,
+        host: Arc<Async<UdpSocket>>,
+        to: SocketAddr,
+    ) {
         let mut idle = Timer::after(self.relay.limits.idle);
-        let mut buffer = vec![0; LONGEST];
         loop {
             let client = async {
                 let received = datagrams.recv().await;
                 received.map_or(Event::End, Event::Client)
             };
-            let server = async { Event::Server(self.inside.recv(&mut buffer).await) };
+            let server = async { Event::Server(self.inside.recv_datagram().await) };
             let late = async {
                 (&mut idle).await;
                 Event::End
             };
-            let sent = match future::or(client, future::or(server, late)).await {
-                Event::Client(datagram) => {
-                    let sent = self.inside.send(&datagram).await;
-                    if sent.is_ok() {
-                        counters.datagrams_down.count();
-                        counters.datagram_bytes_down.add(datagram.len() as u64);
-                    }
-                    sent.map(drop)
-                }
-                Event::Server(Ok(len)) => {
-                    match host.get_ref().send_to(&buffer[..len], to) {
-                        Ok(_) => {
-                            counters.datagrams_up.count();
-                            counters.datagram_bytes_up.add(len as u64);
-                        }
-                        // The client has gone, or the buffer of the socket is full.
-                        Err(_) => counters.datagrams_dropped.count(),
-                    }
+            let passed = match future::or(client, future::or(server, late)).await {
+                Event::Client(datagram) => self.question(datagram).await,
+                Event::Server(Ok(answer)) => {
+                    self.unanswered = None;
+                    self.answer(&answer.payload, &host, to);
                     Ok(())
                 }
                 Event::Server(Err(error)) => Err(error),
                 Event::End => return,
             };
-            match sent {
+            let passed = match passed {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused().await,
+                passed => passed,
+            };
+            match passed {
                 Ok(()) => idle.set_after(self.relay.limits.idle),
                 // No server listens at the moment, or the datagram is too long.
-                Err(error) if is_about_a_datagram(&error) => counters.datagrams_dropped.count(),
+                Err(error) if is_about_a_datagram(&error) => {
+                    self.relay.counters.datagrams_dropped.count();
+                }
                 Err(_) => return,
             }
         }
     }
+
+    /// Passes a datagram of the client on.
+    async fn question(&mut self, datagram: Vec<u8>) -> io::Result<()> {
+        let sent = self.inside.send(&datagram).await;
+        if sent.is_ok() {
+            let counters = &self.relay.counters;
+            counters.datagrams_down.count();
+            counters.datagram_bytes_down.add(datagram.len() as u64);
+        }
+        if let Some(latest) = &mut self.unanswered {
+            *latest = datagram;
+            self.refusals = 0;
+        }
+        sent.map(drop)
+    }
+
+    fn answer(&self, payload: &[u8], host: &Async<UdpSocket>, to: SocketAddr) {
+        let counters = &self.relay.counters;
+        match host.get_ref().send_to(payload, to) {
+            Ok(_) => {
+                counters.datagrams_up.count();
+                counters.datagram_bytes_up.add(payload.len() as u64);
+            }
+            // The client has gone, or the buffer of the socket is full.
+            Err(_) => counters.datagrams_dropped.count(),
+        }
+    }
+
+    /// Turns to the next server, unless one has answered, and sends the datagram there that was
+    /// refused, unless all have refused it.
+    async fn refused(&mut self) -> io::Result<()> {
+        let Some(datagram) = &self.unanswered else {
+            return Err(ErrorKind::ConnectionRefused.into());
+        };
+        self.servers.rotate_left(1);
+        self.inside = connect(&self.relay, &self.servers).await?;
+        self.refusals += 1;
+        if self.refusals >= self.servers.len() {
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        self.inside.send(datagram).await.map(drop)
+    }
+}
+
+/// Datagrams of others than the server do not reach a connected socket.
+async fn connect(relay: &Relay, servers: &VecDeque<SocketAddr>) -> io::Result<brooklet::UdpSocket> {
+    let Some(server) = servers.front() else {
+        return Err(ErrorKind::AddrNotAvailable.into());
+    };
+    let inside = relay.stack.bind_udp(relay.source(*server))?;
+    inside.connect(*server).await?;
+    Ok(inside)
 }
 
 fn is_about_a_datagram(error: &io::Error) -> bool {
