@@ -116,6 +116,9 @@ fn failed(protocol: Protocol, at: SocketAddr, error: &io::Error) -> io::Error {
              (or lower net.ipv4.ip_unprivileged_port_start)"
         }
         ErrorKind::AddrNotAvailable => "the host has no such address: `ip address` lists them",
+        _ if error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32) => {
+            "publish fewer ports, or raise the limit of open files (ulimit -n)"
+        }
         _ => "the system says",
     };
     let text = format!("cannot listen on {protocol} {at}: {help}: {error}");
