@@ -225,6 +225,8 @@ pub fn program(name: &str) -> Result<PathBuf, Missing> {
         "dig" => "bind9-dnsutils",
         "nginx" => "nginx-light",
         "dnsmasq" => "dnsmasq-base",
+        "script" => "bsdutils",
+        "nsenter" | "setpriv" | "unshare" => "util-linux",
         "turnserver" | "turnutils_natdiscovery" => "coturn",
         "qemu-system-x86_64" => "qemu-system-x86",
         same => same,
