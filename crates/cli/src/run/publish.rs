@@ -119,6 +119,7 @@ fn failed(protocol: Protocol, at: SocketAddr, error: &io::Error) -> io::Error {
         _ if error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32) => {
             "publish fewer ports, or raise the limit of open files (ulimit -n)"
         }
+        _ if is_missing(error) => "the host has no IPv6",
         _ => "the system says",
     };
     let text = format!("cannot listen on {protocol} {at}: {help}: {error}");
