@@ -9,6 +9,7 @@ mod command;
 mod connections;
 mod datagrams;
 mod dns;
+mod mistakes;
 mod mtu;
 mod netns;
 mod observe;
