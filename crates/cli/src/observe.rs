@@ -1,7 +1,8 @@
-//! What shows the stack while it runs: `--top`, `--stats=SECONDS`, `--metrics`, `--capture` and SIGUSR1.
+//! What shows the stack while it runs: `--top`, `--stats=SECONDS`, `--log`, `--metrics`, `--capture` and SIGUSR1.
 
 use crate::args::Observe;
 use crate::capture::CaptureFile;
+use crate::flow_log;
 use crate::metrics;
 use crate::top::{self, Screen, Source};
 #[cfg(unix)]
@@ -32,9 +33,14 @@ impl Observers {
     ///
     /// One line that names the flag and what to do.
     pub(crate) fn open(flags: &Observe, shared: bool) -> io::Result<Self> {
+        let prints = flags.log || flags.interval().is_some();
+        let screen = flags.top.then(|| screen(shared, prints)).transpose()?;
+        if flags.log {
+            flow_log::print_flows();
+        }
         Ok(Self {
             interval: flags.interval(),
-            screen: flags.top.then(|| screen(shared)).transpose()?,
+            screen,
             metrics: flags.metrics.map(metrics::Server::bind).transpose()?,
             capture: flags
                 .capture
@@ -111,8 +117,14 @@ impl Observers {
     }
 }
 
-/// Opens the terminal for the view, unless another program prints to it.
-fn screen(shared: bool) -> io::Result<Screen> {
+/// Opens the terminal for the view, unless another program or this one prints to it.
+fn screen(shared: bool, prints: bool) -> io::Result<Screen> {
+    if prints && io::stderr().is_terminal() {
+        return Err(io::Error::other(
+            "--top needs the terminal for itself: leave out --log and --stats=SECONDS, or send \
+             their lines elsewhere (`2>FILE`)",
+        ));
+    }
     if shared && (io::stdout().is_terminal() || io::stderr().is_terminal()) {
         return Err(io::Error::other(
             "--top needs the terminal for itself: send the output of COMMAND elsewhere \

@@ -39,6 +39,9 @@ pub(crate) struct Observe {
     /// Show flows, drops and memory on the terminal, once a second
     #[arg(long)]
     pub(crate) top: bool,
+    /// Print a line at the start and at the end of each connection and UDP session
+    #[arg(long)]
+    pub(crate) log: bool,
     /// Serve the counters as OpenMetrics text at http://ADDRESS:PORT/metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics: Option<SocketAddr>,
@@ -56,13 +59,6 @@ impl Observe {
     pub(crate) fn interval(&self) -> Option<Duration> {
         let seconds = self.stats.filter(|seconds| *seconds > 0)?;
         Some(Duration::from_secs(seconds.into()))
-    }
-
-    pub(super) fn check(&self) -> Result<(), String> {
-        if self.top && self.interval().is_some() {
-            return Err("--top and --stats=SECONDS both print as time goes by: choose one".into());
-        }
-        Ok(())
     }
 }
 

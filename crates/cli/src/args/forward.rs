@@ -41,7 +41,6 @@ impl Forward {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        check_mtu(self.mtu, &self.common)?;
-        self.observe.check()
+        check_mtu(self.mtu, &self.common)
     }
 }

@@ -70,7 +70,6 @@ impl Run {
                 "--netns serves a namespace and starts no command: leave COMMAND out".into(),
             );
         }
-        check_mtu(self.mtu, &self.common)?;
-        self.observe.check()
+        check_mtu(self.mtu, &self.common)
     }
 }

@@ -77,7 +77,6 @@ fn a_fault_in_the_arguments_is_one_line_that_names_it() {
         ("run --mtu 500 --no-ipv6 ls", 125, "576"),
         ("run --mtu 70000 ls", 125, "70000"),
         ("run --metrics nowhere ls", 125, "nowhere"),
-        ("run --top --stats=1 ls", 125, "--stats"),
         ("run --capture-paused ls", 125, "--capture "),
         ("forward", 2, "--tun"),
         ("forward --tun", 2, "--tun"),

@@ -108,6 +108,27 @@ fn a_line_of_figures_is_printed_every_second() {
 }
 
 #[test]
+fn the_start_and_the_end_of_a_connection_are_lines_of_a_log() {
+    in_namespace(|| {
+        let network = Network::new(1500);
+        let forward = Forward::start(&["--log"]);
+        let [far, _] = Network::FAR;
+        let listener = network.far().run(|| TcpListener::bind((far, 7)));
+        let listener = listener.expect("a port");
+        let client = forward.clients().run(|| TcpStream::connect((far, 7)));
+        let client = client.expect("a connection");
+        let addresses = format!("{far}:7 {}", client.local_addr().expect("an address"));
+        drop((listener.accept().expect("a client"), client));
+        let opened = format!("brooklet: TCP {addresses} opened\n");
+        let ended = format!("brooklet: TCP {addresses} ended: ");
+        let logged = |text: &str| text.contains(&opened) && text.contains(&ended);
+        let text = forward.process().errors_after(0, LIMIT, logged);
+        assert!(text.is_some(), "not {opened} or not {ended}");
+        forward.stop();
+    });
+}
+
+#[test]
 fn every_queue_of_a_device_is_served() {
     in_namespace(|| {
         let _network = Network::new(1500);
@@ -194,6 +215,11 @@ fn the_view_needs_a_terminal_that_no_command_prints_to() {
             "{}",
             ended.out
         );
+        let line = format!("{BROOKLET} forward --tun t0 --top --log");
+        let ended = on_a_terminal(&line).expect("as above");
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.out);
+        assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+        assert!(ended.out.contains("leave out --log"), "{}", ended.out);
         // setsid takes the terminal away, where the test has one.
         let mut command = Command::new("setsid");
         command.args(["--wait", BROOKLET, "forward", "--tun", "t0", "--top"]);
