@@ -11,10 +11,10 @@ pub(crate) use forward::Forward;
 pub(crate) use publish::{Protocol, Publish};
 pub(crate) use run::Run;
 
+use crate::output;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 /// A network for a command or a TUN device, in user space.
@@ -69,16 +69,11 @@ impl Exit {
     /// Prints the text: an error on standard error, anything else on standard output.
     pub(crate) fn print(self) -> ExitCode {
         match self.status {
-            0 => print(&self.text),
-            _ => eprint!("{}", self.text),
+            0 => output::print(self.text),
+            _ => output::eprint(self.text),
         }
         ExitCode::from(self.status)
     }
-}
-
-/// Writes to standard output, whose reader may have gone (`brooklet --help | head`).
-pub(crate) fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Parses the arguments of the process, of which the first is the name of the program.

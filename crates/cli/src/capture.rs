@@ -1,5 +1,6 @@
 //! `--capture`: the packets of the device in a file.
 
+use crate::output;
 use crate::top::Source;
 use async_channel::{Receiver, Sender};
 use brooklet::{Capture, CaptureConfig, Stack};
@@ -49,7 +50,8 @@ impl CaptureFile {
         let running = (!paused).then(|| stack.capture(CaptureConfig::new()));
         let thread = thread::spawn(move || {
             let path = self.path.display();
-            let say = |what: &str| eprintln!("{title}: --capture {path}: {what}");
+            let say =
+                |what: &str| output::eprint(format_args!("{title}: --capture {path}: {what}\n"));
             let recorded = future::block_on(record(running, &stack, self.file, &toggled, say));
             if let Err(error) = recorded {
                 say(&format!("the capture has ended: {error}"));

@@ -1,5 +1,6 @@
 //! `--log`: a line at the start and at the end of each flow.
 
+use crate::output;
 use log::{LevelFilter, Log, Metadata, Record};
 
 /// Prints the events of the stack to standard error.
@@ -12,7 +13,7 @@ impl Log for Printer {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("brooklet: {}", record.args());
+            output::eprint(format_args!("brooklet: {}\n", record.args()));
         }
     }
 

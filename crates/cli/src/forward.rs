@@ -8,6 +8,7 @@
 
 use crate::args::Forward as Options;
 use crate::observe::Observers;
+use crate::output;
 use crate::top::Source;
 use async_signal::{Signal, Signals};
 use brooklet::QueueParts;
@@ -24,7 +25,7 @@ pub(crate) fn main(options: &Options) -> ExitCode {
     match forward(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("brooklet forward: {why}");
+            output::eprint(format_args!("brooklet forward: {why}\n"));
             ExitCode::FAILURE
         }
     }
@@ -53,7 +54,7 @@ fn forward(options: &Options) -> io::Result<()> {
     let observers = Observers::open(&options.observe, false)?;
     let queues = open(options)?;
     let name = queues.first().and_then(Tun::name).unwrap_or(&options.tun);
-    println!("forward: forwarding from {name}, mtu {mtu}");
+    output::print(format_args!("forward: forwarding from {name}, mtu {mtu}\n"));
     let drops: Vec<_> = queues.iter().map(Tun::drop_counter).collect();
     let QueueParts {
         stack,
@@ -94,7 +95,7 @@ fn forward(options: &Options) -> io::Result<()> {
     let drivers = drivers.map(|(queue, driver)| workers.spawn(queue, driver));
     let ended = future::or(first(drivers.collect()), stopped(&rules));
     let ended = workers.block_on(future::or(ended, watched))?;
-    eprint!("{}", counters());
+    output::eprint(counters());
     ended
 }
 
@@ -121,8 +122,10 @@ async fn stopped(rules: &Rules) -> io::Result<()> {
     ])?;
     while let Some(Signal::Hup) = signals.next().await.transpose()? {
         match rules.reload() {
-            Ok(()) => println!("forward: the rules have been read again"),
-            Err(why) => eprintln!("brooklet forward: the old rules stay: {why}"),
+            Ok(()) => output::print("forward: the rules have been read again\n"),
+            Err(why) => output::eprint(format_args!(
+                "brooklet forward: the old rules stay: {why}\n"
+            )),
         }
     }
     Ok(())

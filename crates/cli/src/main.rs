@@ -14,6 +14,7 @@ mod namespace;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod observe;
+mod output;
 #[cfg(target_os = "linux")]
 mod run;
 mod top;
@@ -31,16 +32,18 @@ fn main() -> ExitCode {
         Command::Run(options) => run::main(options),
         #[cfg(not(target_os = "linux"))]
         Command::Run(_) => {
-            eprintln!("brooklet run: network namespaces are Linux's; use `brooklet forward` here");
+            output::eprint(
+                "brooklet run: network namespaces are Linux's; use `brooklet forward` here\n",
+            );
             ExitCode::from(125)
         }
         Command::Forward(options) => forward::main(&options),
         Command::Completions { shell } => {
-            args::print(&args::completions(shell));
+            output::print(args::completions(shell));
             ExitCode::SUCCESS
         }
         Command::Man => {
-            args::print(&args::man());
+            output::print(args::man());
             ExitCode::SUCCESS
         }
     }

@@ -4,6 +4,7 @@ use crate::args::Observe;
 use crate::capture::CaptureFile;
 use crate::flow_log;
 use crate::metrics;
+use crate::output;
 use crate::top::{self, Screen, Source};
 #[cfg(unix)]
 use async_signal::{Signal, Signals};
@@ -75,7 +76,10 @@ impl Observers {
                 if let Some(screen) = screen
                     && let Err(error) = top::show(&source, screen).await
                 {
-                    eprintln!("{}: the view has ended: {error}", source.title);
+                    output::eprint(format_args!(
+                        "{}: the view has ended: {error}\n",
+                        source.title
+                    ));
                 }
             };
             let log = async {
@@ -86,7 +90,10 @@ impl Observers {
             let metrics = async {
                 if let Some(server) = metrics {
                     if let Ok(address) = server.local_addr() {
-                        eprintln!("{}: metrics at http://{address}/metrics", source.title);
+                        let title = &source.title;
+                        output::eprint(format_args!(
+                            "{title}: metrics at http://{address}/metrics\n"
+                        ));
                     }
                     let (stack, relay) = (source.stack.clone(), source.relay.clone());
                     let text =
@@ -99,11 +106,11 @@ impl Observers {
                 while let Some(Ok(signal)) = signals.next().await {
                     match (signal, &capture) {
                         (Signal::Usr2, Some(capture)) => capture.toggle(),
-                        (Signal::Usr2, None) => eprintln!(
-                            "{}: no capture to begin: start with --capture FILE --capture-paused",
+                        (Signal::Usr2, None) => output::eprint(format_args!(
+                            "{}: no capture to begin: start with --capture FILE --capture-paused\n",
                             source.title
-                        ),
-                        _ => eprint!("{}", counters()),
+                        )),
+                        _ => output::eprint(counters()),
                     }
                 }
             };

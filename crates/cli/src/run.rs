@@ -9,6 +9,7 @@ mod target;
 use crate::args::Run as Options;
 use crate::namespace::{self, GATEWAY, GATEWAY6, Inside, Network};
 use crate::observe::Observers;
+use crate::output;
 use crate::top::Source;
 use async_io::Timer;
 use async_signal::{Signal, Signals};
@@ -129,7 +130,9 @@ fn run(options: Options) -> io::Result<u8> {
     let driver = workers.spawn(0, driver);
     let network_ended = async {
         if let Err(error) = driver.await {
-            eprintln!("brooklet run: the network of {name} has ended: {error}");
+            output::eprint(format_args!(
+                "brooklet run: the network of {name} has ended: {error}\n"
+            ));
         }
         future::pending().await
     };
@@ -167,7 +170,7 @@ fn run(options: Options) -> io::Result<u8> {
     let ended = future::or(client_ended, network_ended);
     let status = workers.block_on(future::or(ended, watched))??;
     if options.observe.stats.is_some() {
-        eprint!("{}", counters());
+        output::eprint(counters());
     }
     Ok(status)
 }
@@ -176,7 +179,7 @@ fn run(options: Options) -> io::Result<u8> {
 fn announce(name: &str, addresses: &[IpAddr], mtu: u16) {
     let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     let (device, addresses) = (namespace::DEVICE, addresses.join(" and "));
-    crate::args::print(&format!(
+    output::print(format_args!(
         "run: serving {name}: {device} with {addresses}, mtu {mtu}\n"
     ));
 }
@@ -187,8 +190,10 @@ async fn stopped(mut signals: Signals, rules: &Rules) -> io::Result<()> {
         match signal {
             Signal::Child => {}
             Signal::Hup if rules.has_file() => match rules.reload() {
-                Ok(()) => eprintln!("brooklet run: the rules have been read again"),
-                Err(why) => eprintln!("brooklet run: the old rules stay: {why}"),
+                Ok(()) => output::eprint("brooklet run: the rules have been read again\n"),
+                Err(why) => {
+                    output::eprint(format_args!("brooklet run: the old rules stay: {why}\n"))
+                }
             },
             _ => return Ok(()),
         }

@@ -6,6 +6,7 @@ mod view;
 
 pub(crate) use screen::Screen;
 
+use crate::output;
 use brooklet::Stack;
 use brooklet_reactor::Timer;
 use brooklet_relay::Relay;
@@ -45,7 +46,8 @@ pub(crate) async fn log(source: &Source, interval: Duration) {
     loop {
         Timer::after(interval).await;
         let now = Sample::take(&source.stack, &source.relay, start, false);
-        eprintln!("{}: {}", source.title, view::log_line(&now, &last));
+        let line = view::log_line(&now, &last);
+        output::eprint(format_args!("{}: {line}\n", source.title));
         last = now;
     }
 }

@@ -101,7 +101,8 @@ mod unix {
     impl Drop for Screen {
         fn drop(&mut self) {
             if self.entered {
-                // A terminal that is gone or stopped has no need of it.
+                // A terminal that is gone has no need of it, and the program does not wait for one that is
+                // stopped.
                 let _ = self.terminal.get_ref().write_all(LEAVE.as_bytes());
             }
         }

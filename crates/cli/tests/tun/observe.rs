@@ -3,10 +3,12 @@
 use crate::support::{BROOKLET, Forward};
 use brooklet_testbed::network::Network;
 use brooklet_testbed::{Finished, Folder, LIMIT, Process, in_namespace, program, require};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Connects to a port where nobody listens.
 fn is_refused(forward: &Forward) {
@@ -143,6 +145,28 @@ fn every_queue_of_a_device_is_served() {
             "{}",
             ended.err
         );
+    });
+}
+
+#[test]
+fn nobody_has_to_read_what_is_printed() {
+    in_namespace(|| {
+        let mut command = Command::new(BROOKLET);
+        command.args(["forward", "--tun", "t0", "--stats=1"]);
+        let mut forward = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut line = [0; 5];
+        let mut errors = forward.stderr.take().expect("piped");
+        errors.read_exact(&mut line).expect("a line after a second");
+        drop((errors, forward.stdout.take()));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(forward.try_wait().expect("a child"), None, "it has ended");
+        let pid = Pid::from_raw(forward.id().cast_signed());
+        kill(pid, Signal::SIGTERM).expect("a child");
+        assert!(forward.wait().expect("a child").success());
     });
 }
 
