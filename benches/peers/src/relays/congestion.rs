@@ -1,10 +1,8 @@
-//! The congestion control of the kernel's connections: Linux's default, whatever the machine's is.
-//! Some relays fare much worse with another.
-
-use std::io;
-use std::{fs, thread};
+//! The congestion control of the kernel's connections: Linux's default, whatever the machine's is, so
+//! that reports of different machines can be compared.
 
 use super::namespace::Namespace;
+use std::{fs, io, thread};
 
 /// Linux's default.
 const CUBIC: &str = "cubic";
