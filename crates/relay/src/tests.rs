@@ -1,6 +1,7 @@
 //! The relay between a client stack in memory and real sockets on the loopback.
 
 mod connections;
+mod dials;
 mod early_answers;
 
 use super::*;
