@@ -33,8 +33,8 @@ pub(crate) struct Run {
     /// MTU of the namespace's device in bytes, 1280 to 65535; packets other than TCP have at most 1500
     #[arg(long, value_name = "N", default_value_t = 65_520)]
     pub(crate) mtu: u16,
-    /// Forward ports of the host into the namespace, such as 8080:80, 0.0.0.0:8000-8010:8000-8010 or
-    /// [::1]:5353:53/udp; may be repeated
+    /// Forward ports of the host into the namespace, such as `8080:80`,
+    /// `0.0.0.0:8000-8010:8000-8010` or `[::1]:5353:53/udp`; may be repeated
     ///
     /// Without an address, the loopback addresses 127.0.0.1 and ::1 of the host. The programs inside
     /// see the gateway as the client, and listen on every address of theirs: one that listens on
