@@ -1,7 +1,12 @@
 //! The threads of a relay: one for each device queue.
 
+mod second;
+
 use crate::Spawner;
 use async_executor::Executor;
+use futures_lite::future;
+pub(crate) use second::moved;
+use second::{Balance, Measured, Mobile, Threads, cpu_time};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +19,9 @@ use std::thread;
 /// The driver of a queue and the tasks of its flows run on the same thread, which has a
 /// [reactor](brooklet_reactor) of its own. A packet then passes from the device to a host's socket
 /// without waking another thread.
+///
+/// With one queue there is a second thread, on Linux and where there is a second core. It takes part
+/// only while several bulk transfers keep the first thread busy all the time, and sleeps otherwise.
 ///
 /// ```no_run
 /// use brooklet::{Builder, QueueParts};
@@ -37,19 +45,30 @@ use std::thread;
 /// ```
 #[derive(Debug)]
 pub struct Workers {
-    executors: Arc<[Executor<'static>]>,
+    executors: Arc<[Arc<Executor<'static>>]>,
+    second: Option<Threads>,
 }
 
 impl Workers {
     /// Makes workers for this many device queues, at least one. No thread starts yet.
     pub fn new(queues: usize) -> Self {
-        Self {
-            executors: (0..queues.max(1)).map(|_| Executor::new()).collect(),
-        }
+        let executors: Arc<[Arc<Executor<'static>>]> =
+            (0..queues.max(1)).map(|_| Arc::default()).collect();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let has_second = executors.len() == 1 && cores > 1 && cpu_time().is_some();
+        let second = has_second.then(|| Threads {
+            home: executors[0].clone(),
+            away: Arc::default(),
+            balance: Arc::new(Balance::new()),
+        });
+        Self { executors, second }
     }
 
     /// Returns a spawner that starts a task on the thread of its queue.
     pub fn spawner(&self) -> Spawner {
+        if let Some(threads) = self.second.clone() {
+            return Spawner::by_queue(move |_, task| Mobile::spawn(&threads, task));
+        }
         let executors = self.executors.clone();
         Spawner::by_queue(move |queue, task| {
             executors[queue % executors.len()].spawn(task).detach();
@@ -67,11 +86,16 @@ impl Workers {
         queue: usize,
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = T> + Send + Unpin + 'static {
-        self.executors[queue % self.executors.len()].spawn(future)
+        let executor = &self.executors[queue % self.executors.len()];
+        let balance = self.second.as_ref().map(|threads| threads.balance.clone());
+        executor.spawn(Measured {
+            future: Box::pin(future),
+            balance,
+        })
     }
 
     /// Runs the tasks until `future` is ready: those of the first queue on this thread, and those
-    /// of each other queue on a thread that ends with this call.
+    /// of each other queue on a thread that ends with this call, as the second thread does.
     ///
     /// `future` runs on this thread.
     ///
@@ -81,19 +105,38 @@ impl Workers {
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> io::Result<T> {
         thread::scope(|scope| {
             let (stop, stopped) = async_channel::bounded::<()>(1);
-            for (queue, executor) in self.executors.iter().enumerate().skip(1) {
+            let second = self.second.as_ref().map(|threads| &threads.away);
+            let others = self.executors.iter().skip(1).chain(second);
+            for (queue, executor) in (1..).zip(others) {
                 let stopped = stopped.clone();
                 thread::Builder::new()
-                    .name(format!("queue {queue}"))
+                    .name(format!("worker {queue}"))
                     .spawn_scoped(scope, move || {
-                        let _ = brooklet_reactor::block_on(executor.run(stopped.recv()));
+                        let _ = brooklet_reactor::block_on(run(executor, stopped.recv()));
                     })?;
             }
-            let output = brooklet_reactor::block_on(self.executors[0].run(when_woken(future)));
+            let output = brooklet_reactor::block_on(run(&self.executors[0], when_woken(future)));
             drop(stop);
             Ok(output)
         })
     }
+}
+
+/// The most tasks that run between two chances of the reactor to look for events.
+const TASKS: usize = 16;
+
+/// Runs the tasks of `executor` until `future` is ready. The `run` of the executor lets the reactor
+/// look after 200 tasks: too late for packets and their ACKs.
+async fn run<T>(executor: &Executor<'static>, future: impl Future<Output = T>) -> T {
+    let tasks = async {
+        loop {
+            for _ in 0..TASKS {
+                executor.tick().await;
+            }
+            future::yield_now().await;
+        }
+    };
+    future::or(future, tasks).await
 }
 
 /// Polls `future` only when its own waker was woken. An executor polls the future that it runs for

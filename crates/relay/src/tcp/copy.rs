@@ -15,6 +15,7 @@ use super::Upstream;
 use super::idle::Idle;
 use crate::Limits;
 use crate::stats::{Counters, Entry};
+use crate::workers::moved;
 use brooklet::TcpStream;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -248,6 +249,7 @@ impl<S: Upstream> Copying<'_, S> {
                 (Poll::Ready(Ok(n)), _) => {
                     budget = budget.saturating_sub(n);
                     self.counters.bytes_down.add(n as u64);
+                    moved(n);
                     self.idle.on_traffic();
                 }
                 (Poll::Ready(Err(error)), _) if error.kind() == ErrorKind::Interrupted => {}
@@ -312,6 +314,7 @@ impl<S: Upstream> Copying<'_, S> {
                 (Poll::Ready(Ok(n)), _) => {
                     budget = budget.saturating_sub(n);
                     self.counters.bytes_up.add(n as u64);
+                    moved(n);
                     self.idle.on_traffic();
                     self.is_unflushed = true;
                 }
