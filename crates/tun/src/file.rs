@@ -27,9 +27,16 @@ pub(crate) struct FileIo {
 impl FileIo {
     pub(crate) fn new(fd: OwnedFd, framing: Framing) -> io::Result<Self> {
         let header_len = framing.header_len()?;
+        let kind = Kind::of(fd.as_fd());
+        let file = File::from(fd);
+        let metadata = file.metadata()?;
+        if metadata.is_file() || metadata.is_dir() {
+            let why = "a file on a disk carries no packets";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         Ok(Self {
-            kind: Kind::of(fd.as_fd()),
-            file: Async::new(File::from(fd))?.packets(),
+            kind,
+            file: Async::new(file)?.packets(),
             framing,
             header_len,
             link_len: 0,

@@ -34,7 +34,7 @@ impl Tun {
     ///
     /// # Errors
     ///
-    /// If the reactor cannot wait for the descriptor, as for that of a file on a disk.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a file on a disk, and the errors of the system.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         Self::from_fd_with(fd, Framing::Plain)
     }

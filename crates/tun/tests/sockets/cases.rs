@@ -1,11 +1,9 @@
-//! Adopted sockets: empty packets, the end, and several tasks on one device.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+// Included once for each executor, with its `block_on`.
 
 use async_io::Timer;
 use brooklet_io::{PacketBuf, PacketIo};
 use brooklet_tun::{Framing, Tun};
-use futures_lite::future::{block_on, or, poll_fn, poll_once, yield_now, zip};
+use futures_lite::future::{or, poll_fn, poll_once, yield_now, zip};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::UdpSocket;
