@@ -1,4 +1,4 @@
-//! A TUN device as [`PacketIo`], on async-io.
+//! A TUN device as [`PacketIo`], on every executor.
 //!
 //! [`TunBuilder`] makes a device by name, or attaches to a persistent one. `Tun::from_fd` adopts
 //! a descriptor that another program or service has opened: a VPN service on Android, a packet
@@ -19,6 +19,9 @@
 //!
 //! A [`Tun`] serves the driver of a stack, which owns it, and programs of several tasks, which
 //! share it by reference: [`Tun::recv`] and [`Tun::send`].
+//!
+//! A device waits by async-io, except inside `brooklet_reactor::block_on` on Linux: there it belongs
+//! to the reactor of the thread, which takes fewer system calls for each packet.
 //!
 //! # Offload
 //!
