@@ -311,4 +311,88 @@ mod tests {
         assert!(threads.home.try_tick());
         assert_eq!(polls.try_recv(), Ok(2));
     }
+
+    /// Descriptors and timers keep waking a task whose thread changes again and again.
+    #[test]
+    #[cfg(unix)]
+    fn tasks_that_move_back_and_forth_lose_nothing() {
+        use brooklet_reactor::{Async, Timer, block_on};
+        use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+        use std::os::unix::net::UnixStream;
+
+        // Its windows never end.
+        let mut balance = balance(2, 1000, 1000);
+        balance.created += Duration::from_secs(3600);
+        let threads = Threads {
+            home: Arc::default(),
+            away: Arc::default(),
+            balance: Arc::new(balance),
+        };
+        let started = Instant::now();
+        let (done, results) = async_channel::unbounded();
+        for n in 0..4u8 {
+            let (one, other) = UnixStream::pair().unwrap();
+            let mut one = Async::new(one).unwrap().byte_stream();
+            let mut other = Async::new(other).unwrap().byte_stream();
+            let server = async move {
+                let mut buffer = [0; 100];
+                while let Ok(len @ 1..) = other.read(&mut buffer).await {
+                    moved(1 << 20);
+                    other.write_all(&buffer[..len]).await.unwrap();
+                }
+            };
+            let done = done.clone();
+            let client = async move {
+                let mut here = std::thread::current().id();
+                let mut changes = 0;
+                while started.elapsed() < 12 * STAY {
+                    one.write_all(&[n; 10]).await.unwrap();
+                    let mut answer = [0; 10];
+                    one.read_exact(&mut answer).await.unwrap();
+                    assert_eq!(answer, [n; 10]);
+                    moved(1 << 20);
+                    Timer::after(Duration::from_millis(1)).await;
+                    let thread = std::thread::current().id();
+                    changes += usize::from(std::mem::replace(&mut here, thread) != thread);
+                }
+                done.send(changes).await.unwrap();
+            };
+            Mobile::spawn(&threads, Box::pin(server));
+            Mobile::spawn(&threads, Box::pin(client));
+        }
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let away = threads.away.clone();
+        let second = std::thread::spawn(move || {
+            let _ = block_on(away.run(stopped.recv()));
+        });
+        let changes = block_on(threads.home.run(async {
+            let turns = async {
+                for n in 0.. {
+                    let transfers = [2, 1][n % 2];
+                    let balance = &threads.balance;
+                    balance.transfers.store(transfers, Ordering::Relaxed);
+                    Timer::after(STAY).await;
+                }
+            };
+            let ends = async {
+                let mut changes = 0;
+                for _ in 0..4 {
+                    changes += results.recv().await.unwrap();
+                }
+                changes
+            };
+            let late = async {
+                Timer::after(Duration::from_secs(20)).await;
+                panic!("a wake-up was lost");
+            };
+            let turns = async {
+                turns.await;
+                future::pending().await
+            };
+            future::or(ends, future::or(turns, late)).await
+        }));
+        drop(stop);
+        second.join().unwrap();
+        assert!(changes >= 8, "{changes} changes of the thread");
+    }
 }
