@@ -4,6 +4,7 @@ mod common;
 mod forward;
 mod publish;
 mod run;
+mod timeouts;
 
 pub(crate) use common::Observe;
 pub(crate) use forward::Forward;

@@ -67,7 +67,7 @@ fn forward(options: &Options) -> io::Result<()> {
         .ipv6(!options.common.no_ipv6)
         .filter(rules.clone())
         .build_queues(queues)?;
-    let limits = Limits::of_this_process();
+    let limits = options.timeouts.set(Limits::of_this_process());
     let workers = Workers::new(drivers.len());
     let relay = Relay::new(
         stack.clone(),

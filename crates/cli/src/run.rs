@@ -122,7 +122,7 @@ fn run(options: Options) -> io::Result<u8> {
         ipv6: GATEWAY6,
     };
     // The command keeps the limit of open files that it started with.
-    let limits = Limits::of_this_process();
+    let limits = options.timeouts.set(Limits::of_this_process());
     let workers = Workers::new(1);
     let relay = Relay::new(stack.clone(), map, router, limits, workers.spawner());
     relay.start(tcp, udp, !options.common.answer_ping)?;

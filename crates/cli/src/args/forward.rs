@@ -1,4 +1,5 @@
 use super::common::{Common, Observe, check_mtu};
+use super::timeouts::Timeouts;
 use brooklet_relay::Router;
 use clap::Args;
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub(crate) struct Forward {
     router: Vec<IpAddr>,
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) timeouts: Timeouts,
     #[command(flatten)]
     pub(crate) observe: Observe,
 }

@@ -1,5 +1,6 @@
 use super::common::{Common, Observe, check_mtu};
 use super::publish::Publish;
+use super::timeouts::Timeouts;
 use clap::Args;
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -59,6 +60,8 @@ pub(crate) struct Run {
     pub(crate) dns: Option<IpAddr>,
     #[command(flatten)]
     pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) timeouts: Timeouts,
     #[command(flatten)]
     pub(crate) observe: Observe,
 }

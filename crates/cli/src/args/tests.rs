@@ -49,6 +49,21 @@ fn the_defaults_of_each_command() {
 }
 
 #[test]
+fn the_times_are_those_of_the_relay_by_default() {
+    use brooklet_relay::Limits;
+    let limits = Limits::default();
+    let forward = forward_options("forward --tun t0");
+    assert_eq!(forward.timeouts.set(limits), limits);
+    assert_eq!(run_options("run true").timeouts.set(limits), limits);
+    let flags = "--keepalive 1 --keepalive-timeout 2 --half-close-timeout 3";
+    let run = run_options(&format!("run {flags} true"));
+    let limits = run.timeouts.set(limits);
+    let keepalive = limits.keepalive.expect("a keepalive");
+    let times = [keepalive.idle, keepalive.timeout, limits.half_close];
+    assert_eq!(times.map(|time| time.as_secs()), [1, 2, 3]);
+}
+
+#[test]
 fn each_family_has_a_router() {
     let forward = forward_options("forward --tun t0 --router fd00::1 --router 10.0.0.1");
     let router = forward.router();

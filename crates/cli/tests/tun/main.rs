@@ -14,6 +14,7 @@ mod mtu;
 mod netns;
 mod observe;
 mod ping;
+mod promises;
 mod publish;
 mod rules;
 mod stun;

@@ -37,6 +37,13 @@ impl Forward {
         forward
     }
 
+    /// Starts `forward` as a process that may open this many files.
+    pub(crate) fn with_few_files(files: usize) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={files}")).arg(BROOKLET);
+        Self::run(&mut command, &[])
+    }
+
     fn run(command: &mut Command, flags: &[&str]) -> Self {
         let mut process = Process::start(command.args(["forward", "--tun", TUN]).args(flags));
         process.wait_for_start("forward: forwarding from", LIMIT);
