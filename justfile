@@ -13,7 +13,7 @@ test *args:
 
 # The tests on a real TUN, a skip being a failure (as root)
 e2e *args:
-    CI=true cargo test -p brooklet-tun -p brooklet-examples {{ args }}
+    CI=true cargo test -p brooklet-tun -p brooklet-relay -p brooklet-cli -p brooklet-examples {{ args }}
 
 # The cases on the wire, beside the kernel's (as root); `just wire --backend sim --only T10 -v`
 wire *args:

@@ -62,7 +62,7 @@ impl std::fmt::Display for Definition {
 }
 
 impl Docs {
-    /// Builds the documentation of the published crates with all of their features.
+    /// Builds the documentation of the published libraries with all of their features.
     pub(crate) fn build(toolchain: &[String]) -> Result<Self, Box<dyn Error>> {
         let metadata = cargo(
             toolchain,
@@ -76,7 +76,7 @@ impl Docs {
             .as_array()
             .ok_or("no packages")?
             .iter()
-            .filter(|package| package["publish"].is_null())
+            .filter(|package| package["publish"].is_null() && is_library(package))
             .filter_map(|package| package["name"].as_str())
             .collect();
 
@@ -189,6 +189,13 @@ impl Doc {
     pub(crate) fn items<'a>(&'a self, ids: &'a [Id]) -> impl Iterator<Item = &'a Item> {
         ids.iter().filter_map(|id| self.krate.index.get(id))
     }
+}
+
+/// Returns whether a package of `cargo metadata` has a library.
+fn is_library(package: &serde_json::Value) -> bool {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    let mut kinds = targets.filter_map(|target| target["kind"].as_array());
+    kinds.any(|kinds| kinds.iter().any(|kind| kind == "lib"))
 }
 
 /// Runs cargo in the workspace with what it takes to get JSON from a stable rustdoc, and returns
