@@ -19,6 +19,10 @@ use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long the SOCKS server may take to accept the first connection.
+const REACH: Duration = Duration::from_secs(5);
 
 const USAGE: &str = "\
 Usage: tun2socks --tun NAME --proxy ADDRESS:PORT [--mtu N]
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
+    reach(options.proxy)?;
     let builder = Builder::new().mtu(options.mtu.into());
     let Parts {
         stack,
@@ -70,6 +75,16 @@ fn run(options: &Options) -> io::Result<()> {
     let ended = smol::block_on(future::or(driver, signalled));
     eprint!("{}{}", stack.stats(), relay.stats());
     ended
+}
+
+/// Checks that the SOCKS server takes connections: a mistake shows at the start, and not as a network
+/// in which every connection is refused.
+fn reach(proxy: SocketAddr) -> io::Result<()> {
+    let connected = std::net::TcpStream::connect_timeout(&proxy, REACH);
+    connected.map(drop).map_err(|error| {
+        let why = format!("no SOCKS server at {proxy} (start it, or change --proxy): {error}");
+        io::Error::new(error.kind(), why)
+    })
 }
 
 #[cfg(not(any(target_os = "android", target_os = "ios")))]
@@ -139,10 +154,23 @@ mod tests {
     use futures_lite::{AsyncReadExt, AsyncWriteExt};
     use std::io::ErrorKind;
     use std::process::{Child, Command, Stdio};
-    use std::time::Duration;
 
     /// What a client behind the device knows the loopback as.
     const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+    #[test]
+    fn a_proxy_that_is_not_there_ends_the_program_at_once() {
+        // The port of a listener that is gone.
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = listener.local_addr().unwrap();
+        drop(listener);
+        let why = reach(proxy).unwrap_err().to_string();
+        assert!(
+            why.starts_with(&format!("no SOCKS server at {proxy}")),
+            "{why}"
+        );
+        assert!(!why.contains('\n'), "{why}");
+    }
 
     /// A client's stack, whose connections go to the SOCKS server.
     fn client_of(proxy: SocketAddr) -> io::Result<Stack> {
