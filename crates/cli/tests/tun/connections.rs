@@ -72,7 +72,9 @@ fn hundreds_of_late_hosts_are_waited_for_at_the_same_time() {
 #[test]
 fn early_answers_arrive() {
     const RUNS: usize = 50;
-    const ANSWER: usize = 16 * 1024;
+    // Within the initial window: the kernel of the server drops what it has not sent when it resets
+    // the connection.
+    const ANSWER: usize = 8 * 1024;
     in_namespace(|| {
         let network = Network::new(1500);
         let listener = network.far().run(|| TcpListener::bind("0.0.0.0:80"));
