@@ -1,14 +1,16 @@
-//! `--log`: a line at the start and at the end of each flow.
+//! What the stack and the relay log: warnings always, and with `--log` a line at the start and at the end of
+//! each flow.
 
 use crate::output;
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Prints the events of the stack to standard error.
+/// Prints what is logged to standard error.
 struct Printer;
 
 impl Log for Printer {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("brooklet::")
+        let target = metadata.target();
+        target.starts_with("brooklet::") || target.starts_with("brooklet_relay")
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -20,10 +22,12 @@ impl Log for Printer {
     fn flush(&self) {}
 }
 
-/// Prints the flows of this process from now on.
-pub(crate) fn print_flows() {
+/// Prints the warnings from now on, and the flows of this process too if `flows` is set.
+pub(crate) fn print(flows: bool) {
     // An error says that this was done before.
     let _ = log::set_logger(&Printer);
-    // The level of the events.
-    log::set_max_level(LevelFilter::Debug);
+    log::set_max_level(match flows {
+        true => LevelFilter::Debug, // the level of the events
+        false => LevelFilter::Warn,
+    });
 }

@@ -7,7 +7,6 @@ mod args;
 mod capture;
 mod flow_log;
 mod forward;
-
 mod metrics;
 #[cfg(target_os = "linux")]
 mod namespace;

@@ -1,6 +1,7 @@
 //! A network namespace whose whole network is one TUN device.
 
 use crate::netlink::{self, Table};
+use crate::output;
 use brooklet_tun::{Tun, TunBuilder};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -192,9 +193,9 @@ fn replace_resolv_conf() -> io::Result<()> {
     // Without this, the mount is visible outside, too.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     if !Path::new(RESOLV_CONF).exists() {
-        eprintln!(
-            "brooklet run: names will not resolve: there is no {RESOLV_CONF} to put a server into"
-        );
+        output::eprint(format_args!(
+            "brooklet run: names will not resolve: there is no {RESOLV_CONF} to put a server into\n"
+        ));
         return Ok(());
     }
     let text = with_gateway(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());

@@ -36,9 +36,7 @@ impl Observers {
     pub(crate) fn open(flags: &Observe, shared: bool) -> io::Result<Self> {
         let prints = flags.log || flags.interval().is_some();
         let screen = flags.top.then(|| screen(shared, prints)).transpose()?;
-        if flags.log {
-            flow_log::print_flows();
-        }
+        flow_log::print(flags.log);
         Ok(Self {
             interval: flags.interval(),
             screen,

@@ -11,9 +11,9 @@ use crate::namespace::{self, GATEWAY, GATEWAY6, Inside, Network};
 use crate::observe::Observers;
 use crate::output;
 use crate::top::Source;
-use async_io::Timer;
 use async_signal::{Signal, Signals};
 use brooklet::Parts;
+use brooklet_reactor::Timer;
 use brooklet_relay::{Destination, Limits, Map, Relay, Router, Rules, Workers};
 use command::{FAILED, ended, exit_status, start_status};
 use futures_lite::{StreamExt, future};
@@ -34,7 +34,7 @@ pub(crate) fn main(options: Options) -> ExitCode {
     match run(options) {
         Ok(status) => ExitCode::from(status),
         Err(why) => {
-            eprintln!("brooklet run: {why}");
+            output::eprint(format_args!("brooklet run: {why}\n"));
             ExitCode::from(FAILED)
         }
     }
@@ -101,7 +101,7 @@ fn run(options: Options) -> io::Result<u8> {
     let client = match client {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("brooklet run: cannot run {name}: {error}");
+            output::eprint(format_args!("brooklet run: cannot run {name}: {error}\n"));
             return Ok(start_status(&error));
         }
     };

@@ -1,6 +1,6 @@
 mod waiting;
 
-use super::host::{Fields, PingArrival, PingSocket, Report};
+use super::host::{Fields, PingArrival, PingSocket, Report, is_shortage};
 use super::udp::{onward, too_big};
 use super::{Hop, Relay};
 use async_channel::Sender;
@@ -14,8 +14,8 @@ use waiting::Waiting;
 /// Forwards every echo request until the stack ends: the client gets the reply of the host that it
 /// pings, with the true round trip, and nothing from a host that does not exist.
 ///
-/// Where the host cannot send echo requests, a client is told that they are prohibited, and a line
-/// on standard error says why.
+/// Where the host cannot send echo requests, a client is told that they are prohibited, and a warning
+/// of the crate `log` says why.
 pub(super) async fn echo_requests(relay: Relay, socket: IcmpSocket) {
     let mut hosts = [Host::Unopened, Host::Unopened];
     // An error is the end of the stack, which the driver reports.
@@ -30,14 +30,18 @@ pub(super) async fn echo_requests(relay: Relay, socket: IcmpSocket) {
 enum Host {
     Unopened,
     Unavailable,
-    Open(
-        Arc<Pings>,
-        #[expect(dead_code, reason = "its drop ends the task")] Sender<()>,
-    ),
+    /// The drop of the sender ends the task that receives. The channel is closed if the task has
+    /// ended by itself.
+    Open(Arc<Pings>, Sender<()>),
 }
 
 impl Host {
     fn open(&mut self, relay: &Relay, ipv6: bool) -> Option<&Arc<Pings>> {
+        if let Self::Open(_, open) = self
+            && open.is_closed()
+        {
+            *self = Self::Unopened;
+        }
         if let Self::Unopened = self {
             *self = match PingSocket::open(ipv6) {
                 Ok(socket) => {
@@ -55,6 +59,8 @@ impl Host {
                     });
                     Self::Open(pings, open)
                 }
+                // The next request may find a file.
+                Err(why) if is_shortage(&why) => Self::Unopened,
                 Err(why) => {
                     unavailable(&why);
                     Self::Unavailable
@@ -76,7 +82,7 @@ fn unavailable(why: &io::Error) {
         }
         _ => "",
     };
-    eprintln!("ping is answered with \"prohibited\": the host cannot ping ({why}){help}");
+    log::warn!("ping is answered with \"prohibited\": the host cannot ping ({why}){help}");
 }
 
 fn forward(relay: &Relay, hosts: &mut [Host; 2], request: EchoRequest) {
@@ -200,7 +206,8 @@ async fn replies(relay: Relay, pings: Arc<Pings>) {
                 }
             }
             Err(why) => {
-                eprintln!("the host cannot ping any more: {why}");
+                // The next request opens another socket.
+                log::warn!("the host has no replies to ping any more: {why}");
                 return;
             }
         }

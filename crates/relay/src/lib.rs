@@ -48,7 +48,8 @@
 //!
 //! On Linux, the host pings what the client pings, by an ICMP socket where the sysctl
 //! `net.ipv4.ping_group_range` allows one, or else by a raw socket. The reply has the round trip and
-//! the hop limit of the host's, and ICMP errors pass as for datagrams.
+//! the hop limit of the host's, and ICMP errors pass as for datagrams. Where the host may not ping, a
+//! warning of the crate `log` says why, and clients are told that echo requests are prohibited.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod echo;

@@ -13,8 +13,7 @@ pub(crate) struct Common {
     /// IPv4 only, with an MTU from 576
     #[arg(long)]
     pub(crate) no_ipv6: bool,
-    /// Packets to reject, drop or pass, one rule a line, such as `udp dport 443 reject`; SIGHUP reads the
-    /// file again
+    /// Packets to reject, drop or pass, one rule a line, such as `udp dport 443 reject`
     #[arg(long, value_name = "FILE")]
     pub(crate) rules: Option<PathBuf>,
     /// Answer ping here for every address (default: the host pings)

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 SIGTERM and SIGINT end it, and the counters of the stack and of the rules are printed. SIGUSR1
-prints the counters.")]
+prints the counters. SIGHUP reads --rules again.")]
 pub(crate) struct Forward {
     /// TUN device to create, or to attach to where it exists
     #[arg(long, value_name = "NAME")]

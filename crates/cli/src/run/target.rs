@@ -1,6 +1,6 @@
 //! A network namespace that exists already, such as a container's.
 
-use async_io::Async;
+use brooklet_reactor::Async;
 use futures_lite::future;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};

@@ -1,11 +1,11 @@
-//! `ping` through the `brooklet run`, to hosts that answer late or never.
+//! `ping` through `brooklet run`, to hosts that answer late or never.
 
 use crate::support::BROOKLET;
-use async_io::Timer;
 use brooklet::{Builder, IcmpMessage, Parts};
 use brooklet_testbed::network::Namespace;
 use brooklet_testbed::{Finished, LIMIT, Process, in_namespace, ip, program, require};
 use brooklet_tun::TunBuilder;
+use smol::Timer;
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
