@@ -35,7 +35,7 @@ pub(crate) fn main(options: &Options) -> ExitCode {
 fn open(options: &Options) -> io::Result<Vec<Tun>> {
     brooklet_tun::TunBuilder::new(&options.tun)
         .mtu(options.mtu)
-        .offload(options.common.offload)
+        .offload(options.offload)
         .queues(options.queues.into())
         .open_queues()
 }

@@ -71,7 +71,7 @@ fn run(options: Options) -> io::Result<u8> {
     let name_server = options.dns.unwrap_or_else(namespace::name_server);
     let network = Network {
         mtu: options.mtu,
-        offload: options.common.offload,
+        offload: !options.no_offload,
         ipv6: !options.common.no_ipv6,
     };
     let mut words = options.command.into_iter();

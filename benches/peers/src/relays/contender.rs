@@ -6,8 +6,18 @@ use crate::results::Entrant;
 pub(crate) const ALL: &[Relay] = &[
     RUN,
     RUN_1500,
-    RUN_OFFLOAD,
-    RUN_1500_OFFLOAD,
+    Relay {
+        key: "run-plain",
+        name: "run, plain",
+        about: "the same with `--no-offload` and the default MTU.",
+        route: Route::Run(Revision::Now, &["--no-offload"]),
+    },
+    Relay {
+        key: "run-1500-plain",
+        name: "run, 1500, plain",
+        about: "the same with `--mtu 1500 --no-offload`.",
+        route: Route::Run(Revision::Now, &["--mtu", "1500", "--no-offload"]),
+    },
     Relay {
         key: "pasta",
         name: "pasta",
@@ -54,8 +64,6 @@ pub(crate) const ALL: &[Relay] = &[
 pub(crate) const BEFORE: &[Relay] = &[
     RUN.before("run-before", "run before"),
     RUN_1500.before("run-1500-before", "run before, 1500"),
-    RUN_OFFLOAD.before("run-offload-before", "run before, offload"),
-    RUN_1500_OFFLOAD.before("run-1500-offload-before", "run before, 1500, offload"),
     FORWARD.before("forward-before", "forward before"),
     FORWARD_OFFLOAD.before("forward-offload-before", "forward before, offload"),
 ];
@@ -63,7 +71,7 @@ pub(crate) const BEFORE: &[Relay] = &[
 const RUN: Relay = Relay {
     key: "run",
     name: "run",
-    about: "`brooklet run` with its default MTU.",
+    about: "`brooklet run` with its default MTU of 65,520 bytes, and with segmentation offload.",
     route: Route::Run(Revision::Now, &[]),
 };
 
@@ -72,20 +80,6 @@ const RUN_1500: Relay = Relay {
     name: "run, 1500",
     about: "the same with `--mtu 1500`.",
     route: Route::Run(Revision::Now, &["--mtu", "1500"]),
-};
-
-const RUN_OFFLOAD: Relay = Relay {
-    key: "run-offload",
-    name: "run, offload",
-    about: "the same with `--offload` and the default MTU.",
-    route: Route::Run(Revision::Now, &["--offload"]),
-};
-
-const RUN_1500_OFFLOAD: Relay = Relay {
-    key: "run-1500-offload",
-    name: "run, 1500, offload",
-    about: "the same with both.",
-    route: Route::Run(Revision::Now, &["--mtu", "1500", "--offload"]),
 };
 
 const FORWARD: Relay = Relay {

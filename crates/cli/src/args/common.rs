@@ -6,10 +6,6 @@ use std::time::Duration;
 /// The flags of the stack that every subcommand has.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Common {
-    /// Let the kernel hand over and take packets of up to 64 KiB, and leave out their checksums
-    /// (default: packets of at most --mtu)
-    #[arg(long)]
-    pub(crate) offload: bool,
     /// IPv4 only, with an MTU from 576
     #[arg(long)]
     pub(crate) no_ipv6: bool,

@@ -16,6 +16,10 @@ pub(crate) struct Forward {
     /// MTU of the device in bytes, 1280 to 65535
     #[arg(long, value_name = "N", default_value_t = 1500)]
     pub(crate) mtu: u16,
+    /// Let the kernel hand over and take packets of up to 64 KiB, and leave out their checksums
+    /// (default: packets of at most --mtu)
+    #[arg(long)]
+    pub(crate) offload: bool,
     /// Queues of the device, each with a driver of its own (IFF_MULTI_QUEUE of Linux)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=255))]
     pub(crate) queues: u16,

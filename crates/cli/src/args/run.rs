@@ -34,6 +34,10 @@ pub(crate) struct Run {
     /// MTU of the namespace's device in bytes, 1280 to 65535; packets other than TCP have at most 1500
     #[arg(long, value_name = "N", default_value_t = 65_520)]
     pub(crate) mtu: u16,
+    /// Take and hand over packets of at most --mtu, with checksums (default: packets of up to 64 KiB
+    /// without checksums, which is faster)
+    #[arg(long)]
+    pub(crate) no_offload: bool,
     /// Forward ports of the host into the namespace, such as `8080:80`,
     /// `0.0.0.0:8000-8010:8000-8010` or `[::1]:5353:53/udp`; may be repeated
     ///

@@ -26,12 +26,12 @@ fn the_definition_of_the_arguments_is_consistent() {
 #[test]
 fn flags_end_where_the_command_begins() {
     for args in [
-        "run --mtu 9000 --offload --stats -- ls -l --stats",
-        "run --stats --mtu=9000 --offload ls -l --stats",
+        "run --mtu 9000 --no-offload --stats -- ls -l --stats",
+        "run --stats --mtu=9000 --no-offload ls -l --stats",
     ] {
         let run = run_options(args);
         assert_eq!((run.mtu, run.observe.stats), (9000, Some(0)), "{args}");
-        assert!(run.common.offload, "{args}");
+        assert!(run.no_offload, "{args}");
         assert_eq!(run.command, ["ls", "-l", "--stats"], "{args}");
     }
     assert_eq!(run_options("run ls -- -l").command, ["ls", "--", "-l"]);
@@ -41,8 +41,10 @@ fn flags_end_where_the_command_begins() {
 fn the_defaults_of_each_command() {
     let run = run_options("run true");
     assert_eq!((run.mtu, run.observe.stats), (65_520, None));
+    assert!(!run.no_offload);
     let forward = forward_options("forward --tun t0");
     assert_eq!((forward.mtu, forward.queues), (1500, 1));
+    assert!(!forward.offload);
     let router = forward.router();
     assert_eq!(router.ipv4.to_string(), "192.0.0.8");
     assert_eq!(router.ipv6.to_string(), "fe80::1");
@@ -87,7 +89,7 @@ fn a_fault_in_the_arguments_is_one_line_that_names_it() {
         ("run --stats", 125, "COMMAND"),
         ("run --", 125, "COMMAND"),
         ("run --fast ls", 125, "--fast"),
-        ("run --offlod ls", 125, "--offload"),
+        ("run --no-offlod ls", 125, "--no-offload"),
         ("run --mtu 1000 ls", 125, "1280"),
         ("run --mtu 500 --no-ipv6 ls", 125, "576"),
         ("run --mtu 70000 ls", 125, "70000"),

@@ -103,8 +103,8 @@ fn all_early_answers_arrive_through_run() {
 }
 
 #[test]
-fn all_early_answers_arrive_through_run_with_offload() {
-    all_answers_arrive(|| Way::run(&["--offload"]));
+fn all_early_answers_arrive_through_run_without_offload() {
+    all_answers_arrive(|| Way::run(&["--no-offload"]));
 }
 
 /// A web server that takes bodies of 1 KiB.
