@@ -49,6 +49,8 @@ fn open(_: &Options) -> io::Result<Vec<Tun>> {
 }
 
 fn forward(options: &Options) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    crate::files::check()?;
     let mtu = options.mtu;
     let rules = Rules::read(options.common.rules.clone())?;
     let observers = Observers::open(&options.observe, false)?;

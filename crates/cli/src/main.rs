@@ -5,6 +5,8 @@
 
 mod args;
 mod capture;
+#[cfg(target_os = "linux")]
+mod files;
 mod flow_log;
 mod forward;
 mod metrics;

@@ -47,6 +47,7 @@ enum Client {
 }
 
 fn run(options: Options) -> io::Result<u8> {
+    crate::files::check()?;
     let ready = options.ready_fd.map(Ready::open).transpose()?;
     let rules = Rules::read(options.common.rules.clone())?;
     let published = Published::bind(&options.publish)?;

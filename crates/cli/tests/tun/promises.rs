@@ -3,7 +3,6 @@
 
 mod early_answers;
 mod endings;
-mod faults;
 mod figures;
 mod files;
 mod flows;
