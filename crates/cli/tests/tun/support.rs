@@ -29,19 +29,24 @@ impl Forward {
     /// with few files has limits that suffice.
     pub(crate) fn with_files(files: usize) -> Self {
         let forward = Self::start(&[]);
-        // A part of util-linux, which Debian always has.
-        let mut command = Command::new("prlimit");
-        let pid = forward.process.pid().to_string();
-        command.args(["--pid", &pid, &format!("--nofile={files}")]);
-        succeeded(Process::start(&mut command).finish(LIMIT));
+        forward.limit_files(files);
         forward
     }
 
     /// Starts `forward` as a process that may open this many files.
-    pub(crate) fn with_few_files(files: usize) -> Self {
+    pub(crate) fn started_with_files(files: usize) -> Self {
         let mut command = Command::new("prlimit");
         command.arg(format!("--nofile={files}")).arg(BROOKLET);
         Self::run(&mut command, &[])
+    }
+
+    /// Sets the limit of open files, which the process itself may raise again.
+    pub(crate) fn limit_files(&self, files: usize) {
+        // A part of util-linux, which Debian always has.
+        let mut command = Command::new("prlimit");
+        let pid = self.process.pid().to_string();
+        command.args(["--pid", &pid, &format!("--nofile={files}:")]);
+        succeeded(Process::start(&mut command).finish(LIMIT));
     }
 
     fn run(command: &mut Command, flags: &[&str]) -> Self {

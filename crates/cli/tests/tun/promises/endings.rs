@@ -124,18 +124,18 @@ fn vanish(clients: usize, flags: &[&str], limit: Duration) -> Duration {
     }
     // Others connect meanwhile, without a wait.
     let mut others = Vec::new();
+    let mut longest = Duration::ZERO;
     for _ in 0..20 {
         let start = Instant::now();
         let (mut client, mut server) = connect(forward.clients(), None, to, &listener);
         client.write_all(b"?").expect("open");
         server.read_exact(&mut [0]).expect("a question");
-        assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
+        longest = longest.max(start.elapsed());
         others.push((client, server));
     }
+    // Less than two SYNs that are lost.
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    println!("a new client is answered within {longest:?}");
     let left = || connections(network.far(), &["state", "connected"]).len();
     let gone = || forward.files() <= before + others.len() + 2 && left() <= others.len();
     let gone = wait_until(limit.saturating_sub(start.elapsed()), gone);

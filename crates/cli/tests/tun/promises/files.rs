@@ -2,10 +2,9 @@
 
 use crate::support::Forward;
 use brooklet_testbed::network::Network;
-use brooklet_testbed::{LIMIT, Process, in_namespace, succeeded, wait_until};
+use brooklet_testbed::{LIMIT, in_namespace, wait_until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,14 +36,6 @@ fn works(mut stream: &TcpStream) -> bool {
     stream.write_all(b"e").is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"e"
 }
 
-/// The limit of open files of a process that runs.
-fn limit_files(forward: &Forward, files: usize) {
-    let pid = forward.process().pid().to_string();
-    let mut command = Command::new("prlimit");
-    command.args(["--pid", &pid, &format!("--nofile={files}")]);
-    succeeded(Process::start(&mut command).finish(LIMIT));
-}
-
 /// The limit falls below the one that the program started with.
 #[test]
 fn no_client_is_refused_for_want_of_files() {
@@ -53,7 +44,7 @@ fn no_client_is_refused_for_want_of_files() {
         let to = echo(&network);
         let forward = Forward::start(&[]);
         let files = forward.files() + 10;
-        limit_files(&forward, files);
+        forward.limit_files(files);
         let mut open = Vec::new();
         let mut errors = Vec::new();
         for _ in 0..30 {
@@ -79,7 +70,7 @@ fn no_client_is_refused_for_want_of_files() {
             connect(&forward, to, LIMIT).is_ok_and(|s| works(&s))
         });
         assert!(again, "{} files", forward.files());
-        limit_files(&forward, 1000);
+        forward.limit_files(1000);
         let open: Vec<_> = (0..100).map(|_| connect(&forward, to, LIMIT)).collect();
         assert!(open.iter().all(|stream| stream.as_ref().is_ok_and(works)));
         let ended = forward.stop();
@@ -95,7 +86,7 @@ fn clients_beyond_the_limit_wait_for_a_place() {
     in_namespace(|| {
         let network = Network::new(1500);
         let to = echo(&network);
-        let forward = Forward::with_few_files(128);
+        let forward = Forward::started_with_files(128);
         // Half of 128 files, of which 64 are spare.
         let mut open: Vec<_> = (0..32)
             .map(|_| connect(&forward, to, LIMIT).expect("a place"))
