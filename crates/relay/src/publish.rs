@@ -26,7 +26,7 @@ impl Relay {
     ///
     /// The client is accepted before the server is asked. A client whose server does not answer is
     /// reset. All published listeners together have at most [`Limits::connections`] connections at a
-    /// time, and more clients wait in the backlogs of the listeners.
+    /// time. Of more clients, one for each listener waits for a place, and the others in its backlog.
     ///
     /// ```no_run
     /// # fn example(relay: brooklet_relay::Relay) -> std::io::Result<()> {
@@ -92,7 +92,6 @@ impl Relay {
 async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[SocketAddr]>) {
     let ended = Arc::new(AtomicBool::new(false));
     while !ended.load(Ordering::Relaxed) {
-        let place = relay.published.acquire_arc().await;
         let host = match listener.read_with(net::TcpListener::accept).await {
             Ok((host, _)) => host,
             // The client has gone again (accept(2)).
@@ -103,6 +102,8 @@ async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[S
                 continue;
             }
         };
+        // Not before: a listener without clients would keep the place from the other listeners.
+        let place = relay.published.acquire_arc().await;
         let (relay, servers, ended) = (relay.clone(), servers.clone(), ended.clone());
         let spawner = relay.spawner.clone();
         spawner.spawn(0, async move {

@@ -108,6 +108,25 @@ fn a_client_whose_server_refuses_is_reset() {
 }
 
 #[test]
+fn listeners_without_clients_leave_the_places_to_others() {
+    block_on(soon(async {
+        let (servers, relay) = world(Limits::default().connections(1));
+        let web = servers.bind((SERVER, 80).into()).unwrap();
+        let mut addresses = Vec::new();
+        for _ in 0..3 {
+            let (listener, address) = listener();
+            relay.publish_tcp(listener, &[(SERVER, 80).into()]).unwrap();
+            addresses.push(address);
+        }
+        for address in addresses {
+            let near = async_net::TcpStream::connect(address);
+            let (near, far) = zip(near, web.accept()).await;
+            drop((near.unwrap(), far.unwrap()));
+        }
+    }));
+}
+
+#[test]
 fn clients_beyond_the_limit_wait_in_the_backlog() {
     block_on(soon(async {
         let (servers, relay) = world(Limits {
