@@ -3,6 +3,7 @@
 
 mod arrival;
 mod calls;
+mod delayed_ack;
 mod ending;
 mod handshake;
 mod icmp;
@@ -15,6 +16,7 @@ mod timeouts;
 
 pub use self::state::TcpState;
 
+use self::delayed_ack::DelayedAck;
 use self::pmtu::PathMtu;
 use crate::buffer::{Claim, Ring, Side};
 use crate::error::End;
@@ -74,8 +76,9 @@ pub(crate) struct Connection<F: Flavor> {
     waiting: bool,
     /// On the engine's list of connections that the current batch touched.
     pub(crate) touched: bool,
-    /// The ACK is delayed so that data of the application can carry the ACK.
+    /// The ACK waits for the tasks that the end of the batch wakes, so that their data can carry it.
     pub(crate) ack_deferred: bool,
+    delayed_ack: DelayedAck,
     /// The peer has acknowledged everything, and the FIN if there is one.
     all_acknowledged: bool,
     /// The table no longer knows the connection.
@@ -92,10 +95,8 @@ pub(crate) struct Connection<F: Flavor> {
     handshake_deadline: Micros,
     /// Since when the peer has not answered transmissions, or [`NEVER`] (RFC 5482).
     unanswered_since: Micros,
-    /// When a segment of the peer arrived last.
-    last_heard: Micros,
-    /// When the last keepalive probe was sent, or [`NEVER`] if the peer has answered since.
-    probed_at: Micros,
+    /// When a segment of the peer arrived last, or a keepalive probe was sent since.
+    idle_since: Micros,
     /// When idle buffers are released.
     idle_deadline: Micros,
     /// The next moment at which there is something to do.
@@ -225,6 +226,7 @@ impl<F: Flavor> Connection<F> {
             waiting: false,
             touched: false,
             ack_deferred: false,
+            delayed_ack: DelayedAck::new(options.delayed_ack),
             all_acknowledged: false,
             detached: false,
             orphan: None,
@@ -233,8 +235,7 @@ impl<F: Flavor> Connection<F> {
             latest: now,
             handshake_deadline: now + stack.handshake_timeout(),
             unanswered_since: NEVER,
-            last_heard: now,
-            probed_at: NEVER,
+            idle_since: now,
             idle_deadline: NEVER,
             deadline: NEVER,
             armed: NEVER,

@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// A value that cannot work is replaced by the nearest that can: a buffer below 2 KiB or above
 /// 1 GiB, a time above 10 years, a keepalive or user timeout below 1 s, and a TTL of 0 are raised
-/// or lowered to these limits. So is a receive buffer that is too small for the unit in which a
+/// or lowered to these limits, and so is an ACK delay below 1 ms or above 500 ms. So is a receive buffer that is too small for the unit in which a
 /// window of `recv_buffer_max` is advertised: 128 KiB for 1 GiB, 1 KiB for the default. The ECN
 /// codepoint of a traffic class is cleared.
 ///
@@ -48,6 +48,30 @@ pub struct TcpOptions {
     /// Whether small writes are sent at once (`TCP_NODELAY`), or are delayed while data is in
     /// flight (Nagle's algorithm, RFC 9293, 3.7.4). Default `true`.
     pub nodelay: bool,
+    /// How long an ACK waits at most for data of the application that can carry the ACK
+    /// (RFC 9293, 3.8.6.3), from 1 ms to 500 ms in whole milliseconds; `None` and 0 delay no ACK.
+    /// 40 ms is the shortest delay of Linux. Default `None`.
+    ///
+    /// Without a delay the ACK of a request waits only for the tasks that the request wakes. With a
+    /// delay the answer also carries the ACK if the application needs a while for the answer. The
+    /// price: a client with Nagle's algorithm that writes a request in two pieces waits for the
+    /// delay, in one of 16 requests.
+    ///
+    /// ```
+    /// use brooklet_tcp::TcpOptions;
+    /// use std::time::Duration;
+    ///
+    /// let delay = Some(Duration::from_millis(40));
+    /// let relay = TcpOptions::new().delayed_ack(delay);
+    /// assert_eq!(relay.delayed_ack, delay);
+    /// ```
+    ///
+    /// Only an interactive connection delays ACKs: one whose application has answered 16 times in a
+    /// row within the delay, with pauses of at most 1 s. An answer that comes too late, loss and
+    /// reordering begin this count again. The ACK of more than a full-sized segment, of a gap, of a
+    /// repeated segment and of a FIN, and a window update, never wait (RFC 5681, 4.2). So a transfer
+    /// in one direction is acknowledged as without the option.
+    pub delayed_ack: Option<Duration>,
     /// The idle time after which a keepalive probe is sent (RFC 9293, 3.8.4), at least 1 s; `None`
     /// sends none. Default `None`.
     pub keepalive: Option<Duration>,
@@ -112,6 +136,7 @@ impl Default for TcpOptions {
             send_buffer: 128 * 1024,
             send_buffer_max: 4 * 1024 * 1024,
             nodelay: true,
+            delayed_ack: None,
             keepalive: None,
             user_timeout: Some(Duration::from_secs(300)),
             linger: None,
@@ -135,6 +160,7 @@ impl TcpOptions {
         send_buffer: usize,
         send_buffer_max: usize,
         nodelay: bool,
+        delayed_ack: Option<Duration>,
         keepalive: Option<Duration>,
         user_timeout: Option<Duration>,
         linger: Option<Duration>,
@@ -156,6 +182,7 @@ impl TcpOptions {
             recv_buffer_max: buffer(self.recv_buffer_max).max(recv),
             send_buffer: send,
             send_buffer_max: buffer(self.send_buffer_max).max(send),
+            delayed_ack: self.delayed_ack.and_then(usable_delay),
             keepalive: self.keepalive.map(at_least_a_second),
             user_timeout: self.user_timeout.map(at_least_a_second),
             linger: self.linger.map(usable_time),
@@ -179,6 +206,12 @@ pub(crate) fn usable_time(time: Duration) -> Duration {
 /// A time from 1 s to 10 years: probes are not sent more often, and a peer has time to answer.
 pub(crate) fn at_least_a_second(time: Duration) -> Duration {
     usable_time(time).max(Duration::from_secs(1))
+}
+
+/// A delay of ACKs from 1 ms to 500 ms (RFC 9293, 3.8.6.3); a delay of 0 is none.
+pub(crate) fn usable_delay(delay: Duration) -> Option<Duration> {
+    let (least, most) = (Duration::from_millis(1), Duration::from_millis(500));
+    (delay > Duration::ZERO).then(|| delay.clamp(least, most))
 }
 
 /// A usable time in microseconds; without one [`NEVER`].

@@ -5,6 +5,7 @@ mod timestamps;
 mod window;
 
 pub(crate) use self::timestamps::Timestamps;
+pub(crate) use self::window::LONG_SEGMENT;
 
 use self::out_of_order::{Inserted, OutOfOrder};
 use self::window::Window;
@@ -135,6 +136,11 @@ impl<F: Flavor> Receiver<F> {
     /// Whether something has arrived that no ACK has covered.
     pub(crate) fn owes_ack(&self) -> bool {
         self.irs.is_some() && self.window.last_ack() != self.rcv_nxt
+    }
+
+    /// The sequence numbers that have arrived and that no ACK has covered.
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        self.rcv_nxt.wrapping_sub(self.window.last_ack())
     }
 
     /// Whether buffers are attached.

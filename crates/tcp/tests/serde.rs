@@ -11,6 +11,7 @@ fn a_config_reads_back_as_written() {
         .recv_buffer(4096)
         .keepalive(Some(Duration::from_secs(30)))
         .user_timeout(None)
+        .delayed_ack(Some(Duration::from_millis(40)))
         .congestion(Congestion::None);
     let config = Config::new()
         .backlog(7)

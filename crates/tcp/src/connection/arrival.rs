@@ -136,6 +136,7 @@ impl<F: Flavor> Connection<F> {
             return false;
         }
         let data = headers.payload_range();
+        let owed_ack = self.recv.owes_ack();
         let options = &packet[headers.transport_range().start + MIN_HEADER..data.start];
         let Some(timestamp) = Options::only_timestamp(options) else {
             return false;
@@ -151,9 +152,11 @@ impl<F: Flavor> Connection<F> {
             self.recv.timestamps.update_recent(now, tsval);
         }
         self.latest = self.latest.max(now);
+        if !owed_ack {
+            self.delayed_ack.on_data(self.latest);
+        }
         self.send.confirm_window(tcp.seq);
-        self.last_heard = self.latest;
-        self.probed_at = NEVER;
+        self.idle_since = self.latest;
         self.unanswered_since = NEVER; // nothing is in flight
         true
     }
@@ -274,8 +277,7 @@ impl<F: Flavor> Connection<F> {
         {
             self.recv.timestamps.update_recent(now, tsval);
         }
-        self.last_heard = now;
-        self.probed_at = NEVER;
+        self.idle_since = now;
         // A segment of a one-way transfer to this end acknowledges nothing new.
         let changes_nothing = self.send.is_acknowledged(segment.ack, segment.window)
             && segment.options.sack().is_empty()
@@ -346,6 +348,7 @@ impl<F: Flavor> Connection<F> {
             return self.send_limited_ack(Limited::Duplicate, fx);
         }
         let had_gap = !self.recv.has_no_gap();
+        let owed_ack = self.recv.owes_ack();
         let text = self
             .recv
             .segment_text(segment.seq, segment.data, fin, &self.claim);
@@ -355,18 +358,26 @@ impl<F: Flavor> Connection<F> {
                     self.peer_closed = true;
                     self.state = self.state.on_fin();
                 }
+                if !owed_ack {
+                    self.delayed_ack.on_data(fx.now);
+                }
                 // RFC 5681, 4.2: an ACK at once for a segment that fills a gap.
                 if had_gap {
                     self.ack_deferred = false;
+                    self.delayed_ack.quick_acks();
                 }
             }
-            Text::Truncated | Text::OutOfOrder => self.send_ack(fx),
+            Text::Truncated | Text::OutOfOrder => {
+                self.delayed_ack.quick_acks();
+                self.send_ack(fx);
+            }
             Text::Duplicate | Text::Outside | Text::Full => {
                 fx.dropped = Some(match text {
                     Text::Duplicate => Dropped::Duplicate,
                     Text::Outside => Dropped::OutsideWindow,
                     _ => Dropped::OutOfOrderFull,
                 });
+                self.delayed_ack.quick_acks();
                 self.send_ack(fx);
             }
         }

@@ -244,7 +244,6 @@ impl<F: Flavor> Connection<F> {
         self.state = TcpState::Closed;
         self.send_ring = None;
         self.unanswered_since = NEVER;
-        self.probed_at = NEVER;
         self.handshake_deadline = NEVER;
     }
 

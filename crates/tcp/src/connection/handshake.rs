@@ -65,7 +65,7 @@ impl<F: Flavor> Connection<F> {
             fx.dropped = Some(Dropped::NoAck);
             return;
         }
-        self.last_heard = fx.now;
+        self.idle_since = fx.now;
         let syn = segment.syn();
         self.on_syn(fx.now, &syn);
         if acceptable {

@@ -48,15 +48,19 @@ impl<F: Flavor> Connection<F> {
         if !sends && !acks {
             return;
         }
-        if !sends && self.ack_deferred && self.state == TcpState::Established {
+        let now = fx.now;
+        let deferred = self.ack_deferred && self.state == TcpState::Established;
+        if !sends && (deferred || self.delays_ack(now)) {
             return; // the application has its turn first (RFC 9293, 3.8.6.3)
         }
-        let now = fx.now;
         let mut tx = TxHandle::new(fx.queue, self.key, self.waiting, fx.turn);
-        let retransmits = self.send.retransmits();
+        let (retransmits, nxt) = (self.send.retransmits(), self.send.nxt());
         self.output_to(&mut tx, now);
         let retransmits = self.send.retransmits() - retransmits;
         self.waiting = tx.waiting;
+        if after(self.send.nxt(), nxt) {
+            self.delayed_ack.on_data_sent(now);
+        }
         if tx.packets > 0 && self.send.flight() > 0 && self.unanswered_since == NEVER {
             self.unanswered_since = now;
         }

@@ -29,6 +29,7 @@ impl<F: Flavor> Connection<F> {
             .min(self.keepalive_deadline())
             .min(self.orphan_deadline(fx.stack.orphan_timeout()))
             .min(self.idle_deadline)
+            .min(self.delayed_ack_deadline(fx.now))
             .min(self.retransmission_deadline(fx.now))
     }
 
@@ -57,11 +58,7 @@ impl<F: Flavor> Connection<F> {
         {
             return NEVER; // data in flight is a probe already
         }
-        let last = match self.probed_at {
-            NEVER => self.last_heard,
-            at => at,
-        };
-        last + self.keepalive
+        self.idle_since + self.keepalive
     }
 
     /// Whether the timer entry `at` is one that is needed.
@@ -119,8 +116,11 @@ impl<F: Flavor> Connection<F> {
         if self.retransmission_deadline(now) <= now {
             self.on_retransmission_deadline(fx);
         }
+        if self.delayed_ack_deadline(now) <= now {
+            self.delayed_ack.quick_acks(); // the ACK follows, and the next ones do not wait
+        }
         if self.keepalive_deadline() <= now {
-            self.probed_at = now;
+            self.idle_since = now;
             self.send_probe(fx);
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Window {
 
 /// A full segment over an MTU of 1,500 bytes: the longest, over IPv4 without options, and the
 /// shortest, over IPv6 with timestamps.
-const LONG_SEGMENT: u32 = 1460;
+pub(crate) const LONG_SEGMENT: u32 = 1460;
 const SHORT_SEGMENT: u32 = 1428;
 
 /// Of a buffer so many bytes may be a range of the out-of-order queue of its own.

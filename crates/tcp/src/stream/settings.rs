@@ -2,7 +2,7 @@
 
 use super::TcpStream;
 use crate::connection::info::TcpInfo;
-use crate::options::{at_least_a_second, duration, micros, usable_time, without_ecn};
+use crate::options::{at_least_a_second, duration, micros, usable_delay, usable_time, without_ecn};
 use brooklet_cell::Flavor;
 use brooklet_packet::TrafficClass;
 use std::io;
@@ -45,6 +45,41 @@ impl<F: Flavor> TcpStream<F> {
             connection.flush(fx);
         });
         Ok(())
+    }
+
+    /// How long an ACK waits at most for data of the application; `None` delays no ACK.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// assert_eq!(stream.delayed_ack(), None);
+    /// # Ok(()) });
+    /// ```
+    pub fn delayed_ack(&self) -> Option<Duration> {
+        self.connection.with(|connection| connection.delayed_ack())
+    }
+
+    /// Sets how long an ACK waits at most for data of the application that can carry the ACK
+    /// (RFC 9293, 3.8.6.3), from 1 ms to 500 ms in whole milliseconds; `None` and 0 delay none. See
+    /// [`TcpOptions::delayed_ack`](crate::TcpOptions::delayed_ack).
+    ///
+    /// An ACK that waits is sent at once.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_pair.rs")); }
+    /// # example::run(async |stream, _peer| {
+    /// use std::time::Duration;
+    ///
+    /// let delay = Some(Duration::from_millis(40));
+    /// stream.set_delayed_ack(delay);
+    /// assert_eq!(stream.delayed_ack(), delay);
+    /// # Ok(()) });
+    /// ```
+    pub fn set_delayed_ack(&self, delay: Option<Duration>) {
+        self.enter(|connection, fx| {
+            connection.set_delayed_ack(delay.and_then(usable_delay));
+            connection.flush(fx);
+        });
     }
 
     /// The TTL or hop limit of the packets that are sent. Default 64.
