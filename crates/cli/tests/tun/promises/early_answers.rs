@@ -1,11 +1,11 @@
 //! Servers that answer before they have read the upload, and close: their kernel sends a RST.
 
 use super::Way;
-use brooklet_testbed::network::Network;
+use brooklet_testbed::network::{Namespace, Network};
 use brooklet_testbed::{Folder, LIMIT, Process, in_namespace, program, require, wait_until};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
@@ -23,10 +23,13 @@ enum Client {
     OneAfterTheOther,
 }
 
-/// A server in the far namespace that reads the first bytes of each upload only.
-fn server(network: &Network, port: u16, reads: usize) -> SocketAddr {
+/// The ports of the servers that answer at once, and while the upload is in full flow.
+const SERVERS: [(u16, usize); 2] = [(81, 1), (82, 1_000_000)];
+
+/// A server that reads the first bytes of each upload only.
+fn server(namespace: &Namespace, port: u16, reads: usize) {
     let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a port");
-    let listener = network.far().run(listen);
+    let listener = namespace.run(listen);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a client");
@@ -36,12 +39,11 @@ fn server(network: &Network, port: u16, reads: usize) -> SocketAddr {
             while stream.peek(&mut [0]).is_ok_and(|n| n == 0) {}
         }
     });
-    (Network::FAR[0], port).into()
 }
 
 /// Returns the length of the answer.
-fn upload(way: &Way, to: SocketAddr, client: Client) -> usize {
-    let stream = way.clients().run(|| TcpStream::connect_timeout(&to, LIMIT));
+fn upload(clients: &Namespace, to: SocketAddr, client: Client) -> usize {
+    let stream = clients.run(|| TcpStream::connect_timeout(&to, LIMIT));
     let stream = stream.expect("a connection");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
     let send = || (&stream).write_all(&vec![b'q'; UPLOAD]);
@@ -66,19 +68,25 @@ fn upload(way: &Way, to: SocketAddr, client: Client) -> usize {
     }
 }
 
+/// Every one of the clients has the whole answer of the servers at this address.
+fn all_have_the_answer(clients: &Namespace, servers: IpAddr) {
+    for (port, _) in SERVERS {
+        let to = SocketAddr::from((servers, port));
+        for client in [Client::Both, Client::OneAfterTheOther] {
+            let answers = (0..RUNS).map(|_| upload(clients, to, client));
+            let short: Vec<usize> = answers.filter(|length| *length != ANSWER).collect();
+            assert!(short.is_empty(), "{to} {client:?}: {short:?} of {RUNS}");
+        }
+    }
+}
+
 fn all_answers_arrive(way: impl FnOnce() -> Way + Send) {
     in_namespace(|| {
         let network = Network::new(1500);
-        // At once, and while the upload is in full flow.
-        let servers = [server(&network, 81, 1), server(&network, 82, 1_000_000)];
-        let way = way();
-        for to in servers {
-            for client in [Client::Both, Client::OneAfterTheOther] {
-                let answers = (0..RUNS).map(|_| upload(&way, to, client));
-                let short: Vec<usize> = answers.filter(|length| *length != ANSWER).collect();
-                assert!(short.is_empty(), "{to} {client:?}: {short:?} of {RUNS}");
-            }
+        for (port, reads) in SERVERS {
+            server(network.far(), port, reads);
         }
+        all_have_the_answer(way().clients(), Network::FAR[0]);
     });
 }
 
@@ -98,6 +106,11 @@ fn all_early_answers_arrive_through_forward_with_offload() {
 }
 
 #[test]
+fn all_early_answers_arrive_through_forward_with_two_queues() {
+    all_answers_arrive(|| Way::forward(&["--queues", "2"]));
+}
+
+#[test]
 fn all_early_answers_arrive_through_run() {
     all_answers_arrive(|| Way::run(&[]));
 }
@@ -105,6 +118,19 @@ fn all_early_answers_arrive_through_run() {
 #[test]
 fn all_early_answers_arrive_through_run_without_offload() {
     all_answers_arrive(|| Way::run(&["--no-offload"]));
+}
+
+#[test]
+fn all_early_answers_arrive_through_published_ports() {
+    in_namespace(|| {
+        let published = SERVERS.map(|(port, _)| format!("{port}:{port}"));
+        let way = Way::run(&["-p", &published[0], "-p", &published[1]]);
+        for (port, reads) in SERVERS {
+            server(way.clients(), port, reads);
+        }
+        let here = Namespace::of_this_thread();
+        all_have_the_answer(&here, Ipv4Addr::LOCALHOST.into());
+    });
 }
 
 /// A web server that takes bodies of 1 KiB.
