@@ -53,13 +53,21 @@ fn a_process_without_rights_is_told_which() {
 #[test]
 fn a_system_without_tun_devices_is_told_how_to_get_them() {
     in_namespace(|| {
-        let without = "mount -t tmpfs none /dev/net; exec $0";
-        for (command, status) in [("forward --tun t0", 1), ("run true", 125)] {
-            is_a_mistake(
-                &format!("exec unshare --mount sh -c '{without} {command}' $0"),
-                status,
-                &["/dev/net/tun is missing", "modprobe tun"],
-            );
+        for (make, parts) in [
+            (":", ["/dev/net/tun is missing", "modprobe tun"]),
+            (
+                "touch /dev/net/tun",
+                ["/dev/net/tun is another file", "mknod"],
+            ),
+        ] {
+            let without = format!("mount -t tmpfs none /dev/net; {make}; exec $0");
+            for (command, status) in [("forward --tun t0", 1), ("run true", 125)] {
+                is_a_mistake(
+                    &format!("exec unshare --mount sh -c '{without} {command}' $0"),
+                    status,
+                    &parts,
+                );
+            }
         }
     });
 }

@@ -32,6 +32,9 @@ pub(super) fn opening(wanted: &Settings, error: &io::Error) -> io::Error {
             "the kernel has no TUN driver: run `modprobe tun`, on the host if this is a \
              container"
         }
+        Some(Errno::NOTTY) => {
+            "/dev/net/tun is another file: remove it, and run `mknod /dev/net/tun c 10 200`"
+        }
         Some(Errno::ACCESS) => {
             "no permission to open /dev/net/tun: run as root, or `chmod 666 /dev/net/tun` \
              (making a device takes CAP_NET_ADMIN all the same)"
@@ -162,6 +165,7 @@ mod tests {
         for (code, queues, word) in [
             (Errno::NOENT, 1, "modprobe tun"),
             (Errno::NODEV, 1, "modprobe tun"),
+            (Errno::NOTTY, 1, "mknod /dev/net/tun c 10 200"),
             (Errno::ACCESS, 1, "/dev/net/tun"),
             (Errno::PERM, 1, "CAP_NET_ADMIN"),
             (Errno::BUSY, 1, "another name"),
