@@ -367,10 +367,7 @@ impl<F: Flavor> Connection<F> {
                     self.delayed_ack.quick_acks();
                 }
             }
-            Text::Truncated | Text::OutOfOrder => {
-                self.delayed_ack.quick_acks();
-                self.send_ack(fx);
-            }
+            Text::Truncated | Text::OutOfOrder => self.send_ack(fx),
             Text::Duplicate | Text::Outside | Text::Full => {
                 fx.dropped = Some(match text {
                     Text::Duplicate => Dropped::Duplicate,

@@ -101,12 +101,12 @@ impl<F: Flavor> Connection<F> {
     }
 
     /// Whether the ACK that is owed may wait for data of the application. A second full-sized
-    /// segment, a gap, a FIN and a window update are acknowledged at once.
+    /// segment, a FIN and a window update are acknowledged at once. So is what fills a gap:
+    /// [`DelayedAck::quick_acks`].
     fn may_delay_ack(&self) -> bool {
         self.delayed_ack.is_interactive()
             && self.state == TcpState::Established
             && self.recv.owes_ack()
-            && self.recv.has_no_gap()
             && self.recv.unacknowledged() <= self.send.mss().min(LONG_SEGMENT)
             && !self.recv.should_update_window()
     }
