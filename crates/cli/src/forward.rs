@@ -67,6 +67,7 @@ fn forward(options: &Options) -> io::Result<()> {
     } = brooklet::Builder::new()
         .mtu(mtu.into())
         .ipv6(!options.common.no_ipv6)
+        .tcp_config(crate::tcp_config())
         .filter(rules.clone())
         .build_queues(queues)?;
     let limits = options.timeouts.set(Limits::of_this_process());

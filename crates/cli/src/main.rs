@@ -21,7 +21,17 @@ mod run;
 mod top;
 
 use args::Command;
+use brooklet::{TcpConfig, TcpOptions};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long an ACK waits for the answer of the host's socket. Linux waits as long.
+const DELAYED_ACK: Duration = Duration::from_millis(40);
+
+/// The configuration of TCP towards the clients.
+fn tcp_config() -> TcpConfig {
+    TcpConfig::new().options(TcpOptions::new().delayed_ack(Some(DELAYED_ACK)))
+}
 
 fn main() -> ExitCode {
     let command = match args::parse(std::env::args_os()) {

@@ -115,6 +115,7 @@ fn run(options: Options) -> io::Result<u8> {
     } = brooklet::Builder::new()
         .mtu(network.mtu.into())
         .ipv6(network.ipv6)
+        .tcp_config(crate::tcp_config())
         .filter(rules.clone())
         .build(tun)?;
     let map = Map::new(move |to| host(to, name_server));
