@@ -192,8 +192,8 @@ impl Messages {
                 return Err(error);
             }
         }
-        // Each call has cleared an error without a report. The next one wakes the task again.
-        Err(ErrorKind::WouldBlock.into())
+        // Each call has cleared an error without a report. Datagrams may wait behind the errors.
+        Ok(false)
     }
 
     /// Appends the datagrams that have arrived. Returns whether there were fewer than there was room

@@ -1,8 +1,9 @@
 use super::messages::{EARLIER_ERRORS, Messages, is_icmp};
 use super::{Fields, Report, error_queue};
 use brooklet_reactor::Async;
+use futures_lite::future;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The length of the header of an echo request or reply, in bytes.
@@ -50,7 +51,7 @@ impl PingSocket {
     ///
     /// # Errors
     ///
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied): neither kind of socket is allowed.
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied): neither kind of socket is allowed.
     pub fn open(ipv6: bool) -> io::Result<Self> {
         let (domain, protocol, any) = if ipv6 {
             let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -118,16 +119,23 @@ impl PingSocket {
     ///
     /// A dropped future has taken nothing.
     pub async fn recv(&self) -> io::Result<PingArrival> {
-        self.socket.read_with(|_| self.try_recv()).await
+        loop {
+            if let Some(arrival) = self.socket.read_with(|_| self.try_recv()).await? {
+                return Ok(arrival);
+            }
+            future::yield_now().await;
+        }
     }
 
-    fn try_recv(&self) -> io::Result<PingArrival> {
+    /// `None`: several errors were nobody's, and there may be more in the socket.
+    fn try_recv(&self) -> io::Result<Option<PingArrival>> {
         let socket = self.socket.get_ref();
         let mut errors = 0;
         while errors < EARLIER_ERRORS {
             let error = match self.messages.receive(socket) {
                 Ok((message, Some(from), fields)) => {
-                    if let Some(reply) = self.reply(&message, from.ip(), fields) {
+                    let reply = self.reply(&message, from.ip(), fields);
+                    if reply.is_some() {
                         return Ok(reply);
                     }
                     continue; // what a raw socket receives besides
@@ -137,7 +145,8 @@ impl PingSocket {
             };
             errors += 1;
             while let Some(report) = error_queue::take(socket) {
-                if let Some(arrival) = self.report(report) {
+                let arrival = self.report(report);
+                if arrival.is_some() {
                     return Ok(arrival);
                 }
             }
@@ -145,7 +154,7 @@ impl PingSocket {
                 return Err(error);
             }
         }
-        Err(ErrorKind::WouldBlock.into())
+        Ok(None)
     }
 
     fn reply(&self, message: &[u8], from: IpAddr, fields: Fields) -> Option<PingArrival> {

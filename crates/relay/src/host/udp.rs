@@ -171,10 +171,17 @@ impl HostUdpSocket {
         cx: &mut Context<'_>,
         arrivals: &mut Vec<UdpArrival>,
     ) -> Poll<io::Result<()>> {
-        self.socket.poll_drain_with(cx, |socket| {
+        let before = arrivals.len();
+        let polled = self.socket.poll_drain_with(cx, |socket| {
             let emptied = self.messages.receive_batch(socket, arrivals)?;
             Ok(((), emptied))
-        })
+        });
+        if matches!(polled, Poll::Ready(Ok(()))) && arrivals.len() == before {
+            // There was something that is nobody's, and there may be more.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        polled
     }
 }
 
