@@ -6,7 +6,12 @@
 //! least recently used session is one of them. A list for each source has the least recently used
 //! session of the source at its head. Every operation takes constant time.
 
-use super::list::{Link, Linked, List};
+mod ends;
+mod session;
+
+pub(crate) use session::{SentDatagrams, Session};
+
+use super::list::List;
 use super::queue::{Incoming, Queue, Queued, Room};
 use crate::datagram::Datagram;
 use crate::error::SendError;
@@ -18,11 +23,12 @@ use brooklet_cell::wakers::{WaitQueue, WakeList};
 use brooklet_io::BufferPool;
 use brooklet_packet::{FlowKey, SourcePrefix, SourceShares};
 use foldhash::fast::RandomState;
+use session::{Dns, Traffic, remember};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The links of a session.
 const ACTIVITY: usize = 0;
@@ -49,57 +55,6 @@ const FLOWS_AT_ONCE: usize = 256;
 /// A table that has become empty keeps the memory for this many sessions.
 const KEEP: usize = 64;
 
-pub(crate) struct Session {
-    key: FlowKey,
-    pub(crate) client: SocketAddr,
-    /// The destination of the first datagram.
-    pub(crate) destination: SocketAddr,
-    /// The client has sent to other destinations as well.
-    many_destinations: bool,
-    /// The device queue of the first datagram.
-    device_queue: usize,
-    pub(crate) queue: Queue,
-    /// Why the session has ended. It is in no list and not in the table then, and stays for its
-    /// handles only.
-    pub(crate) end: Option<SessionEnd>,
-    /// Handles of the application.
-    handles: usize,
-    /// Whether the session waits to be accepted.
-    waits: bool,
-    links: [Link; 3],
-    /// The place of the source among [`Sessions::sources`].
-    source: usize,
-    opened: Instant,
-    last_activity: Instant,
-    received: Traffic,
-    sent: Traffic,
-    /// Whether the session is in the list of finished DNS exchanges.
-    finished: bool,
-    dns: Dns,
-    /// What [`Filtering::remote`](crate::Filtering) says of the addresses that the client has sent
-    /// to, the latest last.
-    remotes: VecDeque<SocketAddr>,
-    /// The remote addresses that the latest datagrams to the client came from, the latest last.
-    sent_from: VecDeque<SocketAddr>,
-}
-
-/// Datagrams of one direction, and the bytes of their payload.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    datagrams: u64,
-    bytes: u64,
-}
-
-/// Datagrams that a session has sent in one packet or several.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentDatagrams {
-    /// The remote host.
-    pub(crate) from: SocketAddr,
-    pub(crate) datagrams: usize,
-    /// The bytes of payload.
-    pub(crate) bytes: usize,
-}
-
 /// What a handle of a session knows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
@@ -107,27 +62,6 @@ pub(crate) struct Accepted {
     pub(crate) client: SocketAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) device_queue: usize,
-}
-
-/// Counts questions and answers.
-#[derive(Default)]
-struct Dns {
-    questions: usize,
-    answers: usize,
-    /// The client has sent to another port than that of DNS.
-    other: bool,
-}
-
-impl Dns {
-    fn is_finished(&self) -> bool {
-        !self.other && self.answers >= self.questions
-    }
-}
-
-impl Linked for Box<Session> {
-    fn link(&mut self, list: usize) -> &mut Link {
-        &mut self.links[list]
-    }
 }
 
 /// The sessions of one source.
@@ -426,147 +360,6 @@ impl Sessions {
         (next < self.sessions.capacity()).then_some(next)
     }
 
-    /// Makes the session the most recently used one.
-    fn touch(&mut self, now: Instant, id: usize) {
-        let Some(session) = self.sessions.get_mut(id).filter(|s| s.end.is_none()) else {
-            return;
-        };
-        let finished = session.dns.is_finished();
-        let was_finished = std::mem::replace(&mut session.finished, finished);
-        if finished && !was_finished {
-            // Name servers use a port for each question: there are many of these sessions.
-            session.queue.release();
-        }
-        let source = session.source;
-        let [before, list] = [was_finished, finished].map(usize::from);
-        // The clocks of two threads may differ a little; the list stays in order all the same.
-        let last = self.by_activity[list].last();
-        let latest = last.map_or(now, |last| self.sessions[last].last_activity.max(now));
-        self.sessions[id].last_activity = latest;
-        if before == list {
-            self.by_activity[list].move_to_back(id, &mut self.sessions);
-        } else {
-            self.by_activity[before].remove(id, &mut self.sessions);
-            self.by_activity[list].push_back(id, &mut self.sessions);
-        }
-        let sessions = &mut self.sources[source].sessions;
-        sessions.move_to_back(id, &mut self.sessions);
-    }
-
-    fn least_recently_used(&self) -> Option<usize> {
-        let heads = self.by_activity.iter().filter_map(List::first);
-        heads.min_by_key(|&id| self.sessions[id].last_activity)
-    }
-
-    /// The sessions that end next, of each list, and the timeout of the list.
-    fn next_to_end(&self) -> impl Iterator<Item = (usize, Duration)> + use<> {
-        let SessionConfig {
-            idle_timeout,
-            dns_timeout,
-            ..
-        } = self.config;
-        let [idle, finished] = &self.by_activity;
-        let heads = [
-            (idle.first(), idle_timeout),
-            (finished.first(), dns_timeout),
-        ];
-        let head = |(id, timeout): (Option<usize>, Duration)| Some((id?, timeout));
-        heads.into_iter().filter_map(head)
-    }
-
-    /// The earliest time at which a session ends.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.next_to_end()
-            .filter_map(|(id, timeout)| self.sessions[id].last_activity.checked_add(timeout))
-            .min()
-    }
-
-    /// Ends up to `most` sessions whose time is over. Returns whether there may be more.
-    pub(crate) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        most: usize,
-        stats: &mut Stats,
-        wakes: &mut WakeList,
-    ) -> bool {
-        for _ in 0..most {
-            let mut next = self.next_to_end();
-            let due = next.find(|&(id, timeout)| {
-                now.saturating_duration_since(self.sessions[id].last_activity) >= timeout
-            });
-            match due {
-                Some((id, _)) => self.end(id, SessionEnd::Idle, stats, wakes),
-                None => return false,
-            }
-        }
-        true
-    }
-
-    /// Ends a session that has not ended.
-    fn end(&mut self, id: usize, end: SessionEnd, stats: &mut Stats, wakes: &mut WakeList) {
-        let reason = match end {
-            SessionEnd::Idle => {
-                stats.sessions_idle += 1;
-                Reason::Idle
-            }
-            SessionEnd::Evicted => {
-                stats.sessions_evicted += 1;
-                Reason::Evicted
-            }
-        };
-        self.log_end(id, reason);
-        self.unlink(id);
-        let session = &mut self.sessions[id];
-        session.end = Some(end);
-        session.queue.readers.drain_into(wakes);
-        if session.handles == 0 {
-            self.forget(id);
-        }
-    }
-
-    /// Takes a session that has not ended out of the table and the lists.
-    fn unlink(&mut self, id: usize) {
-        let session = &self.sessions[id];
-        let (at, list, waits) = (session.source, usize::from(session.finished), session.waits);
-        self.table.remove(&session.key);
-        let source = &mut self.sources[at];
-        source.bytes -= session.queue.bytes();
-        source.waiting -= usize::from(waits);
-        source.sessions.remove(id, &mut self.sessions);
-        if source.sessions.len() == 0 {
-            let prefix = source.prefix;
-            self.sources.remove(at);
-            self.source_table.remove(&prefix);
-        }
-        self.by_activity[list].remove(id, &mut self.sessions);
-        if waits {
-            self.backlog.remove(id, &mut self.sessions);
-        }
-        self.shrink();
-    }
-
-    /// Frees the memory that a crowd of sessions has left.
-    fn shrink(&mut self) {
-        if self.table.capacity() > KEEP && self.table.len() * 8 < self.table.capacity() {
-            self.table.shrink_to((self.table.len() * 2).max(KEEP / 2));
-            self.source_table
-                .shrink_to((self.source_table.len() * 2).max(KEEP / 2));
-        }
-        if self.sources.is_empty() && self.sources.capacity() > KEEP {
-            self.sources = Slab::new();
-        }
-    }
-
-    /// Frees a session that is in no list.
-    fn forget(&mut self, id: usize) {
-        // It has no handle and therefore no reader: nothing foreign is dropped here.
-        let session = self.sessions.remove(id);
-        self.bytes -= session.queue.bytes();
-        if self.sessions.is_empty() && self.sessions.capacity() > KEEP {
-            self.sessions = Slab::new();
-        }
-    }
-
     /// Takes the session that has waited longest to be accepted, with its first handle.
     pub(crate) fn accept(&mut self) -> Option<Accepted> {
         let id = self.backlog.first()?;
@@ -618,60 +411,6 @@ impl Sessions {
             self.forget(id);
         }
     }
-
-    /// Notes the end of a session that is not yet taken out of the lists. Its age at the end is
-    /// that at its last datagram.
-    fn log_end(&mut self, id: usize, reason: Reason) {
-        let session = &self.sessions[id];
-        if !self.stack_ended {
-            let flow = || session.flow(session.last_activity);
-            self.events.ended(flow, reason);
-        }
-    }
-
-    /// Notes the end of every session: the stack has ended.
-    pub(crate) fn log_stack_end(&mut self) {
-        let sessions = self.sessions.iter().map(|(_, session)| session);
-        for session in sessions.filter(|session| session.end.is_none()) {
-            let flow = || session.flow(session.last_activity);
-            self.events.ended(flow, Reason::StackEnded);
-        }
-        self.stack_ended = true;
-    }
-}
-
-impl Session {
-    /// The session at `now`.
-    fn flow(&self, now: Instant) -> UdpFlow {
-        UdpFlow {
-            source: self.client,
-            destination: (!self.many_destinations).then_some(self.destination),
-            age: now.saturating_duration_since(self.opened),
-            idle: now.saturating_duration_since(self.last_activity),
-            datagrams_in: self.received.datagrams,
-            datagrams_out: self.sent.datagrams,
-            bytes_in: self.received.bytes,
-            bytes_out: self.sent.bytes,
-            recv_queue: self.queue.bytes(),
-        }
-    }
-
-    /// Whether one of the latest datagrams to the client came from `remote`.
-    pub(crate) fn has_sent_from(&self, remote: SocketAddr) -> bool {
-        self.sent_from.contains(&remote)
-    }
-}
-
-/// Makes `address` the last of at most `most` addresses.
-fn remember(addresses: &mut VecDeque<SocketAddr>, address: SocketAddr, most: usize) {
-    // Most often it is the same address again.
-    match addresses.iter().rposition(|known| *known == address) {
-        Some(at) if at + 1 == addresses.len() => return,
-        Some(at) => _ = addresses.remove(at),
-        None if addresses.len() >= most => _ = addresses.pop_front(),
-        None => {}
-    }
-    addresses.push_back(address);
 }
 
 #[cfg(test)]
