@@ -194,7 +194,15 @@ impl Source {
                 let Some(reactor) = Reactor::current() else {
                     return Poll::Ready(elsewhere());
                 };
-                state.bind(self, reactor, direction, fd)?;
+                if let Err(error) = state.bind(self, reactor, direction, fd) {
+                    // No reactor wakes the tasks of the other direction any more.
+                    let mut wakers = Vec::new();
+                    state.reading.take(&mut wakers);
+                    state.writing.take(&mut wakers);
+                    drop(state);
+                    wakers.into_iter().for_each(Waker::wake);
+                    return Poll::Ready(Err(error));
+                }
             }
             Some(_) => state.arm(direction, fd)?,
         }
