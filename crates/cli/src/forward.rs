@@ -124,6 +124,9 @@ async fn stopped(rules: &Rules) -> io::Result<()> {
         Signal::Hup,
     ])?;
     while let Some(Signal::Hup) = signals.next().await.transpose()? {
+        if !rules.has_file() {
+            continue;
+        }
         match rules.reload() {
             Ok(()) => output::print("forward: the rules have been read again\n"),
             Err(why) => output::eprint(format_args!(

@@ -128,9 +128,11 @@ impl Session {
     ) -> Poll<io::Result<()>> {
         let mut result = Poll::Pending;
         for socket in [&self.ipv4, &self.ipv6].into_iter().flatten() {
-            if let Poll::Ready(arrived) = socket.poll_recv_batch(cx, arrivals) {
-                arrived?;
-                result = Poll::Ready(Ok(()));
+            match socket.poll_recv_batch(cx, arrivals) {
+                Poll::Pending => {}
+                // Arrivals before the error are passed on first. A broken socket reports again.
+                Poll::Ready(Err(error)) if arrivals.is_empty() => return Poll::Ready(Err(error)),
+                Poll::Ready(_) => result = Poll::Ready(Ok(())),
             }
         }
         result
