@@ -117,6 +117,8 @@ pub struct Relay {
     counters: Arc<Counters>,
     /// The places of the connections of published listeners.
     published: Arc<Semaphore>,
+    /// The places of the sessions of published sockets.
+    published_sessions: Arc<Semaphore>,
 }
 
 /// Where the packets of a client go.
@@ -145,6 +147,7 @@ impl Relay {
             spawner,
             counters: Arc::default(),
             published: Arc::new(Semaphore::new(limits.connections)),
+            published_sessions: Arc::new(Semaphore::new(limits.sessions.max(1))),
         }
     }
 

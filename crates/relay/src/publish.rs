@@ -57,9 +57,10 @@ impl Relay {
     /// answers back: the first of `servers` that does not refuse them (port unreachable). The server
     /// sees the [router](crate::Router) of the relay as the client, with a port for each client.
     ///
-    /// A client whose session was idle for [`Limits::idle`] has a new port afterwards. The socket
-    /// has at most [`Limits::sessions`] sessions at a time; a new one replaces the one whose client
-    /// was silent longest. Datagrams that find a queue full are dropped.
+    /// A client whose session was idle for [`Limits::idle`] has a new port afterwards. All published
+    /// sockets together have at most [`Limits::sessions`] sessions at a time; a new one replaces the
+    /// one of its socket whose client was silent longest. Datagrams that find a queue full, of 64
+    /// datagrams or 256 KiB, are dropped and counted.
     ///
     /// ```no_run
     /// # fn example(relay: brooklet_relay::Relay) -> std::io::Result<()> {

@@ -209,6 +209,38 @@ fn datagram_sessions_are_bounded_and_end_when_idle() {
 }
 
 #[test]
+fn the_sockets_share_the_places_of_sessions() {
+    block_on(soon(async {
+        let (servers, relay) = world(Limits {
+            sessions: 2,
+            ..Limits::default()
+        });
+        let server = servers.bind_udp((SERVER, 53).into()).unwrap();
+        let mut addresses = Vec::new();
+        for _ in 0..2 {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            addresses.push(socket.local_addr().unwrap());
+            relay.publish_udp(socket, &[(SERVER, 53).into()]).unwrap();
+        }
+        let client = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for _ in 0..2 {
+            client().send_to(b"question", addresses[0]).unwrap();
+            server.recv_datagram().await.unwrap();
+        }
+        // The other socket has no session to end.
+        client().send_to(b"question", addresses[1]).unwrap();
+        while relay.stats().datagrams_dropped == 0 {
+            Timer::after(Duration::from_millis(5)).await;
+        }
+        assert_eq!(relay.stats().udp_sessions_total, 2);
+        // A new client of the first socket replaces one of its own.
+        client().send_to(b"another", addresses[0]).unwrap();
+        let question = server.recv_datagram().await.unwrap();
+        assert_eq!(question.payload, b"another");
+    }));
+}
+
+#[test]
 fn a_session_outlives_a_server_that_is_not_there() {
     block_on(soon(async {
         let (servers, relay) = world(Limits::default());

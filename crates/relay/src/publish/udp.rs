@@ -1,6 +1,7 @@
 use crate::Relay;
 use crate::stats::Entry;
 use async_channel::{Receiver, Sender, TrySendError};
+use async_lock::SemaphoreGuardArc;
 use brooklet::{Datagram, icmp_error_of};
 use brooklet_reactor::{Async, Timer};
 use futures_lite::future;
@@ -8,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// The longest datagram there is, in bytes.
@@ -16,17 +18,21 @@ const LONGEST: usize = 65_535;
 /// The most datagrams of a client that wait for the stack.
 const QUEUE: usize = 64;
 
+/// The most bytes of a client that wait for the stack.
+const QUEUE_BYTES: usize = 256 * 1024;
+
 /// A client's session, for the task that reads the socket of the host.
 struct Session {
     /// Closed when the session's task has ended. The task ends when this is dropped.
     datagrams: Sender<Vec<u8>>,
+    /// The bytes in the queue.
+    queued: Arc<AtomicUsize>,
     /// When the client sent last.
     used: Instant,
 }
 
 /// Hands the datagrams of each client to a task of the client's own.
 pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, servers: Arc<[SocketAddr]>) {
-    let most = relay.limits.sessions.max(1);
     let mut sessions = HashMap::new();
     let mut buffer = vec![0; LONGEST];
     loop {
@@ -47,18 +53,32 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, servers: 
                 Err(TrySendError::Closed(unsent)) => datagram = unsent,
             }
         }
-        make_room(&mut sessions, most);
-        match Task::new(&relay, &servers).await {
+        if sessions.len() >= relay.limits.sessions {
+            forget_ended(&mut sessions);
+        }
+        let place = match relay.published_sessions.try_acquire_arc() {
+            Some(place) => place,
+            // The task of the session that ends here gives its place back at once.
+            None if end_one(&mut sessions) => relay.published_sessions.acquire_arc().await,
+            // The other published sockets have all places.
+            None => {
+                relay.counters.datagrams_dropped.count();
+                continue;
+            }
+        };
+        match Task::new(&relay, &servers, place).await {
             Ok(task) => {
                 let (sender, receiver) = async_channel::bounded(QUEUE);
+                let queued = Arc::default();
                 let mut session = Session {
                     datagrams: sender,
+                    queued: Arc::clone(&queued),
                     used: Instant::now(),
                 };
                 // The queue is empty.
                 let _ = offer(&mut session, datagram);
                 sessions.insert(client, session);
-                let run = task.run(receiver, socket.clone(), client);
+                let run = task.run((receiver, queued), socket.clone(), client);
                 relay.spawner.spawn(0, run);
             }
             Err(error) if super::is_stack_closed(&error) => return,
@@ -69,21 +89,28 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, servers: 
 
 fn offer(session: &mut Session, datagram: Vec<u8>) -> Result<(), TrySendError<Vec<u8>>> {
     session.used = Instant::now();
-    session.datagrams.try_send(datagram)
+    let len = datagram.len();
+    if session.queued.fetch_add(len, Ordering::Relaxed) + len > QUEUE_BYTES {
+        session.queued.fetch_sub(len, Ordering::Relaxed);
+        return Err(TrySendError::Full(datagram));
+    }
+    let sent = session.datagrams.try_send(datagram);
+    if sent.is_err() {
+        session.queued.fetch_sub(len, Ordering::Relaxed);
+    }
+    sent
 }
 
-/// Ends the session whose client was silent longest, if there are as many as there may be.
-fn make_room(sessions: &mut HashMap<SocketAddr, Session>, most: usize) {
-    if sessions.len() < most {
-        return;
-    }
+fn forget_ended(sessions: &mut HashMap<SocketAddr, Session>) {
     sessions.retain(|_, session| !session.datagrams.is_closed());
-    if sessions.len() >= most {
-        let silent = sessions.iter().min_by_key(|(_, session)| session.used);
-        if let Some(client) = silent.map(|(client, _)| *client) {
-            sessions.remove(&client);
-        }
-    }
+}
+
+/// Ends the session whose client was silent longest. Returns `false` if there is none.
+fn end_one(sessions: &mut HashMap<SocketAddr, Session>) -> bool {
+    forget_ended(sessions);
+    let silent = sessions.iter().min_by_key(|(_, session)| session.used);
+    let client = silent.map(|(client, _)| *client);
+    client.is_some_and(|client| sessions.remove(&client).is_some())
 }
 
 /// The task of a session.
@@ -98,6 +125,7 @@ struct Task {
     /// How many servers have refused that datagram.
     refusals: usize,
     _open: Entry,
+    _place: SemaphoreGuardArc,
 }
 
 enum Event {
@@ -107,7 +135,11 @@ enum Event {
 }
 
 impl Task {
-    async fn new(relay: &Relay, servers: &[SocketAddr]) -> io::Result<Self> {
+    async fn new(
+        relay: &Relay,
+        servers: &[SocketAddr],
+        place: SemaphoreGuardArc,
+    ) -> io::Result<Self> {
         let servers = VecDeque::from(servers.to_vec());
         let inside = connect(relay, &servers).await?;
         let counters = &relay.counters;
@@ -118,13 +150,14 @@ impl Task {
             servers,
             refusals: 0,
             _open: Entry::new(counters, |counters| &counters.udp_sessions),
+            _place: place,
             relay: relay.clone(),
         })
     }
 
     async fn run(
         mut self,
-        datagrams: Receiver<Vec<u8>>,
+        (datagrams, queued): (Receiver<Vec<u8>>, Arc<AtomicUsize>),
         host: Arc<Async<UdpSocket>>,
         to: SocketAddr,
     ) {
@@ -140,7 +173,10 @@ impl Task {
                 Event::End
             };
             let passed = match future::or(client, future::or(server, late)).await {
-                Event::Client(datagram) => self.question(datagram).await,
+                Event::Client(datagram) => {
+                    queued.fetch_sub(datagram.len(), Ordering::Relaxed);
+                    self.question(datagram).await
+                }
                 Event::Server(Ok(answer)) => {
                     self.unanswered = None;
                     self.answer(&answer.payload, &host, to);
@@ -219,4 +255,31 @@ async fn connect(relay: &Relay, servers: &VecDeque<SocketAddr>) -> io::Result<br
 
 fn is_about_a_datagram(error: &io::Error) -> bool {
     icmp_error_of(error).is_some() || error.kind() == ErrorKind::InvalidInput
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_bounded_by_bytes_and_by_datagrams() {
+        for (len, most) in [(60_000, 4), (1, QUEUE)] {
+            let (datagrams, queue) = async_channel::bounded(QUEUE);
+            let mut session = Session {
+                datagrams,
+                queued: Arc::default(),
+                used: Instant::now(),
+            };
+            for n in 0..most {
+                assert!(
+                    offer(&mut session, vec![0; len]).is_ok(),
+                    "{n} of {len} bytes"
+                );
+            }
+            let full = offer(&mut session, vec![0; len]);
+            assert!(matches!(full, Err(TrySendError::Full(_))), "{len} bytes");
+            assert_eq!(queue.len(), most);
+            assert_eq!(session.queued.load(Ordering::Relaxed), most * len);
+        }
+    }
 }
