@@ -6,18 +6,8 @@ use crate::results::Entrant;
 pub(crate) const ALL: &[Relay] = &[
     RUN,
     RUN_1500,
-    Relay {
-        key: "run-plain",
-        name: "run, plain",
-        about: "the same with `--no-offload` and the default MTU.",
-        route: Route::Run(Revision::Now, &["--no-offload"]),
-    },
-    Relay {
-        key: "run-1500-plain",
-        name: "run, 1500, plain",
-        about: "the same with `--mtu 1500 --no-offload`.",
-        route: Route::Run(Revision::Now, &["--mtu", "1500", "--no-offload"]),
-    },
+    RUN_PLAIN,
+    RUN_1500_PLAIN,
     Relay {
         key: "pasta",
         name: "pasta",
@@ -64,6 +54,8 @@ pub(crate) const ALL: &[Relay] = &[
 pub(crate) const BEFORE: &[Relay] = &[
     RUN.before("run-before", "run before"),
     RUN_1500.before("run-1500-before", "run before, 1500"),
+    RUN_PLAIN.before("run-plain-before", "run before, plain"),
+    RUN_1500_PLAIN.before("run-1500-plain-before", "run before, 1500, plain"),
     FORWARD.before("forward-before", "forward before"),
     FORWARD_OFFLOAD.before("forward-offload-before", "forward before, offload"),
 ];
@@ -80,6 +72,20 @@ const RUN_1500: Relay = Relay {
     name: "run, 1500",
     about: "the same with `--mtu 1500`.",
     route: Route::Run(Revision::Now, &["--mtu", "1500"]),
+};
+
+const RUN_PLAIN: Relay = Relay {
+    key: "run-plain",
+    name: "run, plain",
+    about: "the same with `--no-offload` and the default MTU.",
+    route: Route::Run(Revision::Now, &["--no-offload"]),
+};
+
+const RUN_1500_PLAIN: Relay = Relay {
+    key: "run-1500-plain",
+    name: "run, 1500, plain",
+    about: "the same with `--mtu 1500 --no-offload`.",
+    route: Route::Run(Revision::Now, &["--mtu", "1500", "--no-offload"]),
 };
 
 const FORWARD: Relay = Relay {
