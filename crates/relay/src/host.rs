@@ -16,6 +16,7 @@ mod path_mtu;
 #[cfg_attr(target_os = "linux", path = "host/ping.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "host/ping_unsupported.rs")]
 mod ping;
+mod ping_arrival;
 mod report;
 mod shortage;
 mod stream;
@@ -25,7 +26,8 @@ mod tests;
 mod udp;
 
 pub use path_mtu::path_mtu;
-pub use ping::{PingArrival, PingSocket};
+pub use ping::PingSocket;
+pub use ping_arrival::PingArrival;
 pub use report::Report;
 pub(crate) use shortage::is_shortage;
 pub use stream::HostStream;

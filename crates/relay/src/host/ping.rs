@@ -1,5 +1,5 @@
 use super::messages::{EARLIER_ERRORS, Messages, is_icmp};
-use super::{Fields, Report, error_queue};
+use super::{Fields, PingArrival, Report, error_queue};
 use brooklet_reactor::Async;
 use futures_lite::future;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -21,29 +21,6 @@ pub struct PingSocket {
     ipv6: bool,
     /// The identifier of a raw socket. The kernel sets that of an ICMP socket.
     raw: Option<u16>,
-}
-
-/// What arrives at a [`PingSocket`].
-#[derive(Debug)]
-pub enum PingArrival {
-    /// An echo reply.
-    Reply {
-        /// The host that answered.
-        from: IpAddr,
-        /// The sequence number of the request.
-        sequence: u16,
-        /// The data.
-        payload: Vec<u8>,
-        /// The fields of the IP header.
-        fields: Fields,
-    },
-    /// An error about an echo request that this socket sent.
-    Report {
-        /// The sequence number of the request.
-        sequence: u16,
-        /// What happened.
-        report: Report,
-    },
 }
 
 impl PingSocket {

@@ -1,4 +1,4 @@
-use super::{Fields, Report};
+use super::{Fields, PingArrival};
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -6,29 +6,6 @@ use std::net::IpAddr;
 /// A socket of the host that sends echo requests: on Linux only.
 #[derive(Debug)]
 pub struct PingSocket(Infallible);
-
-/// What arrives at a [`PingSocket`].
-#[derive(Debug)]
-pub enum PingArrival {
-    /// An echo reply.
-    Reply {
-        /// The host that answered.
-        from: IpAddr,
-        /// The sequence number of the request.
-        sequence: u16,
-        /// The data.
-        payload: Vec<u8>,
-        /// The fields of the IP header.
-        fields: Fields,
-    },
-    /// An error about an echo request that this socket sent.
-    Report {
-        /// The sequence number of the request.
-        sequence: u16,
-        /// What happened.
-        report: Report,
-    },
-}
 
 impl PingSocket {
     /// Opens no socket.
