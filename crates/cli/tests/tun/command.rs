@@ -1,25 +1,15 @@
 //! The command of `brooklet run`: its terminal, the signals for it, and its orphans.
 
 use crate::support::BROOKLET;
+use crate::terminal::Terminal;
 use brooklet_testbed::{
     Folder, LIMIT, Process, in_namespace, program, require, succeeded, wait_until,
 };
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-/// A terminal whose keys are a FIFO, for a command line.
-fn on_terminal(folder: &Folder, line: &str) -> (Process, fs::File) {
-    let keys = folder.path("keys");
-    nix::unistd::mkfifo(keys.as_str(), nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
-    let script = format!("exec script -qec '{line}' /dev/null <{keys}");
-    let process = Process::start(Command::new("sh").args(["-c", &script]));
-    let keys = OpenOptions::new().write(true).open(&keys);
-    (process, keys.expect("a fifo"))
-}
 
 #[test]
 fn ctrl_c_reaches_the_command_once() {
@@ -33,11 +23,11 @@ fn ctrl_c_reaches_the_command_once() {
         let file = folder.path("command.sh");
         fs::write(&file, command).expect("a script");
         let line = format!("{BROOKLET} run sh {file}");
-        let (mut terminal, mut keys) = on_terminal(&folder, &line);
-        terminal.wait_for("ready", LIMIT);
-        keys.write_all(b"\x03").expect("a key");
-        let ended = terminal.finish(LIMIT);
-        assert_eq!(ended.status.code(), Some(7), "{}", ended.out);
+        let mut terminal = Terminal::start(&folder, &line);
+        terminal.wait_for("ready");
+        terminal.press(b"\x03");
+        let ended = terminal.finish();
+        assert_eq!(ended.status, 7, "{}", ended.out);
         assert_eq!(ended.out.matches("interrupted").count(), 1, "{}", ended.out);
     });
 }
@@ -54,9 +44,10 @@ fn the_command_has_the_terminal_and_its_modes_stay() {
         let file = folder.path("command.sh");
         fs::write(&file, command).expect("a script");
         let line = format!("stty -g; {BROOKLET} run sh {file}; stty -g");
-        let (terminal, mut keys) = on_terminal(&folder, &line);
-        keys.write_all(b"word\n").expect("keys");
-        let ended = terminal.finish(LIMIT);
+        let mut terminal = Terminal::start(&folder, &line);
+        terminal.press(b"word\n");
+        let ended = terminal.finish();
+        assert_eq!(ended.status, 0, "{}", ended.out);
         let modes: Vec<&str> = ended
             .out
             .lines()

@@ -19,6 +19,7 @@ mod publish;
 mod rules;
 mod stun;
 mod support;
+mod terminal;
 mod through_run;
 mod traceroute;
 mod users;

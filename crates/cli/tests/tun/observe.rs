@@ -1,8 +1,9 @@
 //! What shows a stack that runs: `--metrics`, `--stats=SECONDS`, SIGUSR1 and `--top`.
 
 use crate::support::{BROOKLET, Forward};
+use crate::terminal::{Ended, Terminal};
 use brooklet_testbed::network::Network;
-use brooklet_testbed::{Finished, Folder, LIMIT, Process, in_namespace, program, require};
+use brooklet_testbed::{Folder, LIMIT, Process, in_namespace, program, require};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -170,12 +171,10 @@ fn nobody_has_to_read_what_is_printed() {
     });
 }
 
-/// Runs a command line on a terminal of its own, and returns what the terminal was sent.
-fn on_a_terminal(command: &str) -> Option<Finished> {
+/// Runs a command line on a terminal of its own, whose files are in a folder with this name.
+fn on_a_terminal(name: &str, line: &str) -> Option<Ended> {
     require(program("script"))?;
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", command, "/dev/null"]);
-    Some(Process::start(script.env("SHELL", "/bin/sh")).finish(LIMIT))
+    Some(Terminal::start(&Folder::new(name), line).finish())
 }
 
 const ENTER: &str = "\x1b[?1049h";
@@ -188,10 +187,10 @@ fn the_view_has_the_terminal_while_the_output_of_the_command_goes_elsewhere() {
         let out = folder.path("out");
         let line =
             format!("{BROOKLET} run --top -- sh -c 'sleep 1.5; echo done; exit 3' >{out} 2>&1");
-        let Some(ended) = on_a_terminal(&line) else {
+        let Some(ended) = on_a_terminal("view", &line) else {
             return;
         };
-        assert_eq!(ended.status.code(), Some(3), "{}", ended.out);
+        assert_eq!(ended.status, 3, "{}", ended.out);
         let out = std::fs::read_to_string(&out).expect("the output of the command");
         assert_eq!(out, "done\n");
         let shown = ended.out;
@@ -214,10 +213,10 @@ fn an_interrupt_gives_the_terminal_back() {
         let line = format!(
             "timeout --foreground --preserve-status -s INT 2 {BROOKLET} forward --tun t0 --top"
         );
-        let Some(ended) = on_a_terminal(&line) else {
+        let Some(ended) = on_a_terminal("interrupt", &line) else {
             return;
         };
-        assert_eq!(ended.status.code(), Some(0), "{}", ended.out);
+        assert_eq!(ended.status, 0, "{}", ended.out);
         let (_, view) = ended.out.split_once(ENTER).expect("another screen");
         let (view, after) = view.split_once(LEAVE).expect("the screen as before");
         assert!(view.contains("brooklet forward t0, 1s: up "), "{view:?}");
@@ -229,10 +228,11 @@ fn an_interrupt_gives_the_terminal_back() {
 #[test]
 fn the_view_needs_a_terminal_that_no_command_prints_to() {
     in_namespace(|| {
-        let Some(ended) = on_a_terminal(&format!("{BROOKLET} run --top true")) else {
+        let Some(ended) = on_a_terminal("no-terminal", &format!("{BROOKLET} run --top true"))
+        else {
             return;
         };
-        assert_eq!(ended.status.code(), Some(125), "{}", ended.out);
+        assert_eq!(ended.status, 125, "{}", ended.out);
         assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
         assert!(
             ended.out.contains("--top needs the terminal"),
@@ -240,8 +240,8 @@ fn the_view_needs_a_terminal_that_no_command_prints_to() {
             ended.out
         );
         let line = format!("{BROOKLET} forward --tun t0 --top --log");
-        let ended = on_a_terminal(&line).expect("as above");
-        assert_eq!(ended.status.code(), Some(1), "{}", ended.out);
+        let ended = on_a_terminal("log-on-terminal", &line).expect("as above");
+        assert_eq!(ended.status, 1, "{}", ended.out);
         assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
         assert!(ended.out.contains("leave out --log"), "{}", ended.out);
         // setsid takes the terminal away, where the test has one.

@@ -2,6 +2,7 @@
 
 use super::Way;
 use crate::support::{BROOKLET, Forward};
+use crate::terminal::Terminal;
 use brooklet_testbed::network::Network;
 use brooklet_testbed::{
     Folder, LIMIT, Process, in_namespace, program, require, succeeded, wait_until,
@@ -128,10 +129,8 @@ fn the_view_has_the_flow_of_a_transfer() {
         let line = format!(
             "stty cols 150 rows 30; {BROOKLET} run --top -- nc -d {host} {port} >{out} 2>&1"
         );
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        let ended = Process::start(script.env("SHELL", "/bin/sh")).finish(LIMIT);
-        assert_eq!(ended.status.code(), Some(0), "{}", ended.out);
+        let ended = Terminal::start(&folder, &line).finish();
+        assert_eq!(ended.status, 0, "{}", ended.out);
         assert_eq!(fs::read(&out).expect("a file").len(), 300_000);
         let flow = |part: &str| part.contains("TCP 10.77.0.2:") && part.contains(&to.to_string());
         let flows: Vec<&str> = ended.out.lines().filter(|line| flow(line)).collect();
