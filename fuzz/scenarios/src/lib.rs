@@ -1,10 +1,10 @@
 //! The bodies of the fuzz targets, as functions that any compiler builds and any test can call.
 //!
-//! From the folder `fuzz`:
+//! From the root of the repository:
 //!
 //! ```text
-//! cargo test                                                                 # on stable
-//! cargo run --example corpus corpus/parse corpus/differential corpus/ruleset # once
+//! cargo test -p brooklet-fuzz    # on stable
+//! cargo run -p brooklet-fuzz --example corpus fuzz/corpus/{parse,differential,ruleset}    # once
 //! cargo +nightly fuzz run parse -- -max_total_time=60
 //! cargo +nightly fuzz run differential -- -max_total_time=60
 //! cargo +nightly fuzz run fragments -- -max_total_time=60
