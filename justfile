@@ -45,3 +45,7 @@ fmt:
 # Licences, bans, advisories and sources of all dependencies (cargo-deny)
 deny *args:
     cargo deny check {{ args }}
+
+# The dependencies that contain unsafe code: `just audit --write` renews docs/unsafe.md
+audit *args:
+    cargo run -q -p brooklet-audit -- {{ args }}
