@@ -43,6 +43,19 @@ impl PacketBuf {
         self.storage.len()
     }
 
+    /// Returns the bytes that the packet has allocated, which may exceed its
+    /// [`capacity`](Self::capacity).
+    ///
+    /// ```
+    /// let mut storage = Vec::with_capacity(2048);
+    /// storage.extend_from_slice(&[0x45; 40]);
+    /// let packet = brooklet_io::PacketBuf::from(storage);
+    /// assert_eq!((packet.capacity(), packet.allocated()), (40, 2048));
+    /// ```
+    pub fn allocated(&self) -> usize {
+        self.storage.capacity()
+    }
+
     /// Returns the whole storage, which holds bytes of earlier packets. Write the packet at its
     /// start, then call [`set_len`](Self::set_len).
     pub fn storage_mut(&mut self) -> &mut [u8] {

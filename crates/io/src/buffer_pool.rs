@@ -29,6 +29,8 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     buffers: Vec<Vec<u8>>,
+    /// The capacities of the buffers, summed.
+    bytes: usize,
     limit: usize,
     capacities: RangeInclusive<usize>,
 }
@@ -53,6 +55,7 @@ impl BufferPool {
     pub const fn with_capacities(limit: usize, capacities: RangeInclusive<usize>) -> Self {
         Self {
             buffers: Vec::new(),
+            bytes: 0,
             limit,
             capacities,
         }
@@ -66,7 +69,7 @@ impl BufferPool {
     /// assert!(buffer.is_empty() && buffer.capacity() >= 40);
     /// ```
     pub fn take(&mut self, capacity: usize) -> Vec<u8> {
-        let mut buffer = self.buffers.pop().unwrap_or_default();
+        let mut buffer = self.pop().unwrap_or_default();
         buffer.clear();
         buffer.reserve_exact(capacity);
         buffer
@@ -84,13 +87,21 @@ impl BufferPool {
     /// assert!(pool.take_packet().is_none());
     /// ```
     pub fn take_packet(&mut self) -> Option<PacketBuf> {
-        self.buffers.pop().map(PacketBuf::from_storage)
+        self.pop().map(PacketBuf::from_storage)
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
     }
 
     /// Puts a buffer into the pool, or frees it if the pool is full or the buffer's capacity is out
     /// of bounds.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         if self.buffers.len() < self.limit && self.capacities.contains(&buffer.capacity()) {
+            self.bytes += buffer.capacity();
             self.buffers.push(buffer);
         }
     }
@@ -117,6 +128,20 @@ impl BufferPool {
     /// ```
     pub fn clear(&mut self) {
         self.buffers = Vec::new();
+        self.bytes = 0;
+    }
+
+    /// Returns the bytes that the pool has allocated: its buffers and the list of them.
+    ///
+    /// ```
+    /// let mut pool = brooklet_io::BufferPool::new(64, 2048);
+    /// assert_eq!(pool.allocated(), 0);
+    /// pool.recycle(Vec::with_capacity(1500));
+    /// assert!(pool.allocated() >= 1500);
+    /// ```
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.bytes + self.buffers.capacity() * size_of::<Vec<u8>>()
     }
 
     /// Returns the number of buffers in the pool.

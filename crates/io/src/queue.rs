@@ -1,16 +1,21 @@
 use crate::{BufferPool, PacketBuf};
 use std::collections::VecDeque;
 
-/// The number of recycled buffers in the pools of small and of large buffers.
+/// The most recycled buffers in the pools of small and of large buffers. A queue whose bound is
+/// fewer packets, or fewer bytes, has as many as fit the bound.
 const SMALL_POOL: usize = 128;
 const LARGE_POOL: usize = 16;
+/// The list of waiting senders keeps room for this many once it is empty.
+const KEPT_WAITING: usize = 1024;
 /// The capacity of a large buffer: the longest IPv6 packet.
 const LARGE: usize = 65_575;
 
 /// A bounded queue of outbound packets, with a pool of buffers to build packets in.
 ///
 /// The queue is bounded in packets and in bytes. A queue below both bounds accepts a packet of any
-/// length, so that the bytes exceed their bound by less than one packet.
+/// length, so that the bytes exceed their bound by less than one packet. The buffers of the packets
+/// are bounded, too: they take at most four times the bound in bytes, and one large buffer beside
+/// ([`allocated`](Self::allocated)).
 ///
 /// A sender that finds the queue full registers a key of type `K`, such as its 4-tuple, by
 /// [`wait`](Self::wait). [`next_waiting`](Self::next_waiting) returns the keys in the order of
@@ -36,8 +41,14 @@ pub struct TxQueue<K> {
     packets: VecDeque<PacketBuf>,
     /// The lengths of the queued packets, summed.
     bytes: usize,
+    /// What the queued packets have allocated.
+    allocated: usize,
     small_pool: BufferPool,
     large_pool: BufferPool,
+    /// The large buffers that exist: in the pool, in the queue, and with whoever builds or sends a
+    /// packet.
+    large: usize,
+    large_limit: usize,
     waiting: VecDeque<K>,
     packet_limit: usize,
     byte_limit: usize,
@@ -74,12 +85,18 @@ impl<K> TxQueue<K> {
     /// Creates a queue that accepts packets while it holds fewer than `packets` packets (at
     /// least 2) and fewer than `bytes` bytes (at least 1).
     pub fn new(packets: usize, bytes: usize) -> Self {
+        // Two more than fit the queue: one is being built, and one is being sent.
+        let large_limit = LARGE_POOL.min(bytes / LARGE + 2);
+        let small_limit = SMALL_POOL.min(packets).min(bytes / Self::SMALL + 1);
         Self {
             packets: VecDeque::new(),
             bytes: 0,
+            allocated: 0,
             // A vector that grows may take twice what it needs.
-            small_pool: BufferPool::new(SMALL_POOL, 2 * Self::SMALL),
-            large_pool: BufferPool::with_capacities(LARGE_POOL, LARGE..=2 * LARGE),
+            small_pool: BufferPool::new(small_limit, 2 * Self::SMALL),
+            large_pool: BufferPool::with_capacities(large_limit, LARGE / 2..=2 * LARGE),
+            large: 0,
+            large_limit,
             waiting: VecDeque::new(),
             packet_limit: packets.max(2),
             byte_limit: bytes.max(1),
@@ -100,7 +117,29 @@ impl<K> TxQueue<K> {
 
     /// Returns whether the queue accepts one more packet beside those with a reserved place.
     pub fn has_room(&self) -> bool {
-        self.packets.len() + self.reserved < self.packet_limit && self.bytes < self.byte_limit
+        self.packets.len() + self.reserved < self.packet_limit
+            && self.bytes < self.byte_limit
+            // Short packets in long buffers.
+            && self.allocated < 4 * self.byte_limit
+    }
+
+    /// Returns the bytes that the queue has allocated: its packets, its pools and its lists.
+    ///
+    /// ```
+    /// use brooklet_io::TxQueue;
+    ///
+    /// let mut queue = TxQueue::<()>::new(2, 3000);
+    /// assert_eq!(queue.allocated(), 0);
+    /// queue.push(vec![0x45; 40].into())?;
+    /// assert!(queue.allocated() >= 40);
+    /// # Ok::<(), brooklet_io::QueueFull>(())
+    /// ```
+    pub fn allocated(&self) -> usize {
+        self.allocated
+            + self.small_pool.allocated()
+            + self.large_pool.allocated()
+            + self.packets.capacity() * size_of::<PacketBuf>()
+            + self.waiting.capacity() * size_of::<K>()
     }
 
     /// Reserves a place for a packet that is about to be built, and returns whether there was one.
@@ -141,18 +180,28 @@ impl<K> TxQueue<K> {
 
     fn append(&mut self, packet: PacketBuf) {
         self.bytes += packet.len();
+        self.allocated += packet.allocated();
         self.packets.push_back(packet);
     }
 
     /// Returns an empty buffer for a packet of `len` bytes, from the pool if it has one.
     pub fn buffer(&mut self, len: usize) -> PacketBuf {
-        match len {
-            0..=Self::SMALL => self.small_pool.take_packet().unwrap_or_default(),
-            _ => match self.large_pool.take_packet() {
-                Some(buffer) => buffer,
-                None => PacketBuf::with_capacity(len.max(LARGE)),
-            },
+        if len <= Self::SMALL {
+            return self.small_pool.take_packet().unwrap_or_default();
         }
+        if let Some(buffer) = self.large_pool.take_packet()
+            && buffer.capacity() >= len
+        {
+            return buffer;
+        }
+        // Beyond the number that the pool takes back, a buffer is no longer than the packet needs.
+        let is_large = self.large < self.large_limit;
+        self.large += usize::from(is_large);
+        let len = match is_large {
+            true => len.max(LARGE),
+            false => len.next_multiple_of(4096),
+        };
+        PacketBuf::with_capacity(len)
     }
 
     /// Returns the buffer of a packet that was sent, or never built, to the pool.
@@ -207,6 +256,7 @@ impl<K> TxQueue<K> {
     pub fn pop(&mut self) -> Option<PacketBuf> {
         let packet = self.packets.pop_front()?;
         self.bytes -= packet.len();
+        self.allocated -= packet.allocated();
         Some(packet)
     }
 
@@ -241,7 +291,10 @@ impl<K> TxQueue<K> {
     /// Returns the number of waiting senders that [`next_waiting`](Self::next_waiting) would return
     /// now: none until half of the queue is free.
     pub fn callable(&self) -> usize {
-        if self.packets.len() * 2 <= self.packet_limit && self.bytes * 2 <= self.byte_limit {
+        if self.packets.len() * 2 <= self.packet_limit
+            && self.bytes * 2 <= self.byte_limit
+            && self.allocated <= 2 * self.byte_limit
+        {
             self.waiting.len()
         } else {
             0
@@ -264,11 +317,14 @@ impl<K> TxQueue<K> {
     /// # Ok::<(), QueueFull>(())
     /// ```
     pub fn next_waiting(&mut self) -> Option<K> {
-        if self.callable() > 0 {
-            self.waiting.pop_front()
-        } else {
-            None
+        if self.callable() == 0 {
+            return None;
         }
+        let first = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT_WAITING {
+            self.waiting = VecDeque::new(); // gives back the memory of a burst
+        }
+        first
     }
 
     /// Returns the number of packets that [`push`](Self::push) refused.
@@ -327,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_buffer_pool_is_bounded() {
-        let mut queue = TxQueue::<u16>::new(2, 6000);
+        let mut queue = TxQueue::<u16>::new(SMALL_POOL, 1 << 20);
         for _ in 0..2 * SMALL_POOL {
             queue.recycle(PacketBuf::with_capacity(64));
         }
@@ -335,6 +391,40 @@ mod tests {
             .filter(|_| queue.buffer(60).capacity() == 64)
             .count();
         assert_eq!(kept, SMALL_POOL);
+    }
+
+    #[test]
+    fn the_buffers_of_a_full_queue_are_bounded() {
+        const BYTES: usize = 200_000;
+        let mut queue = TxQueue::<u16>::new(1000, BYTES);
+        // Short packets in long buffers, in part from the pool.
+        for round in 0..3 {
+            while queue.reserve() {
+                let mut packet = queue.buffer(2049);
+                packet.resize(2049);
+                queue.push_reserved(packet);
+            }
+            assert!(queue.len() >= 90, "{} packets", queue.len());
+            assert!(queue.allocated() <= 5 * BYTES, "{}", queue.allocated());
+            queue.wait(round);
+            let sent: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            assert_eq!(queue.next_waiting(), Some(round));
+            sent.into_iter().for_each(|packet| queue.recycle(packet));
+        }
+        assert!(queue.allocated() <= 2 * BYTES, "{}", queue.allocated());
+    }
+
+    #[test]
+    fn senders_that_wait_are_not_called_while_the_buffers_leave_no_room() {
+        let mut queue = TxQueue::<u16>::new(8, 1000);
+        let mut storage = Vec::with_capacity(70_000);
+        storage.extend_from_slice(&[0x45; 40]);
+        queue.push(storage.into()).unwrap();
+        assert!(!queue.has_room());
+        queue.wait(1);
+        assert_eq!(queue.next_waiting(), None);
+        queue.pop();
+        assert_eq!(queue.next_waiting(), Some(1));
     }
 
     #[test]
