@@ -194,6 +194,11 @@ impl Still {
         Clock::new(move || start + Duration::from_micros(micros.load(Ordering::Relaxed)))
     }
 
+    /// Where the time of the clock began.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+
     /// Lets time pass.
     pub fn pass(&self, time: Duration) {
         let micros = time.as_micros() as u64;
