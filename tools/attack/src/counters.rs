@@ -1,0 +1,50 @@
+//! The counters of a stack, as its text shows them.
+
+use std::collections::BTreeMap;
+
+/// The figures of a stack by their names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters(BTreeMap<String, u64>);
+
+impl Counters {
+    /// Reads the text of `Stats`, which leaves out what is 0.
+    pub(crate) fn parse(text: &str) -> Self {
+        let figures = text.lines().filter_map(|line| {
+            let (name, figure) = line.rsplit_once(": ")?;
+            Some((name.to_owned(), figure.parse().ok()?))
+        });
+        Self(figures.collect())
+    }
+
+    /// The figure with this name.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// The sum of the figures whose names begin with one of these.
+    pub(crate) fn sum(&self, names: &[&str]) -> u64 {
+        let named = self.0.iter().filter(|(name, _)| names.iter().any(|begin| name.starts_with(begin)));
+        named.map(|(_, figure)| figure).sum()
+    }
+
+    /// The figures whose names have `part` in them.
+    pub(crate) fn show(&self, part: &str) -> String {
+        let named = self.0.iter().filter(|(name, _)| name.contains(part));
+        let texts: Vec<_> = named.map(|(name, figure)| format!("{name}: {figure}")).collect();
+        texts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_by_name_and_summed_by_the_beginning_of_a_name() {
+        let text = "packets in: 7\ndropped, UDP a: 2\ndropped, UDP b: 3\nTCP round-trip time: 3ms\n";
+        let counters = Counters::parse(text);
+        assert_eq!(counters.figure("packets in"), 7);
+        assert_eq!(counters.figure("packets out"), 0);
+        assert_eq!(counters.sum(&["dropped, UDP"]), 5);
+    }
+}
