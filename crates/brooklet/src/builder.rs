@@ -40,6 +40,8 @@ pub struct Builder<F: Flavor, P = UnicastOnly> {
     filter: P,
     tcp: brooklet_tcp::Config,
     udp: brooklet_udp::Config,
+    /// `None`: each part has its own limit.
+    memory: Option<usize>,
     addresses: Vec<IpAddr>,
     /// `None`: the system's randomness.
     seed: Option<u64>,
@@ -57,6 +59,7 @@ impl<F: Flavor> Builder<F> {
             filter: UnicastOnly,
             tcp: brooklet_tcp::Config::default(),
             udp: brooklet_udp::Config::default(),
+            memory: None,
             addresses: Vec::new(),
             seed: None,
             flavor: PhantomData,
@@ -80,6 +83,7 @@ impl<F: Flavor, P: std::fmt::Debug> std::fmt::Debug for Builder<F, P> {
             .field("filter", &self.filter)
             .field("tcp", &self.tcp)
             .field("udp", &self.udp)
+            .field("memory", &self.memory)
             .field("addresses", &self.addresses)
             .field("seed", &self.seed)
             .finish()
@@ -189,6 +193,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             reassembly,
             tcp,
             udp,
+            memory,
             addresses,
             seed,
             flavor,
@@ -202,6 +207,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             filter,
             tcp,
             udp,
+            memory,
             addresses,
             seed,
             flavor,
@@ -288,6 +294,54 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     /// ```
     pub fn udp_config(mut self, config: brooklet_udp::Config) -> Self {
         self.udp = config;
+        self
+    }
+
+    /// Bounds the memory of the whole stack, in bytes: everything that
+    /// [`Stats::memory`](crate::Stats#structfield.memory) lists. By default each part has a limit of its
+    /// own: TCP 1 GiB, UDP 256 MiB, ICMP and raw sockets 64 MiB, and the reassembly of fragments 1 MiB.
+    ///
+    /// The budget is divided when the stack is built, so that a flood of one kind takes no memory of
+    /// another:
+    ///
+    /// | part | share | what happens at the limit |
+    /// |---|---|---|
+    /// | drivers | 640 KiB for each queue of the device | fixed |
+    /// | reassembly of fragments | 1/32, at least 80,000 bytes | the oldest packet is dropped, counted |
+    /// | ICMP and raw sockets | 1/32 | the newest message is dropped, counted; `send` waits |
+    /// | UDP | 1/4 | a new session ends the one that was idle longest; the newest datagram is dropped, counted; `send_to` waits |
+    /// | TCP | the rest | buffers shrink to 4 KiB; then a SYN is dropped, counted, and `connect` fails; the writer waits |
+    ///
+    /// Within TCP and UDP the shares are those of
+    /// [`TcpConfig::memory`](brooklet_tcp::Config#structfield.memory) and
+    /// [`UdpConfig::memory`](brooklet_udp::Config#structfield.memory). Limits in numbers, as of
+    /// connections, sessions and packets in a queue, are lowered to what the share has room for. A part
+    /// whose configuration asks for less than its share leaves the rest to TCP. A program without UDP
+    /// sets [`UdpConfig::memory`](brooklet_udp::Config#structfield.memory) to little.
+    ///
+    /// The process needs more than this: the program itself, the overhead of its allocator (which
+    /// also keeps freed memory for a while), the device, and
+    /// [captures](crate::generic::Stack::capture). `docs/memory.md` of the repository has budgets for
+    /// processes of 15 and 50 MiB.
+    ///
+    /// A budget that is too small to work is an error when the stack is built: less than 2 MiB and
+    /// 1 MiB for each queue of the device.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "sync", feature = "async-io"))] {
+    /// use brooklet::{Builder, Parts};
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let Parts { stack, .. } = Builder::new().memory(8 << 20).build(device)?;
+    ///
+    /// let (device, _) = brooklet::pipe(64);
+    /// let error = Builder::new().memory(1 << 20).build(device).unwrap_err();
+    /// assert!(error.to_string().contains("use 3145728 or more"));
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
         self
     }
 

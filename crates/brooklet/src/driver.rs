@@ -322,12 +322,23 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     }
 }
 
+impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
+    /// The bytes of the driver's packet buffers.
+    fn allocated(&self) -> usize {
+        self.inbound.allocated()
+            + self.reassembled.capacity()
+            + self.answer.capacity()
+            + self.tx_scheduler.allocated()
+    }
+}
+
 impl<F: Flavor, D, T, P> Future for Driver<F, D, T, P> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         assert!(!self.ended, "the driver was polled after its end");
         let poll = (self.run)(&mut self, cx);
+        self.stats.memory.drivers = self.allocated() as u64;
         let stats = self.stats;
         self.common.published[usize::from(self.queue)].with(|published| *published = stats);
         if poll.is_ready() {

@@ -155,6 +155,7 @@ mod driver;
 mod drop_reason;
 mod engines;
 mod flows;
+mod memory;
 mod parts;
 mod pipe;
 mod random;
@@ -193,6 +194,7 @@ pub use brooklet_udp::{
 pub use capture::CaptureConfig;
 pub use drop_reason::DropReason;
 pub use flows::Flow;
+pub use memory::MemoryStats;
 pub use stats::Stats;
 #[cfg(feature = "async-io")]
 pub use timer::AsyncIoTimer;

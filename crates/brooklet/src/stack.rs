@@ -242,11 +242,17 @@ impl<F: Flavor> Stack<F> {
             stats.add(&published.with(|stats| *stats));
         }
         if let Some(reassembler) = &self.common.reassembler {
-            stats.reassembly = reassembler.with(|reassembler| reassembler.stats());
+            let (reassembly, allocated) =
+                reassembler.with(|reassembler| (reassembler.stats(), reassembler.allocated()));
+            stats.reassembly = reassembly;
+            stats.memory.reassembly = allocated as u64;
         }
         stats.tcp = self.connector.stats();
         stats.udp = self.udp_counters.stats();
         stats.raw = self.raw.stats();
+        stats.memory.set_tcp(self.connector.memory());
+        stats.memory.set_udp(self.udp_counters.memory());
+        stats.memory.set_raw(self.raw.memory());
         stats
     }
 }

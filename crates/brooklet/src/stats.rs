@@ -1,4 +1,5 @@
 use crate::drop_reason::{DropReason, REASONS};
+use crate::memory::MemoryStats;
 use brooklet_packet::reassembly;
 use std::fmt;
 
@@ -46,6 +47,8 @@ pub struct Stats {
     pub udp: brooklet_udp::Stats,
     /// ICMP and raw sockets.
     pub raw: brooklet_raw::Stats,
+    /// The memory that the stack holds.
+    pub memory: MemoryStats,
     pub(crate) drops: Drops,
 }
 
@@ -109,6 +112,7 @@ impl Stats {
         self.bytes_out += driver.bytes_out;
         self.echo_replies += driver.echo_replies;
         self.icmp_errors += driver.icmp_errors;
+        self.memory.drivers += driver.memory.drivers;
         for (sum, count) in self.drops.0.iter_mut().zip(driver.drops.0) {
             *sum += count;
         }
@@ -256,6 +260,9 @@ impl fmt::Display for Stats {
                  99 of 100 within {most:.1?}"
             )?;
         }
+        for (part, bytes) in self.memory.parts().filter(|(_, bytes)| *bytes > 0) {
+            writeln!(f, "memory, {part}: {bytes}")?;
+        }
         for (reason, count) in self.drops().filter(|(_, count)| *count > 0) {
             writeln!(f, "dropped, {reason}: {count}")?;
         }
@@ -305,6 +312,9 @@ mod tests {
         number!(next, stats.raw, dropped_source no_listener unmatched answers_dropped);
         number!(next, stats.raw, icmp_errors_limited icmp_errors_forbidden invalid_out);
         number!(next, stats.raw, dropped_other);
+        number!(next, stats.memory, tcp_buffers tcp_pooled_buffers tcp_connections tcp_syn_queue);
+        number!(next, stats.memory, tcp_time_wait tcp_outbound udp_inbound udp_sessions);
+        number!(next, stats.memory, udp_outbound raw_inbound raw_outbound reassembly drivers);
         for &reason in DropReason::ALL {
             if stats.dropped(reason) == 0 {
                 stats.drops.0[reason.index()] = next();

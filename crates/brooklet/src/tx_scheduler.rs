@@ -80,6 +80,15 @@ impl TxScheduler {
         }
     }
 
+    /// The bytes of the packets that are being sent, of the replies and of the pools.
+    pub(crate) fn allocated(&self) -> usize {
+        let sending = self.sending.as_ref();
+        sending.map_or(0, |sending| sending.packet.allocated())
+            + self.piece.allocated()
+            + self.udp_batches.allocated()
+            + self.replies.allocated()
+    }
+
     /// Queues the reply of the driver that `write` writes. Returns whether `write` wrote one.
     ///
     /// # Errors

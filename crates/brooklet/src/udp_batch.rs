@@ -83,6 +83,11 @@ impl UdpBatches {
     }
 
     /// Takes back the buffer of a packet that [`next`](Self::next) returned.
+    /// The bytes of the packet that waits for the next batch, and of the recycled buffer.
+    pub(crate) fn allocated(&self) -> usize {
+        self.next.as_ref().map_or(0, PacketBuf::allocated) + self.pool.allocated()
+    }
+
     pub(crate) fn recycle<F: Flavor>(&mut self, udp: &brooklet_udp::Engine<F>, packet: PacketBuf) {
         let buffer = packet.into_vec();
         if buffer.capacity() >= BATCH_CAPACITY && self.pool.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// The most destinations in a table.
+/// The most destinations in a table by default.
 const MAX_DESTINATIONS: usize = 4096;
 
 /// The time for which an MTU from an ICMP error counts: a router reports the MTU again if the path
@@ -22,7 +22,7 @@ const V6_LEAST_LEARNED: u32 = 1280;
 /// The least of them counts. A stated MTU counts until the program takes it back, a learned one
 /// for 10 minutes, and so does one that the program states [for a while](Self::set_expiring).
 ///
-/// The table holds at most 4,096 destinations. When it is full, a new destination displaces the one
+/// The table holds at most 4,096 destinations, or as many as [`with_limit`](Self::with_limit) says. When it is full, a new destination displaces the one
 /// whose MTU was the first of those that expire, and one that does not expire only if none does.
 ///
 /// ```
@@ -38,13 +38,14 @@ const V6_LEAST_LEARNED: u32 = 1280;
 /// assert_eq!(mtus.get(now + Duration::from_secs(601), peer), None);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PathMtus {
     entries: HashMap<IpAddr, Entry>,
     /// The keys of the entries in the order in which they are displaced.
     order: BTreeMap<Rank, IpAddr>,
     /// The number of changes so far.
     changes: u64,
+    limit: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +98,12 @@ fn lesser(one: Option<u32>, other: Option<u32>) -> Option<u32> {
     }
 }
 
+impl Default for PathMtus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PathMtus {
     /// Returns an empty table.
     ///
@@ -105,7 +112,46 @@ impl PathMtus {
     /// assert!(PathMtus::new().is_empty());
     /// ```
     pub fn new() -> Self {
-        Self::default()
+        Self::with_limit(MAX_DESTINATIONS)
+    }
+
+    /// Returns an empty table for at most `destinations` destinations, at least one. A destination
+    /// takes about 300 bytes at most.
+    ///
+    /// ```
+    /// # use brooklet_packet::PathMtus;
+    /// # use std::time::Instant;
+    /// # let now = Instant::now();
+    /// let (first, second) = ("192.0.2.7".parse()?, "192.0.2.8".parse()?);
+    /// let mut mtus = PathMtus::with_limit(1);
+    /// mtus.set(now, first, Some(1420));
+    /// mtus.set(now, second, Some(1280));
+    /// assert_eq!((mtus.get(now, first), mtus.get(now, second)), (None, Some(1280)));
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn with_limit(destinations: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            changes: 0,
+            limit: destinations.max(1),
+        }
+    }
+
+    /// Returns about how many bytes the table has allocated.
+    ///
+    /// ```
+    /// assert_eq!(brooklet_packet::PathMtus::new().allocated(), 0);
+    /// ```
+    pub fn allocated(&self) -> usize {
+        // The tables of the standard library have a power of two of places, 7/8 of them for use,
+        // and a byte beside each. The nodes of a tree are three quarters full.
+        let places = match self.entries.capacity() {
+            0 => 0,
+            capacity => (capacity * 8 / 7).next_power_of_two(),
+        };
+        places * (size_of::<(IpAddr, Entry)>() + 1)
+            + self.order.len() * size_of::<(Rank, IpAddr)>() * 4 / 3
     }
 
     /// States the MTU of the path to `destination`, in bytes, with the IP header. It does not expire.
@@ -266,7 +312,7 @@ impl PathMtus {
         (stated, expiring, learned): (Option<u32>, Option<Learned>, Option<Learned>),
     ) {
         self.drop_expired(now);
-        if self.entries.len() >= MAX_DESTINATIONS
+        if self.entries.len() >= self.limit
             && let Some((_, oldest)) = self.order.pop_first()
         {
             self.entries.remove(&oldest);

@@ -260,6 +260,22 @@ impl Reassembler {
         self.stats
     }
 
+    /// Returns the bytes that the reassembler has allocated, without the allocator's own overhead.
+    /// [`Config::bytes`] bounds them.
+    ///
+    /// ```
+    /// # use brooklet_packet::reassembly::{Config, Reassembler};
+    /// assert_eq!(Reassembler::new(Config::default()).allocated(), 0);
+    /// ```
+    pub fn allocated(&self) -> usize {
+        let queues = self
+            .incomplete
+            .iter()
+            .filter_map(|entry| entry.queue.as_ref());
+        self.incomplete.capacity() * size_of::<Incomplete>()
+            + queues.map(FragmentQueue::allocated).sum::<usize>()
+    }
+
     /// Adds an entry for a packet, and drops the oldest one of the source or of all if a limit is
     /// reached.
     fn begin(&mut self, now: Instant, key: Key) -> usize {

@@ -3,6 +3,7 @@ use crate::{
     echo_policy::{EchoAction, EchoPolicy},
     hub::{Hub, RawEntry, Sockets},
     icmp::{IcmpEntry, IcmpSocket},
+    memory_stats::MemoryStats,
     outcome::Answered,
     queue::{Bounds, Queue},
     raw_socket::{RawSocket, is_for_raw_sockets},
@@ -78,7 +79,7 @@ impl<F: Flavor> Binder<F> {
     /// [`Config`](crate::Config) allows; [`NetworkDown`](io::ErrorKind::NetworkDown) when the driver
     /// has ended.
     pub fn bind_icmp_with(&self, config: IcmpSocketConfig) -> io::Result<IcmpSocket<F>> {
-        let entry = IcmpEntry::new(config);
+        let entry = IcmpEntry::new(config, &self.0.ledger);
         self.0.sockets.with(|sockets| {
             self.check(sockets)?;
             if config.echo_requests {
@@ -126,10 +127,11 @@ impl<F: Flavor> Binder<F> {
             let why = format!("a rule of the filter diverts {protocol}, not a raw socket");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let queue = Shared::new(Queue::new(Bounds {
+        let bounds = Bounds {
             packets: config.inbound_packets,
             bytes: config.inbound_bytes,
-        }));
+        };
+        let queue = Shared::new(Queue::new(bounds, &self.0.ledger));
         let entry = RawEntry {
             config,
             queue: queue.clone(),
@@ -269,6 +271,13 @@ impl<F: Flavor> Binder<F> {
         kind: impl Into<IcmpErrorKind>,
     ) -> io::Result<Answered> {
         self.0.send_error(router, packet, kind.into())
+    }
+
+    /// Returns the memory that the sockets' queues hold at this moment. An example is at
+    /// [`MemoryStats`].
+    #[must_use]
+    pub fn memory(&self) -> MemoryStats {
+        self.0.memory()
     }
 
     /// Returns the counters of this moment.

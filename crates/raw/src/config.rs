@@ -24,12 +24,17 @@ pub struct Config {
     /// and no [`IcmpSocket`](crate::IcmpSocket) that takes echo requests. Default
     /// [`Answer`](EchoAction::Answer).
     pub echo: EchoAction,
+    /// The memory budget of the queues, in bytes, as [`Binder::memory`](crate::Binder::memory) lists
+    /// them. Default 64 MiB. Outbound queues take at most a quarter of the budget. The rest is for the
+    /// queues of the sockets: a message or packet that finds it used up is dropped and counted
+    /// ([`dropped_full`](crate::Stats#structfield.dropped_full)).
+    pub memory: usize,
     /// The largest number of packets in the outbound queue, of which each queue of the device has
     /// one. Default 256, at least 1. A sender that finds the queue full waits; an answer that finds
     /// it full is dropped and counted.
     pub outbound_packets: usize,
     /// The largest number of bytes in each outbound queue. Default 1 MiB. A queue without a packet
-    /// takes any packet.
+    /// takes any packet. The buffers of the packets may take twice as much.
     pub outbound_bytes: usize,
     /// The largest number of sockets, clones not counted. Default 256.
     pub sockets: usize,
@@ -39,6 +44,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             echo: EchoAction::Answer,
+            memory: 64 << 20,
             outbound_packets: 256,
             outbound_bytes: 1 << 20,
             sockets: 256,
@@ -57,6 +63,13 @@ impl Config {
     #[must_use]
     pub fn echo(mut self, echo: EchoAction) -> Self {
         self.echo = echo;
+        self
+    }
+
+    /// Sets [`memory`](Self#structfield.memory).
+    #[must_use]
+    pub fn memory(mut self, memory: usize) -> Self {
+        self.memory = memory;
         self
     }
 

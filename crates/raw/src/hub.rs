@@ -5,6 +5,8 @@ use crate::{
     echo_policy::EchoPolicy,
     icmp::IcmpEntry,
     interface::Interface,
+    ledger::Ledger,
+    memory_stats::MemoryStats,
     outbound::{Kind, Outbound},
     outcome::Answered,
     queue::{Queue, Refused},
@@ -31,6 +33,8 @@ pub(crate) struct Hub<F: Flavor> {
     pub(crate) sockets: Shared<F, Sockets<F>>,
     outbound: Arc<[Shared<F, Outbound>]>,
     errors: Shared<F, TokenBuckets>,
+    /// What the queues of all sockets hold.
+    pub(crate) ledger: Ledger,
 }
 
 /// The sockets of a stack. Their queues may be locked while this list is, and not the other way
@@ -75,9 +79,12 @@ impl<F: Flavor> Hub<F> {
     ) -> Self {
         // A start that differs from stack to stack, and from queue to queue of the device.
         let first = RandomState::default().hash_one(0) as u16;
+        // The buffers of the packets may take twice as much, and there is a pool.
+        let outbound_share = config.memory / 4 / 3 / usize::from(queues.get());
+        let outbound_bytes = config.outbound_bytes.min(outbound_share);
         let outbound = |queue: u8| {
             let identification = first.wrapping_add(u16::from(queue) << 8);
-            Shared::new(Outbound::new(config, identification))
+            Shared::new(Outbound::new(config, outbound_bytes, identification))
         };
         Self {
             config,
@@ -93,6 +100,7 @@ impl<F: Flavor> Hub<F> {
             }),
             outbound: (0..queues.get()).map(outbound).collect(),
             errors: Shared::new(TokenBuckets::default()),
+            ledger: Ledger::new(config.memory / 4 * 3),
         }
     }
 
@@ -161,6 +169,15 @@ impl<F: Flavor> Hub<F> {
         answered
     }
 
+    pub(crate) fn memory(&self) -> MemoryStats {
+        let outbound = self.outbound.iter();
+        let outbound = outbound.map(|queue| queue.with(|queue| queue.allocated()));
+        MemoryStats {
+            inbound: self.ledger.bytes() as u64,
+            outbound: outbound.sum::<usize>() as u64,
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.sockets.with(|sockets| sockets.stats);
         for queue in &*self.outbound {
@@ -203,6 +220,7 @@ impl<F: Flavor> Clone for Hub<F> {
             sockets: self.sockets.clone(),
             outbound: self.outbound.clone(),
             errors: self.errors.clone(),
+            ledger: self.ledger.clone(),
         }
     }
 }

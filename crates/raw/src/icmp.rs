@@ -7,6 +7,7 @@ mod socket;
 pub use echo::{EchoReply, EchoRequest};
 pub use socket::{IcmpMessage, IcmpSocket};
 
+use crate::ledger::Ledger;
 use crate::{
     config::IcmpSocketConfig,
     queue::{Bounds, Queue},
@@ -32,13 +33,13 @@ pub(crate) struct IcmpEntry<F: Flavor> {
 }
 
 impl<F: Flavor> IcmpEntry<F> {
-    pub(crate) fn new(config: IcmpSocketConfig) -> Self {
+    pub(crate) fn new(config: IcmpSocketConfig, ledger: &Ledger) -> Self {
         let bounds = Bounds {
             packets: config.inbound_packets,
             bytes: config.inbound_bytes,
         };
         Self {
-            queue: Shared::new(Queue::new(bounds)),
+            queue: Shared::new(Queue::new(bounds, ledger)),
             outstanding: Shared::new(Outstanding::new(config.outstanding, config.reply_timeout)),
         }
     }

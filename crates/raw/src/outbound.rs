@@ -35,6 +35,8 @@ pub(crate) struct Outbound {
     max_bytes: usize,
     packets: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// What the packets have allocated.
+    allocated: usize,
     /// Whether there are packets, for a look without the cell.
     has_packets: Arc<AtomicBool>,
     pool: BufferPool,
@@ -54,12 +56,14 @@ pub(crate) struct Ended {
 }
 
 impl Outbound {
-    pub(crate) fn new(config: Config, identification: u16) -> Self {
+    /// A queue of `max_bytes` bytes.
+    pub(crate) fn new(config: Config, max_bytes: usize, identification: u16) -> Self {
         Self {
             max_packets: config.outbound_packets.max(1),
-            max_bytes: config.outbound_bytes,
+            max_bytes,
             packets: VecDeque::new(),
             bytes: 0,
+            allocated: 0,
             has_packets: Arc::default(),
             pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
             senders: WaitQueue::new(),
@@ -76,8 +80,16 @@ impl Outbound {
         self.has_packets.clone()
     }
 
+    /// The bytes that the queue has allocated: its packets, its pool and its list.
+    pub(crate) fn allocated(&self) -> usize {
+        self.allocated + self.packets.capacity() * size_of::<Vec<u8>>() + self.pool.allocated()
+    }
+
     fn is_full(&self) -> bool {
-        let full = self.packets.len() >= self.max_packets || self.bytes >= self.max_bytes;
+        let full = self.packets.len() >= self.max_packets
+            || self.bytes >= self.max_bytes
+            // Short packets in long buffers.
+            || self.allocated >= self.max_bytes.saturating_mul(2);
         full && !self.packets.is_empty()
     }
 
@@ -147,6 +159,7 @@ impl Outbound {
             Kind::Raw => &mut self.stats.raw_packets_out,
         } += 1;
         self.bytes += packet.len();
+        self.allocated += packet.capacity();
         self.packets.push_back(packet);
         self.has_packets.store(true, Ordering::Relaxed);
     }
@@ -156,9 +169,13 @@ impl Outbound {
     pub(crate) fn transmit(&mut self, wakes: &mut WakeList) -> Option<Vec<u8>> {
         let packet = self.packets.pop_front();
         self.bytes -= packet.as_ref().map_or(0, Vec::len);
+        self.allocated -= packet.as_ref().map_or(0, Vec::capacity);
         self.has_packets
             .store(!self.packets.is_empty(), Ordering::Relaxed);
-        if self.packets.len() * 2 <= self.max_packets && self.bytes * 2 <= self.max_bytes {
+        if self.packets.len() * 2 <= self.max_packets
+            && self.bytes * 2 <= self.max_bytes
+            && self.allocated <= self.max_bytes
+        {
             self.senders.drain_into(wakes);
         }
         packet
@@ -184,7 +201,7 @@ impl Outbound {
     /// Ends the queue. Moves the waiting senders into `wakes`.
     pub(crate) fn end(&mut self, wakes: &mut WakeList) -> Ended {
         self.closed = true;
-        self.bytes = 0;
+        (self.bytes, self.allocated) = (0, 0);
         self.has_packets.store(false, Ordering::Relaxed);
         self.pool.clear();
         self.senders.drain_into(wakes);

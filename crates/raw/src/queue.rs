@@ -3,6 +3,7 @@
 //! Nothing here wakes a task. Wakers and values of the application leave in a [`WakeList`] or as
 //! return values; the caller wakes and drops them once the cell is released.
 
+use crate::ledger::{Entry, Ledger};
 use brooklet_cell::wakers::{Awaited, WaitKey, WaitQueue, WakeList};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
@@ -33,7 +34,7 @@ pub(crate) enum Refused {
 }
 
 /// An item with its source and its length in bytes.
-struct Entry<T> {
+struct Queued<T> {
     item: T,
     source: IpAddr,
     bytes: usize,
@@ -41,22 +42,26 @@ struct Entry<T> {
 
 pub(crate) struct Queue<T> {
     bounds: Bounds,
-    entries: VecDeque<Entry<T>>,
+    entries: VecDeque<Queued<T>>,
     bytes: usize,
     shares: SourceShares,
     readers: WaitQueue,
     handles: usize,
     closed: bool,
+    held: Entry,
 }
+
+/// A queue that has become empty keeps room for this many entries.
+const KEEP: usize = 16;
 
 /// The items of a queue that nothing can read any more.
 pub(crate) struct Remains<T>(
-    #[expect(dead_code, reason = "kept to be dropped")] VecDeque<Entry<T>>,
+    #[expect(dead_code, reason = "kept to be dropped")] VecDeque<Queued<T>>,
 );
 
 impl<T> Queue<T> {
     /// Creates a queue with one handle that reads.
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, ledger: &Ledger) -> Self {
         Self {
             bounds: Bounds {
                 packets: bounds.packets.max(1),
@@ -68,6 +73,7 @@ impl<T> Queue<T> {
             readers: WaitQueue::new(),
             handles: 1,
             closed: false,
+            held: Entry::new(ledger),
         }
     }
 
@@ -85,31 +91,40 @@ impl<T> Queue<T> {
         }
         let packets = self.bounds.packets - self.entries.len();
         let free = self.bounds.bytes - self.bytes;
-        if packets == 0 || bytes > free {
+        let has_memory = self.held.has_room(bytes + size_of::<Queued<T>>());
+        if packets == 0 || bytes > free || !has_memory {
             return Err(Refused::Full);
         }
         if !self.shares.add(source, bytes, packets, free) {
             return Err(Refused::Source);
         }
         self.bytes += bytes;
-        self.entries.push_back(Entry {
+        let room = self.entries.capacity();
+        self.entries.push_back(Queued {
             item: make(),
             source,
             bytes,
         });
+        let more = self.entries.capacity() - room;
+        self.held.add(bytes + more * size_of::<Queued<T>>());
         self.readers.drain_into(wakes);
         Ok(())
     }
 
     /// Takes the oldest item.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let Entry {
+        let Queued {
             item,
             source,
             bytes,
         } = self.entries.pop_front()?;
         self.bytes -= bytes;
+        self.held.subtract(bytes);
         self.shares.remove(source, bytes);
+        if self.entries.is_empty() && self.entries.capacity() > KEEP {
+            self.entries = VecDeque::new();
+            self.held.clear();
+        }
         Some(item)
     }
 
@@ -133,6 +148,7 @@ impl<T> Queue<T> {
         // Until the socket is removed from the list, packets may still arrive.
         self.closed = true;
         self.bytes = 0;
+        self.held.clear();
         self.shares.clear();
         Some(Remains(mem::take(&mut self.entries)))
     }

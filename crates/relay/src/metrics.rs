@@ -29,6 +29,7 @@ pub fn encode(stack: &Stats, relay: &RelayStats) -> String {
     tcp(&mut text, stack);
     udp(&mut text, stack);
     icmp(&mut text, stack);
+    memory(&mut text, stack);
     relayed_connections(&mut text, relay);
     relayed_datagrams(&mut text, relay);
     text.0.push_str("# EOF\n");
@@ -261,6 +262,18 @@ fn icmp(text: &mut Text, stack: &Stats) {
     );
 }
 
+fn memory(text: &mut Text, stack: &Stats) {
+    text.gauges(
+        "memory_bytes",
+        "Memory that the stack holds, by what holds it.",
+        "part",
+        stack
+            .memory
+            .parts()
+            .map(|(part, bytes)| (part.to_lowercase().replace([' ', '-'], "_"), bytes)),
+    );
+}
+
 fn relayed_connections(text: &mut Text, relay: &RelayStats) {
     text.gauges(
         "relay_connections",
@@ -420,12 +433,12 @@ impl Text {
         self.sample::<NoLabel>(name, "", None, value);
     }
 
-    fn gauges<const N: usize>(
+    fn gauges<L: Display>(
         &mut self,
         name: &str,
         help: &str,
         label: &str,
-        samples: [(&str, u64); N],
+        samples: impl IntoIterator<Item = (L, u64)>,
     ) {
         self.family(name, "gauge", help);
         for (by, value) in samples {

@@ -29,16 +29,29 @@ pub struct Config {
     /// The most connections at a time, in both directions. One more SYN is dropped and counted, one
     /// more `connect` fails. Default 65,536.
     pub max_connections: usize,
-    /// The memory budget for the buffers of all connections, in bytes: receive buffers, send
-    /// buffers and pooled buffers. Default 1 GiB.
+    /// The memory budget of the TCP side, in bytes. Default 1 GiB. It covers everything that
+    /// [`Connector::memory`](crate::Connector::memory) lists: connections with their buffers,
+    /// out-of-order queues and scoreboards, recycled buffers, the SYN queue, TIME-WAIT, outbound
+    /// packets, and the tables.
+    ///
+    /// The SYN queue, TIME-WAIT and stated path MTUs take at most 1/32 of the budget each, and
+    /// outbound packets 5/48: [`backlog`](Self::backlog), [`max_time_wait`](Self::max_time_wait) and
+    /// [`outbound_packets`](Self::outbound_packets) are lowered where the budget does not suffice. The
+    /// rest is for connections.
     ///
     /// Only a connection with data in flight or data to read holds buffers. While the budget
     /// suffices, they are as large as the connection's [`TcpOptions`] say. When it runs short, new
     /// buffers are smaller, down to 4 KiB each, and every connection goes on, more slowly. Each
-    /// connection is promised that much: no connection gets more than an eighth of the budget,
-    /// [`max_connections`](Self::max_connections) is lowered to the number that the budget
-    /// suffices for, and half of the budget is kept for promised buffers. If the budget cannot
-    /// promise more, a SYN is dropped and counted, and a `connect` fails.
+    /// connection is promised that much and 2.5 KiB for its state: no connection gets more than an
+    /// eighth of the budget, [`max_connections`](Self::max_connections) is lowered to the number that
+    /// the budget suffices for, and half of the budget is kept for promised buffers. If the budget
+    /// cannot promise more, a SYN is dropped and counted, and a `connect` fails. While the
+    /// out-of-order queues and scoreboards exceed the budget, those that change grow no further than
+    /// to 16 ranges each: a segment that would be one more is dropped and counted, and the peer sends
+    /// it again.
+    ///
+    /// Buffers of 16 KiB and more, and the first 8,192 smaller ones, are mappings of their own, so
+    /// that the operating system gets them back at once.
     pub memory: usize,
     /// How long an idle connection, without data in flight or data to read, keeps its buffers.
     /// Default 1 s.
@@ -211,11 +224,10 @@ impl Config {
             options.send_buffer,
             options.recv_buffer_max,
         );
-        let memory = self.memory.max(promised);
         Self {
             options,
-            max_connections: self.max_connections.min(memory / promised).max(1),
-            memory,
+            max_connections: self.max_connections.max(1),
+            memory: self.memory.max(promised),
             idle_buffer_timeout: usable_time(self.idle_buffer_timeout),
             // The SYN queue numbers its slots with 32 bits.
             backlog: self.backlog.clamp(1, 1 << 24),

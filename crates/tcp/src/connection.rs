@@ -296,8 +296,18 @@ impl<F: Flavor> Connection<F> {
             self.release_idle_buffers(fx);
             self.arm(fx);
         }
-        self.claim
-            .account(self.send.heap_size() + self.recv.heap_size());
+        self.account();
+    }
+
+    /// Tells the memory budget what the connection holds beside its buffers and its state.
+    fn account(&mut self) {
+        let ring = self.send_ring.as_ref().map_or(0, |_| size_of::<Ring<F>>());
+        let waiters = self.waiters.as_ref().map_or(0, |_| size_of::<Waiters>());
+        let orphan = self.orphan.as_ref().map_or(0, |_| size_of::<Orphan>());
+        let lists = self.send.heap_size() + self.recv.heap_size();
+        let is_short = self.claim.account(ring + waiters + orphan + lists);
+        self.recv.set_short_of_memory(is_short);
+        self.send.set_short_of_memory(is_short);
     }
 
     /// There is room in the outbound queue again.

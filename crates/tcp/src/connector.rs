@@ -4,6 +4,7 @@ use crate::error::not_available;
 use crate::flow::TcpFlow;
 use crate::listener::TcpListener;
 use crate::listeners::unspecified;
+use crate::memory_stats::MemoryStats;
 use crate::options::TcpOptions;
 use crate::stack::{Stack, StackShared};
 use crate::stats::Stats;
@@ -375,6 +376,20 @@ impl<F: Flavor> Connector<F> {
     /// ```
     pub fn stats(&self) -> Stats {
         self.stack.stats()
+    }
+
+    /// The memory that the stack's TCP side holds now. Its bound is
+    /// [`Config::memory`](crate::Config#structfield.memory).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
+    /// # example::run(async |connector, listener| {
+    /// let memory = connector.memory();
+    /// assert!(memory.buffers <= memory.total());
+    /// # Ok(()) });
+    /// ```
+    pub fn memory(&self) -> MemoryStats {
+        self.stack.memory()
     }
 
     /// Lists the connections of the stack in every state, from the handshake to TIME-WAIT, in the

@@ -129,8 +129,9 @@ impl<F: Flavor> Engine<F> {
         clock: Clock,
         secret: [u64; 2],
     ) -> (Self, TcpListener<F>, Connector<F>) {
-        let config = StackConfig::new(interface, config, clock, secret);
-        let stack = StackShared::new(NonZeroU8::MIN, config);
+        let queues = NonZeroU8::MIN;
+        let config = StackConfig::new(interface, config, clock, secret, queues);
+        let stack = StackShared::new(queues, config);
         (
             Self::for_queue(&stack, 0),
             TcpListener::new(stack.clone(), CATCH_ALL),
@@ -167,7 +168,8 @@ impl<F: Flavor> Engine<F> {
         clock: Clock,
         secret: [u64; 2],
     ) -> (Vec<Self>, TcpListener<F>, Connector<F>) {
-        let stack = StackShared::new(queues, StackConfig::new(interface, config, clock, secret));
+        let config = StackConfig::new(interface, config, clock, secret, queues);
+        let stack = StackShared::new(queues, config);
         let engine = |queue| Self::for_queue(&stack, queue);
         (
             (0..queues.get()).map(engine).collect(),
@@ -373,9 +375,10 @@ impl<F: Flavor> Engine<F> {
     /// ```
     pub fn sleep(&mut self, waker: &Waker, until: Option<Instant>, blocked: bool) -> bool {
         let until = until.map_or(NEVER, |at| self.stack.config.micros(at));
+        let recycled = self.recycled.take();
         let (sleeps, _old) = self
             .queue_shared
-            .with(|queue| queue.sleep(waker, until, blocked));
+            .with(|queue| queue.sleep(recycled, waker, until, blocked));
         self.has_room |= !sleeps;
         sleeps
     }

@@ -65,6 +65,15 @@ impl Listeners {
         id
     }
 
+    /// Bytes of the lists of connections.
+    pub(crate) fn heap_size(&self) -> usize {
+        let of = |listening: &Listening| {
+            listening.accept_queue.capacity() * size_of::<FlowKey>()
+                + listening.answered.capacity() * size_of::<(Instant, FlowKey)>()
+        };
+        self.all.values().map(of).sum()
+    }
+
     /// Counts one more handle.
     pub(crate) fn enter(&mut self, id: u32) {
         if let Some(listening) = self.all.get_mut(&id) {

@@ -41,9 +41,9 @@ pub(crate) struct QueueShared {
 }
 
 impl QueueShared {
-    pub(crate) fn new(packets: usize, mtu: usize) -> Self {
+    pub(crate) fn new(packets: usize, bytes: usize) -> Self {
         Self {
-            tx: TxQueue::new(packets, packets.saturating_mul(mtu)),
+            tx: TxQueue::new(packets, bytes),
             timers: Timers::default(),
             driver: SingleWaker::new(),
             until: 0,
@@ -77,14 +77,19 @@ impl QueueShared {
         (packet, self.tx.callable() > 0)
     }
 
-    /// Lets the driver sleep until `until`, unless there is work. Returns whether the driver may
+    /// Lets the driver sleep until `until`, unless there is work, and recycles the buffer of a packet
+    /// that was sent. Returns whether the driver may
     /// sleep, and a waker that was replaced.
     pub(crate) fn sleep(
         &mut self,
+        sent: Option<PacketBuf>,
         waker: &Waker,
         until: Micros,
         blocked: bool,
     ) -> (bool, Option<Waker>) {
+        if let Some(sent) = sent {
+            self.tx.recycle(sent);
+        }
         let earlier = self.timers.next() < until;
         let touched = std::mem::take(&mut self.touched);
         let packets = !blocked && !self.tx.is_empty();

@@ -15,6 +15,9 @@ use crate::syn::Syn;
 use brooklet_cell::Flavor;
 use brooklet_packet::TrafficClass;
 
+/// The most ranges of the out-of-order queue while the memory budget of all connections is exceeded.
+const LEAST_RANGES: usize = 16;
+
 /// The receive sequence variables of RFC 9293, 3.3.1, the receive buffer and the out-of-order
 /// queue.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Receiver<F: Flavor> {
     pub(crate) timestamps: Timestamps,
     /// Both ends have offered SACK (RFC 2018).
     pub(crate) sack_permitted: bool,
+    /// The memory budget is exceeded: no more than [`LEAST_RANGES`].
+    is_short_of_memory: bool,
     /// Of the packet that carried the peer's SYN.
     hop_limit: u8,
     traffic_class: TrafficClass,
@@ -66,6 +71,7 @@ impl<F: Flavor> Receiver<F> {
             window: Window::new(buffer, window_scale(largest)),
             timestamps: Timestamps::new(offset),
             sack_permitted: false,
+            is_short_of_memory: false,
             hop_limit: 0,
             traffic_class: TrafficClass::default(),
             dsack: None,
@@ -161,10 +167,17 @@ impl<F: Flavor> Receiver<F> {
         self.window.set_capacity(capacity);
     }
 
+    /// Says whether the memory budget of all connections is exceeded, so that the out-of-order queue
+    /// grows no further.
+    pub(crate) fn set_short_of_memory(&mut self, is_short: bool) {
+        self.is_short_of_memory = is_short;
+    }
+
     /// Bytes on the heap beside the buffer.
     pub(crate) fn heap_size(&self) -> usize {
+        let ring = self.ring.as_ref().map_or(0, |_| size_of::<Ring<F>>());
         let queue = self.out_of_order.as_ref();
-        queue.map_or(0, |queue| size_of::<OutOfOrder>() + queue.heap_size())
+        ring + queue.map_or(0, |queue| size_of::<OutOfOrder>() + queue.heap_size())
     }
 
     fn attach(&mut self, claim: &Claim<F>) {
@@ -291,7 +304,10 @@ impl<F: Flavor> Receiver<F> {
     /// copy is kept, so that a later one cannot change what was inspected.
     fn insert(&mut self, start: u32, data: &[u8], fin: bool, truncated: bool) -> Text {
         let next = self.rcv_nxt;
-        let limit = self.window.max_ranges();
+        let limit = match self.is_short_of_memory {
+            true => LEAST_RANGES,
+            false => self.window.max_ranges(),
+        };
         let queue = self.out_of_order.get_or_insert_default();
         // Behind the peer's FIN there is nothing, whatever has arrived.
         let mut end = start.wrapping_add(data.len() as u32 + u32::from(fin));

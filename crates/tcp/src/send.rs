@@ -161,6 +161,12 @@ impl Sender {
         self.recovery = None;
     }
 
+    /// Says whether the memory budget of all connections is exceeded, so that the scoreboard grows no
+    /// further.
+    pub(crate) fn set_short_of_memory(&mut self, is_short: bool) {
+        self.scoreboard.set_short_of_memory(is_short);
+    }
+
     /// Bytes on the heap.
     pub(crate) fn heap_size(&self) -> usize {
         let recovery = self.recovery.as_ref();

@@ -3,11 +3,13 @@
 use crate::buffer::Memory;
 use crate::queue::QueueShared;
 use crate::seq::Micros;
+use crate::shares::Shares;
 use crate::stats::Dropped;
 use crate::time_wait::TimeWait;
 use crate::{Clock, Config, Interface};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 /// What never changes while the stack runs.
@@ -18,8 +20,12 @@ pub(crate) struct StackConfig<F: Flavor> {
     pub(crate) clock: Clock,
     /// Where the stack's time begins.
     pub(crate) epoch: Instant,
-    /// The budget of the connections' buffers. Its cell is the last to be taken.
+    /// The budget of the connections. Its cell is the last to be taken.
     pub(crate) memory: Memory<F>,
+    /// The most bytes in the outbound queue of each device queue.
+    pub(crate) outbound_bytes: usize,
+    /// The most destinations whose path MTU the program states.
+    pub(crate) path_mtus: usize,
     /// The key of the hash that initial sequence numbers come from.
     pub(crate) secret: [u64; 2],
 }
@@ -30,13 +36,22 @@ impl<F: Flavor> StackConfig<F> {
         config: Config,
         clock: Clock,
         secret: [u64; 2],
+        queues: NonZeroU8,
     ) -> Self {
-        let config = config.usable();
+        let (config, interface) = (config.usable(), interface.usable());
+        let shares = Shares::new(&config, queues.get(), interface.mtu);
         Self {
             epoch: clock.now(),
-            memory: Memory::new(config.memory),
-            config,
-            interface: interface.usable(),
+            memory: Memory::new(shares.connection_bytes),
+            outbound_bytes: shares.outbound_bytes,
+            path_mtus: shares.path_mtus,
+            config: Config {
+                backlog: shares.backlog,
+                max_time_wait: shares.max_time_wait,
+                max_connections: shares.max_connections,
+                ..config
+            },
+            interface,
             clock,
             secret,
         }

@@ -1,5 +1,6 @@
 use crate::connection::Connection;
 use crate::events::Watch;
+use crate::memory_stats::MemoryStats;
 use crate::queue::QueueShared;
 use crate::round_trips::RoundTripCounters;
 use crate::seq::Micros;
@@ -13,6 +14,10 @@ use std::num::NonZeroU8;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// What a shared cell allocates beside its value, in bytes: the two reference counts, and the state of
+/// the lock or of the borrow.
+const CELL: usize = 3 * size_of::<usize>();
 
 /// A reference to what every handle and every engine of one stack share. It is one pointer, because
 /// every stream holds one.
@@ -50,13 +55,14 @@ impl<F: Flavor> Deref for StackShared<F> {
 impl<F: Flavor> StackShared<F> {
     pub(crate) fn new(queues: NonZeroU8, config: StackConfig<F>) -> Self {
         let config = Arc::new(config);
-        let (packets, mtu) = (config.config.outbound_packets, config.interface.mtu);
+        let packets = config.config.outbound_packets;
+        let bytes = config.outbound_bytes;
         let summary = Arc::new(TableSummary::default());
         Self(Arc::new(Stack {
             table: Shared::new(Table::new(config.clone(), summary.clone())),
             summary,
             queues: (0..queues.get())
-                .map(|_| Shared::new(QueueShared::new(packets, mtu)))
+                .map(|_| Shared::new(QueueShared::new(packets, bytes)))
                 .collect(),
             round_trips: (0..queues.get()).map(|_| Default::default()).collect(),
             config,
@@ -186,6 +192,26 @@ impl<F: Flavor> Stack<F> {
         stats.buffers = held.lent as u64;
         stats.pooled_buffers = held.spare as u64;
         stats
+    }
+}
+
+impl<F: Flavor> Stack<F> {
+    /// What the stack holds now.
+    pub(crate) fn memory(&self) -> MemoryStats {
+        let mut memory = MemoryStats::default();
+        self.table.with(|table| table.add_memory(&mut memory));
+        for queue in self.queues() {
+            let (outbound, timers) =
+                queue.with(|queue| (queue.tx.allocated(), queue.timers.heap_size()));
+            memory.outbound += outbound as u64;
+            memory.connections += timers as u64;
+        }
+        let held = self.config.memory.held();
+        memory.buffers = held.lent as u64;
+        memory.pooled_buffers = held.spare as u64;
+        let states = held.claims * (size_of::<Connection<F>>() + CELL);
+        memory.connections += (states + held.overhead + held.lists) as u64;
+        memory
     }
 }
 

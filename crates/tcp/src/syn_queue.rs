@@ -36,6 +36,8 @@ use std::time::Instant;
 
 pub(crate) struct SynQueue {
     slots: Slab<SynEntry>,
+    /// The bytes of the SYNs in the slots.
+    syn_bytes: usize,
     index: HashTable<u32>,
     hasher: RandomState,
     sources: Sources,
@@ -53,6 +55,10 @@ pub(crate) struct SynQueue {
     /// The most entries. The caller makes room before it inserts one more.
     limit: usize,
 }
+
+/// The most heap bytes that an entry takes: its slot, its SYN, its places in the index and among the
+/// sources, and room in the lists that grow.
+pub(crate) const MAX_ENTRY: usize = 320;
 
 /// A SYN that waits for the program's answer.
 #[derive(Debug)]
@@ -107,6 +113,7 @@ impl SynQueue {
     pub(crate) fn new(limit: usize, lifetimes: Lifetimes) -> Self {
         Self {
             slots: Slab::new(),
+            syn_bytes: 0,
             index: HashTable::new(),
             hasher: RandomState::default(),
             sources: Sources::default(),
@@ -147,6 +154,7 @@ impl SynQueue {
             let most = self.limit.saturating_sub(self.slots.len());
             self.slots.reserve_exact(more.min(most));
         }
+        self.syn_bytes += syn.len();
         let slot = self.slots.insert(SynEntry {
             key,
             queue,
@@ -190,6 +198,7 @@ impl SynQueue {
         if let Some(slot) = self.find(key) {
             let entry = &mut self.slots[slot as usize];
             entry.isn = isn;
+            self.syn_bytes = self.syn_bytes - entry.syn.len() + syn.len();
             entry.syn = syn.into();
             self.set_lifetime(slot, Lifetime::new(now, &self.lifetimes));
         }
@@ -392,6 +401,7 @@ impl SynQueue {
     fn remove_slot(&mut self, slot: u32, wakes: &mut WakeList) -> Option<SynEntry> {
         let entry = self.slots.get(slot as usize)?;
         let (key, stage) = (entry.key, entry.stage);
+        self.syn_bytes -= entry.syn.len();
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
             entry.remove();
@@ -405,16 +415,10 @@ impl SynQueue {
         self.slots.try_remove(slot as usize)
     }
 
-    /// The memory that the allocator holds for the queue, in bytes.
-    #[cfg(test)]
-    fn memory(&self) -> usize {
-        // glibc: 8 bytes before each piece, and a multiple of 16.
-        let syns = self
-            .slots
-            .iter()
-            .map(|(_, entry)| (entry.syn.len() + 8).next_multiple_of(16));
+    /// Bytes on the heap, without those of the wakers that wait for the removal of an entry.
+    pub(crate) fn heap_size(&self) -> usize {
         self.slots.capacity() * size_of::<SynEntry>()
-            + syns.sum::<usize>()
+            + self.syn_bytes
             + self.index.allocation_size()
             + self.sources.allocation_size()
     }

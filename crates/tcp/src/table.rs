@@ -11,6 +11,7 @@ pub(crate) use self::summary::TableSummary;
 use crate::address::is_endpoint;
 use crate::connection::Connection;
 use crate::listeners::{Listeners, Listening};
+use crate::memory_stats::MemoryStats;
 use crate::options::TcpOptions;
 use crate::ports::Ports;
 use crate::shared::{Leaves, StackConfig};
@@ -22,7 +23,8 @@ use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::{FlowKey, Headers, PathMtus, TcpFlags, TcpHeader};
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,7 +131,7 @@ impl<F: Flavor> Table<F> {
             syn_queue: SynQueue::new(config.config.backlog, lifetimes),
             listeners,
             ports: Ports::new(),
-            path_mtus: PathMtus::new(),
+            path_mtus: PathMtus::with_limit(config.path_mtus),
             time_waits: VecDeque::new(),
             summary,
             closing: false,
@@ -152,6 +154,17 @@ impl<F: Flavor> Table<F> {
             requests: self.syn_queue.len() as u64,
             ..self.stats
         }
+    }
+
+    /// Adds what the table has on the heap.
+    pub(crate) fn add_memory(&self, memory: &mut MemoryStats) {
+        let time_waits = self.stats.time_wait as usize * size_of::<(TimeWait, Instant)>()
+            + self.time_waits.capacity() * size_of::<(Instant, FlowKey)>();
+        memory.connections += (self.entries.allocation_size()
+            + self.listeners.heap_size()
+            + self.path_mtus.allocated()) as u64;
+        memory.time_wait += time_waits as u64;
+        memory.syn_queue += self.syn_queue.heap_size() as u64;
     }
 
     /// Counts a segment that the table drops.
@@ -350,6 +363,7 @@ impl<F: Flavor> Table<F> {
         match leaves {
             Leaves::Nothing => {
                 self.entries.remove(&key);
+                self.shrink();
             }
             Leaves::TimeWait(wait) => self.enter_time_wait(key, wait, now),
         }
@@ -375,14 +389,15 @@ impl<F: Flavor> Table<F> {
         self.summary.publish(since_epoch, connections)
     }
 
-    /// Gives back the memory of a burst that is over.
+    /// Gives back the memory of a burst that is over. The cost is that of the connections and
+    /// TIME-WAIT entries that have ended since the last time.
     fn shrink(&mut self) {
-        let is_roomy = |len: usize, capacity: usize| capacity > 1024 && len * 4 < capacity;
+        let is_roomy = |len: usize, capacity: usize| capacity > 256 && len * 8 < capacity;
         if is_roomy(self.entries.len(), self.entries.capacity()) {
-            self.entries.shrink_to_fit();
+            self.entries.shrink_to(2 * self.entries.len());
         }
         if is_roomy(self.time_waits.len(), self.time_waits.capacity()) {
-            self.time_waits.shrink_to_fit();
+            self.time_waits.shrink_to(2 * self.time_waits.len());
         }
     }
 

@@ -42,6 +42,11 @@ impl Timers {
         self.0.push(Reverse(Entry { at, key }));
     }
 
+    /// Bytes on the heap.
+    pub(crate) fn heap_size(&self) -> usize {
+        self.0.capacity() * size_of::<Entry>()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()

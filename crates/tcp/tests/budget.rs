@@ -156,7 +156,7 @@ fn a_connection_whose_gap_is_never_closed_holds_only_what_is_counted() {
 
 #[test]
 fn the_budget_covers_out_of_order_data_of_all_connections() {
-    const MEMORY: usize = 1 << 20;
+    const MEMORY: usize = 2 << 20;
     const EARLY: usize = 60_000;
     let mut host = Host::new(
         Config::new().memory(MEMORY).options(

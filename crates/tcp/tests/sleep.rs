@@ -230,7 +230,7 @@ fn the_next_connection_finds_nothing_of_the_last_one() {
 
 #[test]
 fn nobody_holds_more_than_there_is() {
-    let memory = 4 << 20;
+    let memory = 8 << 20;
     let mut host = Host::new(Config::new().memory(memory));
     let mut open = Vec::new();
     // Half of the memory is there for so many at least.

@@ -20,6 +20,18 @@ use crate::setters::setters;
 )]
 #[non_exhaustive]
 pub struct Config {
+    /// The memory budget of the UDP side, in bytes: queues in both directions, sessions, sockets and
+    /// tables, as [`Counters::memory`](crate::Counters::memory) lists them. Default 256 MiB, at least
+    /// 64 KiB.
+    ///
+    /// Outbound queues take at most an eighth of the budget, and recycled buffers and path MTUs a
+    /// sixteenth. The rest is for inbound datagrams, sessions and sockets: sessions and the datagrams
+    /// in their queues have at most half of it each, and the limits of a
+    /// [`SessionConfig`](crate::SessionConfig) are lowered to that. When the rest is used up, a
+    /// datagram is dropped and counted ([`dropped_full`](crate::Stats#structfield.dropped_full)), a
+    /// new session ends the least recently used one, and to bind a socket fails with
+    /// [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded).
+    pub memory: usize,
     /// The largest number of datagrams in the inbound queue of the
     /// [`TransparentUdpSocket`](crate::TransparentUdpSocket), and in that of each
     /// [`UdpSocket`](crate::UdpSocket). Default 512, at least 1. A datagram that finds the queue
@@ -37,7 +49,8 @@ pub struct Config {
     /// one. Default 256, at least 1. A sender that finds the queue full waits.
     pub outbound_packets: usize,
     /// An outbound queue with this many bytes in it accepts no further packet. Default 1 MiB, at
-    /// least 1. The bytes exceed the limit by less than one packet.
+    /// least 1. The bytes exceed the limit by less than one packet. The buffers of the packets may
+    /// take twice as much.
     pub outbound_bytes: usize,
     /// The IPv4 time to live and IPv6 hop limit of outbound packets. Default 64, at least 1.
     pub hop_limit: u8,
@@ -46,6 +59,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            memory: 256 << 20,
             inbound_packets: 512,
             inbound_bytes: 1 << 20,
             sockets: 16_384,
@@ -64,6 +78,7 @@ impl Config {
     }
 
     setters! {
+        memory: usize,
         inbound_packets: usize,
         inbound_bytes: usize,
         sockets: usize,
@@ -75,6 +90,7 @@ impl Config {
     /// The same settings, with 1 in place of a 0 that would stop all traffic.
     pub(crate) fn usable(self) -> Self {
         Self {
+            memory: self.memory.max(64 << 10),
             inbound_packets: self.inbound_packets.max(1),
             sockets: self.sockets.max(1),
             outbound_packets: self.outbound_packets.max(1),

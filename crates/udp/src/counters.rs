@@ -1,4 +1,4 @@
-use crate::{flow::UdpFlow, queues::Queues, stats::Stats};
+use crate::{flow::UdpFlow, memory_stats::MemoryStats, queues::Queues, stats::Stats};
 use brooklet_cell::Flavor;
 use std::fmt;
 
@@ -29,6 +29,12 @@ impl<F: Flavor> Counters<F> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
+    }
+
+    /// Returns the memory that the UDP side holds at this moment. An example is at [`MemoryStats`].
+    #[must_use]
+    pub fn memory(&self) -> MemoryStats {
+        self.0.memory()
     }
 
     /// Lists the sessions that have not ended, in the order of the addresses of their clients.

@@ -16,8 +16,16 @@ use self::sessions::Sessions;
 use self::sockets::Sockets;
 pub(crate) use self::sockets::{Options, Sender};
 use crate::{
-    arrival::Arrival, config::Config, datagram::Datagram, flow_error::FlowError,
-    interface::Interface, received::Received, stats::Stats,
+    arrival::Arrival,
+    config::Config,
+    datagram::Datagram,
+    flow_error::FlowError,
+    interface::Interface,
+    ledger::Ledger,
+    memory_stats::MemoryStats,
+    received::Received,
+    shares::{POOL_CAPACITY, Shares},
+    stats::Stats,
 };
 use brooklet_cell::wakers::{Awaited, WaitQueue, WakeList};
 use brooklet_io::{BufferPool, StackClosed};
@@ -25,9 +33,8 @@ use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{Packet, Protocol};
 use std::{collections::VecDeque, io, net::SocketAddr, time::Instant};
 
-/// The number of buffers in the pool, and the capacity of the largest, in bytes.
-const POOL_BUFFERS: usize = 64;
-const POOL_CAPACITY: usize = 2048;
+/// A slot of a slab that holds a box, in bytes.
+const SLOT: usize = 2 * size_of::<usize>();
 
 pub(crate) struct Inbound {
     transparent: SharedQueue,
@@ -38,6 +45,7 @@ pub(crate) struct Inbound {
     pub(crate) pool: BufferPool,
     pub(crate) closed: bool,
     pub(crate) stats: Stats,
+    ledger: Ledger,
 }
 
 /// One queue of datagrams.
@@ -68,19 +76,37 @@ pub(crate) enum Take {
 }
 
 impl Inbound {
-    pub(crate) fn new(interface: Interface, config: Config, secret: [u64; 2]) -> Self {
+    pub(crate) fn new(
+        interface: Interface,
+        config: Config,
+        shares: Shares,
+        secret: [u64; 2],
+    ) -> Self {
+        let ledger = Ledger::new(shares.inbound_bytes);
         let limit = Room {
             packets: config.inbound_packets,
             bytes: config.inbound_bytes,
         };
         Self {
-            transparent: SharedQueue::new(limit),
+            transparent: SharedQueue::new(limit, &ledger),
             transparent_handles: 0,
-            sockets: Sockets::new(interface, config, secret),
-            sessions: Sessions::new(),
-            pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
+            sockets: Sockets::new(interface, config, secret, &ledger),
+            sessions: Sessions::new(&ledger),
+            pool: BufferPool::new(shares.pool, POOL_CAPACITY),
             closed: false,
             stats: Stats::default(),
+            ledger,
+        }
+    }
+
+    /// What the inbound side holds now.
+    pub(crate) fn memory(&self) -> MemoryStats {
+        let sessions = self.sessions.held();
+        let queues = self.ledger.bytes() - sessions;
+        MemoryStats {
+            inbound: (queues + self.pool.allocated()) as u64,
+            sessions: sessions as u64,
+            ..MemoryStats::default()
         }
     }
 

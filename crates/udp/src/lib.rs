@@ -152,6 +152,8 @@ mod flow;
 mod flow_error;
 mod inbound;
 mod interface;
+mod ledger;
+mod memory_stats;
 mod outbound;
 mod ports;
 mod queues;
@@ -161,6 +163,7 @@ mod received;
 mod send;
 mod session;
 mod setters;
+mod shares;
 #[cfg(feature = "futures")]
 mod sink;
 mod socket;
@@ -185,6 +188,7 @@ pub use error::SendError;
 pub use flow::UdpFlow;
 pub use flow_error::FlowError;
 pub use interface::Interface;
+pub use memory_stats::MemoryStats;
 pub use read_half::UdpReadHalf;
 pub use received::Received;
 #[cfg(feature = "futures")]

@@ -19,11 +19,11 @@ use brooklet_io::{BufferPool, PacketBuf, StackClosed};
 use brooklet_packet::{FlowKey, IpFields, TrafficClass, WriteError, udp};
 use std::{collections::VecDeque, io, mem, net::SocketAddr, num::NonZeroU16, task::Waker};
 
-/// The number of buffers in the pool, and the capacity of the largest, in bytes.
+/// The most buffers in the pool, and the capacity of the largest, in bytes.
 const POOL_BUFFERS: usize = 64;
 const POOL_CAPACITY: usize = 2048;
 
-/// The number of buffers in the pool for long packets, and the capacity of the largest, in bytes.
+/// The most buffers in the pool for long packets, and the capacity of the largest, in bytes.
 const LARGE_BUFFERS: usize = 8;
 const LARGE_CAPACITY: usize = 1 << 17;
 
@@ -98,6 +98,8 @@ pub(crate) struct Outbound {
     packets: VecDeque<PacketBuf>,
     /// The lengths of the packets, summed.
     bytes: usize,
+    /// What the packets have allocated.
+    allocated: usize,
     /// The identification of the next packet that may be fragmented (RFC 6864, section 4.2).
     identification: u16,
     sent: SentFlows,
@@ -120,18 +122,19 @@ pub(crate) struct Ended {
 
 impl Outbound {
     pub(crate) fn new(interface: Interface, config: Config, identification: u16) -> Self {
+        // Together at most three quarters of what the queue may have in bytes.
+        let small = POOL_BUFFERS.min(config.outbound_bytes / 4 / POOL_CAPACITY);
+        let large = LARGE_BUFFERS.min(config.outbound_bytes / 2 / LARGE_CAPACITY);
         Self {
             interface,
             config,
             packets: VecDeque::new(),
             bytes: 0,
+            allocated: 0,
             identification,
             sent: SentFlows::default(),
-            pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
-            large_pool: BufferPool::with_capacities(
-                LARGE_BUFFERS,
-                POOL_CAPACITY + 1..=LARGE_CAPACITY,
-            ),
+            pool: BufferPool::new(small, POOL_CAPACITY),
+            large_pool: BufferPool::with_capacities(large, POOL_CAPACITY + 1..=LARGE_CAPACITY),
             senders: WaitQueue::new(),
             driver: SingleWaker::new(),
             call: false,
@@ -255,11 +258,24 @@ impl Outbound {
 
     fn append(&mut self, packet: PacketBuf) {
         self.bytes += packet.len();
+        self.allocated += packet.allocated();
         self.packets.push_back(packet);
     }
 
     fn has_room(&self) -> bool {
-        self.packets.len() < self.config.outbound_packets && self.bytes < self.config.outbound_bytes
+        self.packets.len() < self.config.outbound_packets
+            && self.bytes < self.config.outbound_bytes
+            // Short packets in long buffers.
+            && self.allocated < self.config.outbound_bytes.saturating_mul(2)
+    }
+
+    /// The bytes that the queue has allocated: its packets, its pools and its lists.
+    pub(crate) fn allocated(&self) -> usize {
+        self.allocated
+            + self.packets.capacity() * size_of::<PacketBuf>()
+            + self.pool.allocated()
+            + self.large_pool.allocated()
+            + self.sent.heap_size()
     }
 
     #[inline]
@@ -277,9 +293,11 @@ impl Outbound {
         let packet = self.packets.pop_front();
         if let Some(packet) = &packet {
             self.bytes -= packet.len();
+            self.allocated -= packet.allocated();
         }
         if self.packets.len() * 2 <= self.config.outbound_packets
             && self.bytes <= self.config.outbound_bytes / 2
+            && self.allocated <= self.config.outbound_bytes
         {
             self.senders.drain_into(wakes);
         }
@@ -323,7 +341,7 @@ impl Outbound {
         self.pool.clear();
         self.large_pool.clear();
         self.senders.drain_into(wakes);
-        self.bytes = 0;
+        (self.bytes, self.allocated) = (0, 0);
         Ended {
             driver: self.driver.take(),
             _packets: mem::take(&mut self.packets),

@@ -5,7 +5,9 @@ use crate::{
     flow::UdpFlow,
     inbound::Inbound,
     interface::Interface,
+    memory_stats::MemoryStats,
     outbound::{Outbound, Outgoing},
+    shares::Shares,
     stats::Stats,
 };
 use brooklet_cell::{Flavor, Shared};
@@ -46,6 +48,11 @@ impl<F: Flavor> Queues<F> {
         secret: [u64; 2],
     ) -> Self {
         let config = config.usable();
+        let shares = Shares::new(&config, queues.get());
+        let config = Config {
+            outbound_bytes: shares.outbound_bytes,
+            ..config
+        };
         let outbound = |queue: u8| {
             // The identifications of two queues begin far from each other.
             let first = (secret[0] as u16)
@@ -56,12 +63,12 @@ impl<F: Flavor> Queues<F> {
             outbound: (0..queues.get()).map(outbound).collect(),
             clock,
             interface,
-            path_mtus: Shared::new(PathMtus::default()),
+            path_mtus: Shared::new(PathMtus::with_limit(shares.path_mtus)),
             has_path_mtus: AtomicBool::new(false),
             has_sessions: AtomicBool::new(false),
         };
         Self {
-            inbound: Shared::new(Inbound::new(interface, config, secret)),
+            inbound: Shared::new(Inbound::new(interface, config, shares, secret)),
             common: Arc::new(common),
         }
     }
@@ -157,6 +164,22 @@ impl<F: Flavor> Queues<F> {
         }
         flows.sort_unstable_by_key(|flow| (flow.source, flow.destination));
         flows
+    }
+
+    pub(crate) fn memory(&self) -> MemoryStats {
+        let mut memory = self.inbound.with(|inbound| inbound.memory());
+        let mut next = Some(0);
+        while let Some(first) = next {
+            let wakers = self.inbound.with(|inbound| inbound.sessions.wakers(first));
+            memory.sessions += wakers.0 as u64;
+            next = wakers.1;
+        }
+        let path_mtus = &self.common.path_mtus;
+        let path_mtus = path_mtus.with(|path_mtus| path_mtus.allocated());
+        let outbound = self.outbound().iter();
+        let outbound = outbound.map(|queue| queue.with(|queue| queue.allocated()));
+        memory.outbound = (path_mtus + outbound.sum::<usize>()) as u64;
+        memory
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -4,6 +4,7 @@ use super::Builder;
 use crate::common::{Common, Settings};
 use crate::driver::Driver;
 use crate::engines::Engines;
+use crate::memory::Configs;
 use crate::parts::{Parts, QueueParts};
 use crate::random::Random;
 use crate::stack::Stack;
@@ -152,6 +153,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         clock: Clock,
     ) -> io::Result<Plan<F>> {
         self.tcp.check()?;
+        let configs = self.configs(queues)?;
         let mtu = self.usable_mtu(device_mtu)?;
         let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
         for &address in &self.addresses {
@@ -178,26 +180,26 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         let (tcp_engines, tcp, connector) = brooklet_tcp::Engine::with_queues(
             queues,
             tcp_interface,
-            self.tcp.clone(),
+            configs.tcp,
             clock.clone(),
             [random.next(), random.next()],
         );
         let (udp_engines, udp) = brooklet_udp::Engine::with_queues(
             queues,
             udp_interface,
-            self.udp,
+            configs.udp,
             clock.clone(),
             [random.next(), random.next()],
         );
         let raw_interface = brooklet_raw::Interface::new().mtu(mtu).ipv6(self.ipv6);
         let raw_engines =
-            brooklet_raw::Engine::with_queues(queues, raw_interface, self.icmp, clock.clone());
+            brooklet_raw::Engine::with_queues(queues, raw_interface, configs.raw, clock.clone());
         let stack = Stack {
             connector,
             udp: udp_engines[0].binder(),
             udp_counters: udp_engines[0].counters(),
             raw: raw_engines[0].binder(),
-            common: Common::new(queues, self.reassembly, (self.ipv6, own_ipv6), clock),
+            common: Common::new(queues, configs.reassembly, (self.ipv6, own_ipv6), clock),
         };
         let engines = tcp_engines.into_iter().zip(udp_engines).zip(raw_engines);
         Ok(Plan {
@@ -211,6 +213,20 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             identification: random.next() as u32,
             queues: queues.get().into(),
         })
+    }
+
+    /// The configurations of the parts, within the memory budget if there is one.
+    fn configs(&self, queues: NonZeroU8) -> io::Result<Configs> {
+        let configs = Configs {
+            tcp: self.tcp.clone(),
+            udp: self.udp,
+            raw: self.icmp,
+            reassembly: self.reassembly,
+        };
+        match self.memory {
+            Some(memory) => configs.within(memory, queues),
+            None => Ok(configs),
+        }
     }
 
     /// The MTU of the stack: the one that was set, or the device's, or the default.

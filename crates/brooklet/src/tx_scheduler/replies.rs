@@ -15,6 +15,8 @@ const POOL_CAPACITY: usize = 2048;
 pub(super) struct Replies {
     queue: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// What the replies have allocated.
+    allocated: usize,
     pool: BufferPool,
 }
 
@@ -23,6 +25,7 @@ impl Default for Replies {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
+            allocated: 0,
             pool: BufferPool::new(POOL_BUFFERS, POOL_CAPACITY),
         }
     }
@@ -45,6 +48,7 @@ impl Replies {
         let written = write(&mut packet);
         if written {
             self.bytes += packet.len();
+            self.allocated += packet.capacity();
             self.queue.push_back(packet);
         } else {
             self.pool.recycle(packet);
@@ -55,7 +59,13 @@ impl Replies {
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
         let packet = self.queue.pop_front()?;
         self.bytes -= packet.len();
+        self.allocated -= packet.capacity();
         Some(packet)
+    }
+
+    /// The bytes of the replies and of the pool.
+    pub(super) fn allocated(&self) -> usize {
+        self.allocated + self.queue.capacity() * size_of::<Vec<u8>>() + self.pool.allocated()
     }
 
     pub(super) fn recycle(&mut self, packet: Vec<u8>) {

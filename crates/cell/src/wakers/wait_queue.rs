@@ -154,6 +154,23 @@ impl WaitQueue {
     }
 
     /// Frees the memory that a crowd of tasks has left.
+    /// Returns the bytes that the queue has allocated for the wakers of futures.
+    ///
+    /// ```
+    /// use brooklet_cell::wakers::{WaitKey, WaitQueue};
+    /// use std::task::Waker;
+    ///
+    /// let (mut queue, mut key) = (WaitQueue::new(), WaitKey::default());
+    /// assert_eq!(queue.allocated(), 0);
+    /// let _ = queue.register(&mut key, Waker::noop());
+    /// assert!(queue.allocated() >= size_of::<Waker>());
+    /// ```
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        // An entry of the slab is a waker or the number of a free entry.
+        self.futures.capacity() * size_of::<Waker>()
+    }
+
     fn shrink(&mut self) {
         if self.futures.is_empty() && self.futures.capacity() > KEEP {
             self.futures = Slab::new();

@@ -18,7 +18,7 @@ use std::time::Duration;
 )]
 #[non_exhaustive]
 pub struct Config {
-    /// The most bytes held. Default 1 MiB. A fragment counts 64 bytes beside its payload, and an
+    /// The most bytes held. Default 1 MiB. A fragment counts 96 bytes beside its payload, and an
     /// incomplete packet counts 256 bytes. When the limit is reached, the oldest incomplete packet
     /// is dropped. Below 80,000 bytes the longest packets are never reassembled.
     pub bytes: usize,

@@ -5,7 +5,7 @@ use crate::{Fragment, Packet, checksum};
 
 /// The cost of a fragment beside its bytes: its entry in the list, the spare capacity of the list,
 /// and the overhead of the allocator.
-const FRAGMENT_COST: usize = 64;
+const FRAGMENT_COST: usize = 96;
 
 /// The most fragments of one packet: enough for the longest packet at the 576 bytes that every IPv4
 /// host accepts, and few enough for a linear insertion.
@@ -87,6 +87,12 @@ impl FragmentQueue {
 
     pub(super) fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// The bytes that the queue has allocated.
+    pub(super) fn allocated(&self) -> usize {
+        let list = self.fragments.capacity() * size_of::<HeldFragment>();
+        list + self.cost - self.fragments.len() * FRAGMENT_COST
     }
 
     pub(super) fn fit(&self, fragment: &HeldFragment) -> Fit {

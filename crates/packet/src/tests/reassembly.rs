@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
 /// What a fragment and a packet in the making count beside their bytes.
-const FRAGMENT: u64 = 64;
+const FRAGMENT: u64 = 96;
 const PACKET: u64 = 256;
 
 /// A reassembler with a clock of its own.

@@ -3,14 +3,19 @@
 //! A general allocator retains freed memory: after 10,000 connections with data, 1 GiB stayed
 //! resident. It also zeroes every page of a large buffer again at each allocation. A block is
 //! therefore a memory mapping of its own, which the operating system gets back when the block is
-//! dropped. A mapping per small block would exceed the number of mappings that a process may have
-//! (65,530 by default on Linux), so small blocks are split off a larger chunk.
+//! dropped. A mapping for each of very many small blocks would exceed the number of mappings that a
+//! process may have (65,530 by default on Linux), so these are split off a larger chunk.
 
 use bytes::BytesMut;
 use memmap2::MmapMut;
 
-/// Blocks of this size and above, in bytes, are mappings of their own.
+/// Blocks of this size and above, in bytes, are always mappings of their own: a page is not larger
+/// on any common system.
 pub(super) const MIN_MAPPED: usize = 16 * 1024;
+
+/// Whether a small block can be a mapping of its own. Pages of Apple's systems have 16 KiB; their
+/// allocator gives small blocks back by itself.
+const MAPS_SMALL: bool = cfg!(not(target_vendor = "apple"));
 
 /// The size of a chunk, in bytes. It exceeds glibc's largest mmap threshold (32 MiB), so that the
 /// allocator maps each chunk and unmaps it when it is freed. An untouched page is not resident.
@@ -44,9 +49,10 @@ impl Default for Block {
 
 impl Block {
     pub(super) fn mapped(size: usize) -> Self {
-        match MmapMut::map_anon(size) {
-            Ok(mapped) => Self::Mapped(mapped),
-            Err(_) => Self::Heap(vec![0; size].into_boxed_slice()),
+        let maps = size >= MIN_MAPPED || MAPS_SMALL;
+        match maps.then(|| MmapMut::map_anon(size)) {
+            Some(Ok(mapped)) => Self::Mapped(mapped),
+            _ => Self::Heap(vec![0; size].into_boxed_slice()),
         }
     }
 

@@ -17,8 +17,9 @@ const BUFFER_SHARE: usize = 8;
 /// Spare buffers take at most this fraction of the limit.
 const SPARE_SHARE: usize = 64;
 
-/// The change, in bytes, from which [`Claim::account`] corrects the budget.
-const ACCOUNT_STEP: usize = 1024;
+/// What a connection is promised beside its buffers, in bytes: its state and its handles, its places
+/// in the tables and in the lists of deadlines, and the shortest out-of-order queue and scoreboard.
+pub(crate) const PER_CONNECTION: usize = 2560;
 
 /// The table of connections with buffers is not shrunk below this capacity.
 const MAX_VACANT: usize = 1024;
@@ -44,8 +45,10 @@ struct Store {
     beyond: usize,
     /// Bytes lent.
     lent: usize,
-    /// Heap bytes that connections hold beside their buffers.
+    /// Heap bytes that connections hold beside their buffers and their state.
     overhead: usize,
+    /// The connections that exist, also those that have ended and that a handle keeps.
+    claims: usize,
     /// The connections that hold a buffer, by the identifiers of their claims: bytes lent of
     /// either side. An idle connection has no entry.
     users: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
@@ -63,8 +66,12 @@ pub(crate) struct Held {
     pub(crate) spare: usize,
     /// Connections with at least one buffer.
     pub(crate) users: usize,
-    /// Heap bytes that connections hold beside their buffers.
+    /// Heap bytes that connections hold beside their buffers and their state.
     pub(crate) overhead: usize,
+    /// Connections that exist, also those that have ended and that a handle keeps.
+    pub(crate) claims: usize,
+    /// Heap bytes of the lists of buffers.
+    pub(crate) lists: usize,
 }
 
 /// The direction of a buffer.
@@ -89,6 +96,8 @@ impl<F: Flavor> Memory<F> {
             spare: store.pool.bytes(),
             users: store.users.len(),
             overhead: store.overhead,
+            claims: store.claims,
+            lists: store.users.allocation_size() + store.pool.heap_size(),
         })
     }
 
@@ -110,6 +119,7 @@ impl<F: Flavor> Memory<F> {
     ) -> Claim<F> {
         let id = self.0.with(|store| {
             store.promised += promised(recv, send, recv_max);
+            store.claims += 1;
             store.last_claim += 1;
             store.last_claim
         });
@@ -119,6 +129,7 @@ impl<F: Flavor> Memory<F> {
             initial: [recv, send].map(|size| size as u32),
             max: [recv_max.max(recv), send_max.max(send)].map(|size| size as u32),
             accounted: 0,
+            is_over: false,
         }
     }
 }
@@ -138,7 +149,7 @@ pub(crate) fn min_recv(recv_max: usize) -> usize {
 /// The bytes that a connection of these sizes is promised.
 pub(crate) fn promised(recv: usize, send: usize, recv_max: usize) -> usize {
     let [recv, send] = minimum(recv, send, recv_max);
-    class_size(recv) + class_size(send)
+    class_size(recv) + class_size(send) + PER_CONNECTION
 }
 
 /// The sizes that a connection can have at any time.
@@ -158,6 +169,8 @@ pub(crate) struct Claim<F: Flavor> {
     max: [u32; 2],
     /// The overhead that the budget knows of, in bytes.
     accounted: u32,
+    /// The bytes of all connections exceeded the limit when `accounted` changed last.
+    is_over: bool,
 }
 
 impl<F: Flavor> Claim<F> {
@@ -209,24 +222,25 @@ impl<F: Flavor> Claim<F> {
         Some(self.buffer(side, len, lent))
     }
 
-    /// Sets the heap bytes that the connection holds beside its buffers: out-of-order list,
-    /// scoreboard. The budget is corrected when the figure has changed by 1 KiB or becomes 0.
-    /// Returns false when the bytes of all connections exceed the limit: the connection should then
-    /// hold less.
+    /// Sets the heap bytes that the connection holds beside its buffers and its state: handles of
+    /// buffers, out-of-order list, scoreboard. Returns whether the bytes of all connections exceed
+    /// the limit, as of the last change: the connection should then hold less.
+    #[inline]
     pub(crate) fn account(&mut self, bytes: usize) -> bool {
-        let known = self.accounted as usize;
-        let is_current = match bytes {
-            0 => known == 0,
-            _ => bytes.abs_diff(known) < ACCOUNT_STEP,
-        };
-        if is_current {
-            return true;
+        if bytes != self.accounted as usize {
+            self.correct(bytes);
         }
+        self.is_over
+    }
+
+    #[inline(never)]
+    fn correct(&mut self, bytes: usize) {
+        let known = self.accounted as usize;
         self.accounted = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.memory.0.with(|store| {
+        self.is_over = self.memory.0.with(|store| {
             store.overhead = store.overhead - known + self.accounted as usize;
-            store.claimed() <= store.limit
-        })
+            store.claimed() > store.limit
+        });
     }
 
     fn minimum(&self, side: Side) -> usize {
@@ -281,6 +295,7 @@ impl<F: Flavor> Drop for Claim<F> {
         let promised = promised(recv, send, self.maximum(Side::Receive));
         self.memory.0.with(|store| {
             store.promised -= promised;
+            store.claims -= 1;
             store.overhead -= self.accounted as usize;
         });
     }

@@ -2,9 +2,13 @@
 
 use super::block::{Block, Chunk, MIN_MAPPED};
 
-/// The size classes are powers of two, from 2^MIN_CLASS bytes (2 KiB) to 1 GiB.
-const MIN_CLASS: u32 = 11;
-pub(super) const CLASSES: usize = 20;
+/// The size classes are powers of two, from 2^MIN_CLASS bytes (4 KiB, a page) to 1 GiB.
+const MIN_CLASS: u32 = 12;
+pub(super) const CLASSES: usize = 19;
+
+/// So many small blocks are mappings of their own: 32 MiB of the smallest. Beyond that, small blocks
+/// are split off chunks, because a process may have 65,530 mappings by default on Linux.
+pub(super) const MAX_SMALL_MAPPED: usize = 8192;
 
 /// The bytes that a buffer of `len` bytes takes: the size of its class.
 pub(super) fn class_size(len: usize) -> usize {
@@ -24,12 +28,25 @@ pub(super) struct Pool {
     /// Bytes of the spare blocks.
     bytes: usize,
     chunk: Chunk,
+    /// Small blocks, in use and spare, that are mappings of their own.
+    small_mapped: usize,
+}
+
+/// Whether a block counts in [`Pool::small_mapped`].
+fn is_small_mapped(block: &Block) -> bool {
+    block.len() < MIN_MAPPED && !block.is_piece()
 }
 
 impl Pool {
     /// Bytes of the spare blocks.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Heap bytes of the lists.
+    pub(super) fn heap_size(&self) -> usize {
+        let entries = self.spare.iter().map(Vec::capacity).sum::<usize>();
+        entries * size_of::<Block>()
     }
 
     #[cfg(all(test, feature = "sync"))]
@@ -44,6 +61,10 @@ impl Pool {
             return Some(block);
         }
         if size >= MIN_MAPPED {
+            return None;
+        }
+        if self.small_mapped < MAX_SMALL_MAPPED {
+            self.small_mapped += 1;
             return None;
         }
         if !self.chunk.has(size) {
@@ -61,6 +82,7 @@ impl Pool {
             return Some(block);
         }
         if self.bytes + size > max || !self.chunk.may_retain(&block) {
+            self.small_mapped -= usize::from(is_small_mapped(&block));
             return Some(block);
         }
         self.spare[class(size)].push(block);
@@ -71,7 +93,9 @@ impl Pool {
     /// Removes a block of the largest class that has one.
     pub(super) fn pop_largest(&mut self) -> Option<Block> {
         let class = self.spare.iter().rposition(|blocks| !blocks.is_empty())?;
-        self.pop(class)
+        let block = self.pop(class)?;
+        self.small_mapped -= usize::from(is_small_mapped(&block));
+        Some(block)
     }
 
     fn pop(&mut self, class: usize) -> Option<Block> {
@@ -83,9 +107,11 @@ impl Pool {
     /// Drops the spare blocks that are pieces of a chunk.
     fn drop_pieces(&mut self) {
         for blocks in &mut self.spare {
-            if blocks.first().is_some_and(Block::is_piece) {
-                self.bytes -= blocks.drain(..).map(|block| block.len()).sum::<usize>();
-            }
+            let bytes = &mut self.bytes;
+            blocks.retain(|block| {
+                *bytes -= if block.is_piece() { block.len() } else { 0 };
+                !block.is_piece()
+            });
         }
     }
 }

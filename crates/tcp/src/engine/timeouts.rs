@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// less.
 const TIMER_SLACK: Duration = Duration::from_millis(1100);
 
+/// The list of deadlines that are due keeps room for this many.
+const MAX_KEPT: usize = 64;
+
 impl<F: Flavor> Engine<F> {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do, as of this call; `None`
     /// if only a packet or a handle can bring work.
@@ -138,6 +141,7 @@ impl<F: Flavor> Engine<F> {
                 connection.on_deadline(at, fx);
             });
         }
+        due.shrink_to(MAX_KEPT); // gives back the memory of a burst
         self.due = due;
     }
 }

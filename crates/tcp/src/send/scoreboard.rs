@@ -27,11 +27,16 @@ pub(super) struct Scoreboard {
     fack: u32,
     /// No run before this number is lost, so that a search for the next retransmission begins here.
     retransmit_hint: u32,
+    /// The memory budget is exceeded: no more than [`LEAST_RUNS`].
+    is_short_of_memory: bool,
 }
 
 /// The most runs. A peer makes no further ones by SACK, and what is sent joins the last run.
 /// Retransmissions of what had been split before may exceed the bound, at most twice.
 const MAX_RUNS: usize = 4096;
+
+/// The most runs while the memory budget of all connections is exceeded.
+const LEAST_RUNS: usize = 16;
 
 impl Scoreboard {
     /// Nothing has been sent; the first number will be `iss`.
@@ -45,6 +50,21 @@ impl Scoreboard {
             lost: 0,
             fack: iss,
             retransmit_hint: iss,
+            is_short_of_memory: false,
+        }
+    }
+
+    /// Says whether the memory budget of all connections is exceeded: until then a SACK block splits
+    /// a run whenever there are fewer than [`MAX_RUNS`].
+    pub(super) fn set_short_of_memory(&mut self, is_short: bool) {
+        self.is_short_of_memory = is_short;
+    }
+
+    /// The most runs that SACK blocks may make.
+    fn max_runs(&self) -> usize {
+        match self.is_short_of_memory {
+            true => LEAST_RUNS,
+            false => MAX_RUNS,
         }
     }
 
@@ -112,7 +132,7 @@ impl Scoreboard {
         }
         let len = end.wrapping_sub(self.snd_nxt);
         let size = len.min(mss);
-        let full = self.runs.len() >= MAX_RUNS;
+        let full = self.runs.len() >= self.max_runs();
         match self.runs.back_mut() {
             Some(last)
                 if last.sent_at == now
@@ -295,7 +315,7 @@ impl Scoreboard {
         let len = end.wrapping_sub(start);
         let size = len.min(mss);
         let before = first.checked_sub(1);
-        let full = self.runs.len() >= MAX_RUNS;
+        let full = self.runs.len() >= self.max_runs();
         if let Some(before) = before.and_then(|index| self.runs.get_mut(index))
             && before.state == SegmentState::InFlight
             && before.retransmitted

@@ -72,7 +72,7 @@ impl Sources {
         self.counts.is_empty()
     }
 
-    #[cfg(test)]
+    /// Bytes on the heap.
     pub(super) fn allocation_size(&self) -> usize {
         self.counts.allocation_size()
     }

@@ -42,11 +42,11 @@ fn crowd(syns: u16, epoch: Instant) -> SynQueue {
 #[test]
 fn an_entry_of_the_default_backlog_takes_256_bytes_at_most() {
     let queue = crowd(4096, now());
-    let each = queue.memory() / queue.len();
+    let each = queue.heap_size() / queue.len();
     assert!(each <= 256, "{each} bytes each");
     // Hash queues grow in powers of two: other backlogs take a few bytes more at worst.
     let queue = crowd(449, now());
-    let each = queue.memory() / queue.len();
+    let each = queue.heap_size() / queue.len();
     assert!(each <= 260, "{each} bytes each");
 }
 
@@ -56,7 +56,7 @@ fn the_memory_of_a_flood_is_given_back() {
     let mut queue = crowd(4096, epoch);
     let mut wakes = WakeList::default();
     assert_eq!(queue.expire(epoch + HANDSHAKE, &mut wakes), 4096);
-    assert!(queue.memory() < 1024, "{} bytes", queue.memory());
+    assert!(queue.heap_size() < 1024, "{} bytes", queue.heap_size());
     assert_eq!(queue.next_expiry(), None);
 }
 

@@ -11,7 +11,7 @@ use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};

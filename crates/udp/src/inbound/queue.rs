@@ -1,5 +1,6 @@
 //! Bounded queues of datagrams for the application.
 
+use crate::ledger::{Entry, Ledger};
 use crate::{datagram::Datagram, flow_error::FlowError, stats::Stats};
 use brooklet_cell::wakers::WaitQueue;
 use brooklet_io::BufferPool;
@@ -81,10 +82,15 @@ pub(crate) struct Queue {
     pub(crate) error: Option<Box<FlowError>>,
     datagrams: VecDeque<Datagram>,
     bytes: usize,
+    /// What the queue has on the heap, without the wakers of its readers.
+    held: Entry,
 }
 
+/// A queue that has become empty keeps room for this many datagrams while memory runs short.
+const KEEP: usize = 16;
+
 impl Queue {
-    pub(crate) fn new(limit: Room, gro: bool) -> Self {
+    pub(crate) fn new(limit: Room, gro: bool, ledger: &Ledger) -> Self {
         Self {
             limit,
             gro,
@@ -92,7 +98,13 @@ impl Queue {
             error: None,
             datagrams: VecDeque::new(),
             bytes: 0,
+            held: Entry::new(ledger),
         }
+    }
+
+    /// Counts memory of the owner of the queue, until the queue is dropped.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.held.add(bytes);
     }
 
     /// Queues what fits and what `admit` lets in, which is told the length of each datagram and the
@@ -131,7 +143,9 @@ impl Queue {
         admit: &mut impl FnMut(usize, Room) -> bool,
     ) -> bool {
         let free = self.free();
-        if free.packets == 0 || payload.len() > free.bytes {
+        let cost = payload.len() + size_of::<Datagram>();
+        let has_memory = self.held.ledger().has_room(cost);
+        if free.packets == 0 || payload.len() > free.bytes || !has_memory {
             stats.dropped_full += 1;
             return false;
         }
@@ -167,8 +181,11 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, datagram: Datagram) {
+        let (payload, room) = (datagram.payload.capacity(), self.datagrams.capacity());
         self.bytes += datagram.payload.len();
         self.datagrams.push_back(datagram);
+        let more = self.datagrams.capacity() - room;
+        self.held.add(payload + more * size_of::<Datagram>());
     }
 
     pub(crate) fn front(&self) -> Option<&Datagram> {
@@ -180,14 +197,28 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
         let datagram = self.datagrams.pop_front()?;
         self.bytes -= datagram.payload.len();
+        self.held.subtract(datagram.payload.capacity());
+        if self.datagrams.capacity() > KEEP && self.held.ledger().is_half_full() {
+            self.release();
+        }
         Some(datagram)
     }
 
     /// Frees the memory of a queue that is empty.
     pub(crate) fn release(&mut self) {
         if self.datagrams.is_empty() {
-            self.datagrams = VecDeque::new();
+            self.clear();
         }
+    }
+
+    /// Takes all datagrams out.
+    fn clear(&mut self) -> VecDeque<Datagram> {
+        let datagrams = std::mem::take(&mut self.datagrams);
+        let payload = datagrams.iter().map(|datagram| datagram.payload.capacity());
+        let list = datagrams.capacity() * size_of::<Datagram>();
+        self.held.subtract(payload.sum::<usize>() + list);
+        self.bytes = 0;
+        datagrams
     }
 
     /// The bytes of payload in the queue.
@@ -215,9 +246,9 @@ pub(crate) struct SharedQueue {
 }
 
 impl SharedQueue {
-    pub(crate) fn new(limit: Room) -> Self {
+    pub(crate) fn new(limit: Room, ledger: &Ledger) -> Self {
         Self {
-            queue: Queue::new(limit, false),
+            queue: Queue::new(limit, false, ledger),
             sources: SourceShares::new(),
         }
     }
@@ -245,9 +276,8 @@ impl SharedQueue {
 
     /// Removes all datagrams and returns them.
     pub(crate) fn clear(&mut self) -> VecDeque<Datagram> {
-        self.queue.bytes = 0;
         self.sources.clear();
-        std::mem::take(&mut self.queue.datagrams)
+        self.queue.clear()
     }
 }
 

@@ -11,21 +11,24 @@ mod session;
 
 pub(crate) use session::{SentDatagrams, Session};
 
+use super::SLOT;
 use super::list::List;
 use super::queue::{Incoming, Queue, Queued, Room};
 use crate::datagram::Datagram;
 use crate::error::SendError;
 use crate::events::{Events, Reason};
 use crate::flow::UdpFlow;
+use crate::ledger::{Entry, Ledger};
 use crate::session::{SessionConfig, SessionEnd};
 use crate::stats::Stats;
 use brooklet_cell::wakers::{WaitQueue, WakeList};
 use brooklet_io::BufferPool;
 use brooklet_packet::{FlowKey, SourcePrefix, SourceShares};
 use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use session::{Dns, Traffic, remember};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -49,11 +52,15 @@ const REMOTES: usize = 64;
 /// of the latest datagrams.
 const SENT_FROM: usize = 8;
 
-/// The most slots that one call of [`Sessions::flows`] looks at.
+/// The most slots that one call of [`Sessions::flows`] or [`Sessions::wakers`] looks at.
 const FLOWS_AT_ONCE: usize = 256;
 
 /// A table that has become empty keeps the memory for this many sessions.
 const KEEP: usize = 64;
+
+/// The most heap bytes of a session with one short datagram: its state, a queue with room for four
+/// datagrams, and its places in the tables, which may have twice the room that they need.
+const COST: usize = size_of::<Session>() + 4 * size_of::<Datagram>() + 320;
 
 /// What a handle of a session knows.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +82,8 @@ struct Source {
 }
 
 pub(crate) struct Sessions {
+    /// What the sessions and their tables have on the heap, without the sessions' queues.
+    held: Entry,
     config: SessionConfig,
     table: HashMap<FlowKey, usize, RandomState>,
     sessions: Slab<Box<Session>>,
@@ -96,8 +105,9 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ledger: &Ledger) -> Self {
         Self {
+            held: Entry::new(ledger),
             config: SessionConfig::default(),
             table: HashMap::default(),
             sessions: Slab::new(),
@@ -119,7 +129,60 @@ impl Sessions {
     }
 
     pub(crate) fn set_config(&mut self, config: SessionConfig) {
-        self.config = config.usable();
+        let config = config.usable();
+        let half = self.held.ledger().limit() / 2;
+        let sessions = config.sessions.min(half / COST).max(1);
+        self.config = SessionConfig {
+            sessions,
+            backlog: config.backlog.min(sessions),
+            total_bytes: config.total_bytes.min(half),
+            ..config
+        };
+    }
+
+    /// Bytes of the sessions and their tables, without the sessions' queues.
+    pub(crate) fn held(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// The bytes that the wakers of waiting tasks take, of the sessions from the slot `first` on, up to
+    /// [`FLOWS_AT_ONCE`] slots. Returns also the slot to go on with.
+    pub(crate) fn wakers(&self, first: usize) -> (usize, Option<usize>) {
+        let next = first + FLOWS_AT_ONCE;
+        let sessions = (first..next).filter_map(|id| self.sessions.get(id));
+        let wakers = sessions.map(|session| session.queue.readers.allocated());
+        (
+            wakers.sum(),
+            (next < self.sessions.capacity()).then_some(next),
+        )
+    }
+
+    /// Counts the memory of the tables after a change.
+    fn settle(&mut self) {
+        self.held.set(
+            self.sessions.len() * size_of::<Session>()
+                + self.sessions.capacity() * SLOT
+                + self.table.allocation_size()
+                + self.source_table.allocation_size()
+                + self.sources.capacity() * size_of::<Source>(),
+        );
+    }
+
+    /// Makes room for a new session within the memory budget, by the end of the least recently used
+    /// one. Returns whether there is room now.
+    fn make_room(&mut self, stats: &mut Stats, wakes: &mut WakeList) -> bool {
+        if self.held.ledger().has_room(COST) {
+            return true;
+        }
+        // A session that has ended gives its memory back once the program drops its handle. While
+        // many are about to, no further one ends: a flood would end all of them at once.
+        let ended = self.sessions.len() - self.table.len();
+        if ended * COST < self.held.ledger().limit() / 16
+            && let Some(oldest) = self.least_recently_used()
+        {
+            self.end(oldest, SessionEnd::Evicted, stats, wakes);
+        }
+        self.held.ledger().has_room(COST)
     }
 
     /// Whether a datagram can find a session or open one.
@@ -186,6 +249,10 @@ impl Sessions {
         {
             self.end(oldest, SessionEnd::Evicted, stats, wakes);
         }
+        if !self.make_room(stats, wakes) {
+            stats.dropped_full += 1;
+            return None;
+        }
         // After the evictions, which may have removed the source.
         let sources = &mut self.sources;
         let source = *self.source_table.entry(prefix).or_insert_with(|| {
@@ -206,7 +273,7 @@ impl Sessions {
             destination,
             many_destinations: false,
             device_queue,
-            queue: Queue::new(limit, self.config.gro),
+            queue: Queue::new(limit, self.config.gro, self.held.ledger()),
             end: None,
             handles: 0,
             waits: true,
@@ -228,6 +295,7 @@ impl Sessions {
             .push_back(id, &mut self.sessions);
         self.sources[source].waiting += 1;
         self.backlog.push_back(id, &mut self.sessions);
+        self.settle();
         self.acceptors.drain_into(wakes);
         stats.sessions_opened += 1;
         self.events.opened(|| self.sessions[id].flow(now));
@@ -255,7 +323,8 @@ impl Sessions {
         session.dns.other |= incoming.to.port() != DNS;
         session.dns.questions += incoming.count();
         if let Some(remote) = self.config.filtering.remote(incoming.to) {
-            remember(&mut session.remotes, remote, REMOTES);
+            let more = remember(&mut session.remotes, remote, REMOTES);
+            session.queue.hold(more);
         }
         let total = self.config.total_bytes;
         let (of_all, of_source) = (&mut self.bytes, &mut self.sources[session.source].bytes);
@@ -339,7 +408,8 @@ impl Sessions {
             session.sent.datagrams += datagrams as u64;
             session.sent.bytes += bytes as u64;
             session.dns.answers += usize::from(from.port() == DNS);
-            remember(&mut session.sent_from, from, SENT_FROM);
+            let more = remember(&mut session.sent_from, from, SENT_FROM);
+            session.queue.hold(more);
         }
         self.touch(now, id);
     }

@@ -1,17 +1,19 @@
 //! The table of the bound sockets.
 
+use super::SLOT;
 use super::queue::{Room, SharedQueue};
 use crate::{
     config::Config,
     error::SendError,
     interface::{Interface, is_host},
+    ledger::{Entry, Ledger},
     ports::Ports,
 };
 use brooklet_packet::TrafficClass;
 use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use slab::Slab;
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -44,6 +46,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) struct Sockets {
+    /// What the table has on the heap, without the sockets' queues.
+    held: Entry,
     interface: Interface,
     config: Config,
     sockets: Slab<Box<Socket>>,
@@ -52,8 +56,14 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(interface: Interface, config: Config, secret: [u64; 2]) -> Self {
+    pub(crate) fn new(
+        interface: Interface,
+        config: Config,
+        secret: [u64; 2],
+        ledger: &Ledger,
+    ) -> Self {
         Self {
+            held: Entry::new(ledger),
             interface,
             config,
             sockets: Slab::new(),
@@ -122,6 +132,13 @@ impl Sockets {
                 format!("{most} sockets are bound, as many as `Config::sockets` allows"),
             ));
         }
+        if !self.held.ledger().has_room(size_of::<Socket>()) {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                "the memory for datagrams and sessions is used up: close sockets, read what waits in \
+                 them, or raise `Config::memory`",
+            ));
+        }
         let limit = Room {
             packets: self.config.inbound_packets,
             bytes: self.config.inbound_bytes,
@@ -129,7 +146,7 @@ impl Sockets {
         let id = self.sockets.insert(Box::new(Socket {
             bound,
             connected: None,
-            queue: SharedQueue::new(limit),
+            queue: SharedQueue::new(limit, self.held.ledger()),
             handles: 0,
             options: Options {
                 hop_limit: self.config.hop_limit,
@@ -139,7 +156,17 @@ impl Sockets {
             },
         }));
         self.by_address.insert(bound, id);
+        self.settle();
         Ok(id)
+    }
+
+    /// Counts the memory of the table after a change.
+    fn settle(&mut self) {
+        self.held.set(
+            self.sockets.len() * size_of::<Socket>()
+                + self.sockets.capacity() * SLOT
+                + self.by_address.allocation_size(),
+        );
     }
 
     /// Removes the socket and returns it.
@@ -151,6 +178,7 @@ impl Sockets {
             self.sockets = Slab::new();
             self.by_address = HashMap::default();
         }
+        self.settle();
         Some(socket)
     }
 

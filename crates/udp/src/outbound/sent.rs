@@ -49,6 +49,11 @@ impl SentFlows {
         self.places.get(place) == Some(&hash)
     }
 
+    /// Bytes on the heap.
+    pub(super) fn heap_size(&self) -> usize {
+        size_of_val(&*self.places)
+    }
+
     fn find(&self, flow: FlowKey) -> (usize, u64) {
         let hash = self.hasher.hash_one(flow);
         (hash as usize % FLOWS, hash)

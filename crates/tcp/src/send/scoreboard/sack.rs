@@ -1,6 +1,6 @@
 //! Selective acknowledgments (RFC 2018).
 
-use super::{Delivered, MAX_RUNS, Run, Scoreboard, SegmentState};
+use super::{Delivered, Run, Scoreboard, SegmentState};
 use crate::seq::{after, earlier, later};
 
 impl Scoreboard {
@@ -27,7 +27,7 @@ impl Scoreboard {
             }
             let joins = self.joins_sacked(index, from);
             let splits = usize::from(!joins && from != run.start) + usize::from(upto != run.end);
-            if splits > 0 && !joins && self.runs.len() + splits > MAX_RUNS {
+            if splits > 0 && !joins && self.runs.len() + splits > self.max_runs() {
                 return; // only an attacker produces this many gaps
             }
             index = self.mark_sacked(index, (from, upto), joins, prior_fack, delivered) + 1;

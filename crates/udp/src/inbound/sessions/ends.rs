@@ -133,6 +133,7 @@ impl Sessions {
             self.backlog.remove(id, &mut self.sessions);
         }
         self.shrink();
+        self.settle();
     }
 
     /// Frees the memory that a crowd of sessions has left.
@@ -155,6 +156,8 @@ impl Sessions {
         if self.sessions.is_empty() && self.sessions.capacity() > KEEP {
             self.sessions = Slab::new();
         }
+        drop(session);
+        self.settle();
     }
 
     /// Notes the end of a session that is not yet taken out of the lists. Its age at the end is

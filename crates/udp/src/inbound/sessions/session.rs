@@ -103,14 +103,21 @@ impl Session {
     }
 }
 
-/// Makes `address` the last of at most `most` addresses.
-pub(super) fn remember(addresses: &mut VecDeque<SocketAddr>, address: SocketAddr, most: usize) {
+/// Makes `address` the last of at most `most` addresses. Returns how many bytes the list has
+/// allocated for it.
+pub(super) fn remember(
+    addresses: &mut VecDeque<SocketAddr>,
+    address: SocketAddr,
+    most: usize,
+) -> usize {
     // Most often it is the same address again.
     match addresses.iter().rposition(|known| *known == address) {
-        Some(at) if at + 1 == addresses.len() => return,
+        Some(at) if at + 1 == addresses.len() => return 0,
         Some(at) => _ = addresses.remove(at),
         None if addresses.len() >= most => _ = addresses.pop_front(),
         None => {}
     }
+    let room = addresses.capacity();
     addresses.push_back(address);
+    (addresses.capacity() - room) * size_of::<SocketAddr>()
 }
