@@ -75,4 +75,4 @@ pub use poll_wakers::PollWakers;
 pub use single_waker::SingleWaker;
 pub use wait_queue::{WaitKey, WaitQueue};
 pub use waiter::{Awaited, Waiter};
-pub use wake_list::WakeList;
+pub use wake_list::{WakeList, panics, wake};

@@ -210,12 +210,9 @@ fn a_waker_that_panics_leaves_no_other_task_asleep() {
                 .is_pending()
         );
     }
-    let mut caught = |packet| {
-        let host = std::panic::AssertUnwindSafe(&mut host);
-        assert!(std::panic::catch_unwind(move || { host }.tx(packet)).is_err());
-    };
-    caught(peer.seg(ACK, b"x"));
-    caught(Peer::new("10.0.0.2:1", SERVER).syn());
+    // The panic does not reach the engine's caller either: the other connections of the batch go on.
+    host.tx(peer.seg(ACK, b"x"));
+    host.tx(Peer::new("10.0.0.2:1", SERVER).syn());
     assert_eq!(tasks.map(|task| task.get()), [1, 1]);
 }
 

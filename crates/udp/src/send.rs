@@ -4,7 +4,7 @@ use crate::{
     outbound::{Outbound, Outgoing},
     queues::Queues,
 };
-use brooklet_cell::wakers::{Awaited, WaitKey, Waiter, WakeList};
+use brooklet_cell::wakers::{Awaited, WaitKey, Waiter, WakeList, wake};
 use brooklet_cell::{Flavor, Shared};
 use std::{
     future::poll_fn,
@@ -75,7 +75,7 @@ pub(crate) fn try_send_noted<F: Flavor>(
         Err(error) => (Err(error), None),
     });
     if let Some(driver) = driver {
-        driver.wake();
+        wake(driver);
     }
     sent
 }
@@ -153,7 +153,7 @@ pub(crate) async fn send_batch_noted<'a, F: Flavor>(
             }
         });
         if let Some(driver) = driver {
-            driver.wake();
+            wake(driver);
         }
         if more == 0 {
             break;

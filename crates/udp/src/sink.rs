@@ -8,7 +8,8 @@ use crate::{
     send::poll_send,
     write_half::{UdpWriteHalf, Unsent},
 };
-use brooklet_cell::{Flavor, wakers::Waiter};
+use brooklet_cell::Flavor;
+use brooklet_cell::wakers::{Waiter, wake};
 use brooklet_io::StackClosed;
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -72,7 +73,7 @@ impl<F: Flavor> Sink<(Vec<u8>, SocketAddr, SocketAddr)> for UdpWriteHalf<F> {
             sent => (sent, None),
         });
         if let Some(driver) = driver {
-            driver.wake();
+            wake(driver);
         }
         if !sent? {
             this.unsent = Some(Box::new(Unsent {

@@ -1,5 +1,35 @@
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
+
+/// The wakers that have panicked. Not a counter of a list: lists live for one piece of work.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many wakers have panicked in this process when a [`WakeList`] or [`wake`] woke them.
+///
+/// ```
+/// use brooklet_cell::wakers::{WakeList, panics};
+/// use std::sync::Arc;
+/// use std::task::Wake;
+///
+/// struct Panics;
+///
+/// impl Wake for Panics {
+///     fn wake(self: Arc<Self>) {
+///         panic!("a waker panics");
+///     }
+/// }
+///
+/// let before = panics();
+/// let mut wakes = WakeList::new();
+/// wakes.push(Arc::new(Panics).into());
+/// wakes.wake_all();
+/// assert_eq!(panics() - before, 1);
+/// ```
+#[must_use]
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
 
 /// Wakers that were collected while a cell was held, to be woken once no cell is held.
 ///
@@ -64,10 +94,9 @@ impl WakeList {
     /// Wakes all tasks, in the order in which they were added, and empties the list. The caller
     /// holds no cell.
     ///
-    /// # Panics
-    ///
-    /// If a waker panics, the others are woken all the same; the first panic then continues. It
-    /// ends here if the thread is panicking already, because a second one would abort the process.
+    /// The panic of a waker ends here, once the panic hook has reported it, and is
+    /// [counted](panics). The waker belongs to another task than the caller, which has done its work
+    /// right: a driver goes on, and so does a writer that wakes a reader.
     #[inline]
     pub fn wake_all(&mut self) {
         // The usual case is an empty list, for every packet.
@@ -77,18 +106,31 @@ impl WakeList {
     }
 
     fn wake_each(&mut self) {
-        let mut panic = None;
         let others = self.second.take().into_iter().chain(self.others.drain(..));
         for waker in self.first.take().into_iter().chain(others) {
-            // A waker that panics is gone; nothing of it is used afterwards.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                panic.get_or_insert(payload);
-            }
+            wake(waker);
         }
-        if let Some(payload) = panic
-            && !std::thread::panicking()
-        {
-            resume_unwind(payload);
+    }
+}
+
+/// Wakes one task, as a [`WakeList`] does: the panic of the waker is [counted](panics), and ends
+/// here. The caller holds no cell.
+///
+/// ```
+/// use brooklet_cell::wakers::{SingleWaker, wake};
+/// use std::task::Waker;
+///
+/// let mut driver = SingleWaker::new();
+/// drop(driver.register(Waker::noop()));
+/// driver.take().into_iter().for_each(wake);
+/// ```
+pub fn wake(waker: Waker) {
+    // A waker that panics is gone; nothing of it is used afterwards.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        // The payload is foreign code as well. That of a second panic is leaked.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
         }
     }
 }

@@ -216,8 +216,7 @@ fn a_waker_that_panics_leaves_no_other_task_asleep<F: Flavor>() {
             .is_pending()
     );
     assert!(task.poll(second.as_mut()).is_pending());
-    let pinged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ping(&stack)));
-    assert!(pinged.is_err());
+    ping(&stack);
     assert_eq!(task.woken(), 1);
     assert!(task.poll(second.as_mut()).is_ready());
 }

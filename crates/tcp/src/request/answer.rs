@@ -5,7 +5,7 @@ use crate::error::request_gone;
 use crate::options::TcpOptions;
 use crate::stack::StackShared;
 use crate::syn_queue::{SynEntry, SynId};
-use brooklet_cell::wakers::WakeList;
+use brooklet_cell::wakers::{WakeList, wake};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::StackClosed;
 use brooklet_packet::Packet;
@@ -74,7 +74,7 @@ impl<F: Flavor> StackShared<F> {
                     .queue(entry.queue)
                     .with(|queue| queue.push(reply.into()))
             {
-                driver.wake();
+                wake(driver);
             }
         }
     }

@@ -330,10 +330,6 @@ fn a_waker_that_panics_leaves_no_other_task_asleep<F: Flavor>() {
             panic!("a waker panics");
         }
     }
-    fn panics(work: impl FnOnce()) {
-        let work = std::panic::AssertUnwindSafe(work);
-        assert!(std::panic::catch_unwind(work).is_err());
-    }
     let (engine, socket) = engine_with::<F>(|config| config.outbound_packets = 1);
     let panicking = Waker::from(Arc::new(Panics));
     let (reader, sender) = (Task::new(), Task::new());
@@ -351,14 +347,12 @@ fn a_waker_that_panics_leaves_no_other_task_asleep<F: Flavor>() {
         }
     };
     wait();
-    panics(|| {
-        let _ = arrive(&engine, b"question");
-    });
-    panics(|| drop(engine.poll_transmit()));
+    let _ = arrive(&engine, b"question");
+    drop(engine.poll_transmit());
     assert_eq!((reader.woken(), sender.woken()), (1, 1));
     now(socket.recv_datagram()).unwrap();
     // The end reaches the senders although the waker of a reader panics.
     wait();
-    panics(|| engine.shutdown());
+    engine.shutdown();
     assert_eq!((reader.woken(), sender.woken()), (1, 1));
 }
