@@ -457,6 +457,44 @@ fn data_that_arrives_after_the_drop_delivery_then_a_rst() {
 }
 
 #[test]
+fn dropped_by_a_panic_a_rst_at_once() {
+    let drops: [fn(Stream); 3] = [
+        |stream| {
+            let _stream = stream;
+            panic!("a task panics");
+        },
+        |stream| {
+            let _halves = stream.split();
+            panic!("a task panics");
+        },
+        |stream| {
+            let _ = stream.try_write_with(|_| panic!("the closure of a task panics"));
+        },
+    ];
+    for drop_by_panic in drops {
+        let (mut host, peer, stream) = opened();
+        write(&stream, b"half of it").unwrap();
+        let task = std::panic::AssertUnwindSafe(|| drop_by_panic(stream));
+        assert!(std::panic::catch_unwind(task).is_err());
+        let last = host.all().pop().unwrap();
+        assert!(last.flags.rst() && !last.flags.fin());
+        assert_eq!(connections(&host), 0);
+        drop(peer);
+    }
+    // The handle of another task keeps the connection.
+    let (mut host, mut peer, stream) = opened();
+    let clone = stream.clone();
+    let task = std::panic::AssertUnwindSafe(move || {
+        let _clone = clone;
+        panic!("a task panics");
+    });
+    assert!(std::panic::catch_unwind(task).is_err());
+    host.silent();
+    write(&stream, b"goes on").unwrap();
+    assert_eq!(peer.drain(&mut host), (b"goes on".to_vec(), false));
+}
+
+#[test]
 fn linger_of_0_a_rst_at_once() {
     let (mut host, _, stream) = opened();
     stream.set_linger(Some(Duration::ZERO));
@@ -604,5 +642,5 @@ fn each_promise_has_its_test() {
         assert!(include_str!("contract.rs").contains(&test), "{promise}");
         count += 1;
     }
-    assert_eq!(count, 28);
+    assert_eq!(count, 29);
 }

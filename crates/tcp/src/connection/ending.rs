@@ -17,7 +17,10 @@ impl<F: Flavor> Connection<F> {
             return;
         }
         let unread = self.recv.len() > 0 && self.send_queue() == 0;
-        if self.end.is_some() || !self.handshake_done || unread || self.linger == 0 {
+        // A task that panics has not written all that it wanted to: a FIN would tell the peer that it
+        // has.
+        let panics = std::thread::panicking();
+        if self.end.is_some() || !self.handshake_done || unread || self.linger == 0 || panics {
             self.reset_connection();
         } else {
             let linger_deadline = match self.linger {

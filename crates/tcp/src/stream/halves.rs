@@ -232,7 +232,9 @@ fn reunite<F: Flavor>(
 
 impl<F: Flavor> Drop for WriteHalf<F> {
     fn drop(&mut self) {
-        if self.closes {
+        if self.closes && std::thread::panicking() {
+            self.stream.abort(); // as at the drop of a stream
+        } else if self.closes {
             // On an error the connection has ended already.
             let _ = self.stream.shutdown(Shutdown::Write);
         }
