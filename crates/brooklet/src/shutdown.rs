@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// does not run delays the others no longer than this.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long after the deadline the drivers wait for a device that takes no packet. The queue of a
+/// device that works is full after the RSTs of some connections.
+const BLOCKED_GRACE: Duration = Duration::from_millis(100);
+
 /// The shutdown of one stack, which its handles and drivers share.
 pub(crate) struct Shutdown<F: Flavor>(Shared<F, State>);
 
@@ -32,11 +36,11 @@ enum Phase {
     Closing,
     /// The deadline has passed, and one driver resets the connections.
     Resetting {
-        end: Instant,
+        since: Instant,
     },
     /// The connections are reset, and the drivers send the RSTs.
     Reset {
-        end: Instant,
+        since: Instant,
     },
     /// Nothing is left to do: every driver ends with `Ok`.
     Complete,
@@ -94,8 +98,8 @@ impl<F: Flavor> Shutdown<F> {
     /// The connections have been reset: the drivers may end once they have sent the RSTs.
     pub(crate) fn connections_reset(&self) {
         self.0.with(|state| {
-            if let Phase::Resetting { end } = state.phase {
-                state.phase = Phase::Reset { end };
+            if let Phase::Resetting { since } = state.phase {
+                state.phase = Phase::Reset { since };
             }
         });
     }
@@ -135,19 +139,22 @@ impl State {
         let (drained, wait) = match self.phase {
             Phase::Running => return Step::Wait(None),
             Phase::Closing if self.deadline.is_some_and(|at| at <= now) => {
-                self.phase = Phase::Resetting { end: now + GRACE };
+                self.phase = Phase::Resetting { since: now };
                 self.drained.fill(false);
                 return Step::Reset;
             }
             Phase::Closing => (!has_connections && !has_output && !blocked, self.deadline),
-            Phase::Resetting { end } => (false, Some(end)),
-            Phase::Reset { end } => (!has_output || blocked || end <= now, Some(end)),
+            Phase::Resetting { since } => (false, Some(since + GRACE)),
+            Phase::Reset { since } if blocked && now < since + BLOCKED_GRACE => {
+                (false, Some(since + BLOCKED_GRACE))
+            }
+            Phase::Reset { since } => (!has_output || blocked, Some(since + GRACE)),
             Phase::Complete => return Step::End,
         };
         if let Some(own) = self.drained.get_mut(usize::from(queue)) {
             *own = drained;
         }
-        let overdue = matches!(self.phase, Phase::Reset { end } if end <= now);
+        let overdue = matches!(self.phase, Phase::Reset { since } if since + GRACE <= now);
         if overdue || self.drained.iter().all(|&drained| drained) {
             self.phase = Phase::Complete;
             return Step::End;
@@ -260,13 +267,16 @@ mod tests {
             assert_eq!(shutdown.step(queue, at, IDLE), Step::Wait(Some(end)));
         }
         shutdown.connections_reset();
-        // A device that takes nothing keeps no driver after the deadline.
+        // A device that takes nothing keeps no driver long after the deadline.
         let blocked = Progress {
             has_connections: true,
             has_output: true,
             blocked: true,
         };
-        assert_eq!(shutdown.step(0, at, blocked), Step::Wait(Some(end)));
+        let patience = Some(at + BLOCKED_GRACE);
+        assert_eq!(shutdown.step(0, at, blocked), Step::Wait(patience));
+        let later = at + BLOCKED_GRACE;
+        assert_eq!(shutdown.step(0, later, blocked), Step::Wait(Some(end)));
         // Nor does a driver that does not run.
         assert_eq!(shutdown.step(0, end, IDLE), Step::End);
     }

@@ -441,8 +441,10 @@ impl<F: Flavor> Table<F> {
         self.gone = true;
         self.listeners.wake_all(wakes);
         self.entries.clear();
+        self.entries.shrink_to_fit();
         self.syn_queue.clear(wakes);
-        self.time_waits.clear();
+        self.time_waits = VecDeque::new();
+        (self.stats.connections, self.stats.time_wait) = (0, 0);
         self.publish();
     }
 }
