@@ -162,8 +162,8 @@ impl<F: Flavor> Binder<F> {
     /// policy. Requests that are in the queue of a socket remain there.
     ///
     /// The driver calls the function for each echo request, so the function should be fast and must
-    /// not block. No lock is held meanwhile: the function may use the stack. Without a policy, a
-    /// socket that takes echo requests receives all of them, and without such a socket
+    /// not block. No lock is held meanwhile: the function may use the stack. A request about which
+    /// the function panics is ignored. Without a policy, a socket that takes echo requests receives all of them, and without such a socket
     /// [`Config::echo`](crate::Config#structfield.echo) decides.
     ///
     /// ```

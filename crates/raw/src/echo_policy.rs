@@ -3,7 +3,7 @@
 use brooklet_packet::icmp::Unreachable;
 use std::fmt;
 use std::net::IpAddr;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What happens to an ICMP echo request.
@@ -54,8 +54,11 @@ impl EchoPolicy {
         Self(Arc::new(policy))
     }
 
+    /// The action for a request. A policy that panics ignores the request: the caller is the
+    /// driver, which has more to do than this request.
     pub(crate) fn action(&self, destination: IpAddr) -> EchoAction {
-        (self.0)(destination)
+        let action = catch_unwind(AssertUnwindSafe(|| (self.0)(destination)));
+        action.unwrap_or(EchoAction::Ignore)
     }
 }
 
