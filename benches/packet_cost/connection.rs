@@ -151,13 +151,19 @@ impl Connection {
             window: offer.window,
             ..Send::default()
         });
-        assert!(connection.accept().is_none(), "accepted before the handshake");
+        assert!(
+            connection.accept().is_none(),
+            "accepted before the handshake"
+        );
         connection.take_out();
         connection.una = connection.nxt;
         connection.pass(Duration::from_micros(100));
         connection.send(&[], &[]);
         connection.stream = connection.accept();
-        assert!(connection.stream.is_some(), "no connection after the handshake");
+        assert!(
+            connection.stream.is_some(),
+            "no connection after the handshake"
+        );
         connection.work();
         connection.take_out();
         connection.samples.clear();
@@ -229,9 +235,9 @@ impl Connection {
         let mut cx = Context::from_waker(Waker::noop());
         match self.application {
             Application::Source => {
-                while let Poll::Ready(Ok(1..)) = Pin::new(&mut *stream).poll_write(&mut cx, &self.block)
-                {
-                }
+                while let Poll::Ready(Ok(1..)) =
+                    Pin::new(&mut *stream).poll_write(&mut cx, &self.block)
+                {}
             }
             Application::Echo => {
                 while let Poll::Ready(Ok(read @ 1..)) =
@@ -304,7 +310,9 @@ impl Connection {
         packet.extend(total.to_be_bytes());
         packet.extend([0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2, 192, 0, 2, 1]);
         let words = packet.chunks_exact(2);
-        let sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+        let sum: u32 = words
+            .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+            .sum();
         let checksum = !(((sum & 0xffff) + (sum >> 16)) as u16);
         packet[10..12].copy_from_slice(&checksum.to_be_bytes());
         packet.extend(40_000u16.to_be_bytes());

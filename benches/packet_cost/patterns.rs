@@ -13,7 +13,10 @@ pub(crate) const ALL: [(&str, Pattern); 18] = [
     ("honest-echo", honest_echo),
     ("sack-alternate-bytes-bulk", sack_alternate_bytes_bulk),
     ("sack-alternate-segments-bulk", sack_alternate_segments_bulk),
-    ("sack-alternate-segments-mss-48", sack_alternate_segments_mss_48),
+    (
+        "sack-alternate-segments-mss-48",
+        sack_alternate_segments_mss_48,
+    ),
     ("echo-unacknowledged", echo_unacknowledged),
     ("sack-alternate-bytes-echo", sack_alternate_bytes_echo),
     ("sack-last-only-echo", sack_last_only_echo),
@@ -203,11 +206,15 @@ fn sack_random(packets: usize) -> Run {
         let segments = flight / 36;
         let mut blocks = [(0, 0); 3];
         for block in &mut blocks {
-            let start = peer.una.wrapping_add(36 * random.below(segments.max(1)) as u32);
+            let start = peer
+                .una
+                .wrapping_add(36 * random.below(segments.max(1)) as u32);
             *block = (start, start.wrapping_add(36 * (1 + random.below(3) as u32)));
         }
         if random.below(50) == 0 {
-            peer.una = peer.una.wrapping_add(random.below(flight.min(5000) + 1) as u32);
+            peer.una = peer
+                .una
+                .wrapping_add(random.below(flight.min(5000) + 1) as u32);
         }
         peer.send(&blocks, &[]);
     }
@@ -251,7 +258,10 @@ fn divide(mut peer: Connection, packets: usize) -> Run {
 }
 
 fn ack_division(packets: usize) -> Run {
-    divide(Connection::open(Application::Source, Offer::default()), packets)
+    divide(
+        Connection::open(Application::Source, Offer::default()),
+        packets,
+    )
 }
 
 fn ack_division_mss_48(packets: usize) -> Run {
@@ -283,7 +293,9 @@ fn window_open_and_shut(packets: usize) -> Run {
     while peer.packets() < packets {
         peer.pass(STEP * 10);
         let flight = peer.nxt.wrapping_sub(peer.una) as usize;
-        peer.una = peer.una.wrapping_add(random.below(flight.min(100) + 1) as u32);
+        peer.una = peer
+            .una
+            .wrapping_add(random.below(flight.min(100) + 1) as u32);
         let (seq, ack) = (peer.seq, peer.una);
         peer.give(Send {
             flags: ACK,

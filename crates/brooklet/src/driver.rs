@@ -2,12 +2,15 @@
 
 mod icmp;
 mod receive;
+mod retry;
+mod swap;
 mod transmit;
 mod verdict;
 
 use self::receive::Batch;
+use self::retry::Retry;
 use crate::capture::Tap;
-use crate::common::{Common, Settings};
+use crate::common::Common;
 use crate::engines::Engines;
 use crate::shutdown::{EndGuard, Progress, Step};
 use crate::stats::Stats;
@@ -80,6 +83,36 @@ const MAX_PACKET: usize = 40 + 65_535;
 ///   255.255.255.255, in 240.0.0.0/4.
 /// - A source or destination that is an IPv4 address mapped into IPv6.
 ///
+/// # Errors of the device
+///
+/// A [fatal](crate::DeviceFault) error of the device ends the driver. After any other the driver goes
+/// on, and counts it as [`device_errors`](crate::Stats::device_errors):
+///
+/// - After a transient error the driver calls the device again: at once, then after 1 ms, and after
+///   twice the time of before up to 100 ms. The packet that was to be sent is kept meanwhile, so
+///   that none is lost. After 600 errors in a row, about a minute, the driver ends with the last one.
+///   Errors of receiving and of sending count apart.
+/// - A packet that the device refuses is dropped, and counted as
+///   [`DeviceRefused`](crate::DropReason::DeviceRefused).
+///
+/// # The clock
+///
+/// The clock of the [`Timer`] may jump. If it jumps forwards, as after a suspension of the system,
+/// the timeouts that have passed are handled once each, after the packets that wait in the device. If
+/// it is set back by a second or more, the time of the stack goes on from where it was.
+///
+/// # Panics of the program
+///
+/// - A packet over which the filter panics is dropped, and counted as
+///   [`FilterPanicked`](crate::DropReason::FilterPanicked). An echo request over which the
+///   [policy](crate::generic::Stack::set_echo_policy) panics is ignored.
+/// - The panic of a [`Waker`](std::task::Waker) ends there: the other tasks are woken, and the panic
+///   is [counted](crate::waker_panics).
+/// - A task that panics drops its streams: their connections are reset.
+/// - A panic of the device, of the timer or of its clock passes through the poll of the driver. An
+///   executor usually drops the driver then, and the stack ends. A program that catches the panic
+///   may poll the driver again: it goes on.
+///
 /// # Panics
 ///
 /// If the driver is polled after it has ended.
@@ -118,12 +151,13 @@ pub struct Driver<
     reassembled: Vec<u8>,
     /// The answer to a packet of the stack that the filter has rejected.
     answer: Vec<u8>,
-    /// The MTU of the stack, in bytes.
-    mtu: usize,
     /// A datagram has filled the first half of its queue since the last look.
     udp_congested: bool,
     /// Batches read since a pause, while timeouts wait.
     batches_after_pause: u32,
+    /// The errors of the device.
+    recv_retry: Retry,
+    send_retry: Retry,
     stats: Stats,
     /// The number of the driver's queue.
     queue: u8,
@@ -191,11 +225,13 @@ impl<F: Flavor, D, T, P> Driver<F, D, T, P> {
 }
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
+    /// Makes a driver. `identification` is the IP identification of the first packet that the driver
+    /// fragments, and the step to the next one: no two drivers of a stack use the same.
     pub(crate) fn new(
         engines: Engines<F>,
         (device, timer, filter): (D, T, P),
         (queue, common): (u8, Common<F>),
-        settings: Settings,
+        identification: (u32, u32),
     ) -> Self {
         let offload = device.offload();
         Self {
@@ -203,14 +239,15 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             timer,
             filter,
             engines,
-            tx_scheduler: TxScheduler::new(offload, settings.identification),
+            tx_scheduler: TxScheduler::new(offload, identification),
             inbound: PacketBuf::with_capacity(MAX_PACKET),
             fragments_until: None,
             reassembled: Vec::new(),
             answer: Vec::new(),
-            mtu: settings.mtu,
             udp_congested: false,
             batches_after_pause: 0,
+            recv_retry: Retry::default(),
+            send_retry: Retry::default(),
             stats: Stats::default(),
             queue,
             end_guard: EndGuard(common.shutdown.clone()),
@@ -228,9 +265,8 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
                 false => Err(StackClosed.into()),
             });
         }
-        let clock = self.timer.clock();
         for _ in 0..BATCHES {
-            let now = clock.now();
+            let now = self.common.time.now();
             // The ACKs that were deferred for the tasks that the last batch woke.
             self.engines.tcp.flush(now);
             self.transmit(cx, now)?;
@@ -257,7 +293,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             if more {
                 continue;
             }
-            if self.timer.poll_deadline(cx, until).is_ready() {
+            let retries = [self.recv_retry.deadline(), self.send_retry.deadline()];
+            until = until.into_iter().chain(retries.into_iter().flatten()).min();
+            let deadline = until.map(|at| self.common.time.of_timer(at));
+            if self.timer.poll_deadline(cx, deadline).is_ready() {
                 continue;
             }
             // A device that takes no packet now wakes this task once it does. Until then a new

@@ -105,6 +105,11 @@ reasons! {
     /// Outbound: the filter rejected it, with an answer to the connection or the socket that sent
     /// it.
     RejectedOut: "rejected, outbound",
+    /// Inbound or outbound: the filter panicked instead of giving a verdict.
+    FilterPanicked: "filter panicked",
+    /// Outbound: the device refused it. [`DeviceFault::Packet`](crate::DeviceFault) tells by which
+    /// errors.
+    DeviceRefused: "refused by the device",
     /// Outbound: longer than the MTU of its path, and it may not or cannot be fragmented: an IPv4
     /// packet with "don't fragment", or a packet with IPv4 options or IPv6 extension headers.
     TooLong: "too long for the path MTU",

@@ -156,6 +156,7 @@ mod drop_reason;
 mod engines;
 mod flows;
 mod memory;
+mod mtu;
 mod parts;
 mod pipe;
 mod random;
@@ -163,13 +164,15 @@ mod shared_filter;
 mod shutdown;
 mod stack;
 mod stats;
+mod time;
 mod timer;
 mod tx_scheduler;
 mod udp_batch;
 
+pub use brooklet_cell::wakers::panics as waker_panics;
 pub use brooklet_cell::{Flavor, SingleThread, Threaded};
 pub use brooklet_filter as filter;
-pub use brooklet_io::{Checksum, Meta, Offload, PacketBuf, PacketIo, StackClosed};
+pub use brooklet_io::{Checksum, DeviceFault, Meta, Offload, PacketBuf, PacketIo, StackClosed};
 pub use brooklet_packet::icmp::{
     Echo, IcmpError, IcmpErrorKind, ParameterProblem, ParameterProblemKind,
 };

@@ -39,6 +39,9 @@ pub struct Stats {
     pub echo_replies: u64,
     /// ICMP errors received.
     pub icmp_errors: u64,
+    /// Errors of the device that are not fatal: after each the driver has gone on. See
+    /// [`DeviceFault`](crate::DeviceFault).
+    pub device_errors: u64,
     /// The reassembly of fragments.
     pub reassembly: reassembly::Stats,
     /// TCP.
@@ -113,6 +116,7 @@ impl Stats {
         self.echo_replies += driver.echo_replies;
         self.icmp_errors += driver.icmp_errors;
         self.memory.drivers += driver.memory.drivers;
+        self.device_errors += driver.device_errors;
         for (sum, count) in self.drops.0.iter_mut().zip(driver.drops.0) {
             *sum += count;
         }
@@ -200,6 +204,7 @@ impl fmt::Display for Stats {
             ("bytes out", self.bytes_out),
             ("echo replies", self.echo_replies),
             ("ICMP errors in", self.icmp_errors),
+            ("device errors", self.device_errors),
             ("fragments in", self.reassembly.fragments),
             ("packets reassembled", self.reassembly.packets),
             ("fragments used", self.reassembly.used),
@@ -291,6 +296,7 @@ mod tests {
         };
         let mut stats = Stats::default();
         number!(next, stats, packets_in bytes_in packets_out bytes_out echo_replies icmp_errors);
+        number!(next, stats, device_errors);
         number!(next, stats.reassembly, fragments packets used queued_packets queued_fragments);
         number!(next, stats.reassembly, queued_bytes invalid duplicates conflicts full expired);
         number!(next, stats.tcp, connections requests time_wait buffered buffers pooled_buffers);

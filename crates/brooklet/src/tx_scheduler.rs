@@ -1,7 +1,7 @@
 mod pieces;
 mod replies;
 
-use self::pieces::{Pieces, complete};
+use self::pieces::{Path, Pieces, complete};
 use self::replies::Replies;
 use crate::drop_reason::DropReason;
 use crate::engines::Engines;
@@ -30,6 +30,8 @@ pub(crate) struct TxScheduler {
     /// A piece of that packet, and whether the piece waits for the device.
     piece: PacketBuf,
     piece_waits: bool,
+    /// The device has taken pieces of that packet.
+    pieces_sent: bool,
     udp_batches: UdpBatches,
     replies: Replies,
     last: Source,
@@ -74,6 +76,7 @@ impl TxScheduler {
             sending: None,
             piece: PacketBuf::default(),
             piece_waits: false,
+            pieces_sent: false,
             udp_batches: UdpBatches::default(),
             replies: Replies::default(),
             last: Source::default(),
@@ -102,10 +105,10 @@ impl TxScheduler {
     }
 
     /// Returns the packet to send now, and whether this is the first time that it is returned. The
-    /// packet stays until [`finish`](Self::finish).
+    /// packet stays until [`finish`](Self::finish). `mtu` is that of the stack.
     pub(crate) fn next<F: Flavor>(
         &mut self,
-        now: Instant,
+        (now, mtu): (Instant, usize),
         engines: &mut Engines<F>,
         drops: &mut Drops,
     ) -> Option<(Packet<'_>, bool)> {
@@ -116,7 +119,7 @@ impl TxScheduler {
                 self.recycle(engines, packet, source);
                 continue;
             };
-            match self.complete(now, engines, (&mut packet, &headers), source) {
+            match self.complete((now, mtu), engines, (&mut packet, &headers), source) {
                 Ok(pieces) => {
                     self.sending = Some(Sending {
                         packet,
@@ -162,17 +165,19 @@ impl TxScheduler {
 
     fn complete<F: Flavor>(
         &mut self,
-        now: Instant,
+        (now, mtu): (Instant, usize),
         engines: &Engines<F>,
         (packet, headers): (&mut PacketBuf, &Headers),
         source: Source,
     ) -> Result<Pieces, DropReason> {
-        let mtu = match source {
-            // TCP knows the MTU of each connection.
-            Source::Tcp => None,
-            _ => Some(engines.udp.path_mtu(now, headers.destination())),
+        let path = match source {
+            // TCP knows the MTU of each path. Only that of the link may have changed since.
+            Source::Tcp => Path::Tcp { mtu },
+            _ => Path::Other {
+                mtu: engines.udp.path_mtu(now, headers.destination()),
+                id: self.identification.0,
+            },
         };
-        let path = (mtu, self.identification.0);
         let pieces = complete(packet, headers, self.offload, path);
         if let Ok(Pieces::Fragments(_)) = pieces {
             let (next, step) = &mut self.identification;
@@ -227,12 +232,45 @@ impl TxScheduler {
             ready!(device.poll_send(cx, &self.piece))?;
             tap(&self.piece);
             self.piece_waits = false;
+            self.pieces_sent = true;
+        }
+    }
+
+    /// Completes the packets for another device from now on.
+    ///
+    /// The packet that the old device has not taken is completed again for the new one. If pieces of
+    /// it were sent, the others follow as they are, unless one is longer than `mtu`.
+    pub(crate) fn set_device<F: Flavor>(
+        &mut self,
+        offload: Offload,
+        (now, mtu): (Instant, usize),
+        engines: &mut Engines<F>,
+        drops: &mut Drops,
+    ) {
+        self.offload = offload;
+        let Some(mut sending) = self.sending.take() else {
+            return;
+        };
+        let completed = if !self.pieces_sent {
+            let packet = (&mut sending.packet, &sending.headers);
+            self.piece_waits = false;
+            self.complete((now, mtu), engines, packet, sending.source)
+                .map(|pieces| sending.pieces = pieces)
+        } else if sending.pieces.longest() > Some(mtu) {
+            Err(DropReason::TooLong)
+        } else {
+            Ok(())
+        };
+        self.sending = Some(sending);
+        if let Err(reason) = completed {
+            drops.count(reason);
+            self.finish(engines);
         }
     }
 
     /// Gives the buffer of the packet back to its queue: the packet was sent or dropped.
     pub(crate) fn finish<F: Flavor>(&mut self, engines: &mut Engines<F>) {
-        self.piece_waits = false;
+        (self.piece_waits, self.pieces_sent) = (false, false);
         let Some(Sending { packet, source, .. }) = self.sending.take() else {
             return;
         };

@@ -179,7 +179,7 @@ use std::task::{Context, Poll};
 )]
 pub trait PacketIo {
     /// Returns the offloads of the device; by default none. The driver of a stack calls this
-    /// method once, at its start.
+    /// method once, when it gets the device.
     fn offload(&self) -> Offload {
         Offload::default()
     }
@@ -232,9 +232,10 @@ pub trait PacketIo {
     ///
     /// # Errors
     ///
-    /// An error ends the driver with that error. A device that is closed for good returns
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). For a transient fault, such as an
-    /// interface that is down, wait or skip the packet instead.
+    /// A device that is closed for good returns [`UnexpectedEof`](io::ErrorKind::UnexpectedEof),
+    /// which ends the driver with that error. After an error that is not
+    /// [fatal](crate::DeviceFault), the driver calls the method again, with a back-off of up to
+    /// 100 ms, and ends with the error after 600 in a row.
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>>;
 
     /// Sends one IP packet. A device without offloads (the default) gets complete packets no longer
@@ -248,7 +249,9 @@ pub trait PacketIo {
     ///
     /// # Errors
     ///
-    /// An error ends the driver, as for [`poll_recv`](Self::poll_recv).
+    /// A [fatal](crate::DeviceFault) error ends the driver. After a transient error the device has
+    /// not taken the packet: the driver offers the same packet again, with the back-off and the limit
+    /// of [`poll_recv`](Self::poll_recv). A packet that the device refuses is dropped and counted.
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>>;
 }
 

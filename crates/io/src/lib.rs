@@ -6,6 +6,7 @@
 //! - [`PacketBuf`] holds one packet in a reusable buffer, with its [`Meta`]: the state of its
 //!   checksum, and the size of the segments that a super-packet is made of. [`Offload`] lists the
 //!   work that a device does in place of the stack.
+//! - [`DeviceFault`] tells the errors of a device apart: those that pass, and those that end a driver.
 //! - [`TxQueue`] holds outbound packets until the device takes them. The queue is bounded; a
 //!   sender that finds the queue full registers itself and is called once there is room.
 //! - [`Clock`] is the source of the time for everything that reads none itself.
@@ -19,6 +20,7 @@ mod buf;
 mod buffer_pool;
 mod clock;
 mod closed;
+mod device_fault;
 mod io;
 mod offload;
 mod queue;
@@ -27,6 +29,7 @@ pub use buf::PacketBuf;
 pub use buffer_pool::BufferPool;
 pub use clock::Clock;
 pub use closed::StackClosed;
+pub use device_fault::DeviceFault;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};
 pub use queue::{QueueFull, TxQueue};

@@ -152,6 +152,22 @@ impl<F: Flavor> Engine<F> {
         Binder::new(&self.hub)
     }
 
+    /// Changes the [MTU](Interface#structfield.mtu) of the link, for the engines of all queues.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sync")] {
+    /// use brooklet_cell::Threaded;
+    /// use brooklet_raw::{Clock, Config, Engine, Interface};
+    ///
+    /// let clock = Clock::new(std::time::Instant::now);
+    /// let engine = Engine::<Threaded>::new(Interface::new(), Config::new(), clock);
+    /// engine.set_mtu(1280);
+    /// # }
+    /// ```
+    pub fn set_mtu(&self, mtu: usize) {
+        self.hub.set_mtu(mtu);
+    }
+
     /// Decides by the [policy](Binder::set_echo_policy) about an echo request, and queues the
     /// request if the policy delivers it.
     ///

@@ -14,7 +14,7 @@ use crate::{
     stats::Stats,
     token_bucket::TokenBuckets,
 };
-use brooklet_cell::wakers::WakeList;
+use brooklet_cell::wakers::{WakeList, wake};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_io::Clock;
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
@@ -25,10 +25,13 @@ use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct Hub<F: Flavor> {
     pub(crate) config: Config,
-    pub(crate) interface: Interface,
+    interface: Interface,
+    /// The MTU of the link, in bytes, in place of that in `interface`.
+    mtu: Arc<AtomicUsize>,
     pub(crate) clock: Clock,
     pub(crate) sockets: Shared<F, Sockets<F>>,
     outbound: Arc<[Shared<F, Outbound>]>,
@@ -89,6 +92,7 @@ impl<F: Flavor> Hub<F> {
         Self {
             config,
             interface,
+            mtu: Arc::new(AtomicUsize::new(interface.mtu)),
             clock,
             sockets: Shared::new(Sockets {
                 echo: None,
@@ -102,6 +106,16 @@ impl<F: Flavor> Hub<F> {
             errors: Shared::new(TokenBuckets::default()),
             ledger: Ledger::new(config.memory / 4 * 3),
         }
+    }
+
+    /// The properties of the device, as of now.
+    pub(crate) fn interface(&self) -> Interface {
+        self.interface.mtu(self.mtu.load(Ordering::Relaxed))
+    }
+
+    /// Changes the MTU of the link.
+    pub(crate) fn set_mtu(&self, mtu: usize) {
+        self.mtu.store(mtu, Ordering::Relaxed);
     }
 
     pub(crate) fn outbound(&self) -> &[Shared<F, Outbound>] {
@@ -164,7 +178,7 @@ impl<F: Flavor> Hub<F> {
             (answered, queued.then(|| queue.take_driver()).flatten())
         });
         if let Some(driver) = driver {
-            driver.wake();
+            wake(driver);
         }
         answered
     }
@@ -216,6 +230,7 @@ impl<F: Flavor> Clone for Hub<F> {
         Self {
             config: self.config,
             interface: self.interface,
+            mtu: self.mtu.clone(),
             clock: self.clock.clone(),
             sockets: self.sockets.clone(),
             outbound: self.outbound.clone(),

@@ -199,7 +199,7 @@ impl<F: Flavor> RawSocket<F> {
     }
 
     fn check<'a>(&self, bytes: &'a [u8]) -> Result<Packet<'a>, SendError> {
-        let interface = self.hub.interface;
+        let interface = self.hub.interface();
         let packet = Packet::parse(bytes).map_err(SendError::Malformed)?;
         let (len, limit) = (packet.total_len(), interface.mtu);
         let is_ipv6 = packet.key().is_ipv6();
@@ -256,7 +256,7 @@ pub(crate) fn is_for_raw_sockets(protocol: Protocol) -> bool {
 /// ```
 impl<F: Flavor> PacketIo for RawSocket<F> {
     fn mtu(&self) -> Option<usize> {
-        Some(self.hub.interface.mtu)
+        Some(self.hub.interface().mtu)
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {

@@ -165,7 +165,7 @@ impl<F: Flavor> Connection<F> {
         now: Micros,
     ) -> Self {
         let mut connection = Self::new((key, queue), options, stack, now);
-        let link = (stack.interface.mtu, key.is_ipv6());
+        let link = (stack.mtu(), key.is_ipv6());
         connection.pmtu.set_stated(now, path_mtu, link);
         connection.on_syn(now, syn);
         connection.state = TcpState::SynReceived;
@@ -230,7 +230,7 @@ impl<F: Flavor> Connection<F> {
             all_acknowledged: false,
             detached: false,
             orphan: None,
-            pmtu: PathMtu::new(stack.interface.mtu),
+            pmtu: PathMtu::new(stack.mtu()),
             opened_at: now,
             latest: now,
             handshake_deadline: now + stack.handshake_timeout(),

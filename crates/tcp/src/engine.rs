@@ -1,5 +1,6 @@
 mod arrival;
 mod closing;
+mod mtu;
 mod timeouts;
 
 use crate::config::Config;

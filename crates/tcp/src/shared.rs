@@ -10,13 +10,16 @@ use crate::{Clock, Config, Interface};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
 use std::num::NonZeroU8;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// What never changes while the stack runs.
+/// What the connections share. Nothing but the MTU ever changes while the stack runs.
 #[derive(Debug)]
 pub(crate) struct StackConfig<F: Flavor> {
     pub(crate) config: Config,
     pub(crate) interface: Interface,
+    /// The MTU of the link, in bytes, in place of that in `interface`.
+    mtu: AtomicUsize,
     pub(crate) clock: Clock,
     /// Where the stack's time begins.
     pub(crate) epoch: Instant,
@@ -44,6 +47,7 @@ impl<F: Flavor> StackConfig<F> {
             epoch: clock.now(),
             memory: Memory::new(shares.connection_bytes),
             outbound_bytes: shares.outbound_bytes,
+            mtu: AtomicUsize::new(interface.mtu),
             path_mtus: shares.path_mtus,
             config: Config {
                 backlog: shares.backlog,
@@ -55,6 +59,17 @@ impl<F: Flavor> StackConfig<F> {
             clock,
             secret,
         }
+    }
+
+    /// The MTU of the link, in bytes.
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Changes the MTU of the link. One that cannot work is replaced by the nearest that can.
+    pub(crate) fn set_mtu(&self, mtu: usize) {
+        let mtu = self.interface.mtu(mtu).usable().mtu;
+        self.mtu.store(mtu, Ordering::Relaxed);
     }
 
     /// `now` in the stack's time.

@@ -236,6 +236,24 @@ impl<F: Flavor> Engine<F> {
         known
     }
 
+    /// Changes the [MTU](Interface#structfield.mtu) of the link, for the engines of all queues.
+    /// Datagrams that are queued already keep their length: the driver fragments those that are
+    /// longer.
+    ///
+    /// ```
+    /// # use brooklet_cell::Threaded;
+    /// # use brooklet_udp::{Clock, Config, Engine, Interface};
+    /// # use std::time::Instant;
+    /// # let (interface, clock) = (Interface::new(), Clock::new(Instant::now));
+    /// # let (engine, _) = Engine::<Threaded>::new(interface, Config::default(), clock, [1, 2]);
+    /// engine.set_mtu(1280);
+    /// assert_eq!(engine.path_mtu(Instant::now(), "192.0.2.7".parse()?), 1280);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn set_mtu(&self, mtu: usize) {
+        self.queues.set_mtu(mtu);
+    }
+
     /// Returns the path MTU of a destination, in bytes: that of the device if nothing less is
     /// known. The driver fragments packets that exceed it.
     ///

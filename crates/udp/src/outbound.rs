@@ -143,6 +143,11 @@ impl Outbound {
         }
     }
 
+    /// Changes the MTU of the link.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        self.interface.mtu = mtu;
+    }
+
     /// Writes a packet for the driver. Returns `false` if there is no room for the packet now.
     ///
     /// `mtu` is the path MTU, for a datagram that [is limited](Outgoing::is_limited) by it.

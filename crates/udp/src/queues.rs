@@ -18,7 +18,7 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// One inbound queue, and an outbound queue for each queue of the device.
@@ -30,7 +30,8 @@ pub(crate) struct Queues<F: Flavor> {
 struct Common<F: Flavor> {
     outbound: Box<[Shared<F, Outbound>]>,
     clock: Clock,
-    interface: Interface,
+    /// The MTU of the link, in bytes.
+    mtu: AtomicUsize,
     path_mtus: Shared<F, PathMtus>,
     /// Whether a path MTU was ever learned or set. Without one, no packet looks into the table.
     has_path_mtus: AtomicBool,
@@ -62,7 +63,7 @@ impl<F: Flavor> Queues<F> {
         let common = Common {
             outbound: (0..queues.get()).map(outbound).collect(),
             clock,
-            interface,
+            mtu: AtomicUsize::new(interface.mtu),
             path_mtus: Shared::new(PathMtus::with_limit(shares.path_mtus)),
             has_path_mtus: AtomicBool::new(false),
             has_sessions: AtomicBool::new(false),
@@ -102,13 +103,25 @@ impl<F: Flavor> Queues<F> {
     pub(crate) fn limit(&self, outgoing: &Outgoing<'_>) -> usize {
         match outgoing.is_limited() {
             true => self.path_mtu(None, outgoing.to.ip()),
-            false => self.common.interface.mtu,
+            false => self.mtu(),
+        }
+    }
+
+    fn mtu(&self) -> usize {
+        self.common.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Changes the MTU of the link.
+    pub(crate) fn set_mtu(&self, mtu: usize) {
+        self.common.mtu.store(mtu, Ordering::Relaxed);
+        for outbound in self.outbound() {
+            outbound.with(|outbound| outbound.set_mtu(mtu));
         }
     }
 
     /// The path MTU of a destination, in bytes.
     pub(crate) fn path_mtu(&self, now: Option<Instant>, destination: IpAddr) -> usize {
-        let mtu = self.common.interface.mtu;
+        let mtu = self.mtu();
         match self.known_path_mtu(now, destination) {
             Some(known) => known.min(mtu),
             None => mtu,

@@ -75,8 +75,14 @@ impl Conns {
 
     /// Sends the SYNs of connections that are not open, a few at a time.
     pub(crate) fn open(&mut self, now: Instant, out: &mut Batch) {
-        let late = |conn: &Conn| conn.since.is_some_and(|at| now - at > Duration::from_secs(1));
-        let in_flight = self.list.iter().filter(|conn| conn.state == State::SynSent && !late(conn));
+        let late = |conn: &Conn| {
+            conn.since
+                .is_some_and(|at| now - at > Duration::from_secs(1))
+        };
+        let in_flight = self
+            .list
+            .iter()
+            .filter(|conn| conn.state == State::SynSent && !late(conn));
         let mut room = MAX_HANDSHAKES.saturating_sub(in_flight.count());
         for conn in &mut self.list {
             if room == 0 {
@@ -99,7 +105,10 @@ impl Conns {
 
     /// How many are open.
     pub(crate) fn opened(&self) -> usize {
-        self.list.iter().filter(|conn| conn.state == State::Open).count()
+        self.list
+            .iter()
+            .filter(|conn| conn.state == State::Open)
+            .count()
     }
 
     /// The next connection that is open, by turns.
@@ -167,7 +176,11 @@ impl Conns {
         for conn in &mut self.list {
             if conn.state != State::Closed {
                 // At the acknowledgment of the victim, which is its RCV.NXT.
-                conn.seq = if conn.state == State::Open { conn.una } else { conn.seq.wrapping_add(1) };
+                conn.seq = if conn.state == State::Open {
+                    conn.una
+                } else {
+                    conn.seq.wrapping_add(1)
+                };
                 out.push(|out| conn.segment(RST, 0).write(out));
                 conn.state = State::Closed;
             }

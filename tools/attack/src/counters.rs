@@ -23,14 +23,19 @@ impl Counters {
 
     /// The sum of the figures whose names begin with one of these.
     pub(crate) fn sum(&self, names: &[&str]) -> u64 {
-        let named = self.0.iter().filter(|(name, _)| names.iter().any(|begin| name.starts_with(begin)));
+        let named = self
+            .0
+            .iter()
+            .filter(|(name, _)| names.iter().any(|begin| name.starts_with(begin)));
         named.map(|(_, figure)| figure).sum()
     }
 
     /// The figures whose names have `part` in them.
     pub(crate) fn show(&self, part: &str) -> String {
         let named = self.0.iter().filter(|(name, _)| name.contains(part));
-        let texts: Vec<_> = named.map(|(name, figure)| format!("{name}: {figure}")).collect();
+        let texts: Vec<_> = named
+            .map(|(name, figure)| format!("{name}: {figure}"))
+            .collect();
         texts.join(", ")
     }
 }
@@ -41,7 +46,8 @@ mod tests {
 
     #[test]
     fn counters_are_read_by_name_and_summed_by_the_beginning_of_a_name() {
-        let text = "packets in: 7\ndropped, UDP a: 2\ndropped, UDP b: 3\nTCP round-trip time: 3ms\n";
+        let text =
+            "packets in: 7\ndropped, UDP a: 2\ndropped, UDP b: 3\nTCP round-trip time: 3ms\n";
         let counters = Counters::parse(text);
         assert_eq!(counters.figure("packets in"), 7);
         assert_eq!(counters.figure("packets out"), 0);

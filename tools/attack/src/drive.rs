@@ -79,7 +79,8 @@ impl Drive<'_> {
         let honest = waiting - self.honest_out.len();
         let room = self.wire.room().min(BURST);
         if attack > 0 && self.attack_out.is_empty() && room > 0 {
-            self.attack.fill(now, room.min(attack), &mut self.attack_out);
+            self.attack
+                .fill(now, room.min(attack), &mut self.attack_out);
         }
         let (packets, bytes) = (self.attack_out.len(), self.attack_out.bytes());
         self.wire.send(&mut self.attack_out, room)?;
@@ -168,14 +169,19 @@ pub(crate) fn drive(
         packets: drive.traffic.packets,
         bytes: drive.traffic.bytes,
         seconds: start.elapsed().as_secs_f64(),
-        processor: watch.processor_time().zip(spent).map(|(now, before)| (now - before).as_secs_f64() * 1e6),
+        processor: watch
+            .processor_time()
+            .zip(spent)
+            .map(|(now, before)| (now - before).as_secs_f64() * 1e6),
         before,
         counted,
         ..Row::default()
     };
 
     drive.go_on(Duration::from_millis(300), true, |_| false)?;
-    drive.go_on(Duration::from_secs(12), false, |drive| drive.honest.is_idle())?;
+    drive.go_on(Duration::from_secs(12), false, |drive| {
+        drive.honest.is_idle()
+    })?;
     drive.attack.finish(&mut drive.attack_out);
     row.peak = watch.peak().unwrap_or(0);
     let settle = Instant::now();
@@ -193,7 +199,9 @@ pub(crate) fn drive(
     row.packets_back = drive.traffic.packets_back;
     row.bytes_back = drive.traffic.bytes_back;
     row.service(drive.honest.service());
-    row.counters = watch.counters().map(|counters| add_up(kind, &counters, &mut drive));
+    row.counters = watch
+        .counters()
+        .map(|counters| add_up(kind, &counters, &mut drive));
     row.judge(kind.bounds);
     Ok(row)
 }
@@ -211,6 +219,11 @@ fn add_up(kind: &Kind, counters: &Counters, drive: &mut Drive<'_>) -> Result<(),
         return Ok(());
     }
     let datagrams = kind.accounts.iter().any(|name| name.starts_with("UDP"));
-    let sent = packets + if datagrams { drive.honest.datagrams_sent() } else { 0 };
+    let sent = packets
+        + if datagrams {
+            drive.honest.datagrams_sent()
+        } else {
+            0
+        };
     equal(kind.accounts[0], counters.sum(kind.accounts), sent)
 }

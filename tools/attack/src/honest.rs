@@ -263,7 +263,9 @@ impl Client {
         let segment = Segment {
             from: client(number),
             to: (SERVER, 7),
-            seq: self.seq.wrapping_sub(u32::from(self.state != State::SynSent)),
+            seq: self
+                .seq
+                .wrapping_sub(u32::from(self.state != State::SynSent)),
             ack: 0,
             flags: SYN,
             window: 64_240,
@@ -322,7 +324,10 @@ fn answer<'a>(to: Ipv4Addr, segment: &Received<'_>) -> Segment<'a> {
 /// The addresses 10.77.0.0/16, some ports of each.
 fn client(number: u32) -> End {
     let [_, _, high, low] = (number % 65_536).to_be_bytes();
-    (Ipv4Addr::new(10, 77, high, low), PORT + (number / 65_536) as u16)
+    (
+        Ipv4Addr::new(10, 77, high, low),
+        PORT + (number / 65_536) as u16,
+    )
 }
 
 fn number(address: Ipv4Addr, port: u16) -> u32 {

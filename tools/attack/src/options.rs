@@ -95,7 +95,11 @@ impl Options {
     pub(crate) fn row(&self, kind: &Kind, victim: Victim) -> Vec<String> {
         let mut args = vec!["row".to_owned(), kind.name.to_owned(), victim.to_string()];
         let mut number = |name: &str, number: Option<u64>| {
-            args.extend(number.into_iter().flat_map(|n| [name.to_owned(), n.to_string()]));
+            args.extend(
+                number
+                    .into_iter()
+                    .flat_map(|n| [name.to_owned(), n.to_string()]),
+            );
         };
         number("--packets", self.packets);
         number("--rate", self.rate);

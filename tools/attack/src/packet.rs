@@ -49,7 +49,9 @@ impl Batch {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+        begins
+            .zip(&self.ends)
+            .map(|(begin, end)| &self.bytes[begin..*end])
     }
 
     /// Removes the first packets.
@@ -166,8 +168,13 @@ fn pseudo(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, len: usize) -> u64 {
 
 fn sum(bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(2);
-    let odd = words.remainder().first().map_or(0, |odd| u64::from(*odd) << 8);
-    odd + words.map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum::<u64>()
+    let odd = words
+        .remainder()
+        .first()
+        .map_or(0, |odd| u64::from(*odd) << 8);
+    odd + words
+        .map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])))
+        .sum::<u64>()
 }
 
 fn fold(mut sum: u64) -> u16 {
@@ -222,7 +229,8 @@ pub(crate) fn parse(packet: &[u8]) -> Option<Seen<'_>> {
     if header[0] >> 4 != 4 {
         return None;
     }
-    let address = |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+    let address =
+        |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
     let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let payload = packet.get(usize::from(header[0] & 15) * 4..len.min(packet.len()))?;
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
@@ -262,7 +270,9 @@ fn timestamp(mut options: &[u8]) -> Option<u32> {
         match options {
             [1, rest @ ..] => options = rest,
             [8, 10, a, b, c, d, ..] => return Some(u32::from_be_bytes([*a, *b, *c, *d])),
-            [2..=7 | 9..=u8::MAX, len @ 2..=u8::MAX, ..] => options = options.get(usize::from(*len)..)?,
+            [2..=7 | 9..=u8::MAX, len @ 2..=u8::MAX, ..] => {
+                options = options.get(usize::from(*len)..)?
+            }
             _ => return None,
         }
     }
@@ -292,7 +302,11 @@ mod tests {
         let packet = batch.iter().next().unwrap();
         assert_eq!(fold(sum(&packet[..20])), 0);
         assert_eq!(fold(pseudo(FROM.0, TO.0, TCP, 35) + sum(&packet[20..])), 0);
-        let Some(Seen { content: Content::Tcp(read), .. }) = parse(packet) else {
+        let Some(Seen {
+            content: Content::Tcp(read),
+            ..
+        }) = parse(packet)
+        else {
             panic!("no segment");
         };
         assert_eq!((read.seq, read.ack, read.end()), (5, 9, 8));

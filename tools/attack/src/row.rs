@@ -64,7 +64,8 @@ impl Row {
 
     /// Whether this much resident memory is as little as before.
     pub(crate) fn is_given_back(&self, resident: u64) -> bool {
-        self.before.is_none_or(|before| resident <= before + GIVEN_BACK)
+        self.before
+            .is_none_or(|before| resident <= before + GIVEN_BACK)
     }
 
     /// Compares the figures with the bounds.
@@ -75,7 +76,10 @@ impl Row {
                 broken.push(what.to_owned());
             }
         };
-        bound(self.reset + self.late == 0 && self.connects > 0, "connects fail");
+        bound(
+            self.reset + self.late == 0 && self.connects > 0,
+            "connects fail",
+        );
         bound(self.times[1] <= MAX_P99.as_secs_f64() * 1e3, "p99");
         if let Some(before) = self.before {
             bound(self.peak.saturating_sub(before) <= bounds.memory, "memory");
@@ -98,14 +102,31 @@ impl Row {
     }
 
     pub(crate) const HEAD: [&str; 16] = [
-        "attack", "victim", "packets", "per s", "out/in", "bytes o/i", "us each", "MiB more", "counted",
-        "kept", "connects", "failed", "p50 ms", "p99", "max", "UDP lost",
+        "attack",
+        "victim",
+        "packets",
+        "per s",
+        "out/in",
+        "bytes o/i",
+        "us each",
+        "MiB more",
+        "counted",
+        "kept",
+        "connects",
+        "failed",
+        "p50 ms",
+        "p99",
+        "max",
+        "UDP lost",
     ];
 
     /// The cells below [`HEAD`](Self::HEAD), and the verdict.
     pub(crate) fn cells(&self) -> Vec<String> {
         let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
-        let more = |bytes: u64| self.before.map_or("-".into(), |before| mib(bytes.saturating_sub(before)));
+        let more = |bytes: u64| {
+            self.before
+                .map_or("-".into(), |before| mib(bytes.saturating_sub(before)))
+        };
         let [p50, p99, max] = self.times.map(|time| format!("{time:.2}"));
         vec![
             self.attack.clone(),
@@ -114,8 +135,9 @@ impl Row {
             format!("{:.0}", self.packets as f64 / self.seconds.max(1e-9)),
             format!("{:.2}", self.per_packet()),
             format!("{:.2}", self.per_byte()),
-            self.processor
-                .map_or("-".into(), |spent| format!("{:.2}", spent / self.packets.max(1) as f64)),
+            self.processor.map_or("-".into(), |spent| {
+                format!("{:.2}", spent / self.packets.max(1) as f64)
+            }),
             more(self.peak),
             self.counted.map_or("-".into(), mib),
             more(self.after),
@@ -124,7 +146,11 @@ impl Row {
             p50,
             p99,
             max,
-            format!("{}/{}", self.datagrams_lost, self.datagrams + self.datagrams_lost),
+            format!(
+                "{}/{}",
+                self.datagrams_lost,
+                self.datagrams + self.datagrams_lost
+            ),
             self.verdict(),
         ]
     }

@@ -170,7 +170,9 @@ pub(crate) fn build_programs() -> io::Result<()> {
     let release = this.components().any(|part| part.as_os_str() == "release");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet"]);
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet"]);
     command.args(["-p", "brooklet-cli", "-p", "brooklet-examples"]);
     command.args(["--bin", "brooklet", "--example", "inetd"]);
     if release {

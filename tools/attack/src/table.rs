@@ -42,7 +42,8 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
     });
     let wanted = |(kind, victim): &(&Kind, Victim)| {
         let name = format!("{} {victim}", kind.name);
-        let by_name = options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
+        let by_name =
+            options.only.is_empty() || options.only.iter().any(|part| name.contains(part));
         let place = match victim.needs_tun() {
             true => !options.in_process,
             false => !options.tun,
@@ -50,7 +51,10 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
         by_name && place
     };
     let rows: Vec<_> = rows.filter(wanted).collect();
-    if rows.iter().any(|(_, victim)| matches!(victim, Victim::Inetd | Victim::Forward)) {
+    if rows
+        .iter()
+        .any(|(_, victim)| matches!(victim, Victim::Inetd | Victim::Forward))
+    {
         build_programs()?;
     }
     print_line(&Row::HEAD);

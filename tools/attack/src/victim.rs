@@ -71,7 +71,13 @@ impl Running {
         let handle = thread::Builder::new().name("stack".into()).spawn(move || {
             let tcp = TcpConfig::new().memory(BUDGET);
             let parts = Builder::new().tcp_config(tcp).build(device)?;
-            let Parts { stack, tcp, udp, driver, .. } = parts;
+            let Parts {
+                stack,
+                tcp,
+                udp,
+                driver,
+                ..
+            } = parts;
             let _ = sender.send((stack, nix::unistd::gettid().as_raw() as u32));
             // Leaked: the executor lives as long as the process, and its tasks spawn more tasks on it.
             let executor: &'static Executor<'static> = Box::leak(Box::default());
@@ -79,7 +85,11 @@ impl Running {
             brooklet_reactor::block_on(executor.run(driver))
         })?;
         match receiver.recv() {
-            Ok((stack, thread)) => Ok(Self { stack, thread, handle }),
+            Ok((stack, thread)) => Ok(Self {
+                stack,
+                thread,
+                handle,
+            }),
             Err(_) => Err(ended(handle)),
         }
     }
@@ -115,7 +125,9 @@ fn start_services(
     match accept {
         Accept::Accept => executor.spawn(accepted(executor, tcp)).detach(),
         Accept::Requests => executor.spawn(requested(executor, tcp, None)).detach(),
-        Accept::SlowDial => executor.spawn(requested(executor, tcp, Some(DIAL))).detach(),
+        Accept::SlowDial => executor
+            .spawn(requested(executor, tcp, Some(DIAL)))
+            .detach(),
     }
 }
 
@@ -215,7 +227,9 @@ pub(crate) fn on_kernel() -> io::Result<()> {
             let started = async_io::block_on(async {
                 for port in [7, 9, 19] {
                     let listener = HostListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-                    executor.spawn(host_listener(executor, listener, port)).detach();
+                    executor
+                        .spawn(host_listener(executor, listener, port))
+                        .detach();
                 }
                 let socket = HostSocket::bind((SERVER, 7)).await?;
                 executor.spawn(host_datagrams(socket)).detach();

@@ -108,7 +108,9 @@ impl PacketSocket {
         setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20))?;
         let mut interfaces = nix::ifaddrs::getifaddrs()?;
         let link = interfaces.find_map(|found| {
-            let address = found.address.filter(|_| found.interface_name == interface)?;
+            let address = found
+                .address
+                .filter(|_| found.interface_name == interface)?;
             address.as_link_addr().copied()
         });
         let link = link.ok_or_else(|| io::Error::other(format!("no interface {interface}")))?;
@@ -138,7 +140,12 @@ impl Wire for PacketSocket {
     fn send(&mut self, batch: &mut Batch, limit: usize) -> io::Result<()> {
         let mut sent = 0;
         for packet in batch.iter().take(limit) {
-            match sendto(self.socket.as_raw_fd(), packet, &self.link, MsgFlags::empty()) {
+            match sendto(
+                self.socket.as_raw_fd(),
+                packet,
+                &self.link,
+                MsgFlags::empty(),
+            ) {
                 Ok(_) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => break,
                 // The kernel lets no packet out that is shorter than an IP header.
@@ -196,6 +203,8 @@ fn passed(interface: &str) -> io::Result<Passed> {
 
 /// Opens a TUN device with the kernel behind it.
 pub(crate) fn kernel(interface: &str) -> io::Result<Device<Tun>> {
-    let tun = brooklet_tun::TunBuilder::new(interface).offload(false).open()?;
+    let tun = brooklet_tun::TunBuilder::new(interface)
+        .offload(false)
+        .open()?;
     Ok(Device::new(tun))
 }

@@ -1,13 +1,15 @@
 //! Checks the settings of a stack and puts its parts together.
 
 use super::Builder;
-use crate::common::{Common, Settings};
+use crate::common::Common;
 use crate::driver::Driver;
 use crate::engines::Engines;
 use crate::memory::Configs;
+use crate::mtu::{MtuLimits, StackMtu};
 use crate::parts::{Parts, QueueParts};
 use crate::random::Random;
 use crate::stack::Stack;
+use crate::time::StackTime;
 #[cfg(feature = "async-io")]
 use crate::timer::AsyncIoTimer;
 use crate::timer::Timer;
@@ -20,12 +22,6 @@ use brooklet_udp::TransparentUdpSocket;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
-
-/// The MTU if neither the builder nor the device says one, in bytes.
-const DEFAULT_MTU: usize = 1500;
-
-/// The longest IPv4 packet, in bytes.
-const MAX_MTU: usize = 65_535;
 
 impl<F: Flavor, P: Filter> Builder<F, P> {
     /// Builds the stack, with the timer of async-io.
@@ -54,7 +50,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         device: D,
         timer: T,
     ) -> io::Result<Parts<F, D, T, P>> {
-        let mut plan = self.plan(NonZeroU8::MIN, device.mtu(), timer.clock())?;
+        let mut plan = self.plan(NonZeroU8::MIN, vec![device.mtu()], timer.clock())?;
         let engines = plan.engines.remove(0);
         let driver = plan.driver(0, engines, (device, timer, self.filter));
         let Plan {
@@ -130,8 +126,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                 "a stack over {queues} queues; use 1 to 255"
             )));
         };
-        let mtu = queues.iter().filter_map(|(device, _)| device.mtu()).min();
-        let mut plan = self.plan(number, mtu, timer.clock())?;
+        let mtus = queues.iter().map(|(device, _)| device.mtu()).collect();
+        let mut plan = self.plan(number, mtus, timer.clock())?;
         let engines = std::mem::take(&mut plan.engines);
         let drivers = engines.into_iter().zip(queues).zip(0..);
         let drivers = drivers.map(|((engines, (device, timer)), queue)| {
@@ -145,16 +141,19 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
         })
     }
 
-    /// Makes everything but the drivers. `device_mtu` is what the device says.
+    /// Makes everything but the drivers. `device_mtus` is what the device of each queue says.
     fn plan(
         &self,
         queues: NonZeroU8,
-        device_mtu: Option<usize>,
+        device_mtus: Vec<Option<usize>>,
         clock: Clock,
     ) -> io::Result<Plan<F>> {
         self.tcp.check()?;
         let configs = self.configs(queues)?;
-        let mtu = self.usable_mtu(device_mtu)?;
+        let time = StackTime::new(clock);
+        let clock = time.clock();
+        let stack_mtu = self.stack_mtu(device_mtus)?;
+        let mtu = stack_mtu.get();
         let mut tcp_interface = brooklet_tcp::Interface::new().mtu(mtu).offload(true);
         for &address in &self.addresses {
             self.check_address(address)?;
@@ -199,7 +198,12 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             udp: udp_engines[0].binder(),
             udp_counters: udp_engines[0].counters(),
             raw: raw_engines[0].binder(),
-            common: Common::new(queues, configs.reassembly, (self.ipv6, own_ipv6), clock),
+            common: Common::new(
+                queues,
+                configs.reassembly,
+                (self.ipv6, own_ipv6, stack_mtu),
+                time,
+            ),
         };
         let engines = tcp_engines.into_iter().zip(udp_engines).zip(raw_engines);
         Ok(Plan {
@@ -209,7 +213,6 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
             engines: engines
                 .map(|((tcp, udp), raw)| Engines { tcp, udp, raw })
                 .collect(),
-            mtu,
             identification: random.next() as u32,
             queues: queues.get().into(),
         })
@@ -230,7 +233,8 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     }
 
     /// The MTU of the stack: the one that was set, or the device's, or the default.
-    fn usable_mtu(&self, device: Option<usize>) -> io::Result<usize> {
+    fn stack_mtu(&self, devices: Vec<Option<usize>>) -> io::Result<StackMtu<F>> {
+        let device = devices.iter().copied().flatten().min();
         if let (Some(mtu), Some(device)) = (self.mtu, device)
             && mtu > device
         {
@@ -239,18 +243,11 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
                  bytes; set an MTU of {device} or less, or none to use the device's"
             )));
         }
-        let of_device = device.map_or(DEFAULT_MTU, |mtu| mtu.min(MAX_MTU));
-        let mtu = self.mtu.unwrap_or(of_device);
-        let (least, hint) = match self.ipv6 {
-            true => (1280, ", or 576 to 65535 without IPv6"),
-            false => (576, ""),
+        let limits = MtuLimits {
+            configured: self.mtu,
+            ipv6: self.ipv6,
         };
-        if !(least..=MAX_MTU).contains(&mtu) {
-            return Err(invalid(format!(
-                "an MTU of {mtu} is out of range; use {least} to 65535{hint}"
-            )));
-        }
-        Ok(mtu)
+        StackMtu::new(limits, devices)
     }
 
     fn check_address(&self, address: IpAddr) -> io::Result<()> {
@@ -281,7 +278,6 @@ struct Plan<F: Flavor> {
     udp: TransparentUdpSocket<F>,
     /// The engines of each queue.
     engines: Vec<Engines<F>>,
-    mtu: usize,
     identification: u32,
     queues: u32,
 }
@@ -294,10 +290,12 @@ impl<F: Flavor> Plan<F> {
         parts: (D, T, P),
     ) -> Driver<F, D, T, P> {
         let first = self.identification.wrapping_add(queue.into());
-        let settings = Settings {
-            mtu: self.mtu,
-            identification: (first, self.queues),
-        };
-        Driver::new(engines, parts, (queue, self.stack.common.clone()), settings)
+        let identification = (first, self.queues);
+        Driver::new(
+            engines,
+            parts,
+            (queue, self.stack.common.clone()),
+            identification,
+        )
     }
 }

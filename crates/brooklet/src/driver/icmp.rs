@@ -54,7 +54,7 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     fn exceeded_mtu(&self, now: Instant, packet: &Packet<'_>, how: Arrived) -> Option<usize> {
         let udp = &self.engines.udp;
         let mtu = udp.stated_path_mtu(now, packet.destination())?;
-        let exceeds = mtu < self.mtu && packet.total_len() > mtu;
+        let exceeds = mtu < self.common.mtu.get() && packet.total_len() > mtu;
         (exceeds && packet.dont_fragment() && !how.reassembled).then_some(mtu)
     }
 

@@ -1,12 +1,13 @@
 //! The way of a received packet from the device to an engine.
 
-use super::Driver;
+use super::verdict::verdict;
+use super::{Driver, MAX_PACKET};
 use crate::capture::Outcome;
 use crate::drop_reason::DropReason;
 use crate::timer::Timer;
 use brooklet_cell::Flavor;
 use brooklet_filter::{Direction, Filter, Verdict};
-use brooklet_io::{Checksum, Meta, PacketIo};
+use brooklet_io::{Checksum, DeviceFault, Meta, PacketBuf, PacketIo};
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Headers, Packet, ParseError, Protocol, is_martian, is_unicast};
 use brooklet_raw::RawReceived;
@@ -47,10 +48,24 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Reads a batch of packets.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<Batch> {
         let mut bytes = 0;
+        // A panic of the device or of the clock in an earlier poll may have cost the buffer.
+        if self.inbound.capacity() < MAX_PACKET {
+            self.inbound = PacketBuf::with_capacity(MAX_PACKET);
+        }
         for _ in 0..BATCH_PACKETS {
+            if self.recv_retry.is_waiting(now) {
+                return Ok(Batch::Drained);
+            }
             match self.device.poll_recv(cx, &mut self.inbound) {
-                Poll::Ready(received) => received?,
-                Poll::Pending => return Ok(Batch::Drained),
+                Poll::Ready(Ok(())) => self.recv_retry.succeeded(),
+                Poll::Ready(Err(error)) => {
+                    self.receive_failed(now, error)?;
+                    continue;
+                }
+                Poll::Pending => {
+                    self.recv_retry.succeeded();
+                    return Ok(Batch::Drained);
+                }
             }
             bytes += self.inbound.len();
             let reassembler = &self.common.reassembler;
@@ -67,6 +82,17 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
             }
         }
         Ok(Batch::Full)
+    }
+
+    /// Goes on after an error of the device, unless it is fatal.
+    #[cold]
+    fn receive_failed(&mut self, now: Instant, error: io::Error) -> io::Result<()> {
+        if DeviceFault::of(&error) == DeviceFault::Fatal {
+            return Err(error);
+        }
+        self.recv_retry.failed(now, error)?;
+        self.stats.device_errors += 1;
+        Ok(())
     }
 
     /// Returns whether the last packet has filled the first half of the inbound UDP queue.
@@ -190,9 +216,10 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
 
     /// Takes the filter's verdict on a packet and passes the packet to the engine of its protocol.
     fn deliver(&mut self, now: Instant, packet: Packet<'_>, how: Arrived) {
-        let verdict = self.filter.verdict(&packet, Direction::Inbound);
-        if verdict != Verdict::Pass {
-            return self.stop_inbound(now, verdict, &packet, how);
+        match verdict(&self.filter, &packet, Direction::Inbound) {
+            Some(Verdict::Pass) => {}
+            Some(verdict) => return self.stop_inbound(now, verdict, &packet, how),
+            None => return self.count_drop(DropReason::FilterPanicked),
         }
         if !how.verified && !packet.verify_checksum() {
             return self.count_drop(DropReason::BadChecksum);

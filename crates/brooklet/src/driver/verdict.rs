@@ -10,7 +10,20 @@ use brooklet_filter::{Direction, Filter, Reject, Verdict};
 use brooklet_io::{Checksum, Meta, PacketIo};
 use brooklet_packet::icmp::{self, Unreachable};
 use brooklet_packet::{Packet, Protocol, Segmenter, tcp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
+
+/// Returns the filter's verdict on a packet, or `None` if the filter has panicked: the packet is
+/// dropped, and the stack goes on.
+#[inline]
+pub(super) fn verdict<P: Filter>(
+    filter: &P,
+    packet: &Packet<'_>,
+    direction: Direction,
+) -> Option<Verdict> {
+    // The filter is called by shared reference: what it leaves half done is its own.
+    catch_unwind(AssertUnwindSafe(|| filter.verdict(packet, direction))).ok()
+}
 
 impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     /// Handles a received packet on which the filter has given another verdict than to pass it.

@@ -1,6 +1,7 @@
 use crate::drop_reason::DropReason;
 use brooklet_io::{Checksum, Meta, Offload, PacketBuf};
 use brooklet_packet::{Fragmenter, Headers, Protocol, Segmenter};
+use std::num::NonZeroU16;
 
 /// The packets into which one packet is split on its way to the device.
 ///
@@ -17,6 +18,15 @@ pub(super) enum Pieces {
 }
 
 impl Pieces {
+    /// Returns the length in bytes of the longest piece; `None` for a packet that is not split.
+    pub(super) fn longest(&self) -> Option<usize> {
+        match self {
+            Self::Whole => None,
+            Self::Segments(segmenter) => Some(segmenter.longest()),
+            Self::Fragments(fragmenter) => Some(fragmenter.longest()),
+        }
+    }
+
     /// Writes the next piece of `packet` into `out`. Returns `false` after the last piece, and for a
     /// packet that is not split.
     pub(super) fn next(&mut self, packet: &[u8], out: &mut PacketBuf) -> bool {
@@ -38,9 +48,19 @@ impl Pieces {
     }
 }
 
+/// The path of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    /// The path of a TCP segment, which TCP has made to fit its path. `mtu` is that of the link, in
+    /// bytes, which may have become less meanwhile.
+    Tcp { mtu: usize },
+    /// The path of any other packet: its MTU in bytes, and an identification for the fragments of a
+    /// packet that has none.
+    Other { mtu: usize, id: u32 },
+}
+
 /// Completes the checksum as far as the device does not, and splits the packet if it has to be
-/// split: `mtu` is the length of the longest packet that the path takes, or `None` for a packet that
-/// is known to fit, and `id` an identification for the fragments of a packet that has none.
+/// split.
 ///
 /// # Errors
 ///
@@ -50,24 +70,36 @@ pub(super) fn complete(
     packet: &mut PacketBuf,
     headers: &Headers,
     offload: Offload,
-    (mtu, id): (Option<usize>, u32),
+    path: Path,
 ) -> Result<Pieces, DropReason> {
-    let Meta {
-        checksum, gso_size, ..
-    } = packet.meta();
     let segments = match headers.protocol() {
         Protocol::Tcp if headers.key().is_ipv6() => offload.tso6,
         Protocol::Tcp => offload.tso4,
         _ => offload.uso,
+    };
+    let gso_size = match path {
+        Path::Tcp { mtu } => segment_size(packet, headers, mtu)?,
+        Path::Other { mtu, .. } => {
+            let size = packet.meta().gso_size;
+            // The datagrams of a batch are not fragmented.
+            if size
+                .is_some_and(|size| headers.payload_range().start + usize::from(size.get()) > mtu)
+            {
+                return Err(DropReason::TooLong);
+            }
+            size
+        }
     };
     if let Some(size) = gso_size
         && !(segments && offload.checksum)
     {
         return Ok(Pieces::Segments(Segmenter::new(headers, size)));
     }
-    let too_long = mtu.filter(|&mtu| packet.len() > mtu);
-    let too_long = too_long.filter(|_| gso_size.is_none());
-    if checksum == Checksum::Partial {
+    let too_long = match path {
+        Path::Other { mtu, id } if packet.len() > mtu && gso_size.is_none() => Some((mtu, id)),
+        _ => None,
+    };
+    if packet.meta().checksum == Checksum::Partial {
         if offload.checksum && too_long.is_none() {
             headers.fill_partial_checksum(packet);
         } else {
@@ -75,7 +107,7 @@ pub(super) fn complete(
             packet.set_meta(Meta::default());
         }
     }
-    let Some(mtu) = too_long else {
+    let Some((mtu, id)) = too_long else {
         return Ok(Pieces::Whole);
     };
     // The sender of an IPv6 packet may always fragment it, and this is the sender.
@@ -86,6 +118,35 @@ pub(super) fn complete(
     Fragmenter::new(headers, mtu, id)
         .map(|fragmenter| Pieces::Fragments(Box::new(fragmenter)))
         .ok_or(DropReason::TooLong)
+}
+
+/// Returns how long the segments of a TCP packet are, if it is to be segmented. A packet that was
+/// made for a larger MTU becomes a super-packet with segments that fit `mtu`.
+#[inline]
+fn segment_size(
+    packet: &mut PacketBuf,
+    headers: &Headers,
+    mtu: usize,
+) -> Result<Option<NonZeroU16>, DropReason> {
+    let header_len = headers.payload_range().start;
+    let len = match packet.meta().gso_size {
+        Some(size) => header_len + usize::from(size.get()),
+        None => packet.len(),
+    };
+    match len > mtu {
+        true => shorten(packet, mtu.saturating_sub(header_len)).map(Some),
+        false => Ok(packet.meta().gso_size),
+    }
+}
+
+/// Makes a TCP packet a super-packet of segments with `size` bytes of data.
+#[cold]
+fn shorten(packet: &mut PacketBuf, size: usize) -> Result<NonZeroU16, DropReason> {
+    let size = u16::try_from(size).ok().and_then(NonZeroU16::new);
+    let size = size.ok_or(DropReason::TooLong)?;
+    let meta = Meta::new().checksum(Checksum::Partial).gso_size(Some(size));
+    packet.set_meta(meta);
+    Ok(size)
 }
 
 /// The identification that the maker of an IPv4 packet has chosen for a case like this (RFC 6864,

@@ -322,7 +322,7 @@ impl<F: Flavor> IcmpSocket<F> {
         to: IpAddr,
         payload: usize,
     ) -> Result<usize, SendError> {
-        let interface = self.hub.interface;
+        let interface = self.hub.interface();
         if from.is_ipv6() != to.is_ipv6() {
             return Err(SendError::Families { from, to });
         }

@@ -208,7 +208,7 @@ impl<F: Flavor> Connection<F> {
 
     /// The program states the MTU of the path, or takes a statement back.
     pub(crate) fn set_path_mtu(&mut self, mtu: Option<u16>, fx: &Effects<'_, F>) {
-        let link = (fx.stack.interface.mtu, self.key.is_ipv6());
+        let link = (fx.stack.mtu(), self.key.is_ipv6());
         if self.pmtu.set_stated(fx.now, mtu, link) {
             let mss = self.segment_size();
             self.send.set_mss(mss);

@@ -36,7 +36,10 @@ impl Attack for Storm {
         for n in out.len()..room {
             let (seq, host) = (self.random.draw(), self.random.draw());
             let mut segment = Segment {
-                from: (Ipv4Addr::from(0x0b00_0000 | host >> 8), 1 + (host as u16 >> 1)),
+                from: (
+                    Ipv4Addr::from(0x0b00_0000 | host >> 8),
+                    1 + (host as u16 >> 1),
+                ),
                 to: (SERVER, 7),
                 seq,
                 ack: 0,
@@ -48,7 +51,10 @@ impl Attack for Storm {
             if let Some(conn) = self.conns.next().filter(|_| n % 2 == 0) {
                 // Never exactly the next one: a RST there is right.
                 let seq = if seq == conn.seq { seq + 1 } else { seq };
-                segment = Segment { seq, ..conn.segment(RST, 0) };
+                segment = Segment {
+                    seq,
+                    ..conn.segment(RST, 0)
+                };
             }
             out.push(|out| segment.write(out));
         }

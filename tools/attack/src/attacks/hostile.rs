@@ -53,7 +53,9 @@ impl Hostile {
             // Bytes that are no options.
             2 => {
                 let words = random.below(11);
-                (0..words).flat_map(|_| random.draw().to_be_bytes()).collect()
+                (0..words)
+                    .flat_map(|_| random.draw().to_be_bytes())
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -76,21 +78,74 @@ impl Hostile {
             // What an honest peer sends, so that the connection lives and its numbers move.
             0..=4 => {
                 conn.seq = conn.seq.wrapping_add(len as u32);
-                Segment { flags: ACK | PSH, data, ..plain }
+                Segment {
+                    flags: ACK | PSH,
+                    data,
+                    ..plain
+                }
             }
-            5 | 6 => Segment { seq: near, data, ..plain },
+            5 | 6 => Segment {
+                seq: near,
+                data,
+                ..plain
+            },
             7 => {
                 let base = if newest { conn.newest } else { conn.next };
-                Segment { ack: base.wrapping_add(ack), window, ..plain }
+                Segment {
+                    ack: base.wrapping_add(ack),
+                    window,
+                    ..plain
+                }
             }
-            8 => Segment { options: &options, ack: conn.next.wrapping_add(ack), ..plain },
-            9 => Segment { seq: near, flags: RST, ..plain },
-            10 => Segment { seq: near, flags: ACK | FIN, data, ..plain },
-            11 => Segment { seq: near, flags: SYN, options: &options, ..plain },
-            12 => Segment { seq: near, flags: SYN | ACK, ack: plain.ack.wrapping_add(ack), ..plain },
-            13 => Segment { window: window & 3, options: &options, ..plain },
-            14 => Segment { seq: near, ack: plain.ack.wrapping_add(ack), flags, window, data, options: &options, ..plain },
-            _ => Segment { seq: near, options: &options, data, window, ..plain },
+            8 => Segment {
+                options: &options,
+                ack: conn.next.wrapping_add(ack),
+                ..plain
+            },
+            9 => Segment {
+                seq: near,
+                flags: RST,
+                ..plain
+            },
+            10 => Segment {
+                seq: near,
+                flags: ACK | FIN,
+                data,
+                ..plain
+            },
+            11 => Segment {
+                seq: near,
+                flags: SYN,
+                options: &options,
+                ..plain
+            },
+            12 => Segment {
+                seq: near,
+                flags: SYN | ACK,
+                ack: plain.ack.wrapping_add(ack),
+                ..plain
+            },
+            13 => Segment {
+                window: window & 3,
+                options: &options,
+                ..plain
+            },
+            14 => Segment {
+                seq: near,
+                ack: plain.ack.wrapping_add(ack),
+                flags,
+                window,
+                data,
+                options: &options,
+                ..plain
+            },
+            _ => Segment {
+                seq: near,
+                options: &options,
+                data,
+                window,
+                ..plain
+            },
         };
         out.push(|out| segment.write(out));
     }
@@ -125,7 +180,10 @@ impl Hostile {
                 out.push(|out| udp(out, (from, port(0)), (SERVER, port(2)), b"hostile"));
             }
             1 => {
-                let (id, place) = (self.random.below(64) as u16, self.random.below(8_192) as usize);
+                let (id, place) = (
+                    self.random.below(64) as u16,
+                    self.random.below(8_192) as usize,
+                );
                 let more = self.random.below(2) == 0;
                 let from = (Ipv4Addr::new(11, 0, 0, 1), SERVER);
                 out.push(|out| fragment(out, from.0, from.1, id, place * 8, more, &[6; 64]));

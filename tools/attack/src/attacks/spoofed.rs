@@ -73,7 +73,10 @@ impl Attack for Acks {
         for _ in 0..room {
             let random = &mut self.random;
             let segment = Segment {
-                from: (address(random.below(self.sources)), 1024 + (random.below(60_000)) as u16),
+                from: (
+                    address(random.below(self.sources)),
+                    1024 + (random.below(60_000)) as u16,
+                ),
                 to: (SERVER, 7),
                 seq: random.draw(),
                 ack: random.draw(),
