@@ -12,15 +12,27 @@
 //! ```
 
 mod bytes;
+mod content;
 mod differential;
 mod fragments;
+mod host;
+mod input;
+mod output;
 mod parse;
+mod plan;
+mod ranges;
 mod ruleset;
+mod run;
 mod seeds;
+mod tcp;
 
 pub use bytes::{Mutator, repair};
 pub use differential::{Outcome, Reason, differential};
 pub use fragments::{Tally, fragments};
+pub use input::bytes_of_seed;
 pub use parse::parse;
+pub use plan::{Failure, Outcome as PlanOutcome, Plan, Scenario};
 pub use ruleset::{RULES, ruleset};
+pub use run::Run;
 pub use seeds::seeds;
+pub use tcp::tcp;
