@@ -234,8 +234,14 @@ impl Host {
         }
     }
 
+    /// Returns whether a driver has been woken.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.queues.iter().any(|queue| queue.task.is_awake())
+    }
+
     /// Polls the drivers although nobody has woken them. They must have nothing to do.
     pub(crate) fn run_needlessly(&mut self) {
+        self.run();
         let before = self.sent();
         for queue in &mut self.queues {
             let driver = Pin::new(&mut queue.driver);

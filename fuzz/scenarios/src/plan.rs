@@ -22,11 +22,18 @@ pub struct Scenario {
 
 impl Scenario {
     /// All stateful scenarios.
-    pub const ALL: &'static [Self] = &[Self {
-        name: "tcp",
-        run: crate::tcp,
-        bytes: 6000,
-    }];
+    pub const ALL: &'static [Self] = &[
+        Self {
+            name: "tcp",
+            run: crate::tcp,
+            bytes: 6000,
+        },
+        Self {
+            name: "pair",
+            run: crate::pair,
+            bytes: 1000,
+        },
+    ];
 
     /// Runs the scenario of a seed.
     pub fn run_seed(&self, seed: u64) -> Run {

@@ -156,7 +156,6 @@ impl Scenario<'_> {
                 }
             }
             230..236 => {
-                host.run();
                 host.run_needlessly();
                 self.run();
             }

@@ -1,0 +1,48 @@
+//! The stateful scenarios over some hundreds of seeds.
+
+use brooklet_fuzz::{Plan, Scenario};
+
+/// Runs so many seeds of a scenario.
+fn seeds(name: &str, seeds: u64) {
+    let scenarios = Scenario::ALL
+        .iter()
+        .filter(|scenario| scenario.name == name);
+    let plan = Plan {
+        scenarios: scenarios.copied().collect(),
+        seeds,
+        ..Plan::default()
+    };
+    let outcome = plan.run(|_, _| {});
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    assert_eq!(outcome.seeds, seeds);
+    // A seed stands for about 1,000 packets.
+    let packets = outcome.packets / seeds;
+    assert!(
+        (500..3000).contains(&packets),
+        "{packets} packets of a seed"
+    );
+}
+
+#[test]
+fn hostile_peers_break_no_promise() {
+    seeds("tcp", 200);
+}
+
+#[test]
+fn two_stacks_deliver_everything_over_a_bad_link() {
+    seeds("pair", 60);
+}
+
+#[test]
+fn a_seed_makes_the_same_packets_each_time() {
+    for scenario in Scenario::ALL {
+        for seed in 0..3 {
+            assert_eq!(
+                scenario.run_seed(seed),
+                scenario.run_seed(seed),
+                "seed {seed} of {}",
+                scenario.name
+            );
+        }
+    }
+}
