@@ -147,6 +147,11 @@ reasons! {
     TcpTableFull: "TCP connection table full",
     /// Inbound: a SYN that repeats one that was or will be answered.
     TcpRepeatedSyn: "repeated TCP SYN",
+    /// Inbound: a TCP segment of a client that a SYN cookie has connected, before the program has
+    /// accepted.
+    TcpUnaccepted: "TCP segment before the program has accepted",
+    /// Inbound: a TCP segment that belongs to no connection, beyond the limit of RSTs.
+    TcpResetLimit: "unmatched TCP segment at the rate limit of RSTs",
     /// Inbound: a segment that arrived in TIME-WAIT and needs no answer.
     TcpLate: "TCP segment in TIME-WAIT",
     /// Inbound: a segment whose connection ended while the segment was on its way to it.

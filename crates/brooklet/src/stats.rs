@@ -145,6 +145,8 @@ impl Stats {
             DropReason::TcpSourceFull => tcp.source_full,
             DropReason::TcpTableFull => tcp.table_full,
             DropReason::TcpRepeatedSyn => tcp.repeated_syns,
+            DropReason::TcpUnaccepted => tcp.unaccepted,
+            DropReason::TcpResetLimit => tcp.reset_limit,
             DropReason::TcpLate => tcp.late,
             DropReason::TcpClosed => tcp.closed,
             DropReason::TcpBadRst => tcp.bad_rst,
@@ -213,6 +215,7 @@ impl fmt::Display for Stats {
             ("bytes in reassembly", self.reassembly.queued_bytes),
             ("TCP connections", tcp.connections),
             ("TCP requests waiting", tcp.requests),
+            ("TCP connections half-open", tcp.half_open),
             ("TCP connections in TIME-WAIT", tcp.time_wait),
             ("TCP connections with buffers", tcp.buffered),
             ("TCP bytes in buffers", tcp.buffers),
@@ -226,7 +229,10 @@ impl fmt::Display for Stats {
             ("TCP requests expired", tcp.expired),
             ("TCP connects", tcp.connects),
             ("TCP resets of unmatched segments", tcp.resets),
-            ("TCP half-open connections reset", tcp.half_open_full),
+            ("TCP half-open connections evicted", tcp.half_open_full),
+            ("TCP SYN cookies sent", tcp.syn_cookies_sent),
+            ("TCP SYN cookies received", tcp.syn_cookies_received),
+            ("TCP SYN cookies failed", tcp.syn_cookies_failed),
             ("TCP ACKs not sent at the rate limit", tcp.limited_acks),
             ("TCP segments retransmitted", tcp.retransmits),
             ("TCP retransmission timeouts", tcp.timeouts),
@@ -305,7 +311,9 @@ mod tests {
         number!(next, stats.tcp, bad_flags bad_address backlog_full source_full table_full late);
         number!(next, stats.tcp, repeated_syns closed bad_rst unexpected_syn bad_ack no_ack);
         number!(next, stats.tcp, old_timestamp outside_window duplicates out_of_order_full);
-        number!(next, stats.tcp, icmp_ignored outbound_full retransmits timeouts);
+        number!(next, stats.tcp, icmp_ignored outbound_full retransmits timeouts half_open);
+        number!(next, stats.tcp, syn_cookies_sent syn_cookies_received syn_cookies_failed);
+        number!(next, stats.tcp, unaccepted reset_limit);
         stats.tcp.round_trips.counts[7] = next();
         stats.tcp.round_trips.sum = Duration::from_secs(5);
         number!(next, stats.udp, datagrams_in bytes_in datagrams_out bytes_out dropped_full);

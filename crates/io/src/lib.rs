@@ -10,6 +10,7 @@
 //! - [`TxQueue`] holds outbound packets until the device takes them. The queue is bounded; a
 //!   sender that finds the queue full registers itself and is called once there is room.
 //! - [`Clock`] is the source of the time for everything that reads none itself.
+//! - [`TokenBucket`] limits a rate: of ICMP errors, of RSTs.
 //! - [`BufferPool`] keeps the buffers of packets for the next packets.
 //!
 //! The crate depends on the standard library only, unless the feature `serde` is enabled, which
@@ -24,6 +25,7 @@ mod device_fault;
 mod io;
 mod offload;
 mod queue;
+mod token_bucket;
 
 pub use buf::PacketBuf;
 pub use buffer_pool::BufferPool;
@@ -33,6 +35,7 @@ pub use device_fault::DeviceFault;
 pub use io::PacketIo;
 pub use offload::{Checksum, Meta, Offload};
 pub use queue::{QueueFull, TxQueue};
+pub use token_bucket::TokenBucket;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,3 +1,4 @@
+use brooklet_io::TokenBucket;
 use brooklet_packet::SourcePrefix;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ impl TokenBuckets {
     /// Takes a token for one ICMP error about a packet from `source`. Returns whether there was one.
     pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         // An error that is not sent takes no token from either bucket.
-        if !self.all.refill(ALL, now) {
+        if !self.all.refill(ALL.burst, ALL.interval, now) {
             return false;
         }
         let source = SourcePrefix::new(source);
@@ -42,18 +43,17 @@ impl TokenBuckets {
             self.forget_oldest();
         }
         let bucket = self.sources.entry(source).or_default();
-        let allowed = bucket.refill(SOURCE, now);
-        if allowed {
-            bucket.missing += 1;
-            self.all.missing += 1;
-        }
-        allowed
+        bucket.take(SOURCE.burst, SOURCE.interval, now)
+            && self.all.take(ALL.burst, ALL.interval, now)
     }
 
     /// Removes the bucket of the source that had the last error the longest time ago. The search is
     /// part of an error that is sent, so the bucket of all limits how often it happens.
     fn forget_oldest(&mut self) {
-        let oldest = self.sources.iter().min_by_key(|(_, bucket)| bucket.since);
+        let oldest = self
+            .sources
+            .iter()
+            .min_by_key(|(_, bucket)| bucket.last_gain());
         if let Some((&oldest, _)) = oldest {
             self.sources.remove(&oldest);
         }
@@ -66,31 +66,6 @@ struct Rate {
     burst: u32,
     /// The time in which a bucket gains one token.
     interval: Duration,
-}
-
-#[derive(Debug, Default)]
-struct TokenBucket {
-    /// The tokens that are missing from a full bucket.
-    missing: u32,
-    /// From when on the time counts for the next token.
-    since: Option<Instant>,
-}
-
-impl TokenBucket {
-    /// Adds the tokens that the bucket has gained. Returns whether it has one.
-    fn refill(&mut self, rate: Rate, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let gained = now.saturating_duration_since(since).as_nanos() / rate.interval.as_nanos();
-        if gained >= u128::from(self.missing) {
-            self.missing = 0;
-            self.since = Some(now);
-        } else {
-            let gained = gained as u32; // fewer than `missing`
-            self.missing -= gained;
-            self.since = Some(since + rate.interval * gained);
-        }
-        self.missing < rate.burst
-    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ fn tcp(text: &mut Text, stack: &Stats) {
         [("open", tcp.connections), ("time_wait", tcp.time_wait)],
     );
     text.gauge(
+        "tcp_half_open_connections",
+        "TCP connections whose handshake a client has not completed.",
+        tcp.half_open,
+    );
+    text.gauge(
         "tcp_waiting_requests",
         "TCP connection requests that wait for an answer.",
         tcp.requests,
@@ -154,6 +159,16 @@ fn tcp(text: &mut Text, stack: &Stats) {
         "tcp_resets",
         "RSTs for TCP segments that belong to no connection.",
         tcp.resets,
+    );
+    text.counters(
+        "tcp_syn_cookies",
+        "SYN cookies: sent, received back, and segments without a good one.",
+        "outcome",
+        [
+            ("sent", tcp.syn_cookies_sent),
+            ("received", tcp.syn_cookies_received),
+            ("failed", tcp.syn_cookies_failed),
+        ],
     );
     text.counter(
         "tcp_limited_acks",

@@ -59,18 +59,14 @@ pub struct Config {
     /// The most connection requests that wait for an answer, of all listeners together. Default
     /// 4,096, of at most 256 bytes each.
     ///
-    /// If the backlog is full, a request that the program works on keeps its place. A new SYN
+    /// A request that the program works on always keeps its place. If the backlog is full, a new SYN
     /// replaces a request that the program has [left
-    /// unanswered](crate::TcpRequest::drop_silently), else the oldest request that no listener has
-    /// returned yet. If the program works on all of them, the new SYN is dropped, and the client
-    /// repeats it. The dropped SYN, old or new, is counted
-    /// ([`backlog_full`](crate::Stats::backlog_full)).
-    ///
-    /// A program that takes every request at once and is slow to answer is therefore full after
-    /// this many, also if they come from a flood with spoofed sources. The requests of such a flood
-    /// expire [`handshake_timeout`](Self::handshake_timeout) after their SYN, which nobody repeats.
-    /// A program on a network with such floods limits the requests that it works on at a time, and
-    /// leaves the rest to the backlog.
+    /// unanswered](crate::TcpRequest::drop_silently), which is counted
+    /// ([`backlog_full`](crate::Stats::backlog_full)). If there is none, the SYN is answered with a
+    /// [SYN cookie](Self::syn_cookies): only clients that complete the handshake become requests,
+    /// of which as many wait again. Without SYN cookies the SYN replaces the oldest request that no
+    /// listener has returned yet; if the program works on all of them, the SYN is dropped, and the
+    /// client repeats it.
     pub backlog: usize,
     /// The most connection requests of one source, an IPv4 address or an IPv6 /64, so that one
     /// client cannot use up the [`backlog`](Self::backlog). One more SYN is dropped and counted
@@ -78,11 +74,42 @@ pub struct Config {
     /// beside the backlog, because on a TUN all clients usually are of one source.
     pub backlog_per_source: Option<usize>,
     /// The most half-open connections of each listener: connections that
-    /// [`TcpListener::accept`](crate::TcpListener::accept) has answered and whose handshake is not
-    /// done. One more request resets the oldest of them if it is older than 5 ms, and counts it
-    /// ([`half_open_full`](crate::Stats::half_open_full)), so that clients that never complete
-    /// the handshake exclude no other; until then the request waits in the backlog. Default 1,024.
+    /// [`TcpListener::accept`](crate::TcpListener::accept) or
+    /// [`TcpRequest::accept`](crate::TcpRequest::accept) has answered and whose handshake is not
+    /// done. Default 1,024.
+    ///
+    /// One more SYN is answered with a [SYN cookie](Self::syn_cookies), and requests that the program
+    /// was given before may still be accepted. Without SYN cookies one more connection takes the
+    /// place of the oldest, which is counted ([`half_open_full`](crate::Stats::half_open_full)):
+    /// nothing is sent, and a client that completes its handshake later is reset.
+    /// `TcpListener::accept` lets each half-open connection have 5 ms, and the request waits in the
+    /// backlog until then.
     pub max_half_open: usize,
+    /// Whether SYNs are answered with SYN cookies (RFC 4987, 3.6) while the
+    /// [`backlog`](Self::backlog) or the [half-open connections](Self::max_half_open) are full.
+    /// Default `true`; like Linux's `net.ipv4.tcp_syncookies`.
+    ///
+    /// The SYN-ACK then leaves no state behind, and a client that completes the handshake, whatever
+    /// its round-trip time, becomes a request or a connection of `accept` as any other. A flood of
+    /// SYNs therefore excludes nobody, and is answered with no more bytes than it has: a SYN-ACK with
+    /// a cookie is no longer than its SYN and is sent once, and half-open connections send theirs
+    /// again only in answer to a SYN. While the limits are not reached no cookies are sent.
+    ///
+    /// What it costs, while the limits are reached:
+    ///
+    /// - The program cannot decide before the client is connected:
+    ///   [`TcpRequest::refuse`](crate::TcpRequest::refuse) resets the client's connection.
+    /// - Window scale and SACK are kept in the timestamps, so a client without timestamps has
+    ///   neither. The MSS is rounded down to one of eight values.
+    /// - A client whose third packet is lost, and which waits for the program's data, learns of no
+    ///   connection until it sends something.
+    pub syn_cookies: bool,
+    /// The most RSTs in a second in answer to segments that belong to no connection, and to SYNs that
+    /// nobody listens for. Further segments are dropped and counted
+    /// ([`reset_limit`](crate::Stats::reset_limit)); 0 sends none at all. A RST that the program
+    /// causes, such as by [`TcpRequest::refuse`](crate::TcpRequest::refuse), is not limited. Default
+    /// 1,000.
+    pub resets_per_second: u32,
     /// How long a handshake may take, in both directions. A client's connection request waits for an
     /// answer for this time after the client's last SYN, and an answered request for the end of its
     /// handshake. A `connect` from this side fails with `TimedOut` after this time. Default 15 s.
@@ -121,6 +148,8 @@ impl Default for Config {
             backlog: 4096,
             backlog_per_source: None,
             max_half_open: 1024,
+            syn_cookies: true,
+            resets_per_second: 1000,
             handshake_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(120),
             orphan_timeout: Duration::from_secs(60),
@@ -147,6 +176,8 @@ impl Config {
         backlog: usize,
         backlog_per_source: Option<usize>,
         max_half_open: usize,
+        syn_cookies: bool,
+        resets_per_second: u32,
         handshake_timeout: Duration,
         request_timeout: Duration,
         orphan_timeout: Duration,

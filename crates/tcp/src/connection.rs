@@ -14,6 +14,8 @@ mod pmtu;
 mod state;
 mod timeouts;
 
+pub(crate) use self::isn::keyed_hash;
+pub(crate) use self::pmtu::local_mss;
 pub use self::state::TcpState;
 
 use self::delayed_ack::DelayedAck;
@@ -26,6 +28,7 @@ use crate::send::Sender;
 use crate::seq::{Micros, NEVER};
 use crate::shared::{Effects, StackConfig};
 use crate::syn::Syn;
+use crate::syn_cookie::SynCookie;
 use brooklet_cell::Flavor;
 use brooklet_cell::wakers::{PollWakers, WakeList};
 use brooklet_packet::{FlowKey, TrafficClass};
@@ -60,8 +63,7 @@ pub(crate) struct Connection<F: Flavor> {
     waiters: Option<Box<Waiters>>,
     /// Streams that lead here.
     pub(crate) handles: u32,
-    /// Its listener answered it, and nobody has accepted it yet.
-    pub(crate) listened: bool,
+    pub(crate) opening: Opening,
     pub(crate) handshake_done: bool,
     pub(crate) end: Option<End>,
     /// The peer's FIN has arrived, with everything before it.
@@ -124,6 +126,17 @@ pub(crate) struct Waiters {
     pub(crate) closed: PollWakers,
 }
 
+/// Who has opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// This side, by `connect`.
+    Active,
+    /// The peer. The table counts the connection as half-open until the handshake is done.
+    Passive,
+    /// The peer. The `accept` of the listener has answered, and nobody has accepted it yet.
+    Listened,
+}
+
 /// A control segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Control {
@@ -172,6 +185,21 @@ impl<F: Flavor> Connection<F> {
         connection
     }
 
+    /// Makes a connection in SYN-RECEIVED whose SYN-ACK was sent statelessly, with a
+    /// [SYN cookie](crate::syn_cookie): the third packet of the handshake is to be taken in next.
+    pub(crate) fn from_cookie(
+        (key, queue): (FlowKey, u8),
+        (cookie, path_mtu): (&SynCookie, Option<u16>),
+        options: &TcpOptions,
+        stack: &StackConfig<F>,
+        now: Micros,
+    ) -> Self {
+        let syn = (&cookie.syn, path_mtu);
+        let mut connection = Self::passive((key, queue), syn, options, stack, now);
+        connection.syn_ack_was_sent(now, cookie.iss);
+        connection
+    }
+
     /// Makes a connection in SYN-SENT: the SYN is sent from the destination of `key` to its source
     /// at the first [`flush`](Self::flush).
     pub(crate) fn active(
@@ -192,7 +220,7 @@ impl<F: Flavor> Connection<F> {
         let (recv, send) = (options.recv_buffer, options.send_buffer);
         let (recv_max, send_max) = (options.recv_buffer_max, options.send_buffer_max);
         let claim = stack.memory.claim(recv, send, recv_max, send_max);
-        let offset = isn::keyed_hash(key, stack) as u32;
+        let offset = keyed_hash(key, stack) as u32;
         let iss = isn::initial(key, stack, now);
         let mut sender = Sender::new(options.congestion);
         sender.start(iss);
@@ -214,7 +242,7 @@ impl<F: Flavor> Connection<F> {
             writer: PollWakers::default(),
             waiters: None,
             handles: 0,
-            listened: false,
+            opening: Opening::Active,
             handshake_done: false,
             end: None,
             peer_closed: false,
@@ -253,6 +281,25 @@ impl<F: Flavor> Connection<F> {
         self.key
     }
 
+    /// Whether its listener answered it, and nobody has accepted it yet.
+    pub(crate) fn is_listened(&self) -> bool {
+        self.opening == Opening::Listened
+    }
+
+    /// Notes that somebody accepts it. Returns whether nobody had before.
+    pub(crate) fn take_listened(&mut self) -> bool {
+        let listened = self.is_listened();
+        if listened {
+            self.opening = Opening::Passive;
+        }
+        listened
+    }
+
+    /// Whether the table counts it among the half-open connections.
+    fn is_half_open(&self) -> bool {
+        self.opening != Opening::Active && !self.handshake_done && !self.detached
+    }
+
     pub(crate) fn queue(&self) -> u8 {
         self.queue
     }
@@ -284,7 +331,7 @@ impl<F: Flavor> Connection<F> {
         if !self.handshake_done && self.state.is_synchronized() {
             self.handshake_done = true;
             self.handshake_deadline = NEVER;
-            if self.listened {
+            if self.opening != Opening::Active {
                 fx.handshake_over = Some(true);
             }
         }

@@ -13,7 +13,8 @@
 //! read holds buffers out of a budget for all connections ([`Config::memory`]). Tasks read and
 //! write these buffers directly and make the packets of their connection; the driver moves packets.
 //!
-//! A SYN waits in the SYN queue, in at most 256 bytes, until the program answers it.
+//! A SYN waits in the SYN queue, in at most 256 bytes, until the program answers it. If the queue or
+//! the half-open connections are full, SYNs are answered with SYN cookies ([`Config::syn_cookies`]).
 //!
 //! With the feature `log`, the start and the end of a connection are log events of the level `Debug`
 //! with the target `brooklet::tcp`, such as
@@ -57,6 +58,7 @@ mod stack;
 mod stats;
 mod stream;
 mod syn;
+mod syn_cookie;
 mod syn_queue;
 mod table;
 mod time_wait;

@@ -201,29 +201,30 @@ impl<F: Flavor> TcpListener<F> {
         cx: &mut TaskContext<'_>,
         mut key: Option<&mut WaitKey>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
-        let mut aborted = false;
+        let cookies = self.stack.config.config.syn_cookies;
         loop {
             let now = self.stack.now();
             let next = self.wait(cx, key.as_deref_mut(), |table, id| {
                 if let Some(connection) = table.next_accepted(id) {
                     return Some(Next::Accepted(connection));
                 }
-                if table.is_half_open_full(id) {
-                    // Abort one for each SYN: a connection whose RST finds no room in the outbound
-                    // queue keeps its place.
-                    return (!aborted)
-                        .then(|| table.stale_half_open(id, now, HANDSHAKE_GRACE))?
+                let is_full = table.is_half_open_full(id);
+                if is_full && !cookies {
+                    return table
+                        .stale_half_open(id, now, HANDSHAKE_GRACE)
                         .map(Next::Stale);
                 }
-                let (syn, _, options) = table.next_syn(id)?;
-                Some(Next::Syn(syn, options))
+                let (syn, entry, options) = table.next_syn(id)?;
+                Some(match is_full && entry.completed().is_none() {
+                    true => Next::Cookie(syn),
+                    false => Next::Syn(syn, options),
+                })
             });
             match std::task::ready!(next)? {
                 Next::Accepted(connection) => {
                     let key = connection.with(|connection| {
                         // The connection may be a later one of the same 4-tuple.
-                        let accepted =
-                            connection.handshake_done && std::mem::take(&mut connection.listened);
+                        let accepted = connection.handshake_done && connection.take_listened();
                         connection.handles += u32::from(accepted);
                         accepted.then(|| connection.key())
                     });
@@ -233,20 +234,22 @@ impl<F: Flavor> TcpListener<F> {
                     }
                 }
                 Next::Stale(connection) => {
-                    aborted = true;
-                    self.stack.enter(
-                        &connection,
-                        self.stack.config.micros(now),
-                        |connection, fx| {
-                            if !connection.handshake_done {
-                                connection.abort(fx);
-                            }
-                        },
-                    );
+                    let moment = self.stack.config.micros(now);
+                    self.stack.enter(&connection, moment, Connection::evict);
+                }
+                Next::Cookie(syn) => {
+                    let mut wakes = WakeList::default();
+                    let taken = self
+                        .stack
+                        .table
+                        .with(|table| table.answer_with_cookie(syn, now, &mut wakes));
+                    wakes.wake_all();
+                    if let Some((entry, source)) = taken {
+                        self.stack.answer_with_cookie(&entry, &source);
+                    }
                 }
                 // A SYN that is gone meanwhile is no error of the listener.
                 Next::Syn(syn, options) => {
-                    aborted = false;
                     drop(self.stack.answer(syn, &options, true));
                 }
             }
@@ -396,6 +399,8 @@ impl<F: Flavor> TcpListener<F> {
 enum Next<F: Flavor> {
     Accepted(Shared<F, Connection<F>>),
     Syn(SynId, Arc<TcpOptions>),
+    /// A SYN that is answered with a cookie.
+    Cookie(SynId),
     /// A half-open connection that gives its place to a SYN.
     Stale(Shared<F, Connection<F>>),
 }
@@ -427,7 +432,7 @@ impl<F: Flavor> Drop for TcpListener<F> {
         let now = self.stack.moment();
         for connection in &left.connections {
             self.stack.enter(connection, now, |connection, fx| {
-                if connection.listened {
+                if connection.is_listened() {
                     connection.abort(fx);
                 }
             });

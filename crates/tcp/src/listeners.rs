@@ -30,9 +30,9 @@ pub(crate) struct Listening {
     handles: usize,
     /// Connections whose handshake is done and that `accept` has not returned. Some may be gone.
     pub(crate) accept_queue: VecDeque<FlowKey>,
-    /// The number of connections that `accept` answered and whose handshake is not done.
+    /// The number of connections whose handshake is not done.
     pub(crate) half_open: usize,
-    /// When `accept` answered each of them, in order. Some of the handshakes may be over.
+    /// When the SYN of each of them was answered, in order. Some of the handshakes may be over.
     pub(crate) answered: VecDeque<(Instant, FlowKey)>,
     /// Tasks that wait for a connection or a request.
     pub(crate) acceptors: WaitQueue,

@@ -1,4 +1,4 @@
-use crate::buffer::min_recv;
+use crate::buffer::{min_recv, window_scale};
 use crate::seq::{Micros, NEVER};
 use crate::setters::setters;
 use brooklet_packet::{Ecn, TrafficClass};
@@ -190,6 +190,21 @@ impl TcpOptions {
             traffic_class: without_ecn(self.traffic_class),
             ..self
         }
+    }
+
+    /// The window scale of our SYN.
+    pub(crate) fn window_scale(&self) -> u8 {
+        window_scale(self.recv_buffer_max.max(self.recv_buffer))
+    }
+
+    /// The options for a connection whose SYN-ACK had the window scale `shift`: usable options,
+    /// with the largest receive buffer that the scale can advertise if they have another scale.
+    pub(crate) fn with_window_scale(mut self, shift: u8) -> Self {
+        if self.window_scale() != shift {
+            self.recv_buffer_max = usize::from(u16::MAX) << shift;
+            self.recv_buffer = self.recv_buffer.min(self.recv_buffer_max);
+        }
+        self.usable()
     }
 }
 

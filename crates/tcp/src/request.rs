@@ -28,6 +28,24 @@ use std::sync::Arc;
 /// [`withdrawn`](Self::withdrawn) completes and `accept` returns `ConnectionAborted`. A new SYN never
 /// takes the place of a request that the program holds.
 ///
+/// # While SYNs flood the stack
+///
+/// If the [`backlog`](crate::Config::backlog) or the [half-open
+/// connections](crate::Config::max_half_open) are full, the stack answers SYNs itself, with [SYN
+/// cookies](crate::Config::syn_cookies). A client becomes a request when it completes the handshake,
+/// so that a program that connects upstream first does so for no spoofed source. Such a client is
+/// connected already:
+///
+/// - [`accept`](Self::accept) returns the stream at once. The stack keeps the client's first segment
+///   with data and drops later ones, which the client sends again.
+/// - [`refuse`](Self::refuse) and [`reject`](Self::reject) reset the client's connection.
+/// - The client withdraws the request by a RST, or by a FIN if it has sent no data.
+/// - [`window`](Self::window) is that of the client's segment, which is scaled, and
+///   [`mss`](Self::mss) is rounded down to one of eight values.
+/// - The request expires after [`request_timeout`](crate::Config::request_timeout).
+///
+/// # Answers
+///
 /// | the program calls | the client's `connect` returns |
 /// |---|---|
 /// | [`accept`](Self::accept) | connected |
@@ -268,7 +286,9 @@ impl<F: Flavor> TcpRequest<F> {
     /// # Errors
     ///
     /// - [`ConnectionAborted`](io::ErrorKind::ConnectionAborted): the request is gone, because the
-    ///   client withdrew it or it expired.
+    ///   client withdrew it or it expired. Without [SYN cookies](crate::Config::syn_cookies) also: a
+    ///   newer connection took the place of this one before the client completed the handshake
+    ///   ([`max_half_open`](crate::Config::max_half_open)).
     /// - [`ConnectionReset`](io::ErrorKind::ConnectionReset),
     ///   [`TimedOut`](io::ErrorKind::TimedOut): the client went away during the handshake.
     /// - [`NetworkDown`](io::ErrorKind::NetworkDown): the stack's driver has ended.

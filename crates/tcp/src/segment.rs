@@ -165,15 +165,16 @@ impl Segment {
         if let Some(mss) = self.mss {
             rest = TcpOption::MaxSegmentSize(mss).emit(rest);
         }
+        // Timestamps are aligned as RFC 7323, Appendix A recommends: receivers have a fast path for
+        // that. SACK-permitted takes the place of the padding, as in Linux.
+        if self.sack_permitted != self.timestamp.is_some() {
+            rest = TcpOption::NoOperation.emit(rest);
+            rest = TcpOption::NoOperation.emit(rest);
+        }
         if self.sack_permitted {
-            rest = TcpOption::NoOperation.emit(rest);
-            rest = TcpOption::NoOperation.emit(rest);
             rest = TcpOption::SackPermitted.emit(rest);
         }
         if let Some((tsval, tsecr)) = self.timestamp {
-            // Aligned as RFC 7323, Appendix A recommends: receivers have a fast path for that.
-            rest = TcpOption::NoOperation.emit(rest);
-            rest = TcpOption::NoOperation.emit(rest);
             rest = TcpOption::TimeStamp { tsval, tsecr }.emit(rest);
         }
         if let Some(shift) = self.window_scale {
@@ -235,7 +236,7 @@ mod tests {
             ..Segment::default()
         };
         let mut out = [0; MAX_HEADER - 20];
-        assert_eq!(segment.write_options(&mut out), 24);
+        assert_eq!(segment.write_options(&mut out), 20); // as long as Linux's
         let bare = Segment::default();
         assert_eq!(bare.write_options(&mut out), 0);
     }

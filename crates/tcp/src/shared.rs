@@ -105,9 +105,11 @@ pub(crate) struct Effects<'a, F: Flavor> {
     pub(crate) wakes: WakeList,
     /// The connection has waited for room in the outbound queue, and it is its turn.
     pub(crate) turn: bool,
+    /// When the stack sent the last SYN cookie.
+    pub(crate) cookies_sent_at: Option<Micros>,
     /// The connection leaves the table.
     pub(crate) leaves: Option<Leaves>,
-    /// The handshake of a connection that a listener answered is over: done, or failed.
+    /// The handshake of a half-open connection is over: done, or failed.
     pub(crate) handshake_over: Option<bool>,
     /// The segment that arrived was dropped.
     pub(crate) dropped: Option<Dropped>,
@@ -129,6 +131,7 @@ impl<'a, F: Flavor> Effects<'a, F> {
             now,
             wakes: WakeList::default(),
             turn: false,
+            cookies_sent_at: None,
             leaves: None,
             handshake_over: None,
             dropped: None,

@@ -5,7 +5,10 @@ use crate::buffer::promised;
 use crate::config::Config;
 use crate::syn_queue;
 
-/// The SYN queue, TIME-WAIT and the table of path MTUs take at most this fraction of the memory each.
+/// The SYN queue takes at most this fraction of the memory.
+const SYN_QUEUE_SHARE: usize = 16;
+
+/// TIME-WAIT and the table of path MTUs take at most this fraction of the memory each.
 const SMALL_SHARE: usize = 32;
 
 /// The packets in the outbound queues of all device queues take at most this fraction of the memory.
@@ -40,14 +43,15 @@ impl Shares {
     pub(crate) fn new(config: &Config, queues: u8, mtu: usize) -> Self {
         let small = |cost: usize| (config.memory / SMALL_SHARE / cost).max(1);
         let queues = usize::from(queues);
-        let backlog = config.backlog.min(small(syn_queue::MAX_ENTRY));
+        let places = config.memory / SYN_QUEUE_SHARE / syn_queue::MAX_PLACE;
+        let backlog = config.backlog.min(places.max(1));
         let max_time_wait = config.max_time_wait.min(small(TIME_WAIT_ENTRY));
         let path_mtus = PATH_MTUS.min(small(PATH_MTU_ENTRY));
         let outbound_bytes = config
             .outbound_packets
             .saturating_mul(mtu)
             .min(config.memory / OUTBOUND_SHARE / queues);
-        let fixed = backlog * syn_queue::MAX_ENTRY
+        let fixed = backlog * syn_queue::MAX_PLACE
             + max_time_wait * TIME_WAIT_ENTRY
             + path_mtus * PATH_MTU_ENTRY
             + outbound_bytes * queues * OUTBOUND_COST;
@@ -95,7 +99,7 @@ mod tests {
                     shares.max_connections >= memory * 3 / 4 / 10_752,
                     "{shares:?}"
                 );
-                assert!(shares.backlog >= 100 && shares.max_time_wait >= 100);
+                assert!(shares.backlog >= 50 && shares.max_time_wait >= 100);
             }
         }
     }

@@ -102,6 +102,7 @@ impl<F: Flavor> Stack<F> {
         f: impl FnOnce(&mut Connection<F>, &mut Effects<'_, F>) -> R,
     ) -> R {
         let mut fx = Effects::new(&self.config, self.queue(0), now);
+        fx.cookies_sent_at = self.summary.cookies_sent_at();
         let (result, key, event) = connection.with(|connection| {
             fx.queue = self.queue(connection.queue());
             fx.now = connection.observe(fx.now);

@@ -29,6 +29,8 @@ pub struct Stats {
     pub connections: u64,
     /// Gauge: connection requests that wait for an answer.
     pub requests: u64,
+    /// Gauge: connections whose handshake a client has begun and not completed.
+    pub half_open: u64,
     /// Gauge: connections in TIME-WAIT.
     pub time_wait: u64,
     /// Gauge: connections that hold buffers, because there is data in them or was a moment ago.
@@ -58,9 +60,16 @@ pub struct Stats {
     pub connects: u64,
     /// RSTs sent in answer to segments that belong to no connection.
     pub resets: u64,
-    /// Half-open connections of [`accept`](crate::TcpListener::accept) that were reset to make room
-    /// for newer ones, because their clients did not complete the handshake.
+    /// Half-open connections that gave their place to newer ones, because their clients did not
+    /// complete the handshake. None with [`syn_cookies`](crate::Config::syn_cookies).
     pub half_open_full: u64,
+    /// SYNs answered with a [SYN cookie](crate::Config::syn_cookies). Linux: `SyncookiesSent`.
+    pub syn_cookies_sent: u64,
+    /// Handshakes completed by a SYN cookie. Each is a request. Linux: `SyncookiesRecv`.
+    pub syn_cookies_received: u64,
+    /// Segments that belong to no connection and bring no good SYN cookie back, while some may come
+    /// back. They are answered with a RST, within its limit. Linux: `SyncookiesFailed`.
+    pub syn_cookies_failed: u64,
     /// ACKs not sent because another one of their kind was sent less than 500 ms before: challenge
     /// ACKs (RFC 5961, 7) and answers to what may be the peer's own answer.
     pub limited_acks: u64,
@@ -80,7 +89,9 @@ pub struct Stats {
     /// IPv4-mapped, a port is 0, or both ends are the same (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
     pub bad_address: u64,
     /// SYNs dropped because the [`backlog`](crate::Config::backlog) was full: requests that the
-    /// program did not work on and that newer ones evicted, and new SYNs if there was none.
+    /// program did not work on and that newer ones evicted, and new SYNs if there was none. With
+    /// [`syn_cookies`](crate::Config::syn_cookies) few are dropped; segments that bring a cookie back
+    /// are among them if the program accepts too slowly.
     pub backlog_full: u64,
     /// SYNs dropped because their source had
     /// [`backlog_per_source`](crate::Config::backlog_per_source) requests already.
@@ -92,6 +103,12 @@ pub struct Stats {
     /// SYNs dropped because they repeat one that waits for an answer, or was answered with a
     /// SYN-ACK that is sent again. They keep the request alive.
     pub repeated_syns: u64,
+    /// Segments dropped because the program has not accepted their connection yet, which a
+    /// [SYN cookie](crate::Config::syn_cookies) has opened. The client sends them again.
+    pub unaccepted: u64,
+    /// Segments without a connection dropped because the RSTs of this second were sent already
+    /// ([`resets_per_second`](crate::Config::resets_per_second)).
+    pub reset_limit: u64,
     /// Segments dropped because they arrived in TIME-WAIT and need no answer.
     pub late: u64,
     /// Segments dropped because their connection ended while they were on their way to it.
@@ -134,6 +151,8 @@ pub(crate) enum Dropped {
     SourceFull,
     TableFull,
     RepeatedSyn,
+    Unaccepted,
+    ResetLimit,
     Late,
     Closed,
     BadRst,
@@ -158,6 +177,8 @@ impl Stats {
             Dropped::SourceFull => &mut self.source_full,
             Dropped::TableFull => &mut self.table_full,
             Dropped::RepeatedSyn => &mut self.repeated_syns,
+            Dropped::Unaccepted => &mut self.unaccepted,
+            Dropped::ResetLimit => &mut self.reset_limit,
             Dropped::Late => &mut self.late,
             Dropped::Closed => &mut self.closed,
             Dropped::BadRst => &mut self.bad_rst,

@@ -11,12 +11,19 @@
 //! and then the oldest entry that no listener was given, so that a flood which the program does not
 //! keep up with cannot keep newer clients out. If the program was given every entry, the new SYN is
 //! dropped; its client repeats it. [`lifetime`] says how long an entry can hold its place.
+//!
+//! With SYN cookies only entries that the program has left unanswered are evicted: a SYN that finds
+//! the queue full is answered with a cookie. The packet that brings the cookie back makes an entry
+//! that is [`completed`]. Such entries have a limit of their own, which the caller keeps, and evict
+//! those of SYNs that no listener was given.
 
+mod completed;
 mod lifetime;
 mod list;
 mod source;
 mod stored_syn;
 
+pub(crate) use self::completed::{Completed, Verdict};
 pub(crate) use self::lifetime::Lifetimes;
 pub(crate) use self::stored_syn::syn_to_keep;
 
@@ -36,8 +43,8 @@ use std::time::Instant;
 
 pub(crate) struct SynQueue {
     slots: Slab<SynEntry>,
-    /// The bytes of the SYNs in the slots.
-    syn_bytes: usize,
+    /// The heap bytes of the contents of all entries.
+    content_bytes: usize,
     index: HashTable<u32>,
     hasher: RandomState,
     sources: Sources,
@@ -52,13 +59,21 @@ pub(crate) struct SynQueue {
     waiting: HashMap<u32, WaitQueue, RandomState>,
     lifetimes: Lifetimes,
     next_serial: u32,
-    /// The most entries. The caller makes room before it inserts one more.
+    /// The number of completed entries, and the bytes of their packets with data.
+    completed: usize,
+    data_bytes: usize,
+    /// The most entries that are not completed. The caller makes room before it inserts one more.
     limit: usize,
 }
 
-/// The most heap bytes that an entry takes: its slot, its SYN, its places in the index and among the
-/// sources, and room in the lists that grow.
-pub(crate) const MAX_ENTRY: usize = 320;
+/// The most heap bytes that an entry with a SYN takes: its slot, its SYN, its places in the index and
+/// among the sources, and room in the lists that grow.
+const MAX_SYN_ENTRY: usize = 320;
+
+/// The most heap bytes of a place in the backlog, which is for an entry with a SYN and for one whose
+/// client has completed the handshake.
+pub(crate) const MAX_PLACE: usize =
+    2 * MAX_SYN_ENTRY + size_of::<Completed>() + completed::DATA_PER_PLACE;
 
 /// A SYN that waits for the program's answer.
 #[derive(Debug)]
@@ -69,8 +84,7 @@ pub(crate) struct SynEntry {
     stage: Stage,
     pub(crate) listener: u32,
     pub(crate) isn: u32,
-    /// The whole packet, without data.
-    pub(crate) syn: Box<[u8]>,
+    content: Content,
     /// Distinguishes the entry from earlier ones of the same 4-tuple.
     serial: u32,
     lifetime: Lifetime,
@@ -88,6 +102,15 @@ enum Stage {
     Unanswered,
 }
 
+/// The packet of an entry.
+#[derive(Debug)]
+enum Content {
+    /// The SYN, without data.
+    Syn(Box<[u8]>),
+    /// In a box: few entries have one, and every host can make SYNs.
+    Completed(Box<Completed>),
+}
+
 impl Linked for SynEntry {
     fn link(&mut self, kind: ListKind) -> &mut Link {
         &mut self.links[kind as usize]
@@ -95,9 +118,37 @@ impl Linked for SynEntry {
 }
 
 impl SynEntry {
+    /// Whether it is in the list of evictable entries while it is in `stage`.
+    fn is_evictable(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Pending => self.completed().is_none(),
+            Stage::Given => false,
+            Stage::Unanswered => true,
+        }
+    }
+
+    /// The SYN, without data, or of a completed entry the segment to take in once the program accepts.
+    pub(crate) fn packet(&self) -> &[u8] {
+        match &self.content {
+            Content::Syn(packet) => packet,
+            Content::Completed(completed) => completed.packet(),
+        }
+    }
+
+    /// The heap bytes of the content.
+    fn content_bytes(&self) -> usize {
+        match &self.content {
+            Content::Syn(packet) => packet.len(),
+            Content::Completed(completed) => size_of::<Completed>() + completed.packet().len(),
+        }
+    }
+
     /// The parsed SYN. Never `None`: the packet was parsed before it was kept.
     pub(crate) fn parse(&self) -> Option<Syn> {
-        let packet = Packet::parse(&self.syn).ok()?;
+        if let Some(completed) = self.completed() {
+            return Some(completed.cookie.syn);
+        }
+        let packet = Packet::parse(self.packet()).ok()?;
         Some(Syn::parse(packet.bytes(), packet.headers(), packet.tcp()?))
     }
 }
@@ -113,7 +164,7 @@ impl SynQueue {
     pub(crate) fn new(limit: usize, lifetimes: Lifetimes) -> Self {
         Self {
             slots: Slab::new(),
-            syn_bytes: 0,
+            content_bytes: 0,
             index: HashTable::new(),
             hasher: RandomState::default(),
             sources: Sources::default(),
@@ -123,6 +174,8 @@ impl SynQueue {
             waiting: HashMap::default(),
             lifetimes,
             next_serial: 0,
+            completed: 0,
+            data_bytes: 0,
             limit,
         }
     }
@@ -149,23 +202,58 @@ impl SynQueue {
         syn: &[u8],
         now: Instant,
     ) {
+        let lifetime = Lifetime::new(now, &self.lifetimes);
+        self.insert_entry(
+            (key, listener, queue),
+            isn,
+            Content::Syn(syn.into()),
+            lifetime,
+        );
+    }
+
+    /// Adds the request of a client that has completed the handshake. There is no entry of `key` yet.
+    pub(crate) fn insert_completed(
+        &mut self,
+        (key, listener, queue): (FlowKey, u32, u8),
+        completed: Completed,
+        now: Instant,
+    ) {
+        let isn = completed.cookie.syn.isn;
+        let content = Content::Completed(Box::new(completed));
+        let lifetime = Lifetime::longest(now, &self.lifetimes);
+        self.completed += 1;
+        self.insert_entry((key, listener, queue), isn, content, lifetime);
+    }
+
+    fn insert_entry(
+        &mut self,
+        (key, listener, queue): (FlowKey, u32, u8),
+        isn: u32,
+        content: Content,
+        lifetime: Lifetime,
+    ) {
+        let evictable = matches!(content, Content::Syn(_));
         if self.slots.len() == self.slots.capacity() {
             let more = (self.slots.len() / 2).max(64);
-            let most = self.limit.saturating_sub(self.slots.len());
+            let held = match evictable {
+                true => self.slots.len() - self.completed,
+                false => self.completed,
+            };
+            let most = self.limit.saturating_sub(held).max(1);
             self.slots.reserve_exact(more.min(most));
         }
-        self.syn_bytes += syn.len();
         let slot = self.slots.insert(SynEntry {
             key,
             queue,
             stage: Stage::Pending,
             listener,
             isn,
-            syn: syn.into(),
+            content,
             serial: self.next_serial,
-            lifetime: Lifetime::new(now, &self.lifetimes),
+            lifetime,
             links: [Link::NOWHERE; KINDS],
         }) as u32; // the backlog is bounded far below that
+        self.content_bytes += self.slots[slot as usize].content_bytes();
         self.next_serial = self.next_serial.wrapping_add(1);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index
@@ -175,12 +263,10 @@ impl SynQueue {
         self.sources.add(key);
         let pending = self.pending.entry(listener).or_insert(List::EMPTY);
         push(&mut self.slots, pending, ListKind::Pending, slot);
-        push(
-            &mut self.slots,
-            &mut self.evictable,
-            ListKind::Evictable,
-            slot,
-        );
+        if evictable {
+            let list = &mut self.evictable;
+            push(&mut self.slots, list, ListKind::Evictable, slot);
+        }
         self.link_expiry(slot);
     }
 
@@ -198,8 +284,9 @@ impl SynQueue {
         if let Some(slot) = self.find(key) {
             let entry = &mut self.slots[slot as usize];
             entry.isn = isn;
-            self.syn_bytes = self.syn_bytes - entry.syn.len() + syn.len();
-            entry.syn = syn.into();
+            let before = entry.content_bytes();
+            entry.content = Content::Syn(syn.into());
+            self.content_bytes = self.content_bytes - before + entry.content_bytes();
             self.set_lifetime(slot, Lifetime::new(now, &self.lifetimes));
         }
     }
@@ -207,6 +294,13 @@ impl SynQueue {
     /// Makes room for a newer SYN. Returns `false` if no entry may be evicted.
     pub(crate) fn evict(&mut self, wakes: &mut WakeList) -> bool {
         self.remove_slot(self.evictable.first, wakes).is_some()
+    }
+
+    /// Makes room for a newer SYN among the entries that the program has left unanswered. Returns
+    /// `false` if there is none.
+    pub(crate) fn evict_unanswered(&mut self, wakes: &mut WakeList) -> bool {
+        let first = self.slots.get(self.evictable.first as usize);
+        first.is_some_and(|first| first.stage == Stage::Unanswered) && self.evict(wakes)
     }
 
     /// Removes the entry of `key`.
@@ -350,9 +444,7 @@ impl SynQueue {
 
     fn set_stage(&mut self, slot: u32, stage: Stage) {
         let before = std::mem::replace(&mut self.slots[slot as usize].stage, stage);
-        if before != Stage::Given {
-            self.unlink_stage(slot, before);
-        }
+        self.unlink_stage(slot, before);
         if stage == Stage::Unanswered {
             push_front(
                 &mut self.slots,
@@ -366,7 +458,7 @@ impl SynQueue {
     /// Removes a slot from the lists of its stage.
     fn unlink_stage(&mut self, slot: u32, stage: Stage) {
         let slots = &mut self.slots;
-        if stage != Stage::Given {
+        if slots[slot as usize].is_evictable(stage) {
             unlink(slots, &mut self.evictable, ListKind::Evictable, slot);
         }
         if stage == Stage::Pending
@@ -401,7 +493,6 @@ impl SynQueue {
     fn remove_slot(&mut self, slot: u32, wakes: &mut WakeList) -> Option<SynEntry> {
         let entry = self.slots.get(slot as usize)?;
         let (key, stage) = (entry.key, entry.stage);
-        self.syn_bytes -= entry.syn.len();
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
             entry.remove();
@@ -412,13 +503,16 @@ impl SynQueue {
         if let Some(mut waiting) = self.waiting.remove(&slot) {
             waiting.drain_into(wakes);
         }
-        self.slots.try_remove(slot as usize)
+        let entry = self.slots.try_remove(slot as usize)?;
+        self.content_bytes -= entry.content_bytes();
+        self.forget_completed(&entry);
+        Some(entry)
     }
 
     /// Bytes on the heap, without those of the wakers that wait for the removal of an entry.
     pub(crate) fn heap_size(&self) -> usize {
         self.slots.capacity() * size_of::<SynEntry>()
-            + self.syn_bytes
+            + self.content_bytes
             + self.index.allocation_size()
             + self.sources.allocation_size()
     }

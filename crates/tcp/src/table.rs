@@ -1,11 +1,14 @@
 //! The table of all known 4-tuples: the SYN queue, connections and TIME-WAIT.
 
 mod closing;
+mod cookies;
 mod listening;
 mod path_mtus;
 mod summary;
 mod time_waits;
 
+pub(crate) use self::cookies::CookieSource;
+pub(crate) use self::listening::{Answered, Enqueued};
 pub(crate) use self::summary::TableSummary;
 
 use crate::address::is_endpoint;
@@ -20,7 +23,7 @@ use crate::syn_queue::{Lifetimes, SynEntry, SynQueue};
 use crate::time_wait::{Arrival, TimeWait};
 use brooklet_cell::wakers::WakeList;
 use brooklet_cell::{Flavor, Shared};
-use brooklet_io::StackClosed;
+use brooklet_io::{StackClosed, TokenBucket};
 use brooklet_packet::{FlowKey, Headers, PathMtus, TcpFlags, TcpHeader};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -28,7 +31,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) struct Table<F: Flavor> {
     config: Arc<StackConfig<F>>,
@@ -42,6 +45,10 @@ pub(crate) struct Table<F: Flavor> {
     /// When each TIME-WAIT ends, in order. Some of the entries may be gone.
     time_waits: VecDeque<(Instant, FlowKey)>,
     summary: Arc<TableSummary>,
+    /// When the last SYN cookie was sent.
+    cookies_sent_at: Option<Instant>,
+    /// Limits the RSTs that answer segments without a connection.
+    resets: TokenBucket,
     /// The stack takes no new connections, and ends once it has none.
     closing: bool,
     /// The stack has ended.
@@ -65,13 +72,27 @@ pub(crate) type Connections<F> = Vec<Shared<F, Connection<F>>>;
 /// How a connection began.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// By `connect`, or by a request that the program accepted.
+    /// By `connect`, or by a request that the program accepted and whose handshake is done.
     Program,
-    /// The `accept` of this listener answered the SYN. The handshake is not done, and the listener
-    /// counts the connection.
-    HalfOpen(u32),
+    /// The handshake is not done, and the listener counts the connection. `listened`: the `accept`
+    /// of the listener answered the SYN.
+    HalfOpen { listener: u32, listened: bool },
     /// The `accept` of this listener answered the SYN, and the handshake is done.
     Listener(u32),
+}
+
+impl Origin {
+    /// The listener whose `accept` answered the SYN.
+    fn listener(self) -> Option<u32> {
+        match self {
+            Self::Listener(listener)
+            | Self::HalfOpen {
+                listener,
+                listened: true,
+            } => Some(listener),
+            _ => None,
+        }
+    }
 }
 
 /// What a listener leaves behind when its last handle is dropped.
@@ -93,6 +114,8 @@ pub(crate) enum Route<F: Flavor> {
     Acknowledge(TimeWait),
     /// Answer it with a RST.
     Reset,
+    /// Answer it with this packet.
+    Reply(Vec<u8>),
     Drop,
 }
 
@@ -134,6 +157,8 @@ impl<F: Flavor> Table<F> {
             path_mtus: PathMtus::with_limit(config.path_mtus),
             time_waits: VecDeque::new(),
             summary,
+            cookies_sent_at: None,
+            resets: TokenBucket::new(),
             closing: false,
             gone: false,
             stats: Stats::default(),
@@ -173,10 +198,10 @@ impl<F: Flavor> Table<F> {
         self.dropped = Some(dropped);
     }
 
-    /// Decides where a segment goes whose checksum and flags are good.
+    /// Decides where a segment goes whose checksum and flags are good. It arrived on `queue`.
     pub(crate) fn route(
         &mut self,
-        now: Instant,
+        (now, queue): (Instant, u8),
         packet: &[u8],
         headers: &Headers,
         tcp: TcpHeader,
@@ -194,13 +219,16 @@ impl<F: Flavor> Table<F> {
                 self.arrives_in_time_wait(now, key, Arrival::new(packet, headers, tcp))
             }
             None => match self.syn_queue.isn(key) {
+                Some(_) if self.syn_queue.completed_of(key).is_some() => {
+                    self.arrives_for_completed(now, (packet, headers, tcp), wakes)
+                }
                 Some(isn) => self.arrives_for_queued_syn(now, (key, isn), tcp, wakes),
                 None if !is_link_key(key) => {
                     self.count(Dropped::BadAddress);
                     Route::Drop
                 }
                 None if opens => self.listen(key),
-                None => Route::Reset,
+                None => self.unmatched_arrives(now, queue, (packet, headers, tcp), wakes),
             },
         }
     }
@@ -234,6 +262,19 @@ impl<F: Flavor> Table<F> {
         } else {
             Route::SynQueue // the client has started anew
         }
+    }
+
+    /// Whether one more RST may answer a segment without a connection. Counts the RST, or the segment
+    /// that is dropped.
+    pub(crate) fn may_reset(&mut self, now: Instant) -> bool {
+        let rate = self.config.config.resets_per_second;
+        let interval = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
+        let allowed = self.resets.take(rate, interval, now);
+        match allowed {
+            true => self.stats.resets += 1,
+            false => self.count(Dropped::ResetLimit),
+        }
+        allowed
     }
 
     /// Decides on a SYN to a 4-tuple without an entry: the LISTEN state (RFC 9293, 3.10.7.2).

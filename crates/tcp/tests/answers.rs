@@ -219,7 +219,7 @@ fn one_source_has_its_share_and_no_more() {
 
 #[test]
 fn a_request_that_the_program_works_on_is_never_evicted() {
-    let mut host = Host::new(Config::new().backlog(2));
+    let mut host = Host::new(Config::new().backlog(2).syn_cookies(false));
     let [a, b, c] = [1, 2, 3].map(|port| Peer::new(&format!("10.0.0.2:{port}"), SERVER));
     host.tx(a.syn());
     host.tx(b.syn());
@@ -240,7 +240,7 @@ fn a_request_that_the_program_works_on_is_never_evicted() {
 
 #[test]
 fn a_request_left_unanswered_is_evicted_first_and_then_the_oldest_that_nobody_was_given() {
-    let mut host = Host::new(Config::new().backlog(3));
+    let mut host = Host::new(Config::new().backlog(3).syn_cookies(false));
     let peers: Vec<Peer> = (1..=6)
         .map(|port| Peer::new(&format!("10.0.0.2:{port}"), SERVER))
         .collect();

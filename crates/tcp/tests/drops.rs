@@ -19,6 +19,8 @@ fn drops(stats: &Stats) -> Vec<(&'static str, u64)> {
         ("source_full", stats.source_full),
         ("table_full", stats.table_full),
         ("repeated_syns", stats.repeated_syns),
+        ("unaccepted", stats.unaccepted),
+        ("reset_limit", stats.reset_limit),
         ("late", stats.late),
         ("closed", stats.closed),
         ("bad_rst", stats.bad_rst),
@@ -153,9 +155,12 @@ fn a_syn_that_finds_no_room() {
         .map(|port| Peer::new(&format!("10.0.0.2:{port}"), SERVER))
         .collect();
     for (config, reason) in [
-        (Config::new().backlog(1), "backlog_full"),
+        (Config::new().backlog(1).syn_cookies(false), "backlog_full"),
         (Config::new().backlog_per_source(Some(1)), "source_full"),
-        (Config::new().max_connections(1), "backlog_full"),
+        (
+            Config::new().max_connections(1).syn_cookies(false),
+            "backlog_full",
+        ),
     ] {
         let mut host = Host::new(config);
         host.tx(peers[0].syn());

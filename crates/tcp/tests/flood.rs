@@ -1,4 +1,4 @@
-//! SYNs without end, from everywhere and from one place.
+//! SYNs without end, from everywhere and from one place, without SYN cookies.
 //!
 //! ```sh
 //! cargo test --release -p brooklet-tcp --test flood -- --nocapture
@@ -42,7 +42,8 @@ struct Flood {
 
 impl Flood {
     fn new(spoofed: bool) -> Self {
-        let config = Config::new().options(TcpOptions::new().recv_buffer(2048).send_buffer(2048));
+        let options = TcpOptions::new().recv_buffer(2048).send_buffer(2048);
+        let config = Config::new().options(options).syn_cookies(false);
         Self {
             host: Host::new(config),
             spoofed,

@@ -165,7 +165,7 @@ fn a_request_that_the_client_withdrew_cannot_be_accepted() {
 
 #[test]
 fn requests_that_nobody_took_are_evicted_oldest_first_and_expire() {
-    let mut host = Host::new(Config::new().backlog(2));
+    let mut host = Host::new(Config::new().backlog(2).syn_cookies(false));
     let listener = host.listener.take().unwrap();
     for n in 1..=3 {
         host.tx(Peer::new(&format!("10.0.0.2:{n}"), SERVER).syn());

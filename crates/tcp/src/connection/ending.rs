@@ -96,13 +96,14 @@ impl<F: Flavor> Connection<F> {
             }
             _ => return,
         };
+        let is_half_open = self.is_half_open();
         self.detached = true;
         if std::mem::take(&mut self.waiting) {
             let key = self.key;
             fx.queue.with(|queue| queue.tx.forget(&key));
         }
         fx.leaves = Some(leaves);
-        if self.listened && !self.handshake_done {
+        if is_half_open {
             fx.handshake_over = Some(false);
         }
     }

@@ -150,6 +150,39 @@ impl<F: Flavor> Connection<F> {
         self.pending_control = None;
     }
 
+    /// The SYN-ACK with the number `iss` was sent before there was a connection.
+    pub(super) fn syn_ack_was_sent(&mut self, now: Micros, iss: u32) {
+        self.iss = iss;
+        self.send.start(iss);
+        self.send.sent(now, iss.wrapping_add(1), false);
+        self.recv.window.of_syn(Some(self.recv.rcv_nxt()));
+        self.syn_sent = true;
+        self.pending_control = None;
+    }
+
+    /// Ends a half-open connection without a RST: the SYN may have come from a spoofed source, and
+    /// a client that completes the handshake later gets a RST then.
+    pub(super) fn forget_half_open(&mut self, end: End) {
+        self.pending_control = None;
+        self.enter_closed();
+        self.end.get_or_insert(end);
+    }
+
+    /// Gives the place of a half-open connection to a newer one. Nothing is sent.
+    pub(crate) fn evict(&mut self, fx: &mut Effects<'_, F>) {
+        if self.is_half_open() {
+            self.forget_half_open(End::Aborted);
+            self.flush(fx);
+        }
+    }
+
+    /// Whether the SYN-ACK is not sent again of its own accord: SYN cookies were sent since the
+    /// connection began, and a flood must not be answered with more than it sends. A client whose
+    /// SYN-ACK was lost repeats its SYN.
+    pub(super) fn is_in_flood(&self, fx: &Effects<'_, F>) -> bool {
+        self.is_half_open() && fx.cookies_sent_at.is_some_and(|at| at >= self.opened_at)
+    }
+
     /// Our SYN or SYN-ACK, for the first time or again.
     pub(super) fn syn_segment(&mut self, now: Micros) -> Segment {
         if self.syn_sent {

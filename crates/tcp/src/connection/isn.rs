@@ -7,7 +7,7 @@ use brooklet_packet::FlowKey;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// F of RFC 6528, 3: a hash of the 4-tuple and a secret.
-pub(super) fn keyed_hash<F: Flavor>(key: FlowKey, stack: &StackConfig<F>) -> u64 {
+pub(crate) fn keyed_hash<F: Flavor>(key: FlowKey, stack: &StackConfig<F>) -> u64 {
     let mut hasher = DefaultHasher::new();
     stack.secret.hash(&mut hasher);
     key.hash(&mut hasher);

@@ -40,7 +40,11 @@ impl<F: Flavor> Connection<F> {
         if self.detached {
             return;
         }
-        if self.send.has_retransmission() && !self.state.is_synchronized() && !self.is_over() {
+        if self.send.has_retransmission()
+            && !self.state.is_synchronized()
+            && !self.is_over()
+            && !self.is_in_flood(fx)
+        {
             self.pending_control.get_or_insert(Control::Syn);
         }
         let acks = self.pending_control.is_none() && self.ack_is_due();

@@ -55,6 +55,13 @@ fn headers(ipv6: bool) -> u16 {
     if ipv6 { 60 } else { 40 }
 }
 
+/// The MSS for a SYN-ACK that is sent without a connection: what the device and a stated path take.
+pub(crate) fn local_mss(device: usize, stated: Option<u16>, ipv6: bool) -> u16 {
+    let mut path = PathMtu::new(device);
+    path.set_stated(0, stated, (device, ipv6));
+    path.local_mss(ipv6) as u16
+}
+
 impl PathMtu {
     pub(super) fn new(device: usize) -> Self {
         let device = device as u16; // at most 65,535

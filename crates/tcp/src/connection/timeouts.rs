@@ -103,6 +103,9 @@ impl<F: Flavor> Connection<F> {
             self.unanswered_since = now;
         }
         if self.handshake_deadline <= now || self.user_deadline() <= now {
+            if self.is_half_open() {
+                return self.forget_half_open(End::TimedOut);
+            }
             return self.end_with(End::TimedOut);
         }
         if self.orphan_deadline(fx.stack.orphan_timeout()) <= now {

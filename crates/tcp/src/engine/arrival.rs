@@ -4,8 +4,9 @@ use super::Engine;
 use crate::connection::Connection;
 use crate::seq::Micros;
 use crate::stats::Dropped;
+use crate::syn::Syn;
 use crate::syn_queue::syn_to_keep;
-use crate::table::{self, Route};
+use crate::table::{self, Enqueued, Route};
 use brooklet_cell::{Flavor, Shared};
 use brooklet_packet::icmp::IcmpError;
 use brooklet_packet::{Headers, Packet, TcpHeader};
@@ -69,11 +70,11 @@ impl<F: Flavor> Engine<F> {
         {
             return;
         }
-        let wakes = &mut self.wakes;
+        let (wakes, queue) = (&mut self.wakes, self.queue);
         let route;
         (route, self.dropped) = self.stack.table.with(|table| {
             table.dropped = None;
-            let route = table.route(now, packet, headers, tcp, wakes);
+            let route = table.route((now, queue), packet, headers, tcp, wakes);
             (route, table.dropped)
         });
         match route {
@@ -87,7 +88,8 @@ impl<F: Flavor> Engine<F> {
                 let ack = wait.ack(moment);
                 self.reply(ack.packet(key.reversed()));
             }
-            Route::Reset => self.reset(packet, headers),
+            Route::Reset => self.reset(now, packet, headers),
+            Route::Reply(answer) => self.reply(answer),
             Route::Drop => {}
         }
     }
@@ -138,14 +140,21 @@ impl<F: Flavor> Engine<F> {
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(syn) = syn_to_keep(&mut scratch, packet, headers) {
             let (flow, wakes) = ((headers.key(), self.queue), &mut self.wakes);
-            let kept;
-            (kept, self.dropped) = self.stack.table.with(|table| {
+            let enqueued;
+            (enqueued, self.dropped) = self.stack.table.with(|table| {
                 table.dropped = None;
-                let kept = table.enqueue_syn(flow, tcp.seq, syn, now, wakes);
-                (kept, table.dropped)
+                let enqueued = table.enqueue_syn(flow, tcp.seq, syn, now, wakes);
+                (enqueued, table.dropped)
             });
-            if !kept {
-                self.reset(packet, headers);
+            match enqueued {
+                Enqueued::Done => {}
+                Enqueued::Refused => self.reset(now, packet, headers),
+                Enqueued::Cookie(source) => {
+                    let syn = Syn::parse(packet, headers, tcp);
+                    let now = self.moment(now);
+                    let syn_ack = self.stack.cookie(headers.key(), &syn, &source, now);
+                    self.reply(syn_ack);
+                }
             }
         } else {
             self.count(Dropped::Malformed);
@@ -153,12 +162,19 @@ impl<F: Flavor> Engine<F> {
         self.scratch = scratch;
     }
 
-    /// Answers a segment that belongs to no connection with a RST (RFC 9293, 3.10.7.1).
-    fn reset(&mut self, packet: &[u8], headers: &Headers) {
+    /// Answers a segment that belongs to no connection with a RST (RFC 9293, 3.10.7.1), as far as
+    /// [`resets_per_second`](crate::Config::resets_per_second) allows.
+    fn reset(&mut self, now: Instant, packet: &[u8], headers: &Headers) {
         let mut reply = Vec::new();
         if brooklet_packet::tcp::reset(&mut reply, &Packet::new(packet, *headers)) {
-            self.stack.table.with(|table| table.stats.resets += 1);
-            self.reply(reply);
+            let allowed;
+            (allowed, self.dropped) = self.stack.table.with(|table| {
+                table.dropped = None;
+                (table.may_reset(now), table.dropped)
+            });
+            if allowed {
+                self.reply(reply);
+            }
         } else {
             // A RST is not answered with a RST.
             self.count(Dropped::BadRst);

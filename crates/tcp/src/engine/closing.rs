@@ -37,7 +37,7 @@ impl<F: Flavor> Connector<F> {
             let now = self.stack.moment();
             for connection in &closed.connections {
                 self.stack.enter(connection, now, |connection, fx| {
-                    if connection.listened {
+                    if connection.is_listened() {
                         connection.abort(fx);
                     }
                 });

@@ -12,8 +12,10 @@ impl<F: Flavor> TcpRequest<F> {
     /// the client (RFC 1122, 4.2.3.9; RFC 5461).
     ///
     /// The network may filter or drop the ICMP error. The client then retransmits its SYN, which
-    /// makes a new request. No error is sent that a host must not send about a SYN, such as "packet
-    /// too big" about an IPv4 packet without "don't fragment".
+    /// makes a new request. A client that has [completed the
+    /// handshake](Self#while-syns-flood-the-stack) gets a RST instead. No error is sent that a host
+    /// must not send about a SYN, such as "packet too big" about an IPv4 packet without "don't
+    /// fragment".
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example_stacks.rs")); }
@@ -72,6 +74,10 @@ impl<F: Flavor> TcpRequest<F> {
     fn reject_with(mut self, kind: IcmpErrorKind, router: Option<IpAddr>) {
         self.answered = true;
         let syn = self.take(|stats| &mut stats.rejected);
+        if syn.as_ref().is_some_and(|syn| syn.completed().is_some()) {
+            // The client is connected, and would only wait longer (RFC 1122, 4.2.3.9).
+            return self.stack.refuse(syn.as_slice());
+        }
         let router = router
             .filter(|router| is_host(*router) && router.is_ipv4() == self.local_addr().is_ipv4());
         self.stack

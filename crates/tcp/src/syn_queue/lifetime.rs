@@ -48,6 +48,16 @@ impl Lifetime {
         }
     }
 
+    /// That of a client which has completed the handshake: it has no SYN to repeat.
+    pub(super) fn longest(now: Instant, limits: &Lifetimes) -> Self {
+        let expiry = limits.second(now + limits.request_timeout);
+        Self {
+            last_syn: limits.millis(now),
+            expiry,
+            latest_expiry: expiry,
+        }
+    }
+
     /// The SYN was repeated.
     pub(super) fn extend(&mut self, now: Instant, limits: &Lifetimes) {
         let now_millis = limits.millis(now);

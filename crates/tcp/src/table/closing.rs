@@ -1,6 +1,6 @@
 //! The table of a stack that is being shut down.
 
-use super::{Connections, Origin, Table};
+use super::{Connections, Table};
 use crate::syn_queue::SynEntry;
 use brooklet_cell::Flavor;
 use brooklet_cell::wakers::WakeList;
@@ -28,8 +28,7 @@ impl<F: Flavor> Table<F> {
         self.closing = true;
         self.listeners.wake_all(wakes);
         let syns = self.syn_queue.take_all(wakes);
-        let connections = self
-            .connections_of(|origin| matches!(origin, Origin::HalfOpen(_) | Origin::Listener(_)));
+        let connections = self.connections_of(|origin| origin.listener().is_some());
         self.publish();
         Some(Closed { syns, connections })
     }

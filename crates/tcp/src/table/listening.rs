@@ -1,6 +1,6 @@
 //! The SYN queue, half-open connections and the accept queues of the listeners.
 
-use super::{Entry, Origin, Table, Unlistened};
+use super::{CookieSource, Entry, Origin, Table, Unlistened};
 use crate::connection::Connection;
 use crate::error::request_gone;
 use crate::options::TcpOptions;
@@ -26,15 +26,31 @@ fn half_open<F: Flavor>(
     match entries.get(&key)? {
         Entry::Connection {
             connection,
-            origin: Origin::HalfOpen(id),
+            origin: Origin::HalfOpen { listener: id, .. },
         } if *id == listener => Some(connection.clone()),
         _ => None,
     }
 }
 
+/// What becomes of a SYN.
+pub(crate) enum Enqueued {
+    /// The queue keeps it, or it was dropped and counted.
+    Done,
+    /// There is no listener any more since the SYN was routed: the SYN is to be refused.
+    Refused,
+    /// It is answered with a SYN cookie.
+    Cookie(CookieSource),
+}
+
+/// A connection in the place of a SYN.
+pub(crate) struct Answered<F: Flavor> {
+    pub(crate) entry: SynEntry,
+    /// A half-open connection that has lost its place, without SYN cookies.
+    pub(crate) evicted: Option<Shared<F, Connection<F>>>,
+}
+
 impl<F: Flavor> Table<F> {
-    /// Keeps a SYN that arrived on `queue` until the program answers it. Returns `false` if there is
-    /// no listener any more since the SYN was routed: the SYN is to be refused.
+    /// Keeps a SYN that arrived on `queue` until the program answers it.
     pub(crate) fn enqueue_syn(
         &mut self,
         (key, queue): (FlowKey, u8),
@@ -42,35 +58,36 @@ impl<F: Flavor> Table<F> {
         syn: &[u8],
         now: Instant,
         wakes: &mut WakeList,
-    ) -> bool {
+    ) -> Enqueued {
         if self.gone {
             self.count(Dropped::Closed);
-            return true;
+            return Enqueued::Done;
         }
         if self.is_closed() {
-            return false;
+            return Enqueued::Refused;
+        }
+        // A task may have connected from here since the SYN was routed, or another driver may have
+        // received the end of a handshake.
+        if self.entries.contains_key(&key) || self.syn_queue.completed_of(key).is_some() {
+            self.count(Dropped::UnexpectedSyn);
+            return Enqueued::Done;
         }
         if self.syn_queue.isn(key).is_some() {
             self.syn_queue.restart(key, isn, syn, now);
             self.publish();
-            return true;
-        }
-        // A task may have connected from here since the SYN was routed.
-        if self.entries.contains_key(&key) {
-            self.count(Dropped::UnexpectedSyn);
-            return true;
+            return Enqueued::Done;
         }
         let Some(listener) = self.listeners.of(key.destination()) else {
-            return false;
+            return Enqueued::Refused;
         };
         let config = &self.config.config;
         // Each entry has its place among the connections and its buffers promised, so that it can
         // be accepted.
-        if self.stats.connections as usize >= config.max_connections
-            || !self.has_memory(self.syn_queue.len() + 1)
-        {
+        let cookies = config.syn_cookies;
+        let held = if cookies { 0 } else { self.syn_queue.len() };
+        if self.stats.connections as usize >= config.max_connections || !self.has_memory(held + 1) {
             self.count(Dropped::TableFull);
-            return true;
+            return Enqueued::Done;
         }
         let of_source = || self.syn_queue.of_source(key);
         if config
@@ -78,13 +95,19 @@ impl<F: Flavor> Table<F> {
             .is_some_and(|most| of_source() >= most)
         {
             self.count(Dropped::SourceFull);
-            return true;
+            return Enqueued::Done;
         }
-        let held = self.syn_queue.len() + self.stats.connections as usize;
-        if self.syn_queue.len() >= config.backlog || held >= config.max_connections {
+        if cookies {
+            if self.is_under_pressure(listener, wakes) {
+                let source = self.send_cookie(now, (key, listener));
+                return source.map_or(Enqueued::Refused, Enqueued::Cookie);
+            }
+        } else if self.syn_queue.len() >= config.backlog
+            || self.syn_queue.len() + self.stats.connections as usize >= config.max_connections
+        {
             self.count(Dropped::BacklogFull);
             if !self.syn_queue.evict(wakes) {
-                return true;
+                return Enqueued::Done;
             }
         }
         self.stats.requested += 1;
@@ -93,7 +116,7 @@ impl<F: Flavor> Table<F> {
             listening.acceptors.drain_into(wakes);
         }
         self.publish();
-        true
+        Enqueued::Done
     }
 
     /// The oldest SYN that `listener` has not been given, and the options to accept it with.
@@ -142,8 +165,12 @@ impl<F: Flavor> Table<F> {
         self.syn_queue.unregister(id, key)
     }
 
-    /// Puts a connection in the place of a SYN. With `listened` the connection belongs to the
-    /// listener until its handshake is done.
+    /// Puts a connection in the place of a SYN. The listener counts it as half-open until its
+    /// handshake is done, and with `listened` it belongs to the listener.
+    ///
+    /// A program may answer the requests that it was given although there are as many half-open
+    /// connections as there may be: with SYN cookies no further SYN becomes a request meanwhile, and
+    /// without them the oldest half-open connection gives its place.
     pub(crate) fn accept(
         &mut self,
         id: SynId,
@@ -151,30 +178,33 @@ impl<F: Flavor> Table<F> {
         listened: bool,
         now: Instant,
         wakes: &mut WakeList,
-    ) -> io::Result<()> {
+    ) -> io::Result<Answered<F>> {
         if self.is_closed() {
             return Err(StackClosed.into());
         }
         let entry = self.syn_queue.take(id, wakes).ok_or_else(request_gone)?;
         let SynEntry { key, listener, .. } = entry;
-        let listener = listened.then_some(listener);
-        if let Some(listening) = listener.and_then(|id| self.listeners.get_mut(id)) {
+        let evicts = !self.config.config.syn_cookies && self.is_half_open_full(listener);
+        let evicted = match evicts {
+            true => self.oldest_half_open(listener, None),
+            false => None,
+        };
+        self.stats.half_open += 1;
+        if let Some(listening) = self.listeners.get_mut(listener) {
             listening.half_open += 1;
             listening.answered.push_back((now, key));
         }
-        let entry = Entry::Connection {
-            connection,
-            origin: listener.map_or(Origin::Program, Origin::HalfOpen),
-        };
-        self.entries.insert(key, entry);
+        let origin = Origin::HalfOpen { listener, listened };
+        self.entries
+            .insert(key, Entry::Connection { connection, origin });
         self.forget_handshakes(listener);
         self.stats.connections += 1;
         self.stats.accepted += 1;
         self.publish();
-        Ok(())
+        Ok(Answered { entry, evicted })
     }
 
-    /// The handshake of a connection that its listener answered is over: completed or failed.
+    /// The handshake of a half-open connection is over: completed or failed.
     pub(crate) fn handshake_over(
         &mut self,
         key: FlowKey,
@@ -182,22 +212,27 @@ impl<F: Flavor> Table<F> {
         completed: bool,
         wakes: &mut WakeList,
     ) {
-        let listener = match self.entries.get_mut(&key) {
-            Some(Entry::Connection {
-                connection: here,
-                origin: origin @ Origin::HalfOpen(_),
-            }) if here.same(connection) => {
-                let Origin::HalfOpen(listener) = *origin else {
-                    return;
-                };
-                *origin = Origin::Listener(listener);
-                listener
-            }
-            _ => return,
+        let Some(Entry::Connection {
+            connection: here,
+            origin,
+        }) = self.entries.get_mut(&key)
+        else {
+            return;
         };
+        let Origin::HalfOpen { listener, listened } = *origin else {
+            return;
+        };
+        if !here.same(connection) {
+            return;
+        }
+        *origin = match listened {
+            true => Origin::Listener(listener),
+            false => Origin::Program,
+        };
+        self.stats.half_open -= 1;
         if let Some(listening) = self.listeners.get_mut(listener) {
             listening.half_open -= 1;
-            if completed {
+            if completed && listened {
                 listening.accept_queue.push_back(key);
             }
             listening.acceptors.drain_into(wakes);
@@ -221,10 +256,20 @@ impl<F: Flavor> Table<F> {
         if !self.syn_queue.has_pending(listener) {
             return None;
         }
+        self.oldest_half_open(listener, Some((now, grace)))
+    }
+
+    /// Takes the oldest half-open connection of `listener` off the list, to be evicted. With `grace`
+    /// only if it is older.
+    fn oldest_half_open(
+        &mut self,
+        listener: u32,
+        grace: Option<(Instant, Duration)>,
+    ) -> Option<Shared<F, Connection<F>>> {
         let answered = &mut self.listeners.get_mut(listener)?.answered;
         while let Some(&(at, key)) = answered.front() {
             let oldest = half_open(&self.entries, key, listener);
-            if oldest.is_some() && now < at + grace {
+            if oldest.is_some() && grace.is_some_and(|(now, grace)| now < at + grace) {
                 return None;
             }
             answered.pop_front();
@@ -237,9 +282,8 @@ impl<F: Flavor> Table<F> {
     }
 
     /// Keeps the list of handshakes from filling with those that are over.
-    fn forget_handshakes(&mut self, listener: Option<u32>) {
-        if let Some(id) = listener
-            && let Some(listening) = self.listeners.get_mut(id)
+    fn forget_handshakes(&mut self, id: u32) {
+        if let Some(listening) = self.listeners.get_mut(id)
             && listening.answered.len() > 2 * listening.half_open + 64
         {
             let entries = &self.entries;
@@ -262,10 +306,7 @@ impl<F: Flavor> Table<F> {
     /// Drops a handle of a listener. Returns what the listener leaves if it was the last.
     pub(crate) fn unlisten(&mut self, id: u32, wakes: &mut WakeList) -> Option<Unlistened<F>> {
         let listening = self.listeners.leave(id)?;
-        let connections = self.connections_of(|origin| match origin {
-            Origin::HalfOpen(listener) | Origin::Listener(listener) => listener == id,
-            Origin::Program => false,
-        });
+        let connections = self.connections_of(|origin| origin.listener() == Some(id));
         let syns = self.syn_queue.take_pending(id, wakes);
         self.publish();
         Some(Unlistened {

@@ -1,5 +1,6 @@
 //! What the drivers read of the table without its cell.
 
+use crate::seq::Micros;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ pub(crate) struct TableSummary {
     /// In whole seconds since the stack's epoch.
     next_expiry: AtomicU32,
     connections: AtomicUsize,
+    /// When the last SYN cookie was sent: the end of that second, in seconds since the epoch.
+    cookies_sent_at: AtomicU32,
 }
 
 /// There is nothing to expire.
@@ -22,6 +25,7 @@ impl Default for TableSummary {
         Self {
             next_expiry: AtomicU32::new(NEVER),
             connections: AtomicUsize::new(0),
+            cookies_sent_at: AtomicU32::new(0),
         }
     }
 }
@@ -45,6 +49,18 @@ impl TableSummary {
             NEVER => None,
             seconds => Some(epoch + Duration::from_secs(seconds.into())),
         }
+    }
+
+    /// Notes that a SYN cookie is sent, at `since_epoch`.
+    pub(super) fn cookie_sent(&self, since_epoch: Duration) {
+        let seconds = u32::try_from(since_epoch.as_secs() + 1).unwrap_or(u32::MAX);
+        self.cookies_sent_at.store(seconds, Ordering::Relaxed);
+    }
+
+    /// When the last SYN cookie was sent, up to a second later.
+    pub(crate) fn cookies_sent_at(&self) -> Option<Micros> {
+        let seconds = self.cookies_sent_at.load(Ordering::Relaxed);
+        (seconds > 0).then(|| Micros::from(seconds) * 1_000_000)
     }
 
     pub(crate) fn connections(&self) -> usize {
