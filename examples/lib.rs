@@ -2,6 +2,8 @@
 
 /// Code that more than one example uses.
 pub mod shared {
+    #[cfg(unix)]
+    pub mod memory_profile;
     pub mod socks;
     #[cfg(unix)]
     pub mod unix_datagram;

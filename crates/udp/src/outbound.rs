@@ -122,9 +122,9 @@ pub(crate) struct Ended {
 
 impl Outbound {
     pub(crate) fn new(interface: Interface, config: Config, identification: u16) -> Self {
-        // Together at most three quarters of what the queue may have in bytes.
+        // Together little more than what the queue may have in bytes.
         let small = POOL_BUFFERS.min(config.outbound_bytes / 4 / POOL_CAPACITY);
-        let large = LARGE_BUFFERS.min(config.outbound_bytes / 2 / LARGE_CAPACITY);
+        let large = LARGE_BUFFERS.min(config.outbound_bytes / LARGE_CAPACITY);
         Self {
             interface,
             config,

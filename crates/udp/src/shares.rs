@@ -3,9 +3,9 @@
 use crate::config::Config;
 
 /// The datagrams in the outbound queues of all device queues take at most this fraction of the
-/// memory. With their buffers and the pools, the queues take up to three times as much.
-const OUTBOUND_SHARE: usize = 24;
-const OUTBOUND_COST: usize = 3;
+/// memory. With their buffers and the pools, the queues take up to four times as much.
+const OUTBOUND_SHARE: usize = 32;
+const OUTBOUND_COST: usize = 4;
 
 /// The table of path MTUs, and the pool of inbound buffers, take at most this fraction each.
 const SMALL_SHARE: usize = 32;
