@@ -176,6 +176,11 @@ fn tcp(text: &mut Text, stack: &Stats) {
         tcp.limited_acks,
     );
     text.counter(
+        "tcp_ignored_sack_blocks",
+        "SACK blocks ignored because the scoreboard was full.",
+        tcp.scoreboard_full,
+    );
+    text.counter(
         "tcp_retransmitted_segments",
         "TCP segments retransmitted.",
         tcp.retransmits,

@@ -38,6 +38,8 @@ pub(crate) struct QueueShared {
     /// Segments retransmitted, and retransmission timeouts.
     pub(crate) retransmits: u64,
     pub(crate) timeouts: u64,
+    /// SACK blocks ignored because a scoreboard was full.
+    pub(crate) ignored_sacks: u64,
 }
 
 impl QueueShared {
@@ -55,6 +57,7 @@ impl QueueShared {
             taken: 0,
             retransmits: 0,
             timeouts: 0,
+            ignored_sacks: 0,
         }
     }
 

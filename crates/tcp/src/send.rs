@@ -27,6 +27,13 @@ const MAX_ACK_DELAY: Micros = 200_000;
 /// (RFC 5681, 3.2).
 const DUP_THRESH: u32 = 3;
 
+/// A SYN or SYN-ACK that follows another one sooner says nothing of a loss: half of the initial
+/// retransmission timeout.
+const MIN_SYN_INTERVAL: Micros = 500_000;
+
+/// So many segments may be in flight however short they are.
+const MIN_SEGMENTS: u32 = 64;
+
 /// The MSS before the peer has sent its own (RFC 9293, 3.7.1).
 const DEFAULT_MSS: u32 = 536;
 
@@ -56,6 +63,8 @@ pub(crate) struct Sender {
     retransmits: u32,
     /// Retransmission timeouts, or window probes, since the last progress.
     backoff: u8,
+    /// SYNs or SYN-ACKs that were lost, as far as is known.
+    lost_syns: u8,
     timer_runs: bool,
     fin_sent: bool,
     /// The peer sends selective acknowledgments.
@@ -116,6 +125,7 @@ impl Sender {
             acknowledged: 0,
             retransmits: 0,
             backoff: 0,
+            lost_syns: 0,
             timer_runs: false,
             fin_sent: false,
             sack: false,
@@ -236,6 +246,10 @@ impl Sender {
         let syn = (self.scoreboard.una(), self.scoreboard.nxt());
         self.scoreboard.retransmitted(now, syn, 1);
         self.retransmits = self.retransmits.saturating_add(1);
+        // The timer and a SYN that the peer repeats at the same time tell of one loss.
+        if now >= self.timer_start + MIN_SYN_INTERVAL {
+            self.lost_syns = self.lost_syns.saturating_add(1);
+        }
         self.start_timer(now);
     }
 
@@ -252,6 +266,20 @@ impl Sender {
         self.scoreboard.lost() > 0
     }
 
+    /// SACK blocks that were ignored since the last call, because the scoreboard was full.
+    pub(crate) fn take_ignored_sacks(&mut self) -> u8 {
+        let recovery = self.recovery.as_deref_mut();
+        recovery.map_or(0, |recovery| std::mem::take(&mut recovery.ignored_sacks))
+    }
+
+    /// Whether a segment of less than the MSS waits for an acknowledgment: as many segments as the
+    /// congestion window has are in flight. Linux counts the window in segments. Without this a
+    /// window of full segments would be one of very many tiny ones.
+    pub(crate) fn holds_short_segment(&self) -> bool {
+        let segments = self.scoreboard.pipe_segments();
+        segments >= MIN_SEGMENTS && segments.saturating_mul(self.mss()) >= self.window.cwnd()
+    }
+
     /// The next stretch to retransmit, at most `most` bytes as far as the congestion window allows:
     /// its first number, the number after its data, and whether a FIN follows. It counts as
     /// retransmitted at `now`.
@@ -260,27 +288,34 @@ impl Sender {
         now: Micros,
         most: u32,
     ) -> Option<(u32, u32, bool)> {
-        let (start, end) = self.scoreboard.first_lost(most)?;
-        let (mut end, mut fin) = self.data_end(start, end, most);
         let (pipe, mss) = (self.scoreboard.pipe(), self.mss());
         let mut room = self.window.cwnd().saturating_sub(pipe);
+        if let Some(recovery) = &self.recovery {
+            room = room.min(recovery.credit.saturating_mul(mss));
+        }
         if pipe == 0 || self.bypass_cwnd {
             room = room.max(mss);
         }
+        if room == 0 {
+            return None;
+        }
+        let (start, end) = self.scoreboard.first_lost(most)?;
+        let (mut end, mut fin) = self.data_end(start, end, most);
         if end.wrapping_sub(start) > room {
             end = start.wrapping_add(room - room % mss);
             fin = false;
         }
         let upto = end.wrapping_add(fin.into());
-        if upto == start || (room == 0 && fin) {
+        if upto == start {
             return None;
         }
         self.bypass_cwnd = false;
         self.scoreboard.retransmitted(now, (start, upto), mss);
+        let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
         if let Some(recovery) = &mut self.recovery {
             recovery.on_retransmission(now, start, upto);
+            recovery.credit = recovery.credit.saturating_sub(segments);
         }
-        let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
         self.retransmits = self.retransmits.saturating_add(segments);
         if start == self.scoreboard.una() || !self.timer_runs {
             self.start_timer(now);

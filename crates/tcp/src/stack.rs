@@ -179,11 +179,12 @@ impl<F: Flavor> Stack<F> {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.table.with(|table| table.stats());
         for queue in self.queues() {
-            let (refused, retransmits, timeouts) =
-                queue.with(|queue| (queue.tx.refused(), queue.retransmits, queue.timeouts));
-            stats.outbound_full += refused;
-            stats.retransmits += retransmits;
-            stats.timeouts += timeouts;
+            queue.with(|queue| {
+                stats.outbound_full += queue.tx.refused();
+                stats.retransmits += queue.retransmits;
+                stats.timeouts += queue.timeouts;
+                stats.scoreboard_full += queue.ignored_sacks;
+            });
         }
         for round_trips in &self.round_trips {
             round_trips.add_to(&mut stats.round_trips);

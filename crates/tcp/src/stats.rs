@@ -78,6 +78,9 @@ pub struct Stats {
     pub retransmits: u64,
     /// Retransmission timeouts (RFC 6298): the peer acknowledged nothing of what was in flight.
     pub timeouts: u64,
+    /// SACK blocks ignored because the scoreboard of their connection was full: the peer has reported
+    /// more gaps than a path makes (Linux: `TCPWqueueTooBig`).
+    pub scoreboard_full: u64,
     /// The round-trip times of all connections.
     pub round_trips: RoundTrips,
 

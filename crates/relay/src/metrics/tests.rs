@@ -23,7 +23,7 @@ fn numbered() -> (Stats, RelayStats, u64) {
     number!(next, stack.tcp, connections requests time_wait buffered buffers pooled_buffers);
     number!(next, stack.tcp, requested accepted refused rejected dropped_silently withdrawn);
     number!(next, stack.tcp, expired connects resets half_open_full limited_acks malformed);
-    number!(next, stack.tcp, retransmits timeouts half_open);
+    number!(next, stack.tcp, retransmits timeouts half_open scoreboard_full);
     number!(next, stack.tcp, syn_cookies_sent syn_cookies_received syn_cookies_failed);
     number!(next, stack.udp, datagrams_in bytes_in datagrams_out bytes_out);
     number!(next, stack.udp, icmp_errors sessions sessions_opened);

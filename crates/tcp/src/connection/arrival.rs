@@ -299,6 +299,13 @@ impl<F: Flavor> Connection<F> {
             data: segment.len() > 0,
         };
         let advanced = self.send.process_ack(now, ack);
+        if !ack.sack.is_empty() {
+            let ignored = self.send.take_ignored_sacks();
+            if ignored > 0 {
+                fx.queue
+                    .with(|queue| queue.ignored_sacks += u64::from(ignored));
+            }
+        }
         if advanced {
             self.on_progress(fx);
         } else if self.send.closed() || self.send.flight() == 0 {

@@ -213,6 +213,9 @@ impl<F: Flavor> Connection<F> {
                 return None;
             }
         }
+        if len < mss && !fin && self.send.holds_short_segment() {
+            return None;
+        }
         Some(DataPacket {
             start,
             len,

@@ -12,7 +12,7 @@ impl Sender {
         if after(una, ack.ack) {
             return false;
         }
-        if !self.window_known && self.retransmits > 1 {
+        if !self.window_known && self.lost_syns > 1 {
             // One lost SYN is no sign of congestion (RFC 6928, 2; RFC 6298, 5.7).
             self.window.on_lost_syns();
         }
@@ -39,7 +39,9 @@ impl Sender {
             let recovery = self.recovery_mut();
             recovery.dup_acks = recovery.dup_acks.saturating_add(1);
         }
-        if self.recovery.is_some() {
+        if let Some(recovery) = &mut self.recovery {
+            recovery.add_credit(delivered.bytes / self.window.mss());
+            recovery.ignored_sacks += delivered.ignored;
             self.detect_spurious(&ack, (una, advanced), dsack, &delivered);
             self.end_recovery(ack.ack);
             self.end_probe(&ack, advanced, dsack.is_some());

@@ -30,6 +30,7 @@ impl Sender {
         recovery.phase = phase;
         recovery.recovery_point = nxt;
         if !again {
+            recovery.begin_credit();
             recovery.undo = undo;
         }
     }

@@ -10,6 +10,9 @@ const MAX_RETRANSMISSIONS: usize = 256;
 /// Recoveries without a D-SACK after which the reordering window is small again (RFC 8985, 6.2).
 const REO_WND_PERSIST: u8 = 16;
 
+/// Segments that may be retransmitted at once when a congestion response begins.
+const FIRST_CREDIT: u32 = 10;
+
 /// RACK.xmit_ts, RACK.end_seq and RACK.rtt: the most recently sent segment that was acknowledged
 /// (RFC 8985, 6.1).
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +30,12 @@ pub(super) struct Recovery {
     pub(super) recovery_point: u32,
     /// Duplicate acknowledgments of a peer without SACK.
     pub(super) dup_acks: u32,
+    /// Segments that may be retransmitted now: one for each acknowledgment and for each segment
+    /// that it delivers, so that a peer cannot have more packets sent than it sends. RFC 6937
+    /// allows no more.
+    pub(super) credit: u32,
+    /// SACK blocks that were ignored because the scoreboard was full, and are to be counted.
+    pub(super) ignored_sacks: u8,
     /// When RACK's reordering window has passed for the oldest segment within it.
     pub(super) reorder_deadline: Option<Micros>,
     /// SND.NXT when the tail loss probe was sent (RFC 8985, 7.1).
@@ -76,6 +85,8 @@ impl Default for Recovery {
             phase: Phase::Open,
             recovery_point: 0,
             dup_acks: 0,
+            credit: FIRST_CREDIT,
+            ignored_sacks: 0,
             reorder_deadline: None,
             tlp_end_seq: None,
             dsack_round: None,
@@ -91,6 +102,16 @@ impl Recovery {
         let undo = self.undo.as_ref();
         let list = undo.map_or(0, |undo| undo.retransmissions.capacity());
         list * size_of::<Retransmission>() + undo.map_or(0, |undo| undo.prior.heap_size())
+    }
+
+    /// A congestion response begins.
+    pub(super) fn begin_credit(&mut self) {
+        self.credit = self.credit.max(FIRST_CREDIT);
+    }
+
+    /// Something has shown what to retransmit, and that so many segments have left the path.
+    pub(super) fn add_credit(&mut self, segments: u32) {
+        self.credit = self.credit.saturating_add(1 + segments);
     }
 
     /// The stretch is retransmitted.

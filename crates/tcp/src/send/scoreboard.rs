@@ -17,6 +17,8 @@ pub(super) struct Scoreboard {
     runs: VecDeque<Run>,
     snd_una: u32,
     snd_nxt: u32,
+    /// Segments that are neither selectively acknowledged nor lost.
+    in_flight: u32,
     /// Bytes and segments that the peer has selectively acknowledged (RFC 2018).
     sacked: u32,
     sacked_segments: u32,
@@ -31,9 +33,15 @@ pub(super) struct Scoreboard {
     is_short_of_memory: bool,
 }
 
-/// The most runs. A peer makes no further ones by SACK, and what is sent joins the last run.
-/// Retransmissions of what had been split before may exceed the bound, at most twice.
-const MAX_RUNS: usize = 4096;
+/// The most runs. A peer makes no further ones by SACK, as in Linux (`TCPWqueueTooBig`), and what is
+/// sent joins the last run. Retransmissions of what had been split before may exceed the bound, at
+/// most twice.
+const MAX_RUNS: usize = 1024;
+
+/// From so many runs on, what is sent joins the last run until that has one part in
+/// [`COARSE_PARTS`] of what is in flight: a round-trip time is longer by this part at most.
+const COARSE_RUNS: usize = 512;
+const COARSE_PARTS: u32 = 256;
 
 /// The most runs while the memory budget of all connections is exceeded.
 const LEAST_RUNS: usize = 16;
@@ -45,6 +53,7 @@ impl Scoreboard {
             runs: VecDeque::new(),
             snd_una: iss,
             snd_nxt: iss,
+            in_flight: 0,
             sacked: 0,
             sacked_segments: 0,
             lost: 0,
@@ -71,7 +80,8 @@ impl Scoreboard {
     /// Gives the memory of the runs back. What is in flight is forgotten.
     pub(super) fn release(&mut self) {
         self.runs = VecDeque::new();
-        (self.sacked, self.sacked_segments, self.lost) = (0, 0, 0);
+        (self.in_flight, self.sacked_segments) = (0, 0);
+        (self.sacked, self.lost) = (0, 0);
     }
 
     /// Bytes on the heap.
@@ -99,6 +109,11 @@ impl Scoreboard {
     /// What is estimated to be on the path (RFC 6675, 2), in bytes.
     pub(super) fn pipe(&self) -> u32 {
         self.flight() - self.sacked - self.lost
+    }
+
+    /// The same in segments.
+    pub(super) fn pipe_segments(&self) -> u32 {
+        self.in_flight
     }
 
     pub(super) fn sacked(&self) -> u32 {
@@ -130,31 +145,28 @@ impl Scoreboard {
         if !after(end, self.snd_nxt) {
             return;
         }
-        let len = end.wrapping_sub(self.snd_nxt);
-        let size = len.min(mss);
+        let run = Run::new(now, (self.snd_nxt, end), mss);
+        let (len, size) = (run.len(), run.segment_size());
+        let coarse = match self.runs.len() >= COARSE_RUNS {
+            true => self.flight() / COARSE_PARTS,
+            false => 0,
+        };
         let full = self.runs.len() >= self.max_runs();
+        self.in_flight += run.segments();
         match self.runs.back_mut() {
             Some(last)
-                if last.sent_at == now
+                if (last.sent_at == now || last.len() < coarse)
                     && last.state == SegmentState::InFlight
                     && !last.retransmitted
                     && last.continues(size, len) =>
             {
-                last.end = end;
+                last.extend(end, run.segments(), 0);
             }
             Some(last) if full && last.state == SegmentState::InFlight => {
-                last.end = end;
+                last.extend(end, run.segments(), size);
                 last.sent_at = now;
-                last.segment_size = last.segment_size.max(size as u16);
             }
-            _ => self.runs.push_back(Run {
-                sent_at: now,
-                start: self.snd_nxt,
-                end,
-                segment_size: size.min(u16::MAX.into()) as u16,
-                state: SegmentState::InFlight,
-                retransmitted: false,
-            }),
+            _ => self.runs.push_back(run),
         }
         self.snd_nxt = end;
     }
@@ -168,40 +180,53 @@ impl Scoreboard {
             let whole = !after(run.end, ack);
             let upto = if whole { run.end } else { ack };
             let bytes = upto.wrapping_sub(run.start);
-            let segments = run.segments();
             match run.state {
                 SegmentState::Sacked => self.sacked -= bytes,
                 SegmentState::Lost => self.lost -= bytes,
                 SegmentState::InFlight => {}
             }
-            let sacked = run.state == SegmentState::Sacked;
-            if !sacked {
+            let state = run.state;
+            if state != SegmentState::Sacked {
                 if run.retransmitted && run.start == self.snd_una {
                     delivered.first_retransmitted_at = Some(run.sent_at);
                 }
                 delivered.add(run, upto, prior_fack);
             }
             if whole {
-                self.sacked_segments -= if sacked { segments } else { 0 };
+                let segments = run.segments();
                 self.runs.pop_front();
+                self.remove_segments(state, segments);
                 continue;
             }
             // An acknowledgment amid a segment leaves the boundaries of those that follow.
             let boundary = run.round_up(ack);
-            run.start = ack;
-            let mut left = run.segments();
-            if boundary != ack && boundary != run.end {
+            let segments = run.begin_at(ack);
+            self.remove_segments(state, segments);
+            if boundary != ack && state != SegmentState::Sacked {
                 self.split(0, boundary);
-                left = self.runs.iter().take(2).map(Run::segments).sum();
-            }
-            if sacked {
-                self.sacked_segments = self.sacked_segments - segments + left;
             }
             break;
         }
         self.snd_una = later(self.snd_una, earlier(ack, self.snd_nxt));
         self.fack = later(self.fack, self.snd_una);
         self.retransmit_hint = later(self.retransmit_hint, self.snd_una);
+    }
+
+    /// So many segments in `state` are no longer there.
+    fn remove_segments(&mut self, state: SegmentState, segments: u32) {
+        match state {
+            SegmentState::InFlight => self.in_flight -= segments,
+            SegmentState::Sacked => self.sacked_segments -= segments,
+            SegmentState::Lost => {}
+        }
+    }
+
+    fn add_segments(&mut self, state: SegmentState, segments: u32) {
+        match state {
+            SegmentState::InFlight => self.in_flight += segments,
+            SegmentState::Sacked => self.sacked_segments += segments,
+            SegmentState::Lost => {}
+        }
     }
 
     /// Whole segments of `start..end` that are in flight count as lost. Returns how many bytes are
@@ -224,6 +249,7 @@ impl Scoreboard {
                 if let Some(run) = self.runs.get_mut(index) {
                     run.state = SegmentState::Lost;
                     bytes += run.len();
+                    self.in_flight -= run.segments();
                     self.retransmit_hint = earlier(self.retransmit_hint, run.start);
                 }
             }
@@ -241,6 +267,7 @@ impl Scoreboard {
             if run.state == SegmentState::InFlight && is_lost(run) {
                 run.state = SegmentState::Lost;
                 bytes += run.len();
+                self.in_flight -= run.segments();
                 self.retransmit_hint = earlier(self.retransmit_hint, run.start);
             }
         }
@@ -253,11 +280,14 @@ impl Scoreboard {
     pub(super) fn lose_larger_than(&mut self, mss: u32) -> u32 {
         let larger = |run: &Run| run.len().min(run.segment_size()) > mss;
         let bytes = self.lose_if(larger);
-        for run in self.runs.iter_mut().filter(|run| larger(run)) {
-            let before = run.segments();
-            run.segment_size = mss as u16;
-            if run.state == SegmentState::Sacked {
-                self.sacked_segments += run.segments() - before;
+        for index in 0..self.runs.len() {
+            let run = &mut self.runs[index];
+            if larger(run) {
+                let (state, before) = (run.state, run.segments());
+                run.resize(mss);
+                let segments = run.segments();
+                self.remove_segments(state, before);
+                self.add_segments(state, segments);
             }
         }
         bytes
@@ -269,6 +299,7 @@ impl Scoreboard {
         for run in &mut self.runs {
             if run.state == SegmentState::Lost {
                 run.state = SegmentState::InFlight;
+                self.in_flight += run.segments();
             }
         }
         self.lost = 0;
@@ -305,35 +336,33 @@ impl Scoreboard {
             if run.state == SegmentState::Lost {
                 self.lost -= bytes;
             }
-            if after(run.end, end) {
-                run.start = end;
+            let (state, part) = (run.state, after(run.end, end));
+            let segments = match part {
+                true => run.begin_at(end),
+                false => run.segments(),
+            };
+            self.remove_segments(state, segments);
+            if part {
                 break;
             }
             covered += 1;
         }
         self.retransmit_hint = end;
-        let len = end.wrapping_sub(start);
-        let size = len.min(mss);
+        let mut run = Run::new(now, (start, end), mss);
+        run.retransmitted = true;
+        self.in_flight += run.segments();
         let before = first.checked_sub(1);
         let full = self.runs.len() >= self.max_runs();
         if let Some(before) = before.and_then(|index| self.runs.get_mut(index))
             && before.state == SegmentState::InFlight
             && before.retransmitted
-            && (full || (before.sent_at == now && before.continues(size, len)))
+            && (full || (before.sent_at == now && before.continues(run.segment_size(), run.len())))
         {
-            before.end = end;
+            before.extend(end, run.segments(), run.segment_size());
             before.sent_at = now;
             self.runs.drain(first..covered);
             return;
         }
-        let run = Run {
-            sent_at: now,
-            start,
-            end,
-            segment_size: size.min(u16::MAX.into()) as u16,
-            state: SegmentState::InFlight,
-            retransmitted: true,
-        };
         if covered == first {
             self.runs.insert(first, run);
         } else if let Some(slot) = self.runs.get_mut(first) {
@@ -357,9 +386,11 @@ impl Scoreboard {
         if !after(at, run.start) || !after(run.end, at) {
             return false;
         }
-        let second = Run { start: at, ..*run };
-        run.end = at;
+        let (state, before) = (run.state, run.segments());
+        let second = run.split_off(at);
+        let more = run.segments() + second.segments() - before;
         self.runs.insert(index + 1, second);
+        self.add_segments(state, more);
         true
     }
 }

@@ -341,6 +341,26 @@ fn only_a_second_lost_syn_makes_the_first_flight_one_segment() {
 }
 
 #[test]
+fn a_syn_ack_repeated_by_the_timer_and_for_a_repeated_syn_is_one_loss() {
+    let mut bench = Bench::new();
+    let mut sender = Sender::new(Congestion::Cubic);
+    sender.start(0);
+    sender.sent(0, 1, false);
+    for at in [1_000_000, 1_000_000, 1_200_000] {
+        sender.retransmitted_syn(at);
+    }
+    sender.negotiate(NegotiatedOptions {
+        mss: MSS,
+        sack: true,
+        window: 65_535,
+    });
+    bench.sender = sender;
+    bench.now = 1_300_000;
+    bench.ack(1, &[], 0);
+    assert_eq!(bench.sender.allowance(100_000), INITIAL);
+}
+
+#[test]
 fn retransmissions_come_in_long_stretches_within_the_congestion_window() {
     let mut bench = Bench::new();
     bench.send(INITIAL);
@@ -439,7 +459,7 @@ fn a_hostile_peer_makes_neither_many_runs_nor_much_work() {
     }
     assert_eq!(bench.sender.scoreboard.sacked(), 0);
     assert!(
-        bench.sender.heap_size() < 1000,
+        bench.sender.heap_size() < 1100,
         "{}",
         bench.sender.heap_size()
     );

@@ -64,6 +64,7 @@ impl Sender {
     /// Does what is due; `unsent` bytes wait. Says whether to probe the peer's window.
     pub(crate) fn on_deadline(&mut self, now: Micros, unsent: usize) -> bool {
         if self.reorder_deadline().is_some_and(|at| at <= now) {
+            self.recovery_mut().add_credit(0);
             self.detect_losses(now, false);
         }
         let timeout = self.timeout();
@@ -109,6 +110,7 @@ impl Sender {
         self.backoff = self.backoff.saturating_add(1);
         self.bypass_cwnd = true;
         if let Some(recovery) = &mut self.recovery {
+            recovery.begin_credit();
             recovery.dup_acks = 0;
             recovery.tlp_end_seq = None;
             recovery.reorder_deadline = None;

@@ -3,13 +3,15 @@
 use crate::seq::{Micros, after};
 
 /// In-flight segments of `segment_size` each, of which the last may be shorter. A FIN belongs to the
-/// segment before it or is a segment of its own.
+/// segment before it or is a segment of its own. Selectively acknowledged segments of all sizes form
+/// one run, whose `segment_size` is the largest.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::send) struct Run {
     /// When the run was sent last.
     pub(in crate::send) sent_at: Micros,
     pub(in crate::send) start: u32,
     pub(in crate::send) end: u32,
+    segments: u32,
     pub(super) segment_size: u16,
     pub(in crate::send) state: SegmentState,
     pub(in crate::send) retransmitted: bool,
@@ -23,6 +25,20 @@ pub(in crate::send) enum SegmentState {
 }
 
 impl Run {
+    /// The segments of `mss` bytes from `start` to `end` have been sent at `now`.
+    pub(super) fn new(now: Micros, (start, end): (u32, u32), mss: u32) -> Self {
+        let len = end.wrapping_sub(start);
+        Self {
+            sent_at: now,
+            start,
+            end,
+            segments: segments(len, mss),
+            segment_size: len.min(mss).min(u16::MAX.into()) as u16,
+            state: SegmentState::InFlight,
+            retransmitted: false,
+        }
+    }
+
     pub(super) fn len(&self) -> u32 {
         self.end.wrapping_sub(self.start)
     }
@@ -32,10 +48,47 @@ impl Run {
     }
 
     pub(super) fn segments(&self) -> u32 {
-        match self.len() <= self.segment_size() {
-            true => 1,
-            false => self.len().div_ceil(self.segment_size()),
+        self.segments
+    }
+
+    /// How many of the segments lie in the last `len` bytes, a part of the run.
+    pub(super) fn segments_of(&self, len: u32) -> u32 {
+        match len == self.len() {
+            true => self.segments,
+            false => segments(len, self.segment_size()).min(self.segments),
         }
+    }
+
+    /// Adds `segments` of at most `size` bytes that end at `end`.
+    pub(super) fn extend(&mut self, end: u32, segments: u32, size: u32) {
+        self.end = end;
+        self.segments += segments;
+        self.segment_size = self.segment_size.max(size.min(u16::MAX.into()) as u16);
+    }
+
+    /// Removes what lies before `start`. Returns by how many segments the run has shrunk.
+    pub(super) fn begin_at(&mut self, start: u32) -> u32 {
+        let left = self.segments_of(self.end.wrapping_sub(start));
+        self.start = start;
+        std::mem::replace(&mut self.segments, left) - left
+    }
+
+    /// Divides the run at `at`, which lies inside. Returns the second part.
+    pub(super) fn split_off(&mut self, at: u32) -> Self {
+        let second = Self {
+            start: at,
+            segments: self.segments_of(self.end.wrapping_sub(at)),
+            ..*self
+        };
+        self.segments = (self.segments - second.segments).max(1);
+        self.end = at;
+        second
+    }
+
+    /// The segments are of `mss` bytes from now on.
+    pub(super) fn resize(&mut self, mss: u32) {
+        self.segment_size = mss.min(u16::MAX.into()) as u16;
+        self.segments = segments(self.len(), self.segment_size());
     }
 
     /// The first segment boundary at or after `seq`, which lies in the run.
@@ -62,10 +115,20 @@ impl Run {
     }
 }
 
+/// The segments of `mss` bytes that `len` bytes make.
+fn segments(len: u32, mss: u32) -> u32 {
+    match len <= mss {
+        true => 1,
+        false => len.div_ceil(mss.max(1)),
+    }
+}
+
 /// What one acknowledgment newly acknowledges, cumulatively or selectively.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::send) struct Delivered {
     pub(in crate::send) bytes: u32,
+    /// SACK blocks that were ignored because the scoreboard was full.
+    pub(in crate::send) ignored: u8,
     /// Of the segments delivered, the one sent last: when, its end, and whether it was retransmitted.
     pub(in crate::send) most_recent: Option<(Micros, u32, bool)>,
     /// When the last of the segments was sent that were never retransmitted.

@@ -1,6 +1,6 @@
 //! Selective acknowledgments (RFC 2018).
 
-use super::{Delivered, Run, Scoreboard, SegmentState};
+use super::{Delivered, Scoreboard, SegmentState};
 use crate::seq::{after, earlier, later};
 
 impl Scoreboard {
@@ -28,21 +28,17 @@ impl Scoreboard {
             let joins = self.joins_sacked(index, from);
             let splits = usize::from(!joins && from != run.start) + usize::from(upto != run.end);
             if splits > 0 && !joins && self.runs.len() + splits > self.max_runs() {
-                return; // only an attacker produces this many gaps
+                delivered.ignored += 1;
+                return;
             }
             index = self.mark_sacked(index, (from, upto), joins, prior_fack, delivered) + 1;
         }
     }
 
-    /// Whether the run before is sacked and can take in the segments of run `index` from `from` on.
+    /// Whether the run before run `index` is sacked and ends at `from`.
     fn joins_sacked(&self, index: usize, from: u32) -> bool {
         let before = index.checked_sub(1).and_then(|index| self.runs.get(index));
-        let (Some(before), Some(run)) = (before, self.runs.get(index)) else {
-            return false;
-        };
-        from == run.start
-            && before.state == SegmentState::Sacked
-            && before.continues(run.segment_size(), run.len())
+        before.is_some_and(|before| before.state == SegmentState::Sacked && before.end == from)
     }
 
     /// Marks whole segments of one run. Returns the index of the run they are in afterwards.
@@ -63,22 +59,30 @@ impl Scoreboard {
         let Some(run) = self.runs.get_mut(index) else {
             return index;
         };
-        let part = Run { end: upto, ..*run };
-        delivered.add(&part, upto, prior_fack);
-        if part.state == SegmentState::Lost {
-            self.lost -= part.len();
+        let bytes = upto.wrapping_sub(run.start);
+        delivered.add(run, upto, prior_fack);
+        let (state, size) = (run.state, run.segment_size());
+        let all = run.segments();
+        if joins && run.end != upto {
+            run.begin_at(upto); // the border between the two runs moves
         }
-        self.sacked += part.len();
-        self.sacked_segments += part.segments();
+        let left = match run.end == upto {
+            true => 0,
+            false => run.segments(),
+        };
+        let segments = (all - left).max(1);
+        match state {
+            SegmentState::Lost => self.lost -= bytes,
+            _ => self.in_flight -= all - left,
+        }
+        self.sacked += bytes;
+        self.sacked_segments += segments;
         self.fack = later(self.fack, upto);
         if joins {
-            // The border between the two runs moves.
-            run.start = upto;
-            let empty = run.start == run.end;
             if let Some(before) = self.runs.get_mut(index - 1) {
-                before.end = upto;
+                before.extend(upto, segments, size);
             }
-            if empty {
+            if self.runs.get(index).is_some_and(|run| run.end == upto) {
                 self.runs.remove(index);
             }
             index -= 1;
@@ -86,13 +90,12 @@ impl Scoreboard {
             run.state = SegmentState::Sacked;
         }
         // The gap before the next sacked run may be filled.
-        let next = self.runs.get(index + 1).map(|next| next.start);
-        if next
-            .is_some_and(|start| self.sacked_at(index + 1) && self.joins_sacked(index + 1, start))
+        if self.sacked_at(index + 1)
+            && self.joins_sacked(index + 1, upto)
             && let Some(next) = self.runs.remove(index + 1)
             && let Some(run) = self.runs.get_mut(index)
         {
-            run.end = next.end;
+            run.extend(next.end, next.segments(), next.segment_size());
         }
         index
     }
@@ -107,6 +110,7 @@ impl Scoreboard {
         for run in &mut self.runs {
             if run.state == SegmentState::Sacked {
                 run.state = SegmentState::InFlight;
+                self.in_flight += run.segments();
                 run.retransmitted = true; // its acknowledgment gives no round-trip time
             }
         }

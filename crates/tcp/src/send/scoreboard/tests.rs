@@ -244,6 +244,10 @@ fn sums_and_runs_agree_whatever_happens() {
             sum(SegmentState::Sacked, Run::segments)
         );
         assert_eq!(scoreboard.lost(), sum(SegmentState::Lost, Run::len));
+        assert_eq!(
+            scoreboard.pipe_segments(),
+            sum(SegmentState::InFlight, Run::segments)
+        );
         let mut next = scoreboard.una();
         for run in scoreboard.runs() {
             assert!(run.start == next && after(run.end, run.start), "{run:?}");
@@ -264,7 +268,7 @@ fn runs_are_bounded() {
     for n in 0..20_000 {
         scoreboard.push(n.into(), scoreboard.nxt() + 1 + n % 7, MSS);
     }
-    assert_eq!(scoreboard.runs().count(), MAX_RUNS);
+    assert!(scoreboard.runs().count() <= MAX_RUNS);
     // Every other segment of very many.
     let mut scoreboard = Scoreboard::new(0);
     scoreboard.push(0, 20_000 * MSS, MSS);
