@@ -51,7 +51,7 @@ impl Host {
                     });
                     let (open, closed) = async_channel::bounded::<()>(1);
                     let replies = replies(relay.clone(), pings.clone());
-                    relay.spawner.spawn(0, async move {
+                    relay.spawn(0, async move {
                         let closed = async {
                             let _ = closed.recv().await;
                         };

@@ -77,10 +77,12 @@ use async_lock::Semaphore;
 use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_packet::{IpFields, udp as udp_packet};
 use echo::echo_requests;
+use futures_lite::FutureExt;
 use host::Report;
 use stats::Counters;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tcp::connections;
 use udp::datagrams;
@@ -175,13 +177,12 @@ impl Relay {
     /// # }
     /// ```
     pub fn start_tcp(&self, tcp: TcpListener, dialer: impl Dial) {
-        self.spawner
-            .spawn(0, connections(self.clone(), tcp, dialer));
+        self.spawn(0, connections(self.clone(), tcp, dialer));
     }
 
     /// Forwards datagrams until the stack ends.
     pub fn start_udp(&self, udp: TransparentUdpSocket) {
-        self.spawner.spawn(0, datagrams(self.clone(), udp));
+        self.spawn(0, datagrams(self.clone(), udp));
     }
 
     /// Forwards echo requests until the stack ends.
@@ -191,7 +192,7 @@ impl Relay {
     /// If the stack has an ICMP socket already.
     pub fn start_ping(&self) -> io::Result<()> {
         let socket = self.stack.bind_icmp()?;
-        self.spawner.spawn(0, echo_requests(self.clone(), socket));
+        self.spawn(0, echo_requests(self.clone(), socket));
         Ok(())
     }
 
@@ -200,8 +201,25 @@ impl Relay {
         self.counters.snapshot()
     }
 
+    /// Starts a task on the thread of a queue. A panic of the task ends the task alone, and is counted:
+    /// the connection of the task is reset, and the others go on.
+    fn spawn(&self, queue: usize, task: impl Future<Output = ()> + Send + 'static) {
+        let counters = self.counters.clone();
+        self.spawner.spawn(queue, async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                counters.panics.count();
+            }
+        });
+    }
+
     fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {
-        match self.map.destination(to) {
+        // The task that asks accepts the other connections too.
+        let destination = catch_unwind(AssertUnwindSafe(|| self.map.destination(to)));
+        let destination = destination.unwrap_or_else(|_| {
+            self.counters.panics.count();
+            Destination::Refuse
+        });
+        match destination {
             // The destination is the relay itself.
             Destination::To(host) if host != to => Hop::On(host, None),
             Destination::To(_) if hop_limit <= 1 => Hop::Exceeded,

@@ -49,6 +49,11 @@ fn device(text: &mut Text, stack: &Stats) {
         "direction",
         [("in", stack.bytes_in), ("out", stack.bytes_out)],
     );
+    text.counter(
+        "device_errors",
+        "Errors of the device after which the stack has gone on.",
+        stack.device_errors,
+    );
     text.counters(
         "dropped_packets",
         "Packets that the stack dropped.",
@@ -295,6 +300,11 @@ fn memory(text: &mut Text, stack: &Stats) {
 }
 
 fn relayed_connections(text: &mut Text, relay: &RelayStats) {
+    text.counter(
+        "relay_panics",
+        "Tasks of the relay that panicked, each with its connection or session.",
+        relay.panics,
+    );
     text.gauges(
         "relay_connections",
         "Relayed connections: those whose host has not answered yet, and open ones.",

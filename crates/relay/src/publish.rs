@@ -49,7 +49,7 @@ impl Relay {
     ) -> io::Result<()> {
         let listener = Async::new(listener)?;
         let accept = accept(self.clone(), listener, servers.into());
-        self.spawner.spawn(0, accept);
+        self.spawn(0, accept);
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl Relay {
     pub fn publish_udp(&self, socket: net::UdpSocket, servers: &[SocketAddr]) -> io::Result<()> {
         let socket = Arc::new(Async::new(socket)?);
         let serve = udp::serve(self.clone(), socket, servers.into());
-        self.spawner.spawn(0, serve);
+        self.spawn(0, serve);
         Ok(())
     }
 
@@ -105,10 +105,9 @@ async fn accept(relay: Relay, listener: Async<net::TcpListener>, servers: Arc<[S
         };
         // Not before: a listener without clients would keep the place from the other listeners.
         let place = relay.published.acquire_arc().await;
-        let (relay, servers, ended) = (relay.clone(), servers.clone(), ended.clone());
-        let spawner = relay.spawner.clone();
-        spawner.spawn(0, async move {
-            if let Err(error) = connection(&relay, host, &servers).await
+        let (own, servers, ended) = (relay.clone(), servers.clone(), ended.clone());
+        relay.spawn(0, async move {
+            if let Err(error) = connection(&own, host, &servers).await
                 && is_stack_closed(&error)
             {
                 ended.store(true, Ordering::Relaxed);

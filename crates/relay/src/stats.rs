@@ -152,6 +152,9 @@ figures! {
     echo_replies: "echo replies to clients",
     /// Echo requests that were rejected or dropped.
     echo_dropped: "echo requests not forwarded",
+    /// Tasks that have panicked, with the connection or session of each, and destinations over which
+    /// the map has panicked.
+    panics: "panics",
 }
 
 /// An object that is counted by a gauge as long as it lives.

@@ -56,9 +56,9 @@ pub(super) async fn connections<D: Dial>(relay: Relay, listener: TcpListener, di
         let Some((request, dial_request)) = route(relay, request) else {
             continue;
         };
-        let shared = shared.clone();
-        let spawner = shared.relay.spawner.clone();
-        spawner.spawn(request.queue(), async move {
+        let own = shared.clone();
+        shared.relay.spawn(request.queue(), async move {
+            let shared = own;
             let connecting = Entry::new(&shared.relay.counters, |counters| &counters.connecting);
             let opened = open(&shared, request, dial_request).await;
             drop((dialing, connecting));

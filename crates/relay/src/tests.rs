@@ -3,6 +3,7 @@
 mod connections;
 mod dials;
 mod early_answers;
+mod panics;
 
 use super::*;
 use async_io::Timer;

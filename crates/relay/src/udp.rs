@@ -48,7 +48,7 @@ pub(super) async fn datagrams(relay: Relay, socket: TransparentUdpSocket) {
         };
         // The future has one place for the session: a session that moves into `run` has two.
         let run = async move { session.run().await };
-        relay.spawner.spawn(queue, run);
+        relay.spawn(queue, run);
     }
 }
 

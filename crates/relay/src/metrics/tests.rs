@@ -18,6 +18,7 @@ fn numbered() -> (Stats, RelayStats, u64) {
     };
     let mut stack = Stats::default();
     number!(next, stack, packets_in bytes_in packets_out bytes_out echo_replies icmp_errors);
+    number!(next, stack, device_errors);
     number!(next, stack.reassembly, fragments packets used queued_packets queued_fragments);
     number!(next, stack.reassembly, queued_bytes invalid duplicates conflicts full expired);
     number!(next, stack.tcp, connections requests time_wait buffered buffers pooled_buffers);
@@ -41,7 +42,7 @@ fn numbered() -> (Stats, RelayStats, u64) {
     number!(next, relay, datagrams_unmapped datagrams_hop_limit_exceeded datagrams_too_big);
     number!(next, relay, datagrams_unreachable datagrams_queue_full datagrams_dropped);
     number!(next, relay, datagrams_out_of_files datagram_errors);
-    number!(next, relay, echo_requests echo_replies echo_dropped);
+    number!(next, relay, echo_requests echo_replies echo_dropped panics);
     let debug = format!("{relay:?}");
     assert!(!debug.contains(": 0"), "a figure is missing here: {debug}");
     (stack, relay, last - 999)

@@ -79,7 +79,7 @@ pub(super) async fn serve(relay: Relay, socket: Arc<Async<UdpSocket>>, servers: 
                 let _ = offer(&mut session, datagram);
                 sessions.insert(client, session);
                 let run = task.run((receiver, queued), socket.clone(), client);
-                relay.spawner.spawn(0, run);
+                relay.spawn(0, run);
             }
             Err(error) if super::is_stack_closed(&error) => return,
             Err(_) => relay.counters.datagrams_dropped.count(),
