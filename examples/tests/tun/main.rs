@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod answers;
+mod faults;
 mod hostile;
 mod load;
 mod process;
