@@ -145,6 +145,8 @@ pub(crate) struct Host {
     time: VirtualTime,
     mtu: usize,
     offload: Offload,
+    /// The stack is being shut down.
+    pub(crate) may_end: bool,
 }
 
 impl Host {
@@ -186,6 +188,7 @@ impl Host {
             time: time.clone(),
             mtu,
             offload,
+            may_end: false,
         };
         (host, tcp)
     }
@@ -212,21 +215,32 @@ impl Host {
         sender.into_iter().for_each(Waker::wake);
     }
 
-    /// Runs the drivers until they sleep.
+    /// Ends the stack at once.
+    pub(crate) fn drop_drivers(&mut self) {
+        self.queues.clear();
+    }
+
+    /// Runs the drivers until they sleep. After a [shutdown](Stack::shutdown) they end, and are
+    /// dropped.
     pub(crate) fn run(&mut self) {
         let mut polls = 0;
         loop {
             let mut ran = false;
-            for queue in &mut self.queues {
+            self.queues.retain_mut(|queue| {
                 if !queue.task.is_awake() {
-                    continue;
+                    return true;
                 }
-                ran = true;
-                polls += 1;
+                (ran, polls) = (true, polls + 1);
                 let driver = Pin::new(&mut queue.driver);
                 let (poll, _) = queue.task.poll_unchecked(|cx| driver.poll(cx));
-                assert!(poll.is_pending(), "the driver has ended: {poll:?}");
-            }
+                match poll {
+                    Poll::Pending => true,
+                    Poll::Ready(end) => {
+                        assert!(end.is_ok() && self.may_end, "the driver has ended: {end:?}");
+                        false
+                    }
+                }
+            });
             if !ran {
                 return;
             }

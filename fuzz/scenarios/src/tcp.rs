@@ -10,11 +10,12 @@ mod segments;
 
 use self::application::Application;
 use self::peers::Peers;
-use crate::host::Host;
+use crate::host::{Host, Task};
 use crate::input::Input;
 use crate::run::Run;
 use brooklet::{Builder, Congestion, Offload, ReassemblyConfig, TcpConfig, TcpOptions};
 use brooklet_sim::VirtualTime;
+use std::future::Future;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,6 +30,11 @@ pub fn tcp(data: &[u8]) -> Run {
     let time = VirtualTime::new();
     let (host, listener, memory) = build(&mut input, &time);
     let application = Application::new(&mut input, &host, listener);
+    let ending = match input.below(8) {
+        0..6 => Ending::Close,
+        6 => Ending::Shutdown(input.pick([Duration::ZERO, MS, 5 * SECOND])),
+        _ => Ending::Drop,
+    };
     let mut scenario = Scenario {
         peers: Peers::new(&mut input, &time),
         input,
@@ -36,6 +42,7 @@ pub fn tcp(data: &[u8]) -> Run {
         host,
         application,
         memory,
+        ending,
         wakes: 0,
     };
     while !scenario.input.is_over() && scenario.packets() < MAX_PACKETS {
@@ -125,6 +132,7 @@ struct Scenario<'a> {
     peers: Peers,
     application: Application,
     memory: u64,
+    ending: Ending,
     /// How often a deadline was due.
     wakes: u64,
 }
@@ -214,13 +222,51 @@ impl Scenario<'_> {
         self.time.advance_to(end);
     }
 
-    /// Everybody lets go, and nothing is left.
+    /// Everybody lets go, or the stack ends, and nothing is left.
     fn finish(mut self) -> Run {
+        let packets = self.packets();
         for queue in 0..self.host.queues() {
             self.host.set_room(queue, usize::MAX);
         }
         self.run();
         self.application.read_all(&mut self.peers);
+        match self.ending {
+            Ending::Close => self.close(),
+            Ending::Shutdown(timeout) => {
+                self.shut_down(timeout);
+                self.application.find_the_end(&mut self.peers);
+            }
+            Ending::Drop => {
+                self.host.drop_drivers();
+                self.application.find_the_end(&mut self.peers);
+            }
+        }
+        Run {
+            packets: packets.max(self.packets()),
+            hash: self.peers.hash(),
+        }
+    }
+
+    /// The drivers end in time, also if peers say nothing more.
+    fn shut_down(&mut self, timeout: Duration) {
+        let stack = self.host.stack.clone();
+        let mut shutdown = Box::pin(async move { stack.shutdown(timeout).await });
+        let mut task = Task::new();
+        self.host.may_end = true;
+        self.peers.allow(1 << 32);
+        self.peers.close_all();
+        let waits = task
+            .poll_unchecked(|cx| shutdown.as_mut().poll(cx))
+            .0
+            .is_pending();
+        // A second more for the RSTs.
+        self.pass(timeout + 2 * SECOND);
+        assert_eq!(self.host.queues(), 0, "a shutdown in time");
+        let ended = task.poll("a shutdown", |cx| shutdown.as_mut().poll(cx));
+        assert!(!waits || ended.is_ready());
+    }
+
+    fn close(&mut self) {
         self.application.close(&mut self.peers);
         self.peers.fall_silent();
         self.run();
@@ -254,9 +300,16 @@ impl Scenario<'_> {
         assert_eq!(stats.reassembly.queued_bytes, 0, "{stats}");
         assert_eq!(stats.packets_in, self.host.received(), "{stats}");
         self.peers.add_up(&stats);
-        Run {
-            packets: self.packets(),
-            hash: self.peers.hash(),
-        }
     }
+}
+
+/// How a scenario ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// The application lets go of everything.
+    Close,
+    /// The program shuts the stack down.
+    Shutdown(Duration),
+    /// The program drops the drivers.
+    Drop,
 }

@@ -294,6 +294,39 @@ impl Application {
         }
     }
 
+    /// The stack has ended: every call that waits is woken, and fails.
+    pub(super) fn find_the_end(&mut self, peers: &mut Peers) {
+        peers.end_all();
+        self.read_all(peers);
+        for held in &mut self.held {
+            assert!(held.ended, "a reader waits for a stack that has ended");
+            let stream = &held.stream;
+            let (written, lost) = held
+                .writer
+                .poll_unchecked(|cx| Pin::new(&mut &*stream).poll_write(cx, &[1]));
+            assert!(!lost, "a lost wake-up: a writer and the end of the stack");
+            assert!(matches!(written, Poll::Ready(Err(_))), "{written:?}");
+            if let Some((watch, task)) = &mut held.watch {
+                let closed = task.poll("the end of the stack", |cx| watch.as_mut().poll(cx));
+                assert!(
+                    closed.is_ready(),
+                    "`closed` waits for a stack that has ended"
+                );
+            }
+        }
+        for (mut connecting, mut task, _) in self.connecting.drain(..) {
+            let connected = task.poll("the end of the stack", |cx| connecting.as_mut().poll(cx));
+            assert!(
+                connected.is_ready(),
+                "a handshake waits for a stack that has ended"
+            );
+        }
+        for Listening { listener, task, .. } in &mut self.listening {
+            let accepted = task.poll("the end of the stack", |cx| listener.poll_accept(cx));
+            assert!(matches!(accepted, Poll::Ready(Err(_))), "{accepted:?}");
+        }
+    }
+
     /// Lets go of everything.
     pub(super) fn close(&mut self, peers: &mut Peers) {
         peers.allow(1 << 32);
@@ -388,6 +421,8 @@ impl Held {
             ErrorKind::ConnectionReset => flow.may_be_reset(),
             ErrorKind::ConnectionAborted => self.aborted,
             ErrorKind::TimedOut => true,
+            // After the end of the stack.
+            ErrorKind::NetworkDown => flow.is_over(),
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => flow.may_be_unreachable(),
             _ => false,
         };

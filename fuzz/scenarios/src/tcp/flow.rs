@@ -65,6 +65,8 @@ pub(super) struct Flow {
     reset: bool,
     /// An ICMP error has arrived.
     unreachable: bool,
+    /// The stack has ended.
+    over: bool,
     /// The largest segment size and window scale of the peer's SYNs.
     mss: usize,
     scale: u8,
@@ -87,6 +89,7 @@ impl Flow {
             connects: false,
             reset: false,
             unreachable: false,
+            over: false,
             mss: 0,
             scale: 0,
         }
@@ -291,6 +294,15 @@ impl Flow {
         );
         assert!(!tcp.flags.fin() || closed, "a FIN that nobody asked for");
         sent.next = sent.next.max(end + i64::from(tcp.flags.fin()));
+    }
+
+    /// The stack has ended.
+    pub(super) fn ends(&mut self) {
+        self.over = true;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// The application gets a stream.

@@ -113,6 +113,11 @@ impl Peers {
         (number, &mut self.peers[number].flow)
     }
 
+    /// The stack has ended.
+    pub(super) fn end_all(&mut self) {
+        self.peers.iter_mut().for_each(|peer| peer.flow.ends());
+    }
+
     /// A listener is gone, and with it every connection that it had answered.
     pub(super) fn close_all(&mut self) {
         self.peers.iter_mut().for_each(|peer| peer.flow.closes());
