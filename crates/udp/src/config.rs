@@ -46,11 +46,13 @@ pub struct Config {
     /// [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded).
     pub sockets: usize,
     /// The largest number of packets in the outbound queue, of which each queue of the device has
-    /// one. Default 256, at least 1. A sender that finds the queue full waits.
+    /// one. Default 256, at least 1. A sender that finds the queue full waits. A batch of datagrams
+    /// that are packets of their own, without [`Interface::offload`](crate::Interface#structfield.offload),
+    /// may exceed the limit by 63 packets.
     pub outbound_packets: usize,
     /// An outbound queue with this many bytes in it accepts no further packet. Default 1 MiB, at
-    /// least 1. The bytes exceed the limit by less than one packet. The buffers of the packets may
-    /// take twice as much.
+    /// least 1. The bytes exceed the limit by less than one packet, or one batch of datagrams. The
+    /// buffers of the packets may take twice as much.
     pub outbound_bytes: usize,
     /// The IPv4 time to live and IPv6 hop limit of outbound packets. Default 64, at least 1.
     pub hop_limit: u8,

@@ -1,21 +1,15 @@
-//! Writes the seeds into folders, for a fuzzer to start from:
-//! `cargo run --example corpus corpus/parse corpus/differential corpus/ruleset`. The last folder gets
-//! rules, by its name; the others get packets.
+//! Writes the seeds of all targets into `fuzz/seeds`: `cargo run -p brooklet-fuzz --example corpus`.
 
-use std::{env, fs, io, path::PathBuf};
+use std::path::Path;
+use std::{fs, io};
 
 fn main() -> io::Result<()> {
-    for folder in env::args_os().skip(1).map(PathBuf::from) {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds");
+    for target in brooklet_fuzz::TARGETS {
+        let folder = seeds.join(target.seeds);
         fs::create_dir_all(&folder)?;
-        let seeds = if folder.ends_with("ruleset") {
-            brooklet_fuzz::RULES
-                .map(|rules| rules.as_bytes().to_vec())
-                .to_vec()
-        } else {
-            brooklet_fuzz::seeds()
-        };
-        for (index, seed) in seeds.into_iter().enumerate() {
-            fs::write(folder.join(format!("seed-{index:02}")), seed)?;
+        for (name, bytes) in brooklet_fuzz::corpus(target.seeds) {
+            fs::write(folder.join(name), bytes)?;
         }
     }
     Ok(())

@@ -1,12 +1,22 @@
-//! Invariants of the rules of a filter that are read from a text.
+//! Rules of a filter from a text, and a packet for them.
 
+mod reference;
+
+use crate::bytes::repair;
 use brooklet_filter::{Direction, Filter, Match, Ruleset};
 use brooklet_packet::Packet;
 
-/// Reads `data` as a ruleset. An error names a place in the text; rules print and read back the same,
-/// and give the verdict of their first rule that matches. Returns whether `data` is a ruleset.
+/// Reads `data` up to its first byte of 0 as a ruleset, and the rest of `data` as a packet. An error
+/// names a place in the text; rules print and read back the same, and give the verdict that a naive
+/// reading of their text gives, for the packet and for [`seeds`](crate::seeds). Returns whether the
+/// text is a ruleset.
+///
+/// # Panics
+///
+/// Where one of these does not hold.
 pub fn ruleset(data: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(data);
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
     let rules: Ruleset = match text.parse() {
         Ok(rules) => rules,
         Err(error) => {
@@ -26,19 +36,37 @@ pub fn ruleset(data: &[u8]) -> bool {
     let read: Ruleset = printed.parse().expect("what is printed can be read");
     assert!(read == rules, "{printed}");
     assert_eq!(read.to_string(), printed);
-    for bytes in crate::seeds() {
-        let Ok(packet) = Packet::parse(&bytes) else {
-            continue;
-        };
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let mut list = rules.rules().iter();
-            let first = list.find(|rule| rule.matches(&packet, direction));
-            let policy = rules.policy_verdict(direction);
-            let expected = first.map_or(policy, |rule| rule.verdict());
-            assert_eq!(rules.verdict(&packet, direction), expected, "{printed}");
+    let own = parts.next().map(|bytes| {
+        let mut bytes = bytes.to_vec();
+        repair(&mut bytes);
+        bytes
+    });
+    for bytes in crate::seeds().into_iter().chain(own) {
+        if let Ok(packet) = Packet::parse(&bytes) {
+            for direction in [Direction::Inbound, Direction::Outbound] {
+                verdict(&rules, &packet, direction);
+            }
         }
     }
     true
+}
+
+fn verdict(rules: &Ruleset, packet: &Packet<'_>, direction: Direction) {
+    let mut first = None;
+    for rule in rules.rules() {
+        let text = rule.to_string();
+        let matches = rule.matches(packet, direction);
+        assert_eq!(
+            matches,
+            reference::matches(&text, packet, direction),
+            "{text}: {packet:?}"
+        );
+        if matches && first.is_none() {
+            first = Some(rule.verdict());
+        }
+    }
+    let expected = first.unwrap_or_else(|| rules.policy_verdict(direction));
+    assert_eq!(rules.verdict(packet, direction), expected, "{rules}");
 }
 
 /// Rules with every word that there is, for the addresses and ports of the packets in
