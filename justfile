@@ -19,6 +19,10 @@ e2e *args:
 wire *args:
     cargo run -q -p brooklet-wire -- {{ args }}
 
+# Floods and hostile peers in process and over a TUN (as root), as a table; `just attack --list` names them
+attack *args:
+    cargo run -q --release -p brooklet-attack -- {{ args }}
+
 # The benches; arguments go to criterion, a part of a name for instance
 bench *args:
     cargo bench -p brooklet-benches -- {{ args }}

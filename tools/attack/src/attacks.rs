@@ -78,7 +78,7 @@ impl Kind {
             name: "udp-many",
             about: "datagrams of 64 bytes from 100,000 addresses",
             bounds: SPOOFED,
-            accounts: &["UDP datagrams in", "dropped, UDP"],
+            accounts: &["UDP datagrams in", "dropped, UDP*"],
             size: 100_000,
             quick: 5_000,
             begin: |size| Box::new(spoofed::Datagrams::new(size)),

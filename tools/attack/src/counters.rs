@@ -21,22 +21,16 @@ impl Counters {
         self.0.get(name).copied().unwrap_or(0)
     }
 
-    /// The sum of the figures whose names begin with one of these.
+    /// The sum of the figures with these names. A name that ends with `*` stands for all that begin like it.
     pub(crate) fn sum(&self, names: &[&str]) -> u64 {
-        let named = self
-            .0
-            .iter()
-            .filter(|(name, _)| names.iter().any(|begin| name.starts_with(begin)));
+        let is_one = |name: &str| {
+            names.iter().any(|one| match one.strip_suffix('*') {
+                Some(begin) => name.starts_with(begin),
+                None => name == *one,
+            })
+        };
+        let named = self.0.iter().filter(|(name, _)| is_one(name));
         named.map(|(_, figure)| figure).sum()
-    }
-
-    /// The figures whose names have `part` in them.
-    pub(crate) fn show(&self, part: &str) -> String {
-        let named = self.0.iter().filter(|(name, _)| name.contains(part));
-        let texts: Vec<_> = named
-            .map(|(name, figure)| format!("{name}: {figure}"))
-            .collect();
-        texts.join(", ")
     }
 }
 
@@ -45,12 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_read_by_name_and_summed_by_the_beginning_of_a_name() {
+    fn counters_are_read_by_name_and_summed_by_names_and_their_beginnings() {
         let text =
             "packets in: 7\ndropped, UDP a: 2\ndropped, UDP b: 3\nTCP round-trip time: 3ms\n";
         let counters = Counters::parse(text);
         assert_eq!(counters.figure("packets in"), 7);
         assert_eq!(counters.figure("packets out"), 0);
-        assert_eq!(counters.sum(&["dropped, UDP"]), 5);
+        assert_eq!(counters.sum(&["dropped, UDP*", "packets"]), 5);
     }
 }

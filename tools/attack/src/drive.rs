@@ -22,8 +22,8 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<u64>,
     /// The time between two honest clients.
     pub(crate) interval: Duration,
-    /// How long memory may take to be given back.
-    pub(crate) settle: Duration,
+    /// How long memory may take to be given back. A short run does not wait for it.
+    pub(crate) settle: Option<Duration>,
     /// The connections or sources of the attack.
     pub(crate) size: usize,
 }
@@ -166,9 +166,7 @@ pub(crate) fn drive(
     }
     let mut row = Row {
         attack: kind.name.to_owned(),
-        packets: drive.traffic.packets,
-        bytes: drive.traffic.bytes,
-        seconds: start.elapsed().as_secs_f64(),
+        rate: drive.traffic.packets as f64 / start.elapsed().as_secs_f64(),
         processor: watch
             .processor_time()
             .zip(spent)
@@ -179,6 +177,7 @@ pub(crate) fn drive(
     };
 
     drive.go_on(Duration::from_millis(300), true, |_| false)?;
+    // Longer than the patience of any client.
     drive.go_on(Duration::from_secs(12), false, |drive| {
         drive.honest.is_idle()
     })?;
@@ -186,16 +185,21 @@ pub(crate) fn drive(
     row.peak = watch.peak().unwrap_or(0);
     let settle = Instant::now();
     let mut look = settle;
-    drive.go_on(plan.settle, false, |drive| {
+    // What is on its way arrives in any case, or the counters would not add up.
+    let limit = plan.settle.unwrap_or(Duration::from_secs(1));
+    drive.go_on(limit, false, |drive| {
         if look.elapsed() < Duration::from_millis(100) || !drive.attack_out.is_empty() {
             return false;
         }
         look = Instant::now();
-        watch.resident().is_none_or(|now| row.is_given_back(now))
+        let given_back = watch.resident().is_none_or(|now| row.is_given_back(now));
+        given_back && settle.elapsed() > Duration::from_millis(300)
     })?;
     row.settled = settle.elapsed().as_secs_f64();
-    row.after = watch.resident().unwrap_or(0);
+    row.after = watch.resident().filter(|_| plan.settle.is_some());
     watch.check()?;
+    row.packets = drive.traffic.packets;
+    row.bytes = drive.traffic.bytes;
     row.packets_back = drive.traffic.packets_back;
     row.bytes_back = drive.traffic.bytes_back;
     row.service(drive.honest.service());

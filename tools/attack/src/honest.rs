@@ -192,14 +192,17 @@ impl Honest {
             }
             State::SynSent | State::Sent => return,
         }
-        self.alarms.push(Reverse((now + client.wait, number)));
+        // The last alarm is that of the client's patience.
+        let end = client.start + PATIENCE + client.delay + Duration::from_millis(1);
+        self.alarms
+            .push(Reverse(((now + client.wait).min(end), number)));
     }
 
     /// Takes a packet to one of the clients.
     pub(crate) fn receive(&mut self, now: Instant, seen: &Seen<'_>, out: &mut Batch) {
         match seen.content {
             Content::Tcp(segment) => self.segment(now, seen.to, &segment, out),
-            Content::Udp { data, .. } => {
+            Content::Udp(data) => {
                 let number = data.try_into().ok().map(u32::from_be_bytes);
                 let sent = self.datagrams.iter_mut().find(|(n, ..)| Some(*n) == number);
                 if let Some((_, _, echoed)) = sent {

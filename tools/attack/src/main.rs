@@ -11,6 +11,7 @@ mod honest;
 mod options;
 mod packet;
 mod process;
+mod proofs;
 mod random;
 mod row;
 mod setup;
@@ -34,6 +35,9 @@ fn main() -> ExitCode {
         }
         Ok(Command::Table(options)) => table::run(&options),
         Ok(Command::Row(options)) => table::run_row(&options),
+        Ok(Command::Flows(flows)) => proofs::flows::run(flows),
+        Ok(Command::EchoLoss(bytes)) => proofs::echo_loss::run(bytes),
+        Ok(Command::Cost) => proofs::cost(),
         Ok(Command::Victim { tun, accept }) => victim::program(&tun, accept).map(|()| true),
         Err(why) => {
             eprintln!("attack: {why}; `--help` lists the options");

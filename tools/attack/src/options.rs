@@ -11,6 +11,9 @@ pub(crate) const USAGE: &str = "\
 Usage: brooklet-attack [OPTIONS]            the table
        brooklet-attack syn-million          1,000,000 SYNs against each program
        brooklet-attack hostile              10,000,000 hostile packets in process
+       brooklet-attack flows [N]            N flows opened and closed (default 1,000,000)
+       brooklet-attack echo-loss [BYTES]    BYTES echoed over lossy links, in virtual time (default 100G)
+       brooklet-attack cost                 what a packet costs, as a distribution
 
   --only NAME      attacks and victims whose names have NAME in them; again for more
   --in-process     only victims in this process
@@ -18,6 +21,7 @@ Usage: brooklet-attack [OPTIONS]            the table
   --packets N      packets of each attack at least
   --rate N         packets per second at most (default: as many as the victim takes)
   --quick          a small form of each, for tests
+  --no-build       attack inetd and forward as they were built last
   --list           the attacks and the victims
 
 The exit status is 1 if a bound is broken.
@@ -31,6 +35,10 @@ pub(crate) enum Command {
     Table(Options),
     /// One attack, for a table in another process.
     Row(Options),
+    Flows(u64),
+    EchoLoss(u64),
+    Cost,
+    /// The services behind a TUN device.
     Victim {
         tun: String,
         accept: Accept,
@@ -46,6 +54,7 @@ pub(crate) struct Options {
     pub(crate) packets: Option<u64>,
     pub(crate) rate: Option<u64>,
     pub(crate) quick: bool,
+    pub(crate) no_build: bool,
     /// The attack and the victim of a row.
     pub(crate) attack: Option<&'static Kind>,
     pub(crate) victim: Option<Victim>,
@@ -74,14 +83,14 @@ impl Options {
             most: 10 * second,
             rate: self.rate,
             interval: Duration::from_millis(5),
-            settle: 60 * second,
+            settle: Some(60 * second),
             size: kind.size,
         };
         if self.quick {
             plan.packets = packets / 20;
             plan.least = second / 2;
             plan.most = 2 * second;
-            plan.settle = 2 * second;
+            plan.settle = None;
             plan.size = kind.quick;
         }
         if self.proof.is_some() || self.packets.is_some() {
@@ -141,6 +150,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Long("packets") => options.packets = Some(args.value()?.parse()?),
             Long("rate") => options.rate = Some(args.value()?.parse()?),
             Long("quick") => options.quick = true,
+            Long("no-build") => options.no_build = true,
             Long("syn-million") => options.proof = Some(Proof::SynMillion),
             Long("hostile") => options.proof = Some(Proof::Hostile),
             Long("accept") => {
@@ -162,6 +172,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             options.proof = Some(Proof::Hostile);
             Ok(Command::Table(options))
         }
+        ["flows"] => Ok(Command::Flows(1_000_000)),
+        ["flows", flows] => Ok(Command::Flows(number(flows)?)),
+        ["echo-loss"] => Ok(Command::EchoLoss(100 << 30)),
+        ["echo-loss", bytes] => Ok(Command::EchoLoss(number(bytes)?)),
+        ["cost"] => Ok(Command::Cost),
         ["victim"] => Ok(Command::Victim {
             tun: device.ok_or("--tun NAME is missing")?,
             accept,
@@ -173,4 +188,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         }
         _ => Err("these words are no command".into()),
     }
+}
+
+/// A number, with K, M or G behind it for 2^10, 2^20 or 2^30.
+fn number(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits
+        .parse::<u64>()
+        .map_err(|why| format!("{text}: {why}"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("{text} is too large"))
 }

@@ -42,11 +42,6 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         begins
@@ -188,14 +183,13 @@ fn fold(mut sum: u64) -> u16 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) to: Ipv4Addr,
-    pub(crate) from: Ipv4Addr,
     pub(crate) content: Content<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content<'a> {
     Tcp(Received<'a>),
-    Udp { to: u16, data: &'a [u8] },
+    Udp(&'a [u8]),
     Other,
 }
 
@@ -236,14 +230,10 @@ pub(crate) fn parse(packet: &[u8]) -> Option<Seen<'_>> {
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
     let content = match header[9] {
         TCP if !fragment => tcp(payload).map(Content::Tcp),
-        UDP if !fragment => payload.get(8..).map(|data| Content::Udp {
-            to: u16::from_be_bytes([payload[2], payload[3]]),
-            data,
-        }),
+        UDP if !fragment => payload.get(8..).map(Content::Udp),
         _ => None,
     };
     Some(Seen {
-        from: address(12),
         to: address(16),
         content: content.unwrap_or(Content::Other),
     })

@@ -168,12 +168,15 @@ fn built(name: &str) -> io::Result<PathBuf> {
 pub(crate) fn build_programs() -> io::Result<()> {
     let this = std::env::current_exe()?;
     let release = this.components().any(|part| part.as_os_str() == "release");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet"]);
-    command.args(["-p", "brooklet-cli", "-p", "brooklet-examples"]);
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--quiet",
+        "-p",
+        "brooklet-cli",
+        "-p",
+        "brooklet-examples",
+    ]);
     command.args(["--bin", "brooklet", "--example", "inetd"]);
     if release {
         command.arg("--release");
@@ -182,4 +185,11 @@ pub(crate) fn build_programs() -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other("cargo build has failed")),
     }
+}
+
+/// cargo, in this workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
 }

@@ -51,10 +51,8 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
         by_name && place
     };
     let rows: Vec<_> = rows.filter(wanted).collect();
-    if rows
-        .iter()
-        .any(|(_, victim)| matches!(victim, Victim::Inetd | Victim::Forward))
-    {
+    let programs = |victim| matches!(victim, Victim::Inetd | Victim::Forward);
+    if !options.no_build && rows.iter().any(|(_, victim)| programs(*victim)) {
         build_programs()?;
     }
     print_line(&Row::HEAD);

@@ -1,15 +1,18 @@
 //! The attacker's end of a wire.
 
 use crate::packet::Batch;
+use crate::victim::SERVER;
 use brooklet::{PacketBuf, PacketIo};
 use brooklet_tun::Tun;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt,
-    socket, sockopt,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recv, recvfrom, sendto,
+    setsockopt, socket, sockopt,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::fs;
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
@@ -106,14 +109,7 @@ impl PacketSocket {
         let ip = SockProtocol::EthIp;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, ip)?;
         setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20))?;
-        let mut interfaces = nix::ifaddrs::getifaddrs()?;
-        let link = interfaces.find_map(|found| {
-            let address = found
-                .address
-                .filter(|_| found.interface_name == interface)?;
-            address.as_link_addr().copied()
-        });
-        let link = link.ok_or_else(|| io::Error::other(format!("no interface {interface}")))?;
+        let link = find_link()?;
         let before = passed(interface)?;
         Ok(Self {
             socket,
@@ -174,6 +170,30 @@ impl Wire for PacketSocket {
 
     fn taken(&mut self) -> Option<u64> {
         passed(&self.interface).ok().map(|passed| passed.taken)
+    }
+}
+
+/// What the packet is that shows the interface.
+const KNOCK: &[u8] = b"which interface is it?";
+
+/// Returns the address of the interface behind which the server is. Packet sockets tell it with each packet.
+fn find_link() -> io::Result<LinkAddr> {
+    let all = SockProtocol::EthAll;
+    let socket = socket(
+        AddressFamily::Packet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        all,
+    )?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(10))?;
+    let knock = UdpSocket::bind("0.0.0.0:0")?;
+    knock.send_to(KNOCK, (SERVER, 9))?;
+    loop {
+        let mut packet = [0; 2048];
+        let (len, from) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut packet)?;
+        if let Some(from) = from.filter(|_| packet[..len].ends_with(KNOCK)) {
+            return Ok(from);
+        }
     }
 }
 

