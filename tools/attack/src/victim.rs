@@ -4,8 +4,8 @@
 use async_executor::Executor;
 use async_net::{TcpListener as HostListener, UdpSocket as HostSocket};
 use brooklet::{
-    Builder, PacketIo, Parts, SessionConfig, Stack, TcpConfig, TcpListener, TcpStream,
-    TransparentUdpSocket, UdpListener,
+    Builder, PacketIo, Parts, SessionConfig, Stack, TcpListener, TcpStream, TransparentUdpSocket,
+    UdpListener,
 };
 use brooklet_reactor::Timer;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt, future};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The address of the services.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
-/// The budget of a victim for its buffers, in bytes.
+/// The memory budget of a victim, in bytes.
 pub(crate) const BUDGET: usize = 50 << 20;
 /// How long the program with a slow dial takes before it answers a request.
 const DIAL: Duration = Duration::from_millis(50);
@@ -69,8 +69,7 @@ impl Running {
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let handle = thread::Builder::new().name("stack".into()).spawn(move || {
-            let tcp = TcpConfig::new().memory(BUDGET);
-            let parts = Builder::new().tcp_config(tcp).build(device)?;
+            let parts = Builder::new().memory(BUDGET).build(device)?;
             let Parts {
                 stack,
                 tcp,

@@ -53,10 +53,7 @@ impl Watch {
     /// The memory that the stack counts, in bytes, where asking for it does not disturb.
     pub(crate) fn counted(&self) -> Option<u64> {
         match self {
-            Self::Stack(running) => {
-                let tcp = running.stack.stats().tcp;
-                Some(tcp.buffers + tcp.pooled_buffers)
-            }
+            Self::Stack(running) => Some(running.stack.stats().memory.total()),
             _ => None,
         }
     }
