@@ -35,6 +35,10 @@ fuzz target *args:
 fuzz-list:
     cargo +nightly fuzz list
 
+# Hours of mixed traffic with the real clock, a line each minute and a verdict; `--tun` as root
+soak *args:
+    cargo run --release -q -p brooklet-soak -- {{ args }}
+
 # The documentation, with warnings denied; `just doc --open` shows it
 doc *args:
     RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --all-features {{ args }}
