@@ -236,7 +236,10 @@ impl fmt::Display for Stats {
             ("TCP ACKs not sent at the rate limit", tcp.limited_acks),
             ("TCP segments retransmitted", tcp.retransmits),
             ("TCP retransmission timeouts", tcp.timeouts),
-            ("TCP SACK blocks ignored, scoreboard full", tcp.scoreboard_full),
+            (
+                "TCP SACK blocks ignored, scoreboard full",
+                tcp.scoreboard_full,
+            ),
             ("TCP round trips measured", tcp.round_trips.count()),
             ("UDP datagrams in", udp.datagrams_in),
             ("UDP bytes in", udp.bytes_in),

@@ -37,9 +37,9 @@ impl<'a> Input<'a> {
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         match limit {
             0 | 1 => 0,
-            2..=256 => usize::from(self.byte()) * limit >> 8,
-            257..=65_536 => usize::from(self.u16()) * limit >> 16,
-            _ => (u64::from(self.u32()) * limit as u64 >> 32) as usize,
+            2..=256 => (usize::from(self.byte()) * limit) >> 8,
+            257..=65_536 => (usize::from(self.u16()) * limit) >> 16,
+            _ => ((u64::from(self.u32()) * limit as u64) >> 32) as usize,
         }
     }
 

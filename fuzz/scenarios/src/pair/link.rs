@@ -85,7 +85,7 @@ impl Link {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * limit >> 32
+        ((self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * limit) >> 32
     }
 
     /// Takes a packet of the stack `from`.
