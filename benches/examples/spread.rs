@@ -15,7 +15,8 @@ use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let arg = |n: usize, default: &str| args.get(n).map_or_else(|| default.to_owned(), Clone::clone);
+    let arg =
+        |n: usize, default: &str| args.get(n).map_or_else(|| default.to_owned(), Clone::clone);
     let loss: f64 = arg(0, "20").parse()?;
     let rtt = Duration::from_millis(arg(1, "10").parse()?);
     let bytes = arg(2, "250000").parse()?;

@@ -34,7 +34,7 @@ pub struct Config {
     /// out-of-order queues and scoreboards, recycled buffers, the SYN queue, TIME-WAIT, outbound
     /// packets, and the tables.
     ///
-    /// The SYN queue, TIME-WAIT and stated path MTUs take at most 1/32 of the budget each, and
+    /// The SYN queue takes at most 1/16 of the budget, TIME-WAIT and stated path MTUs 1/32 each, and
     /// outbound packets 5/48: [`backlog`](Self::backlog), [`max_time_wait`](Self::max_time_wait) and
     /// [`outbound_packets`](Self::outbound_packets) are lowered where the budget does not suffice. The
     /// rest is for connections.

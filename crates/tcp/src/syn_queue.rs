@@ -34,9 +34,9 @@ use crate::syn::Syn;
 use brooklet_cell::wakers::{WaitKey, WaitQueue, WakeList};
 use brooklet_packet::{FlowKey, Packet};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -67,8 +67,8 @@ pub(crate) struct SynQueue {
 }
 
 /// The most heap bytes that an entry with a SYN takes: its slot, its SYN, its places in the index and
-/// among the sources, and room in the lists that grow.
-const MAX_SYN_ENTRY: usize = 320;
+/// among the sources, a task that waits for its removal, and room in the lists that grow.
+const MAX_SYN_ENTRY: usize = 576;
 
 /// The most heap bytes of a place in the backlog, which is for an entry with a SYN and for one whose
 /// client has completed the handshake.
@@ -509,12 +509,15 @@ impl SynQueue {
         Some(entry)
     }
 
-    /// Bytes on the heap, without those of the wakers that wait for the removal of an entry.
+    /// Bytes on the heap.
     pub(crate) fn heap_size(&self) -> usize {
+        let wakers = self.waiting.values().map(WaitQueue::allocated);
         self.slots.capacity() * size_of::<SynEntry>()
             + self.content_bytes
             + self.index.allocation_size()
             + self.sources.allocation_size()
+            + self.waiting.allocation_size()
+            + wakers.sum::<usize>()
     }
 }
 

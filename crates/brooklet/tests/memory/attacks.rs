@@ -6,7 +6,9 @@ use brooklet_packet::icmp::{self, Echo};
 use brooklet_packet::{IpFields, Packet, TcpFlags, udp};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use smoltcp::wire::Ipv4Packet;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::{Context, Waker};
 
 const ACK: TcpFlags = TcpFlags::ACK;
 
@@ -56,6 +58,37 @@ pub(crate) fn accepted_syn_flood() {
     victim.check("10,000 SYNs that are answered");
     victim.pass(200);
     assert_eq!(victim.stats().tcp.connections, 0);
+    victim.check_gone();
+}
+
+pub(crate) fn waiting_requests() {
+    let mut victim = Victim::new(Builder::new());
+    let mut requests = Vec::with_capacity(2000);
+    for n in 0..2000 {
+        victim.segment(client(n), TcpFlags::SYN, (1000, 0), b"", b"");
+        let listener = victim.tcp.as_ref().unwrap();
+        let request = victim
+            .meter
+            .run(|| now(poll_fn(|cx| listener.poll_request(cx))));
+        requests.extend(request.map(Result::unwrap));
+    }
+    assert!(requests.len() > 300, "{} requests", requests.len());
+    // What the tasks of the program are is the program's.
+    let (mut tasks, own): (Vec<_>, _) = victim.meter.exclude(|| {
+        let withdrawn = requests.iter().map(|request| Box::pin(request.withdrawn()));
+        withdrawn.collect()
+    });
+    victim.meter.run(|| {
+        let mut cx = Context::from_waker(Waker::noop());
+        for task in &mut tasks {
+            assert!(task.as_mut().poll(&mut cx).is_pending());
+        }
+    });
+    victim.check("requests that wait for their answer");
+    victim.meter.run(|| drop(tasks));
+    victim.meter.include(own);
+    victim.pass(200);
+    victim.meter.run(|| requests.drain(..).for_each(drop));
     victim.check_gone();
 }
 

@@ -19,6 +19,7 @@ const CASES: &[Case] = &[
         "syn_flood_of_an_accepting_program",
         attacks::accepted_syn_flood,
     ),
+    ("requests_that_wait", attacks::waiting_requests),
     ("early_data_that_nobody_reads", attacks::early_data),
     ("out_of_order_segments_of_one_byte", attacks::out_of_order),
     ("udp_from_100_000_sources", attacks::udp_sources),

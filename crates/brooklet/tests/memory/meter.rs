@@ -7,7 +7,7 @@ pub(crate) struct Meter {
     heap: i64,
     mapped_before: u64,
     /// What the stack has from the start and does not count: handles and constant state.
-    fixed: u64,
+    fixed: i64,
 }
 
 impl Meter {
@@ -21,7 +21,7 @@ impl Meter {
 
     /// Takes what is seen and not told as fixed: the stack has just been built.
     pub(crate) fn begin(&mut self, memory: MemoryStats) {
-        self.fixed = self.bytes() - memory.total();
+        self.fixed = (self.bytes() - memory.total()) as i64;
         assert!(self.fixed <= 16 << 10, "{} bytes\n{memory}", self.fixed);
     }
 
@@ -33,9 +33,23 @@ impl Meter {
         result.unwrap()
     }
 
+    /// Runs `f`, which allocates for the program. Returns also how much, for [`include`](Self::include)
+    /// once that is freed.
+    pub(crate) fn exclude<R>(&mut self, f: impl FnOnce() -> R) -> (R, i64) {
+        let before = self.heap;
+        let result = self.run(f);
+        let own = self.heap - before;
+        self.fixed += own;
+        (result, own)
+    }
+
+    pub(crate) fn include(&mut self, own: i64) {
+        self.fixed -= own;
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         let mapped = mapped().saturating_sub(self.mapped_before);
-        (self.heap.max(0) as u64 + mapped).saturating_sub(self.fixed)
+        (self.heap + mapped as i64 - self.fixed).max(0) as u64
     }
 
     /// Compares the stack's own figures with what is here.

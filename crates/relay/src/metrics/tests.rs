@@ -32,6 +32,9 @@ fn numbered() -> (Stats, RelayStats, u64) {
     number!(next, stack.raw, echo_requests_in echo_replies_in icmp_errors_in raw_packets_in);
     number!(next, stack.raw, echo_requests_out echo_replies_out icmp_errors_out);
     number!(next, stack.raw, raw_packets_out answered rejected unmatched);
+    number!(next, stack.memory, tcp_buffers tcp_pooled_buffers tcp_connections tcp_syn_queue);
+    number!(next, stack.memory, tcp_time_wait tcp_outbound udp_inbound udp_sessions udp_outbound);
+    number!(next, stack.memory, raw_inbound raw_outbound reassembly drivers);
     let mut relay = RelayStats::default();
     number!(next, relay, connections connecting uploads requests connections_total bytes_up);
     number!(next, relay, bytes_down unmapped hop_limit_exceeded dials_refused);

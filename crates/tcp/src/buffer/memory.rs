@@ -256,7 +256,8 @@ impl<F: Flavor> Claim<F> {
         store.change_user(self.id, side, promised, |bytes| bytes + size);
         let block = store.pool.take(size);
         let mut evicted = Vec::new();
-        while store.lent + store.pool.bytes() + store.overhead > store.limit
+        let states = store.claims * PER_CONNECTION;
+        while store.lent + store.pool.bytes() + store.overhead + states > store.limit
             && let Some(block) = store.pool.pop_largest()
         {
             evicted.push(block);
