@@ -1,3 +1,4 @@
+use brooklet_io::DeviceFault;
 use std::{error, fmt, io};
 
 /// The error of a packet of which the system took or delivered only a part, inside of an
@@ -53,7 +54,7 @@ impl Fault {
                 Some(inner) if inner.is::<Truncated>() => Self::Truncated,
                 _ => Self::Malformed,
             },
-            io::ErrorKind::NetworkDown | io::ErrorKind::OutOfMemory => Self::Passing,
+            _ if DeviceFault::of(error) == DeviceFault::Transient => Self::Passing,
             _ => error.raw_os_error().map_or(Self::Other, Self::of_code),
         }
     }
@@ -62,7 +63,6 @@ impl Fault {
     fn of_code(code: i32) -> Self {
         use rustix::io::Errno;
         match Errno::from_raw_os_error(code) {
-            Errno::IO | Errno::HOSTDOWN | Errno::NOBUFS => Self::Passing,
             Errno::BADF | Errno::NODEV | Errno::NXIO => Self::Closed,
             // Linux, once the interface has been deleted.
             #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -36,7 +36,8 @@
 //!
 //! # Faults
 //!
-//! The driver of a stack ends when its device fails, so a device fails only when it is gone:
+//! A [`Tun`] deals with the errors that pass by itself, and fails only when the device is gone, which
+//! ends the driver of a stack:
 //!
 //! - A read waits while the interface is down. Where the system returns an error instead (`EIO`,
 //!   `ENETDOWN`), the device is read again every 100 ms.

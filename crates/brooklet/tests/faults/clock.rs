@@ -1,9 +1,11 @@
 //! Clocks that jump, and systems that are suspended.
 
-use crate::world::{SECOND, World, now};
-use brooklet::{Builder, TcpConfig, TcpOptions, TcpStream};
+use crate::world::{SECOND, TestTimer, World, now};
+use brooklet::filter::{Direction, Verdict};
+use brooklet::{Builder, Packet, TcpConfig, TcpOptions, TcpStream};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -141,4 +143,25 @@ fn a_clock_that_jumps_to_and_fro_loses_no_byte() {
         }
     }
     assert!(got == data);
+}
+
+#[test]
+fn a_filter_that_takes_long_over_each_packet_costs_no_byte() {
+    let timers = Arc::new(OnceLock::<[TestTimer; 2]>::new());
+    let filter = {
+        let timers = timers.clone();
+        move |_: &Packet<'_>, _: Direction| {
+            let timers = timers.get().into_iter().flatten();
+            timers.for_each(|timer| timer.forward(SECOND / 50));
+            Verdict::Pass
+        }
+    };
+    let mut world = World::with(Builder::new().filter(filter));
+    let both = [world.near.timer.clone(), world.far.timer.clone()];
+    assert!(timers.set(both).is_ok());
+    let (stream, peer) = world.connect(1000);
+    world.transfer(&stream, &peer, 200_000);
+    world.transfer(&peer, &stream, 200_000);
+    let stats = world.near.stack.stats();
+    assert!(stats.tcp.retransmits < 20, "{stats}");
 }

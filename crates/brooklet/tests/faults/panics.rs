@@ -1,6 +1,6 @@
 //! Panics in the code of the program, which the stack calls or which holds its handles.
 
-use crate::world::{Device, Node, SECOND, World, addr, now};
+use crate::world::{Device, Node, SECOND, World, now};
 use brooklet::filter::{Direction, Verdict};
 use brooklet::{Builder, DropReason, Packet, PacketBuf, PacketIo};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -220,5 +220,4 @@ fn a_capture_whose_writer_panics_ends_and_the_stack_goes_on() {
     let (stream, peer) = world.connect(1000);
     assert!(panics(move || now(capture.write_to(Writer))));
     world.transfer(&stream, &peer, 10_000);
-    let _ = addr("10.0.0.2:1");
 }

@@ -288,8 +288,10 @@ fn pending(sessions: bool) -> (World, Calls) {
     (world, calls)
 }
 
-/// The ways in which a stack ends.
-const FAULTS: &[(&str, fn(&mut World))] = &[
+/// A way in which a stack ends: its name, and what happens to the near stack.
+type Fault = (&'static str, fn(&mut World));
+
+const FAULTS: &[Fault] = &[
     ("the driver is dropped", |world| {
         drop(world.near.driver.take())
     }),

@@ -45,7 +45,7 @@ pub(crate) struct Script {
 
 impl Script {
     fn always(&self, always: Option<ErrorKind>, calls: usize) -> Option<ErrorKind> {
-        always.or(self.every_third.filter(|_| calls % 3 == 0))
+        always.or_else(|| self.every_third.filter(|_| calls.is_multiple_of(3)))
     }
 
     /// The waker of the driver that waits for room.

@@ -20,6 +20,7 @@ use brooklet::TcpStream;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,15 +47,16 @@ pub(super) enum Outcome {
 /// upstream has everything that the client sent.
 pub(super) async fn copy<S: Upstream>(
     client: TcpStream,
-    mut upstream: S,
+    upstream: S,
     limits: &Limits,
     counters: &Counters,
     upload: Entry,
 ) -> Outcome {
+    let mut upstream = ResetByPanic(upstream);
     let outcome = {
         let mut copying = Copying {
             client: &client,
-            upstream: &mut upstream,
+            upstream: &mut upstream.0,
             limits,
             counters,
             up: Up::Open(upload),
@@ -70,18 +72,31 @@ pub(super) async fn copy<S: Upstream>(
     };
     match outcome {
         Outcome::Closed => {}
-        Outcome::Client(_) => upstream.reset(),
+        Outcome::Client(_) => upstream.0.reset(),
         Outcome::Host(_) => {
             drop(upstream);
             delivered(&client, limits.half_close).await;
             client.abort();
         }
         Outcome::HalfClosed | Outcome::Idle => {
-            upstream.reset();
+            upstream.0.reset();
             client.abort();
         }
     }
     outcome
+}
+
+/// A connection that is reset if its task panics: its peer must not take the rest for the end. The
+/// drop of the client's connection does the same by itself.
+struct ResetByPanic<S: Upstream>(S);
+
+impl<S: Upstream> Drop for ResetByPanic<S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A second panic would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.0.reset()));
+        }
+    }
 }
 
 /// Waits until the client has acknowledged everything, or has acknowledged nothing for the time of

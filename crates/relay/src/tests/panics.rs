@@ -8,11 +8,13 @@ use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-/// A connection that panics when it is written to.
+/// A connection that panics when it is written to. Counts the resets.
 #[derive(Default)]
-struct Panics(Silence);
+struct Panics(Silence, Arc<AtomicUsize>);
 
 impl AsyncRead for Panics {
     fn poll_read(
@@ -39,13 +41,18 @@ impl AsyncWrite for Panics {
 }
 
 impl Upstream for Panics {
-    fn reset(&mut self) {}
+    fn reset(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]
 fn a_connection_whose_task_panics_is_reset_and_the_others_go_on() {
     block_on(async {
-        let dialer = |_: DialRequest| future::ready(Ok(Panics::default()));
+        let resets = Arc::new(AtomicUsize::new(0));
+        let counted = resets.clone();
+        let dialer =
+            move |_: DialRequest| future::ready(Ok(Panics(Silence::default(), counted.clone())));
         let (world, _) = dialing(Limits::default(), Map::transparent(), dialer);
         let connect = |port| world.client.connect_from(client(port), (REMOTE, 80).into());
         let (mut one, mut other) = (connect(1000).await.unwrap(), connect(1001).await.unwrap());
@@ -55,6 +62,11 @@ fn a_connection_whose_task_panics_is_reset_and_the_others_go_on() {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         eventually(|| world.relay.stats().panics == 1).await;
         eventually(|| world.relay.stats().connections == 1).await;
+        assert_eq!(
+            resets.load(Ordering::Relaxed),
+            1,
+            "the host learns of it too"
+        );
         assert!(within(SOON, other.read(&mut [0; 8])).await.is_none());
         connect(1002).await.unwrap();
     });
