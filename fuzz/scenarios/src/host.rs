@@ -5,7 +5,7 @@ use brooklet_sim::{VirtualTime, VirtualTimer};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,10 +90,21 @@ struct Wire {
     /// How many packets it takes before it blocks.
     room: usize,
     offload: Offload,
+    /// So many calls fail, in this way.
+    faults: (u32, Option<ErrorKind>),
     receiver: Option<Waker>,
     sender: Option<Waker>,
     received: u64,
     sent: u64,
+}
+
+impl Wire {
+    /// Returns the error of the next call, if it fails.
+    fn fault(&mut self) -> Option<io::Error> {
+        let (left, kind) = &mut self.faults;
+        *left = left.checked_sub(1)?;
+        kind.map(io::Error::from)
+    }
 }
 
 /// The driver's handle to a [`Wire`].
@@ -107,6 +118,9 @@ impl PacketIo for Device {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
+        if let Some(error) = wire.fault() {
+            return Poll::Ready(Err(error));
+        }
         let Some(next) = wire.inbound.pop_front() else {
             wire.receiver = Some(cx.waker().clone());
             return Poll::Pending;
@@ -119,6 +133,9 @@ impl PacketIo for Device {
 
     fn poll_send(&mut self, cx: &mut Context<'_>, packet: &PacketBuf) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
+        if let Some(error) = wire.fault() {
+            return Poll::Ready(Err(error));
+        }
         if wire.room == 0 {
             wire.sender = Some(cx.waker().clone());
             return Poll::Pending;
@@ -213,6 +230,11 @@ impl Host {
         let sender = wire.sender.take_if(|_| room > 0);
         drop(wire);
         sender.into_iter().for_each(Waker::wake);
+    }
+
+    /// So many calls of the device fail, in a way after which the driver goes on.
+    pub(crate) fn fail(&mut self, queue: usize, calls: u32, kind: ErrorKind) {
+        self.queues[queue].wire.borrow_mut().faults = (calls, Some(kind));
     }
 
     /// Ends the stack at once.

@@ -13,9 +13,12 @@ use self::peers::Peers;
 use crate::host::{Host, Task};
 use crate::input::Input;
 use crate::run::Run;
-use brooklet::{Builder, Congestion, Offload, ReassemblyConfig, TcpConfig, TcpOptions};
+use brooklet::{
+    Builder, Congestion, Offload, ReassemblyConfig, TcpConfig, TcpListener, TcpOptions,
+};
 use brooklet_sim::VirtualTime;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -52,7 +55,7 @@ pub fn tcp(data: &[u8]) -> Run {
 }
 
 /// Draws a stack. Returns it with its listener and its memory budget.
-fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, brooklet::TcpListener, u64) {
+fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, TcpListener, Option<u64>) {
     let ipv6 = input.chance(192);
     let mtu = match ipv6 {
         true => input.pick([1280, 1281, 1420, 1500, 9000, 65_535]),
@@ -66,10 +69,9 @@ fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, brooklet::TcpListe
             .tso4(input.chance(200))
             .tso6(input.chance(200)),
     };
-    let memory = input.pick([1 << 30, 1 << 30, 1 << 20, 1 << 16, 0]);
     let config = TcpConfig::new()
         .options(options(input))
-        .memory(memory)
+        .memory(input.pick([1 << 30, 1 << 30, 1 << 20, 1 << 16, 0]))
         .max_connections(input.pick([65_536, 300, 20, 1]))
         .backlog(input.pick([4096, 40, 4, 1]))
         .backlog_per_source(input.pick([None, None, Some(10), Some(1)]))
@@ -91,14 +93,24 @@ fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, brooklet::TcpListe
         }
         _ => Some(ReassemblyConfig::default()),
     };
-    let builder = Builder::new()
+    let mut builder = Builder::new()
         .ipv6(ipv6)
         .tcp_config(config)
         .reassembly(reassembly)
         .seed(input.u16().into());
     let queues = input.pick([1, 1, 2, 3]);
+    // The last is the least that works.
+    let memory = input.pick([
+        None,
+        Some(64 << 20),
+        Some(8 << 20),
+        Some((2 + queues) << 20),
+    ]);
+    if let Some(memory) = memory {
+        builder = builder.memory(memory);
+    }
     let (host, listener) = Host::new(builder, time, (queues, mtu, offload));
-    (host, listener, memory as u64)
+    (host, listener, memory.map(|memory| memory as u64))
 }
 
 /// Draws the options of connections.
@@ -131,7 +143,8 @@ struct Scenario<'a> {
     host: Host,
     peers: Peers,
     application: Application,
-    memory: u64,
+    /// The budget of the whole stack, in bytes.
+    memory: Option<u64>,
     ending: Ending,
     /// How often a deadline was due.
     wakes: u64,
@@ -167,7 +180,17 @@ impl Scenario<'_> {
                 host.run_needlessly();
                 self.run();
             }
-            236..240 => {
+            236 => {
+                let kind = input.pick([
+                    ErrorKind::OutOfMemory,
+                    ErrorKind::Interrupted,
+                    ErrorKind::WouldBlock,
+                    ErrorKind::InvalidInput,
+                ]);
+                let calls = input.pick([1, 1, 2, 5, 40]);
+                host.fail(input.below(host.queues()), calls, kind);
+            }
+            237..240 => {
                 let room = input.pick([usize::MAX, 0, 1, 5, usize::MAX]);
                 host.set_room(input.below(host.queues()), room);
             }
@@ -184,14 +207,11 @@ impl Scenario<'_> {
                 self.pass(time);
             }
         }
-        let stats = self.host.stack.stats();
-        let memory = stats.tcp.buffers + stats.tcp.pooled_buffers;
-        assert!(
-            // A budget that is too small for one connection is raised to what one needs.
-            memory <= self.memory.max(1 << 20),
-            "{memory} bytes of a budget of {}",
-            self.memory
-        );
+        if let Some(budget) = self.memory {
+            let memory = self.host.stack.stats().memory;
+            let total = memory.total();
+            assert!(total <= budget, "{total} bytes of {budget}: {memory}");
+        }
     }
 
     /// Runs the drivers, and lets the peers see and answer what they send.
@@ -259,6 +279,7 @@ impl Scenario<'_> {
             .poll_unchecked(|cx| shutdown.as_mut().poll(cx))
             .0
             .is_pending();
+        self.run();
         // A second more for the RSTs.
         self.pass(timeout + 2 * SECOND);
         assert_eq!(self.host.queues(), 0, "a shutdown in time");
