@@ -27,9 +27,9 @@ attack *args:
 bench *args:
     cargo bench -p brooklet-benches -- {{ args }}
 
-# Fuzzes one target until stopped (nightly compiler, cargo-fuzz); `-- -max_total_time=60` ends it
-fuzz target *args:
-    cargo +nightly fuzz run {{ target }} {{ args }}
+# Fuzzes each target for a minute, or one for as long as its arguments say (nightly, cargo-fuzz)
+fuzz target="" *args:
+    scripts/fuzz {{ target }} {{ args }}
 
 # Names what `just fuzz` takes
 fuzz-list:
@@ -38,6 +38,10 @@ fuzz-list:
 # Hours of mixed traffic with the real clock, a line each minute and a verdict; `--tun` as root
 soak *args:
     cargo run --release -q -p brooklet-soak -- {{ args }}
+
+# Runs stateful scenarios by seed; `just simulate --seeds 100000`
+simulate *args:
+    cargo run -q --release -p brooklet-fuzz -- {{ args }}
 
 # The documentation, with warnings denied; `just doc --open` shows it
 doc *args:

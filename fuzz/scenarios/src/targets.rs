@@ -39,7 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "ruleset",
         run: |data| _ = crate::ruleset(data),
-        seeds: "rules",
+        seeds: "ruleset",
     },
     Target {
         name: "icmp",
@@ -112,7 +112,7 @@ pub fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
                 b"\0\x03\0\x10\0\0\x0b\x03\x10\0\0\x03\x01\x12\0".to_vec(),
             ),
         ]),
-        "rules" => rules(),
+        "ruleset" => rules(),
         "icmp" => crate::icmp::corpus(),
         "udp" => crate::udp::corpus(),
         "vnet" => crate::vnet::corpus(),
