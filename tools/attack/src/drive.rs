@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) settle: Option<Duration>,
     /// The connections or sources of the attack.
     pub(crate) size: usize,
+    /// How long the victim takes to answer a client, of its own will.
+    pub(crate) dial: Duration,
 }
 
 /// The most packets of an attack at a time.
@@ -202,7 +204,7 @@ pub(crate) fn drive(
     row.bytes = drive.traffic.bytes;
     row.packets_back = drive.traffic.packets_back;
     row.bytes_back = drive.traffic.bytes_back;
-    row.service(drive.honest.service());
+    row.service(drive.honest.service(), plan.dial);
     row.counters = watch
         .counters()
         .map(|counters| add_up(kind, &counters, &mut drive));

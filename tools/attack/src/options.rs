@@ -70,7 +70,7 @@ pub(crate) enum Proof {
 
 impl Options {
     /// How much of an attack there is.
-    pub(crate) fn plan(&self, kind: &Kind) -> Plan {
+    pub(crate) fn plan(&self, kind: &Kind, victim: Victim) -> Plan {
         let second = Duration::from_secs(1);
         let packets = match self.proof {
             Some(Proof::SynMillion) => 1_000_000,
@@ -85,6 +85,7 @@ impl Options {
             interval: Duration::from_millis(5),
             settle: Some(60 * second),
             size: kind.size,
+            dial: victim.dial(),
         };
         if self.quick {
             plan.packets = packets / 20;

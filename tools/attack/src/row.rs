@@ -46,14 +46,14 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Takes over what the honest clients got.
-    pub(crate) fn service(&mut self, service: &Service) {
+    /// Takes over what the honest clients got from a victim that lets each wait for `dial`.
+    pub(crate) fn service(&mut self, service: &Service, dial: Duration) {
         let mut times = service.times.clone();
         times.sort_unstable();
         let at = |quantile: f64| {
             let index = (times.len() as f64 * quantile) as usize;
             let time = times.get(index.min(times.len().saturating_sub(1)));
-            time.map_or(0.0, |time| time.as_secs_f64() * 1e3)
+            time.map_or(0.0, |time| time.saturating_sub(dial).as_secs_f64() * 1e3)
         };
         self.times = [at(0.5), at(0.99), at(1.0)];
         self.connects = times.len() as u64;

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 const INTERFACE: &str = "t0";
 /// The most packets in the queue of the interface, of the 500 that it holds.
@@ -45,6 +46,14 @@ impl Victim {
         Self::all().find(|victim| victim.to_string() == name)
     }
 
+    /// How long it waits before it accepts, of its own will.
+    pub(crate) fn dial(self) -> Duration {
+        match self {
+            Self::InProcess(Accept::SlowDial) | Self::Tun(Accept::SlowDial) => victim::DIAL,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether this takes root and a TUN device.
     pub(crate) fn needs_tun(self) -> bool {
         !matches!(self, Self::InProcess(_))
@@ -74,8 +83,15 @@ pub(crate) fn run(kind: &Kind, victim: Victim, plan: Plan) -> io::Result<Option<
     let Some(row) = ran.transpose()? else {
         return Ok(None);
     };
+    // The kernel's figures are beside the others, and not judged.
+    let broken = if victim == Victim::Linux {
+        Vec::new()
+    } else {
+        row.broken
+    };
     Ok(Some(Row {
         victim: victim.to_string(),
+        broken,
         ..row
     }))
 }

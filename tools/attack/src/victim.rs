@@ -20,7 +20,7 @@ pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 /// The memory budget of a victim, in bytes.
 pub(crate) const BUDGET: usize = 50 << 20;
 /// How long the program with a slow dial takes before it answers a request.
-const DIAL: Duration = Duration::from_millis(50);
+pub(crate) const DIAL: Duration = Duration::from_millis(50);
 
 /// What echoes, discards or generates at a time.
 const BUFFER: usize = 2048;
