@@ -20,7 +20,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Accepts the connections that clients open.
 ///
@@ -202,6 +202,7 @@ impl<F: Flavor> TcpListener<F> {
         mut key: Option<&mut WaitKey>,
     ) -> Poll<io::Result<(TcpStream<F>, SocketAddr)>> {
         let cookies = self.stack.config.config.syn_cookies;
+        let mut sent = 0;
         loop {
             let now = self.stack.now();
             let next = self.wait(cx, key.as_deref_mut(), |table, id| {
@@ -238,14 +239,11 @@ impl<F: Flavor> TcpListener<F> {
                     self.stack.enter(&connection, moment, Connection::evict);
                 }
                 Next::Cookie(syn) => {
-                    let mut wakes = WakeList::default();
-                    let taken = self
-                        .stack
-                        .table
-                        .with(|table| table.answer_with_cookie(syn, now, &mut wakes));
-                    wakes.wake_all();
-                    if let Some((entry, source)) = taken {
-                        self.stack.answer_with_cookie(&entry, &source);
+                    self.answer_with_cookie(syn, now);
+                    sent += 1;
+                    if sent == COOKIES_PER_POLL {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 // A SYN that is gone meanwhile is no error of the listener.
@@ -373,13 +371,40 @@ impl<F: Flavor> TcpListener<F> {
     fn poll_request_with(
         &self,
         cx: &mut TaskContext<'_>,
-        key: Option<&mut WaitKey>,
+        mut key: Option<&mut WaitKey>,
     ) -> Poll<io::Result<TcpRequest<F>>> {
-        let next = self.wait(cx, key, |table, id| {
-            let (syn, entry, options) = table.next_syn(id)?;
-            Some(((syn, entry.queue), entry.parse()?, options))
-        });
-        next.map_ok(|syn| TcpRequest::new(self.stack.clone(), syn))
+        let mut cookies = 0;
+        loop {
+            let now = self.stack.now();
+            let next = self.wait(cx, key.as_deref_mut(), |table, id| {
+                let was_full = table.was_full(now);
+                let (syn, entry, options) = table.next_syn(id)?;
+                if was_full && entry.completed().is_none() {
+                    return Some(Err(syn));
+                }
+                Some(Ok(((syn, entry.queue), entry.parse()?, options)))
+            });
+            match std::task::ready!(next)? {
+                Ok(syn) => return Poll::Ready(Ok(TcpRequest::new(self.stack.clone(), syn))),
+                Err(syn) => self.answer_with_cookie(syn, now),
+            }
+            cookies += 1;
+            if cookies == COOKIES_PER_POLL {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Answers a SYN with a cookie, after it has waited in the queue.
+    fn answer_with_cookie(&self, syn: SynId, now: Instant) {
+        let mut wakes = WakeList::default();
+        let table = &self.stack.table;
+        let taken = table.with(|table| table.answer_with_cookie(syn, now, &mut wakes));
+        wakes.wake_all();
+        if let Some((entry, source)) = taken {
+            self.stack.answer_with_cookie(&entry, &source);
+        }
     }
 
     /// The counters and gauges of the stack's TCP side.
@@ -404,6 +429,10 @@ enum Next<F: Flavor> {
     /// A half-open connection that gives its place to a SYN.
     Stale(Shared<F, Connection<F>>),
 }
+
+/// How many SYNs a listener answers with cookies before the driver has its turn: the outbound queue
+/// has no room for all that may wait.
+const COOKIES_PER_POLL: usize = 64;
 
 /// How long a client may take to acknowledge the SYN-ACK while SYNs wait for its place. On a TUN
 /// it takes less than a millisecond.

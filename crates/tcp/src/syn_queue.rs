@@ -48,8 +48,9 @@ pub(crate) struct SynQueue {
     index: HashTable<u32>,
     hasher: RandomState,
     sources: Sources,
-    /// The entries that each listener was not given yet, the oldest first.
-    pending: HashMap<u32, List, RandomState>,
+    /// The entries that each listener was not given yet, the oldest first: those that are completed,
+    /// and the others.
+    pending: HashMap<(u32, bool), List, RandomState>,
     /// The entries that a newer SYN may evict, in that order.
     evictable: List,
     /// The entries that expire in each second.
@@ -261,7 +262,8 @@ impl SynQueue {
                 hasher.hash_one(slots[slot as usize].key)
             });
         self.sources.add(key);
-        let pending = self.pending.entry(listener).or_insert(List::EMPTY);
+        let pending = self.pending.entry((listener, !evictable));
+        let pending = pending.or_insert(List::EMPTY);
         push(&mut self.slots, pending, ListKind::Pending, slot);
         if evictable {
             let list = &mut self.evictable;
@@ -308,10 +310,10 @@ impl SynQueue {
         self.remove_slot(self.find(key)?, wakes)
     }
 
-    /// Gives `listener` the oldest entry that it was not given yet.
+    /// Gives `listener` the oldest entry that it was not given yet: of the completed ones if there are
+    /// any, since the others may come from spoofed sources.
     pub(crate) fn next_pending(&mut self, listener: u32) -> Option<(SynId, &SynEntry)> {
-        let slot = self.pending.get(&listener)?.first;
-        self.slots.get(slot as usize)?;
+        let slot = self.first_pending(listener)?;
         self.set_stage(slot, Stage::Given);
         let entry = &self.slots[slot as usize];
         let (key, serial) = (entry.key, entry.serial);
@@ -320,20 +322,32 @@ impl SynQueue {
 
     /// Whether there is an entry that `listener` was not given yet.
     pub(crate) fn has_pending(&self, listener: u32) -> bool {
-        self.pending
-            .get(&listener)
-            .is_some_and(|list| !list.is_empty())
+        self.first_pending(listener).is_some()
+    }
+
+    fn first_pending(&self, listener: u32) -> Option<u32> {
+        let lists = [true, false].map(|completed| self.pending.get(&(listener, completed)));
+        let mut lists = lists.into_iter().flatten();
+        lists.find(|list| !list.is_empty()).map(|list| list.first)
+    }
+
+    /// Whether the SYN of `key` is in the queue, and no listener was given it.
+    pub(crate) fn is_pending(&self, key: FlowKey) -> bool {
+        let entry = self.find(key).map(|slot| &self.slots[slot as usize]);
+        entry.is_some_and(|entry| entry.stage == Stage::Pending)
     }
 
     /// Removes all entries that `listener`, which is being closed, was not given.
     pub(crate) fn take_pending(&mut self, listener: u32, wakes: &mut WakeList) -> Vec<SynEntry> {
         let mut taken = Vec::new();
-        while let Some(slot) = self.pending.get(&listener).map(|list| list.first)
+        while let Some(slot) = self.first_pending(listener)
             && let Some(entry) = self.remove_slot(slot, wakes)
         {
             taken.push(entry);
         }
-        self.pending.remove(&listener);
+        for completed in [true, false] {
+            self.pending.remove(&(listener, completed));
+        }
         taken
     }
 
@@ -461,8 +475,10 @@ impl SynQueue {
         if slots[slot as usize].is_evictable(stage) {
             unlink(slots, &mut self.evictable, ListKind::Evictable, slot);
         }
+        let entry = &slots[slot as usize];
+        let list = (entry.listener, entry.completed().is_some());
         if stage == Stage::Pending
-            && let Some(pending) = self.pending.get_mut(&slots[slot as usize].listener)
+            && let Some(pending) = self.pending.get_mut(&list)
         {
             unlink(slots, pending, ListKind::Pending, slot);
         }

@@ -47,6 +47,8 @@ pub(crate) struct Table<F: Flavor> {
     summary: Arc<TableSummary>,
     /// When the last SYN cookie was sent.
     cookies_sent_at: Option<Instant>,
+    /// When the SYN queue or the half-open connections were full last.
+    full_at: Option<Instant>,
     /// Limits the RSTs that answer segments without a connection.
     resets: TokenBucket,
     /// The stack takes no new connections, and ends once it has none.
@@ -158,6 +160,7 @@ impl<F: Flavor> Table<F> {
             time_waits: VecDeque::new(),
             summary,
             cookies_sent_at: None,
+            full_at: None,
             resets: TokenBucket::new(),
             closing: false,
             gone: false,
@@ -254,6 +257,8 @@ impl<F: Flavor> Table<F> {
             Route::Drop
         } else if !tcp.flags.syn() || tcp.flags.ack() {
             Route::Reset // it acknowledges nothing that was sent
+        } else if tcp.seq == isn && self.was_full(now) && self.syn_queue.is_pending(key) {
+            Route::SynQueue // the client is not to wait for the program
         } else if tcp.seq == isn {
             self.count(Dropped::RepeatedSyn);
             self.syn_queue.extend(key, now);

@@ -29,7 +29,7 @@ use support::{ACK, PSH, Peer, SERVER, Stream, poll};
 const BETWEEN: usize = 100;
 
 /// How long the flood lasts. A debug build is slow.
-const SECONDS: usize = if cfg!(debug_assertions) { 2 } else { 10 };
+const SECONDS: usize = if cfg!(debug_assertions) { 1 } else { 10 };
 
 const MS: Duration = Duration::from_millis(1);
 

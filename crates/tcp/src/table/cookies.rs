@@ -9,7 +9,10 @@ use brooklet_cell::Flavor;
 use brooklet_cell::wakers::WakeList;
 use brooklet_packet::{FlowKey, Headers, TcpHeader};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long SYNs are answered with cookies after one that found no place.
+const PRESSURE_TIME: Duration = Duration::from_secs(1);
 
 /// What the stateless answer to a SYN needs of the table.
 pub(crate) struct CookieSource {
@@ -20,12 +23,30 @@ pub(crate) struct CookieSource {
 impl<F: Flavor> Table<F> {
     /// Whether a SYN for `listener` is answered with a cookie, because the program or the clients
     /// are behind: the SYN queue is full, or there are as many half-open connections as there may
-    /// be. Handshakes that are not completed take at most half of
-    /// [`max_connections`](crate::Config::max_connections), so that the others find a place.
-    pub(super) fn is_under_pressure(&mut self, listener: u32, wakes: &mut WakeList) -> bool {
-        if self.is_half_open_full(listener) {
-            return true;
+    /// be, or it was so within the last second.
+    pub(super) fn is_under_pressure(
+        &mut self,
+        now: Instant,
+        listener: u32,
+        wakes: &mut WakeList,
+    ) -> bool {
+        let is_full = self.is_half_open_full(listener) || self.is_syn_queue_full(wakes);
+        if is_full {
+            self.full_at = Some(now);
         }
+        is_full || self.was_full(now)
+    }
+
+    /// Whether SYNs are answered with cookies, as of the last one that found no place. The places that
+    /// become free in a flood are left to clients that complete the handshake.
+    pub(crate) fn was_full(&self, now: Instant) -> bool {
+        self.full_at.is_some_and(|at| now < at + PRESSURE_TIME)
+    }
+
+    /// Whether the SYN queue has no place for a SYN, and no entry that gives its own. Handshakes that
+    /// are not completed take at most half of
+    /// [`max_connections`](crate::Config::max_connections), so that the others find a place.
+    fn is_syn_queue_full(&mut self, wakes: &mut WakeList) -> bool {
         let config = &self.config.config;
         let most = config.backlog.min(config.max_connections / 2).max(1);
         let half_open = self.stats.half_open as usize;

@@ -72,6 +72,14 @@ impl<F: Flavor> Table<F> {
             self.count(Dropped::UnexpectedSyn);
             return Enqueued::Done;
         }
+        if self.syn_queue.isn(key) == Some(isn)
+            && self.was_full(now)
+            && self.syn_queue.is_pending(key)
+            && let Some(entry) = self.syn_queue.remove(key, wakes)
+        {
+            let source = self.send_cookie(now, (key, entry.listener));
+            return source.map_or(Enqueued::Refused, Enqueued::Cookie);
+        }
         if self.syn_queue.isn(key).is_some() {
             self.syn_queue.restart(key, isn, syn, now);
             self.publish();
@@ -98,7 +106,7 @@ impl<F: Flavor> Table<F> {
             return Enqueued::Done;
         }
         if cookies {
-            if self.is_under_pressure(listener, wakes) {
+            if self.is_under_pressure(now, listener, wakes) {
                 let source = self.send_cookie(now, (key, listener));
                 return source.map_or(Enqueued::Refused, Enqueued::Cookie);
             }
