@@ -50,8 +50,7 @@ impl Ledger {
 
     #[inline]
     pub(crate) fn subtract(&self, bytes: usize) {
-        let left = self.bytes().saturating_sub(bytes);
-        self.0.bytes.store(left, Ordering::Relaxed);
+        self.0.bytes.store(self.bytes() - bytes, Ordering::Relaxed);
     }
 }
 
@@ -75,18 +74,6 @@ impl Entry {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.ledger.add(bytes);
-    }
-
-    #[inline]
-    pub(crate) fn subtract(&mut self, bytes: usize) {
-        self.bytes -= bytes;
-        self.ledger.subtract(bytes);
     }
 
     pub(crate) fn set(&mut self, bytes: usize) {

@@ -271,8 +271,7 @@ pub(crate) fn sack_holes() {
     let syn = [2, 4, 0, 48, 4, 2, 1, 1];
     let mut streams = unread(&mut victim, 64, &syn);
     for round in 0..20 {
-        for n in 0..streams.len() {
-            let (_, seq, ack) = streams[n];
+        for (n, &(_, seq, ack)) in streams.iter().enumerate() {
             let mut options = [
                 1, 1, 5, 26, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
             ];
@@ -362,13 +361,11 @@ pub(crate) fn least_budget() {
     assert!(streams.len() >= 50, "{} connections", streams.len());
     // Each of them goes on.
     let mut buf = vec![0; 4096];
-    for n in 0..streams.len() {
-        let (stream, seq, ack) = &streams[n];
-        let (seq, ack) = (*seq, *ack);
+    for (n, &(ref stream, seq, ack)) in streams.iter().enumerate() {
         for round in 0..10 {
             let at = seq.wrapping_add(1000 * round);
             victim.segment(client(n), ACK, (at, ack), b"", &[1; 1000]);
-            let read = victim.program(|_| now((&*stream).read(&mut buf)));
+            let read = victim.program(|_| now((&mut &*stream).read(&mut buf)));
             assert_eq!(read.unwrap().unwrap(), 1000);
         }
     }

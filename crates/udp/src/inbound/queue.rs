@@ -1,6 +1,6 @@
 //! Bounded queues of datagrams for the application.
 
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::Ledger;
 use crate::{datagram::Datagram, flow_error::FlowError, stats::Stats};
 use brooklet_cell::wakers::WaitQueue;
 use brooklet_io::BufferPool;
@@ -43,16 +43,9 @@ impl Incoming<'_> {
     }
 
     #[inline]
-    fn datagram(
-        &self,
-        payload: &[u8],
-        segment_size: Option<NonZeroU16>,
-        pool: &mut BufferPool,
-    ) -> Datagram {
-        let mut buffer = pool.take(payload.len());
-        buffer.extend_from_slice(payload);
+    fn datagram(&self, payload: Vec<u8>, segment_size: Option<NonZeroU16>) -> Datagram {
         Datagram {
-            payload: buffer,
+            payload,
             from: self.from,
             to: self.to,
             hop_limit: Some(self.hop_limit),
@@ -82,9 +75,14 @@ pub(crate) struct Queue {
     pub(crate) error: Option<Box<FlowError>>,
     datagrams: VecDeque<Datagram>,
     bytes: usize,
-    /// What the queue has on the heap, without the wakers of its readers.
-    held: Entry,
+    /// Where the queue counts what it has on the heap, without the wakers of its readers.
+    ledger: Ledger,
+    /// What the owner of the queue has on the heap.
+    held: usize,
 }
+
+/// The first datagram of a queue makes room for this many.
+const LEAST_ROOM: usize = 4;
 
 /// A queue that has become empty keeps room for this many datagrams while memory runs short.
 const KEEP: usize = 16;
@@ -98,13 +96,15 @@ impl Queue {
             error: None,
             datagrams: VecDeque::new(),
             bytes: 0,
-            held: Entry::new(ledger),
+            ledger: ledger.clone(),
+            held: 0,
         }
     }
 
     /// Counts memory of the owner of the queue, until the queue is dropped.
     pub(crate) fn hold(&mut self, bytes: usize) {
-        self.held.add(bytes);
+        self.held += bytes;
+        self.ledger.add(bytes);
     }
 
     /// Queues what fits and what `admit` lets in, which is told the length of each datagram and the
@@ -144,7 +144,7 @@ impl Queue {
     ) -> bool {
         let free = self.free();
         let cost = payload.len() + size_of::<Datagram>();
-        let has_memory = self.held.ledger().has_room(cost);
+        let has_memory = self.ledger.has_room(cost);
         if free.packets == 0 || payload.len() > free.bytes || !has_memory {
             stats.dropped_full += 1;
             return false;
@@ -153,7 +153,15 @@ impl Queue {
             stats.dropped_source += 1;
             return false;
         }
-        self.push(incoming.datagram(payload, segment_size, pool));
+        let mut buffer = pool.take(payload.len());
+        buffer.extend_from_slice(payload);
+        self.bytes += payload.len();
+        self.ledger.add(buffer.capacity());
+        if self.datagrams.len() == self.datagrams.capacity() {
+            self.grow();
+        }
+        self.datagrams
+            .push_back(incoming.datagram(buffer, segment_size));
         stats.datagrams_in += 1;
         stats.bytes_in += payload.len() as u64;
         true
@@ -180,12 +188,13 @@ impl Queue {
         any
     }
 
-    pub(crate) fn push(&mut self, datagram: Datagram) {
-        let (payload, room) = (datagram.payload.capacity(), self.datagrams.capacity());
-        self.bytes += datagram.payload.len();
-        self.datagrams.push_back(datagram);
-        let more = self.datagrams.capacity() - room;
-        self.held.add(payload + more * size_of::<Datagram>());
+    /// Makes room for more datagrams.
+    #[cold]
+    fn grow(&mut self) {
+        let before = self.datagrams.capacity();
+        self.datagrams.reserve(before.max(LEAST_ROOM));
+        let more = self.datagrams.capacity() - before;
+        self.ledger.add(more * size_of::<Datagram>());
     }
 
     pub(crate) fn front(&self) -> Option<&Datagram> {
@@ -197,11 +206,18 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
         let datagram = self.datagrams.pop_front()?;
         self.bytes -= datagram.payload.len();
-        self.held.subtract(datagram.payload.capacity());
-        if self.datagrams.capacity() > KEEP && self.held.ledger().is_half_full() {
-            self.release();
+        self.ledger.subtract(datagram.payload.capacity());
+        if self.datagrams.is_empty() && self.datagrams.capacity() > KEEP {
+            self.release_if_short();
         }
         Some(datagram)
+    }
+
+    #[inline(never)]
+    fn release_if_short(&mut self) {
+        if self.ledger.is_half_full() {
+            self.release();
+        }
     }
 
     /// Frees the memory of a queue that is empty.
@@ -216,7 +232,7 @@ impl Queue {
         let datagrams = std::mem::take(&mut self.datagrams);
         let payload = datagrams.iter().map(|datagram| datagram.payload.capacity());
         let list = datagrams.capacity() * size_of::<Datagram>();
-        self.held.subtract(payload.sum::<usize>() + list);
+        self.ledger.subtract(payload.sum::<usize>() + list);
         self.bytes = 0;
         datagrams
     }
@@ -240,6 +256,13 @@ impl Queue {
 }
 
 /// A queue that limits the share of each source.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.clear();
+        self.ledger.subtract(self.held);
+    }
+}
+
 pub(crate) struct SharedQueue {
     pub(crate) queue: Queue,
     sources: SourceShares,
