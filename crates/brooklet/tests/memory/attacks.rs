@@ -38,8 +38,8 @@ pub(crate) fn syn_flood() {
     }
     victim.check("20,000 SYNs");
     let stats = victim.stats();
-    assert!(stats.tcp.requests > 500, "{stats}");
-    assert!(stats.dropped(DropReason::TcpTableFull) > 0, "{stats}");
+    assert!(stats.tcp.requests > 200, "{stats}");
+    assert!(stats.tcp.syn_cookies_sent > 0, "{stats}");
     victim.pass(200);
     assert_eq!(victim.stats().tcp.requests, 0);
     victim.check_gone();
@@ -72,7 +72,7 @@ pub(crate) fn waiting_requests() {
             .run(|| now(poll_fn(|cx| listener.poll_request(cx))));
         requests.extend(request.map(Result::unwrap));
     }
-    assert!(requests.len() > 300, "{} requests", requests.len());
+    assert!(requests.len() > 200, "{} requests", requests.len());
     // What the tasks of the program are is the program's.
     let (mut tasks, own): (Vec<_>, _) = victim.meter.exclude(|| {
         let withdrawn = requests.iter().map(|request| Box::pin(request.withdrawn()));
