@@ -98,9 +98,6 @@ fn sack_alternate(mut peer: Connection, mss: u32, len: u32, flight: u32, packets
             peer.send(&alternate(at, len)[..most], &[]);
             at = at.wrapping_add(2 * most as u32 * len);
         }
-        peer.pass(STEP);
-        peer.una = end;
-        peer.send(&[], &[]);
         peer.reopen();
     }
     peer.finish()
@@ -157,9 +154,6 @@ fn sack_alternate_bytes_echo(packets: usize) -> Run {
             peer.send(&alternate(at, 1), &[]);
             at = at.wrapping_add(8);
         }
-        peer.pass(STEP);
-        peer.una = end;
-        peer.send(&[], &[]);
         peer.reopen();
     }
     peer.finish()
@@ -192,7 +186,11 @@ fn sack_last_only_echo(packets: usize) -> Run {
 
 fn sack_last_only_mss_48(packets: usize) -> Run {
     let peer = Connection::open(Application::Source, SMALL);
-    sack_last_only(peer, |peer| grow(peer, 36, 200 << 10), packets)
+    sack_last_only(
+        peer,
+        |peer: &mut Connection| grow(peer, 36, 50 << 10),
+        packets,
+    )
 }
 
 /// Random blocks of whole segments, and now and then an acknowledgment.
@@ -237,9 +235,6 @@ fn dsack_storm(packets: usize) -> Run {
             let dsack = (block.0, block.0.wrapping_add(1));
             peer.send(&[dsack, block, beyond[1], beyond[2]], &[]);
         }
-        peer.pass(STEP);
-        peer.una = end;
-        peer.send(&[], &[]);
         peer.reopen();
     }
     peer.finish()

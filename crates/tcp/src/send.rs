@@ -27,6 +27,10 @@ const MAX_ACK_DELAY: Micros = 200_000;
 /// (RFC 5681, 3.2).
 const DUP_THRESH: u32 = 3;
 
+/// The first timeouts of a SYN are no longer than the one before (Linux:
+/// `tcp_syn_linear_timeouts`): nothing is known of the path that they could relieve.
+const LINEAR_SYN_TIMEOUTS: u8 = 4;
+
 /// A SYN or SYN-ACK that follows another one sooner says nothing of a loss: half of the initial
 /// retransmission timeout.
 const MIN_SYN_INTERVAL: Micros = 500_000;
@@ -247,9 +251,10 @@ impl Sender {
         self.scoreboard.retransmitted(now, syn, 1);
         self.retransmits = self.retransmits.saturating_add(1);
         // The timer and a SYN that the peer repeats at the same time tell of one loss.
-        if now >= self.timer_start + MIN_SYN_INTERVAL {
+        if now >= self.sent_at + MIN_SYN_INTERVAL {
             self.lost_syns = self.lost_syns.saturating_add(1);
         }
+        self.sent_at = now;
         self.start_timer(now);
     }
 
@@ -389,7 +394,16 @@ impl Sender {
 
     /// The retransmission timeout.
     pub(crate) fn timeout(&self) -> Micros {
-        self.rto.timeout(self.backoff)
+        let backoff = match self.is_unanswered() {
+            true => self.backoff.saturating_sub(LINEAR_SYN_TIMEOUTS),
+            false => self.backoff,
+        };
+        self.rto.timeout(backoff)
+    }
+
+    /// Whether only our SYN has been sent, and no SYN of the peer has come.
+    fn is_unanswered(&self) -> bool {
+        !self.window_known && self.largest_window == 0
     }
 
     /// Retransmission timeouts since the last progress, 0 while the window is closed, and the

@@ -310,6 +310,71 @@ fn shut_for_reading() {
     }
 }
 
+/// What ends a connection, and the options that it needs.
+type End = (TcpOptions, fn(&mut Host, &Peer, &Stream));
+
+#[test]
+fn an_end_of_the_stream_stays_whatever_becomes_of_the_connection() {
+    let ends: [End; 5] = [
+        (TcpOptions::new(), |host, peer, _| {
+            host.tx(peer.seg(RST | ACK, &[]));
+        }),
+        // Data that nobody acknowledges.
+        (TcpOptions::new(), |host, _, stream| {
+            let _ = write(stream, b"out");
+            host.pass(400 * SECOND);
+        }),
+        (
+            TcpOptions::new().user_timeout(Some(5 * SECOND)),
+            |host, _, stream| {
+                let _ = write(stream, b"out");
+                host.pass(20 * SECOND);
+            },
+        ),
+        // Probes that nobody answers.
+        (
+            TcpOptions::new()
+                .keepalive(Some(SECOND))
+                .user_timeout(Some(5 * SECOND)),
+            |host, _, _| host.pass(60 * SECOND),
+        ),
+        (TcpOptions::new(), |host, _, _| host.engine.shutdown()),
+    ];
+    for (n, (options, end)) in ends.into_iter().enumerate() {
+        for shut in [Some(Shutdown::Read), Some(Shutdown::Both), None] {
+            let (mut host, mut peer, mut stream) = with(options.clone());
+            peer.send(&mut host, b"unread");
+            match shut {
+                Some(how) => stream.shutdown(how).unwrap(),
+                None => {
+                    host.tx(peer.seg(FIN | ACK, &[]));
+                    peer.seq += 1;
+                    assert_eq!(read(&stream).unwrap(), b"unread");
+                    assert_eq!(read(&stream).unwrap(), b"");
+                }
+            }
+            host.all();
+            end(&mut host, &peer, &stream);
+            host.all();
+            for _ in 0..2 {
+                let what = format!("end {n} after {shut:?}");
+                assert_eq!(read(&stream).expect(&what), b"");
+                assert_eq!(now(stream.peek(&mut [0; 8])).expect(&what), 0);
+                let lent = now(stream.read_with(|_| panic!("nothing to read")));
+                assert_eq!(lent.expect(&what), 0);
+                let lent = stream.try_read_with(|_| panic!("nothing to read"));
+                assert_eq!(lent.expect(&what), 0);
+                let (mut half, other) = stream.split();
+                assert_eq!(now(half.read(&mut [0; 8])).expect(&what), 0);
+                assert_eq!(now(half.peek(&mut [0; 8])).expect(&what), 0);
+                stream = half.reunite(other).unwrap();
+            }
+            // A write says why, also after a `shutdown` for writing.
+            write(&stream, b"x").unwrap_err();
+        }
+    }
+}
+
 // Waiting for the end.
 
 #[test]

@@ -5,7 +5,10 @@ mod support;
 
 use brooklet_tcp::TcpState;
 use futures_lite::AsyncWriteExt;
+use std::time::Duration;
 use support::*;
+
+const MS: Duration = Duration::from_millis(1);
 
 /// Segments of the first flight of a stream with much to send.
 fn first_flight(host: &mut Host, mut stream: &Stream) -> usize {
@@ -20,8 +23,8 @@ fn active(lost: u32) -> (Host, Stream) {
     let mut connection = Box::pin(connect(&connector, addr(SERVER), addr(CLIENT)));
     assert!(poll(&mut connection).is_pending());
     let mut syn = host.one();
-    for n in 0..lost {
-        host.pass((1 << n) * SECOND);
+    for _ in 0..lost {
+        host.pass(SECOND); // for each of the first five, as in Linux
         syn = host.one();
     }
     let mut peer = Peer::new(CLIENT, SERVER);
@@ -65,6 +68,42 @@ fn one_lost_syn_ack_does_not_reduce_the_initial_window() {
     for lost in [0, 1] {
         let (mut host, stream) = passive(lost);
         assert_eq!(first_flight(&mut host, &stream), 10, "{lost} lost");
+    }
+}
+
+#[test]
+fn a_lost_syn_ack_that_the_timer_and_the_client_ask_for_is_one_loss() {
+    for early in [false, true] {
+        let mut host = host();
+        let mut peer = Peer::new(CLIENT, SERVER);
+        host.tx(peer.syn());
+        assert!(pends(host.listener().accept()));
+        host.one(); // it is lost
+        let wait = if early { 100 * MS } else { Duration::ZERO };
+        host.pass(SECOND - wait);
+        host.tx(peer.syn());
+        host.pass(wait);
+        assert!(!host.all().is_empty());
+        host.tx(peer.syn()); // and doubled on the way
+        peer.establish(&mut host);
+        let stream = now(host.listener().accept()).unwrap().0;
+        host.all();
+        assert_eq!(first_flight(&mut host, &stream), 10, "early {early}");
+    }
+}
+
+#[test]
+fn a_syn_is_repeated_each_second_at_first() {
+    let mut host = host();
+    let connector = host.connector.clone();
+    let mut connection = Box::pin(connect(&connector, addr(SERVER), addr(CLIENT)));
+    assert!(poll(&mut connection).is_pending());
+    host.one();
+    for seconds in [1, 1, 1, 1, 1, 2] {
+        host.pass(seconds * SECOND - MS);
+        host.silent();
+        host.pass(MS);
+        host.one();
     }
 }
 

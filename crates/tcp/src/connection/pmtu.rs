@@ -1,6 +1,6 @@
 //! The path MTU: discovery by ICMP (RFC 1191, 8201), and without it (RFC 4821, 8899).
 
-use crate::seq::{Micros, NEVER, after};
+use crate::seq::{Micros, NEVER, after, later};
 
 /// What is known of the path's MTU.
 ///
@@ -18,15 +18,28 @@ pub(super) struct PathMtu {
     peer_mss: u16,
     /// When a larger size is probed, or [`NEVER`].
     raise_at: Micros,
-    /// A probe in flight: its sequence numbers and its size as an IP packet.
-    probe: Option<Box<Probe>>,
+    /// Probes that were lost since the estimate was last lowered.
+    failed_probes: u8,
+    watched: Option<Box<Watched>>,
 }
 
+/// A segment whose fate says what the path takes: its sequence numbers, and its size as an IP
+/// packet.
 #[derive(Clone, Copy, Debug)]
-struct Probe {
+struct Watched {
     start: u32,
     end: u32,
     mtu: u16,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It probes a larger size.
+    Probe,
+    /// It has timed out, and the estimate was lowered. Up to this number it was retransmitted in
+    /// smaller segments: an acknowledgment of more is one of the large segment.
+    TimedOut(u32),
 }
 
 /// Smaller MTUs are not believed: whoever reports one would make every segment a handful of bytes
@@ -42,12 +55,14 @@ const MIN_STATED_V4: u16 = 68;
 const BASE: u16 = 1280;
 const SMALLEST_V4: u16 = 576;
 
-/// Consecutive timeouts of a segment that mean a black hole, if a smaller size remains to be tried.
-const BLACK_HOLE_TIMEOUTS: u32 = 2;
+/// Consecutive timeouts of a segment that mean a black hole, if a smaller size remains to be tried
+/// (Linux: `tcp_retries1`).
+const BLACK_HOLE_TIMEOUTS: u32 = 3;
 
-/// An outage looks like a black hole, so a larger size is probed soon; later, and after an ICMP
-/// error, as often as RFC 8899, 5.1.1 says (PMTU_RAISE_TIMER).
-const FIRST_RAISE: Micros = 60_000_000;
+/// An outage and a heavy loss look like a black hole, so a larger size is probed soon, and after
+/// each probe that is lost in twice the time; at last, and after an ICMP error, as often as
+/// RFC 8899, 5.1.1 says (PMTU_RAISE_TIMER).
+const FIRST_RAISE: Micros = 1_000_000;
 const RAISE: Micros = 600_000_000;
 
 /// The headers of IP and TCP, in bytes.
@@ -70,7 +85,8 @@ impl PathMtu {
             ceiling: device,
             peer_mss: u16::MAX,
             raise_at: NEVER,
-            probe: None,
+            failed_probes: 0,
+            watched: None,
         }
     }
 
@@ -105,8 +121,8 @@ impl PathMtu {
                 .min(device),
             None => device,
         };
-        if (self.probe.as_ref()).is_some_and(|probe| probe.mtu > self.ceiling) {
-            self.probe = None;
+        if (self.watched.as_ref()).is_some_and(|watched| watched.mtu > self.ceiling) {
+            self.watched = None;
         }
         if self.ceiling > before && self.raise_at == NEVER {
             self.raise_at = now; // nothing but the old ceiling kept the size down
@@ -125,26 +141,36 @@ impl PathMtu {
         self.lower(mtu.max(min), now + RAISE)
     }
 
-    /// The segment at SND.UNA, with `size` bytes of data and options, has timed out so many times
-    /// in a row. It need not be a full-size one: the only segment of a message may be too large
-    /// for the path as well. Says whether the estimate has changed.
+    /// The segment at `una`, SND.UNA, with `len` bytes and so many bytes of options, has timed out so
+    /// many times in a row. It need not be a full-size one: the only segment of a message may be too
+    /// large for the path as well. Says whether the estimate has changed.
     pub(super) fn on_timeout(
         &mut self,
         now: Micros,
-        (timeouts, size): (u32, u32),
+        timeouts: u32,
+        (una, len, options): (u32, u32, u32),
         ipv6: bool,
     ) -> bool {
         if timeouts < BLACK_HOLE_TIMEOUTS {
             return false;
         }
-        let packet = size + u32::from(headers(ipv6));
-        match packet {
-            packet if packet > BASE.into() => self.lower(BASE, now + FIRST_RAISE),
-            packet if packet > SMALLEST_V4.into() && !ipv6 => {
-                self.lower(SMALLEST_V4, now + FIRST_RAISE)
-            }
-            _ => false,
+        let packet = len + options + u32::from(headers(ipv6));
+        let smaller = match packet {
+            packet if packet > BASE.into() => BASE,
+            packet if packet > SMALLEST_V4.into() && !ipv6 => SMALLEST_V4,
+            _ => return false,
+        };
+        let mtu = self.mtu;
+        let lower = self.lower(smaller, now + FIRST_RAISE);
+        if lower {
+            self.watched = Some(Box::new(Watched {
+                start: una,
+                end: una.wrapping_add(len),
+                mtu,
+                kind: Kind::TimedOut(una),
+            }));
         }
+        lower
     }
 
     fn lower(&mut self, mtu: u16, raise_at: Micros) -> bool {
@@ -152,7 +178,8 @@ impl PathMtu {
         if lower {
             self.mtu = mtu;
             self.raise_at = raise_at;
-            self.probe = None;
+            self.failed_probes = 0;
+            self.watched = None;
         }
         lower
     }
@@ -160,7 +187,7 @@ impl PathMtu {
     /// The bytes of data and options of a segment that probes a larger size, when it is time for
     /// one (RFC 4821, 7.3).
     pub(super) fn probe_size(&mut self, now: Micros, ipv6: bool) -> Option<u32> {
-        if self.raise_at > now || self.probe.is_some() {
+        if self.raise_at > now || self.watched.is_some() {
             return None;
         }
         let size = self.next_size().saturating_sub(headers(ipv6));
@@ -182,33 +209,54 @@ impl PathMtu {
     /// A probe from `start` to `end` has been sent.
     pub(super) fn probe_sent(&mut self, start: u32, end: u32) {
         let mtu = self.next_size();
-        self.probe = Some(Box::new(Probe { start, end, mtu }));
+        self.watched = Some(Box::new(Watched {
+            start,
+            end,
+            mtu,
+            kind: Kind::Probe,
+        }));
     }
 
     /// The peer has acknowledged everything before `una`. Says whether the estimate has grown.
     pub(super) fn on_ack(&mut self, now: Micros, una: u32) -> bool {
-        match &self.probe {
-            Some(probe) if !after(probe.end, una) => {
-                self.mtu = probe.mtu;
-                self.probe = None;
-                self.raise_at = match self.mtu < self.ceiling {
-                    true => now,
-                    false => NEVER,
-                };
-                true
-            }
-            _ => false,
+        let Some(watched) = &self.watched else {
+            return false;
+        };
+        if after(watched.end, una) {
+            return false;
         }
+        let takes = match watched.kind {
+            Kind::Probe => true,
+            Kind::TimedOut(resent) => after(una, resent),
+        };
+        let mtu = watched.mtu;
+        self.watched = None;
+        if takes {
+            self.mtu = mtu;
+            self.raise_at = match self.mtu < self.ceiling {
+                true => now,
+                false => NEVER,
+            };
+        }
+        takes
     }
 
-    /// A stretch is retransmitted. A probe in it was lost: the path takes no more than before.
+    /// A stretch is retransmitted. A probe in it was lost: the path takes no more than before, or
+    /// loses much.
     pub(super) fn on_retransmission(&mut self, now: Micros, start: u32, end: u32) {
-        if let Some(probe) = &self.probe
-            && after(probe.end, start)
-            && after(end, probe.start)
-        {
-            self.probe = None;
-            self.raise_at = now + RAISE;
+        let Some(watched) = &mut self.watched else {
+            return;
+        };
+        if !after(watched.end, start) || !after(end, watched.start) {
+            return;
+        }
+        match &mut watched.kind {
+            Kind::TimedOut(resent) => *resent = later(*resent, end),
+            Kind::Probe => {
+                self.watched = None;
+                self.failed_probes = (self.failed_probes + 1).min(10);
+                self.raise_at = now + (FIRST_RAISE << self.failed_probes).min(RAISE);
+            }
         }
     }
 }
@@ -220,13 +268,16 @@ mod tests {
     #[test]
     fn a_black_hole_lowers_the_mtu_in_two_steps_and_a_probe_raises_it() {
         let mut pmtu = PathMtu::new(1500);
-        assert!(!pmtu.on_timeout(0, (1, 1460), false));
-        assert!(pmtu.on_timeout(0, (2, 1460), false));
+        assert!(!pmtu.on_timeout(0, 2, (1, 1460, 0), false));
+        assert!(pmtu.on_timeout(0, 3, (1, 1460, 0), false));
         assert_eq!(pmtu.mss(false), 1240);
-        assert!(pmtu.on_timeout(0, (3, 1240), false));
+        assert!(pmtu.on_timeout(0, 4, (1, 1240, 0), false));
         assert_eq!(pmtu.mss(false), 536);
-        let again = pmtu.on_timeout(0, (4, 536), false);
+        let again = pmtu.on_timeout(0, 5, (1, 536, 0), false);
         assert!(!again, "no smaller size is tried");
+        pmtu.on_retransmission(0, 1, 537);
+        pmtu.on_retransmission(0, 537, 1241);
+        assert!(!pmtu.on_ack(0, 1241), "small segments have arrived");
         assert_eq!(pmtu.probe_size(FIRST_RAISE - 1, false), None);
         assert_eq!(pmtu.probe_size(FIRST_RAISE, false), Some(1240));
         pmtu.probe_sent(100, 1340);
@@ -238,8 +289,24 @@ mod tests {
         pmtu.probe_sent(2000, 3460);
         pmtu.on_retransmission(FIRST_RAISE, 2000, 3240);
         assert!(!pmtu.on_ack(FIRST_RAISE, 3460), "it was the retransmission");
-        assert_eq!(pmtu.probe_size(FIRST_RAISE, false), None);
-        assert_eq!(pmtu.probe_size(FIRST_RAISE + RAISE, false), Some(1460));
+        assert_eq!(pmtu.probe_size(2 * FIRST_RAISE, false), None);
+        for failed in 1..=12 {
+            let at = FIRST_RAISE + (FIRST_RAISE << failed).min(RAISE);
+            assert_eq!(pmtu.probe_size(at - 1, false), None);
+            assert_eq!(pmtu.probe_size(at, false), Some(1460));
+            pmtu.probe_sent(2000, 3460);
+            pmtu.on_retransmission(FIRST_RAISE, 2000, 3240);
+        }
+    }
+
+    #[test]
+    fn a_large_segment_that_arrived_after_all_shows_that_there_is_no_black_hole() {
+        let mut pmtu = PathMtu::new(1500);
+        assert!(pmtu.on_timeout(0, 3, (1, 1460, 0), false));
+        pmtu.on_retransmission(0, 1, 1241);
+        assert!(!pmtu.on_ack(0, 1241));
+        assert!(pmtu.on_ack(0, 1461));
+        assert_eq!(pmtu.mss(false), 1460);
     }
 
     #[test]
@@ -261,9 +328,9 @@ mod tests {
     #[test]
     fn ipv6_and_icmp_errors_have_lower_bounds() {
         let mut pmtu = PathMtu::new(1500);
-        assert!(pmtu.on_timeout(0, (2, 1440), true));
+        assert!(pmtu.on_timeout(0, 3, (1, 1440, 0), true));
         assert_eq!(pmtu.mss(true), 1220);
-        assert!(!pmtu.on_timeout(0, (9, 1220), true));
+        assert!(!pmtu.on_timeout(0, 9, (1, 1220, 0), true));
         let mut pmtu = PathMtu::new(1500);
         assert!(pmtu.on_packet_too_big(0, 68, false));
         assert_eq!(pmtu.mss(false), 512);

@@ -143,9 +143,9 @@ impl<F: Flavor> Connection<F> {
             return;
         }
         let (timeouts, len) = self.send.timeouts();
-        let size = len + self.recv.timestamps.option_len();
+        let segment = (self.send.una(), len, self.recv.timestamps.option_len());
         let ipv6 = self.key.is_ipv6();
-        if self.pmtu.on_timeout(fx.now, (timeouts, size), ipv6) {
+        if self.pmtu.on_timeout(fx.now, timeouts, segment, ipv6) {
             let mss = self.segment_size();
             self.send.set_mss(mss);
         }

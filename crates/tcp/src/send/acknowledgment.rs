@@ -25,7 +25,7 @@ impl Sender {
         };
         self.scoreboard.acked(ack.ack, prior_fack, &mut delivered);
         let advanced = after(ack.ack, una);
-        self.update_rtt(now, &ack, &delivered);
+        self.update_rtt(now, &ack, advanced, &delivered);
         self.update_rack(now, &ack, &delivered);
         self.reordering_seen |= delivered.reordering;
         if advanced {
@@ -125,12 +125,19 @@ impl Sender {
     /// Takes a round-trip time: by Karn's algorithm, or else by the echoed timestamp, unless that
     /// is older than the last retransmission that the acknowledgment covers (RFC 6298, 3;
     /// RFC 7323, 4.1). A segment that was sent after the batch began gives none.
-    fn update_rtt(&mut self, now: Micros, ack: &Ack<'_>, delivered: &Delivered) {
+    ///
+    /// A SACK block may come late: the acknowledgments that reported it first were lost. What was
+    /// sent before the last retransmission, whatever that was, gives no sample then. A timestamp
+    /// gives one only if SND.UNA advances: other acknowledgments echo an older segment.
+    fn update_rtt(&mut self, now: Micros, ack: &Ack<'_>, advanced: bool, delivered: &Delivered) {
         if let Some(at) = delivered.measurable() {
-            if at < now {
+            let recovery = self.recovery.as_ref();
+            let late = !advanced && recovery.is_some_and(|r| at < r.retransmitted_at);
+            if at < now && !late {
                 self.rto.sample(now, now - at);
             }
         } else if let (Some(at), Some(rtt)) = (delivered.retransmitted_at, ack.rtt)
+            && advanced
             && rtt > 0
             && ack.tsecr_sent_at.is_none_or(|echoed| !older(echoed, at))
         {

@@ -34,6 +34,8 @@ pub(super) struct Recovery {
     /// that it delivers, so that a peer cannot have more packets sent than it sends. RFC 6937
     /// allows no more.
     pub(super) credit: u32,
+    /// When something was retransmitted last; 0 before the first time.
+    pub(super) retransmitted_at: Micros,
     /// SACK blocks that were ignored because the scoreboard was full, and are to be counted.
     pub(super) ignored_sacks: u8,
     /// When RACK's reordering window has passed for the oldest segment within it.
@@ -86,6 +88,7 @@ impl Default for Recovery {
             recovery_point: 0,
             dup_acks: 0,
             credit: FIRST_CREDIT,
+            retransmitted_at: 0,
             ignored_sacks: 0,
             reorder_deadline: None,
             tlp_end_seq: None,
@@ -116,6 +119,7 @@ impl Recovery {
 
     /// The stretch is retransmitted.
     pub(super) fn on_retransmission(&mut self, now: Micros, start: u32, end: u32) {
+        self.retransmitted_at = now;
         let Some(undo) = self.undo.as_mut().filter(|_| self.phase != Phase::Open) else {
             return;
         };

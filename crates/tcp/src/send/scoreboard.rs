@@ -128,6 +128,13 @@ impl Scoreboard {
         self.lost
     }
 
+    /// Whether what lies at SND.UNA was selectively acknowledged: the peer has discarded it
+    /// (RFC 2018, 8).
+    pub(super) fn is_reneged(&self) -> bool {
+        let first = self.runs.front();
+        first.is_some_and(|run| run.state == SegmentState::Sacked)
+    }
+
     /// The size of the segment at SND.UNA, with its FIN; 0 if nothing is in flight.
     pub(super) fn first_segment_len(&self) -> u32 {
         let first = self.runs.front();

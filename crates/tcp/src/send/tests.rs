@@ -307,6 +307,25 @@ fn a_timestamp_older_than_the_retransmission_gives_no_sample() {
 }
 
 #[test]
+fn a_sack_block_that_comes_after_a_retransmission_gives_no_sample() {
+    // The acknowledgments of the segments behind the gap were lost, and so was the retransmission.
+    let mut bench = Bench::new();
+    let before = bench.sender.rtt();
+    let sent = bench.now;
+    bench.send(4 * MSS);
+    for _ in 0..4 {
+        bench.pass(2_000_000);
+        bench.deadline();
+        bench.retransmit();
+    }
+    bench.ack(1, &[(1 + 2 * MSS, 1 + 3 * MSS)], sent);
+    assert_eq!(bench.sender.rtt(), before);
+    // Nor does the timestamp, which is that of the segment before the gap.
+    bench.ack(1, &[(1 + 2 * MSS, 1 + 4 * MSS)], sent);
+    assert_eq!(bench.sender.rtt(), before);
+}
+
+#[test]
 fn only_a_second_lost_syn_makes_the_first_flight_one_segment() {
     // RFC 6928, 2.
     for (lost, window) in [(0, INITIAL), (1, INITIAL), (2, MSS)] {
@@ -463,4 +482,23 @@ fn a_hostile_peer_makes_neither_many_runs_nor_much_work() {
         "{}",
         bench.sender.heap_size()
     );
+}
+
+#[test]
+fn sack_of_every_second_small_segment_costs_a_bounded_amount_of_memory() {
+    let mut bench = Bench::new();
+    bench.sender.window_edge = u32::MAX / 4;
+    bench.sender.set_mss(36);
+    bench.send(20_000 * 36);
+    bench.pass(RTT);
+    let mut ignored = 0;
+    for n in (1..20_000).step_by(2) {
+        let block = (1 + 36 * n, 1 + 36 * (n + 1));
+        bench.ack(1, &[block], bench.now - RTT);
+        bench.retransmit();
+        ignored += u32::from(bench.sender.take_ignored_sacks());
+    }
+    assert!(ignored > 5000, "{ignored}");
+    let heap = bench.sender.heap_size();
+    assert!(heap <= 64 << 10, "{heap} bytes");
 }

@@ -129,7 +129,9 @@ impl Sender {
         if self.window_known {
             self.enter(Phase::Timeout);
             self.window.on_timeout(self.backoff > 1);
-            if self.backoff > 1 {
+            // A peer that has discarded what it selectively acknowledged acknowledges all before
+            // it, and no more. As in Linux: a retransmission of everything would be in vain else.
+            if self.scoreboard.is_reneged() {
                 self.scoreboard.forget_sacked();
             }
         }
