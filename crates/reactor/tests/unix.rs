@@ -9,9 +9,10 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -261,6 +262,34 @@ fn a_connection_becomes_writable_or_fails() {
     }));
 }
 
+/// A task whose waker panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker panics");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_stops_neither_the_thread_nor_the_other_tasks() {
+    block_on(in_time(async {
+        let (here, mut there) = pair();
+        let panicking = Waker::from(Arc::new(Panics));
+        let mut cx = Context::from_waker(&panicking);
+        let mut first = pin!(here.readable());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let mut timer = Timer::after(MS);
+        assert!(pin!(&mut timer).poll(&mut cx).is_pending());
+        let write = async {
+            Timer::after(2 * MS).await;
+            there.write_all(b"x").await.unwrap();
+        };
+        let (readable, ()) = zip(here.readable(), write).await;
+        readable.unwrap();
+    }));
+}
+
 /// Readiness that an operation outside of the closures has taken is noticed.
 #[test]
 fn readable_asks_the_system() {
@@ -396,15 +425,15 @@ fn another_thread_sets_a_timer_earlier_while_the_reactor_sleeps() {
 }
 
 /// Polls `timer` with a waker that sends to a channel.
-async fn async_task(timer: &mut Timer, woken: async_channel::Sender<()>) -> std::task::Waker {
+async fn async_task(timer: &mut Timer, woken: async_channel::Sender<()>) -> Waker {
     struct Send(async_channel::Sender<()>);
-    impl std::task::Wake for Send {
+    impl Wake for Send {
         fn wake(self: Arc<Self>) {
             let _ = self.0.try_send(());
         }
     }
-    let waker = std::task::Waker::from(Arc::new(Send(woken)));
-    let mut cx = std::task::Context::from_waker(&waker);
+    let waker = Waker::from(Arc::new(Send(woken)));
+    let mut cx = Context::from_waker(&waker);
     assert!(std::pin::Pin::new(timer).poll(&mut cx).is_pending());
     waker
 }

@@ -3,6 +3,7 @@
 use super::source::Source;
 use super::sync::{AtomicBool, Mutex, Ordering, lock, thread_local};
 use super::timers::{Fired, Key, Timers};
+use super::waiters::wake_all;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -212,9 +213,7 @@ impl Reactor {
             let now = Instant::now();
             lock(&self.timers).take_due(now, wakers);
         }
-        for waker in wakers.drain(..) {
-            waker.wake();
-        }
+        wake_all(wakers.drain(..));
     }
 
     #[cfg(not(all(shuttle, feature = "shuttle")))]
@@ -252,9 +251,7 @@ impl Reactor {
             source.unbind(&mut wakers);
         }
         lock(&self.timers).end(&mut wakers);
-        for waker in wakers {
-            waker.wake();
-        }
+        wake_all(wakers);
     }
 
     #[cfg(test)]

@@ -4,7 +4,7 @@ use super::packets::Packets;
 use super::reactor::Reactor;
 use super::readiness::{Direction, Event, Readiness, Seen};
 use super::sync::{AtomicBool, Mutex, Ordering, lock};
-use super::waiters::{Place, Waiters};
+use super::waiters::{Place, Waiters, wake_all};
 use rustix::event::epoll::EventFlags;
 use std::fmt;
 use std::io;
@@ -200,7 +200,7 @@ impl Source {
                     state.reading.take(&mut wakers);
                     state.writing.take(&mut wakers);
                     drop(state);
-                    wakers.into_iter().for_each(Waker::wake);
+                    wake_all(wakers);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -211,7 +211,7 @@ impl Source {
         if let Some(replaced) = replaced
             && !replaced.will_wake(cx.waker())
         {
-            replaced.wake();
+            wake_all([replaced]);
         }
         // After the registration: an event in between has either set the flag or taken the waker.
         match self.readiness.load().is_ready(direction) {

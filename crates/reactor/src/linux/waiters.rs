@@ -1,7 +1,19 @@
 //! The tasks that wait for one direction of a descriptor.
 
 use slab::Slab;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+
+/// Wakes tasks, in their order. The panic of a waker ends here, as in async-io: the other tasks are
+/// woken, and the thread of the reactor goes on.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            // The drop of a payload may panic again.
+            std::mem::forget(payload);
+        }
+    }
+}
 
 /// Where a task registers.
 #[derive(Debug)]
