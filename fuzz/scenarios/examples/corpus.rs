@@ -5,10 +5,12 @@ use std::{fs, io};
 
 fn main() -> io::Result<()> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds");
-    for target in brooklet_fuzz::TARGETS {
-        let folder = seeds.join(target.seeds);
+    let stateless = brooklet_fuzz::TARGETS.iter().map(|target| target.seeds);
+    let stateful = brooklet_fuzz::Scenario::ALL.iter().map(|scenario| scenario.name);
+    for name in stateless.chain(stateful) {
+        let folder = seeds.join(name);
         fs::create_dir_all(&folder)?;
-        for (name, bytes) in brooklet_fuzz::corpus(target.seeds) {
+        for (name, bytes) in brooklet_fuzz::corpus(name) {
             fs::write(folder.join(name), bytes)?;
         }
     }

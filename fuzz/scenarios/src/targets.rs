@@ -118,6 +118,9 @@ pub fn corpus(folder: &str) -> Vec<(String, Vec<u8>)> {
         "vnet" => crate::vnet::corpus(),
         "socks" => crate::socks::corpus(),
         "dns" => crate::dns::corpus(),
+        "tcp" | "pair" => (0..4)
+            .map(|seed| (format!("seed-{seed}"), crate::bytes_of_seed(seed, 400)))
+            .collect(),
         other => panic!("no folder {other}"),
     }
 }
