@@ -58,6 +58,11 @@ fn forward(options: &Options) -> io::Result<()> {
     let name = queues.first().and_then(Tun::name).unwrap_or(&options.tun);
     output::print(format_args!("forward: forwarding from {name}, mtu {mtu}\n"));
     let drops: Vec<_> = queues.iter().map(Tun::drop_counter).collect();
+    let limits = options.timeouts.set(Limits::of_this_process());
+    let tcp = crate::tcp_config();
+    // Each half-open connection holds the place of an open one, with a socket of the host. The clients of
+    // a flood, who complete no handshake, leave most places to others.
+    let half_open = tcp.max_half_open.min(limits.connections / 4);
     let QueueParts {
         stack,
         tcp,
@@ -67,10 +72,9 @@ fn forward(options: &Options) -> io::Result<()> {
     } = brooklet::Builder::new()
         .mtu(mtu.into())
         .ipv6(!options.common.no_ipv6)
-        .tcp_config(crate::tcp_config())
+        .tcp_config(tcp.max_half_open(half_open))
         .filter(rules.clone())
         .build_queues(queues)?;
-    let limits = options.timeouts.set(Limits::of_this_process());
     let workers = Workers::new(drivers.len());
     let relay = Relay::new(
         stack.clone(),

@@ -60,8 +60,8 @@ pub(super) async fn connections<D: Dial>(relay: Relay, listener: TcpListener, di
         shared.relay.spawn(request.queue(), async move {
             let shared = own;
             let connecting = Entry::new(&shared.relay.counters, |counters| &counters.connecting);
-            let opened = open(&shared, request, dial_request).await;
-            drop((dialing, connecting));
+            let opened = open(&shared, request, dial_request, dialing).await;
+            drop(connecting);
             if let Some(opened) = opened {
                 let Opened {
                     client,
@@ -128,10 +128,14 @@ struct Opened<S> {
 }
 
 /// Connects to the remote host and accepts the request, or answers it otherwise.
+///
+/// The place of the dial is free once the remote host has answered: the rest of the handshake is the
+/// client's, and clients that never complete one must not keep others from dialing.
 async fn open<D: Dial>(
     shared: &Shared<D>,
     request: TcpRequest,
     dial_request: DialRequest,
+    dialing: SemaphoreGuardArc,
 ) -> Option<Opened<D::Stream>> {
     let relay = &shared.relay;
     let dialed = async {
@@ -146,7 +150,10 @@ async fn open<D: Dial>(
         None
     };
     let (mut upstream, place) = match future::or(dialed, gone).await {
-        Some(Ok(opened)) => opened,
+        Some(Ok(opened)) => {
+            drop(dialing);
+            opened
+        }
         // The client sees the error that it would see without the relay.
         Some(Err(failed)) => {
             decline(relay, request, dial_request.to, &failed);
