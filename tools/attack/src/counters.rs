@@ -1,6 +1,7 @@
 //! The counters of a stack, as its text shows them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The figures of a stack by their names.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,13 @@ impl Counters {
         };
         let named = self.0.iter().filter(|(name, _)| is_one(name));
         named.map(|(_, figure)| figure).sum()
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut figures = self.0.iter();
+        figures.try_for_each(|(name, figure)| writeln!(f, "    {name}: {figure}"))
     }
 }
 

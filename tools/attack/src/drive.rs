@@ -205,9 +205,10 @@ pub(crate) fn drive(
     row.packets_back = drive.traffic.packets_back;
     row.bytes_back = drive.traffic.bytes_back;
     row.service(drive.honest.service(), plan.dial);
-    row.counters = watch
-        .counters()
-        .map(|counters| add_up(kind, &counters, &mut drive));
+    if let Some(counters) = watch.counters() {
+        row.counters = Some(add_up(kind, &counters, &mut drive));
+        row.text = counters.to_string();
+    }
     row.judge(kind.bounds);
     Ok(row)
 }
@@ -225,11 +226,10 @@ fn add_up(kind: &Kind, counters: &Counters, drive: &mut Drive<'_>) -> Result<(),
         return Ok(());
     }
     let datagrams = kind.accounts.iter().any(|name| name.starts_with("UDP"));
-    let sent = packets
-        + if datagrams {
-            drive.honest.datagrams_sent()
-        } else {
-            0
-        };
+    let others = match datagrams {
+        true => drive.honest.datagrams_sent() + drive.wire.knocks(),
+        false => 0,
+    };
+    let sent = packets + others;
     equal(kind.accounts[0], counters.sum(kind.accounts), sent)
 }

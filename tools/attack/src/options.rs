@@ -21,6 +21,7 @@ Usage: brooklet-attack [OPTIONS]            the table
   --packets N      packets of each attack at least
   --rate N         packets per second at most (default: as many as the victim takes)
   --quick          a small form of each, for tests
+  --counters       the counters of the stack below each line
   --no-build       attack inetd and forward as they were built last
   --list           the attacks and the victims
 
@@ -55,6 +56,7 @@ pub(crate) struct Options {
     pub(crate) rate: Option<u64>,
     pub(crate) quick: bool,
     pub(crate) no_build: bool,
+    pub(crate) counters: bool,
     /// The attack and the victim of a row.
     pub(crate) attack: Option<&'static Kind>,
     pub(crate) victim: Option<Victim>,
@@ -151,6 +153,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Long("packets") => options.packets = Some(args.value()?.parse()?),
             Long("rate") => options.rate = Some(args.value()?.parse()?),
             Long("quick") => options.quick = true,
+            Long("counters") => options.counters = true,
             Long("no-build") => options.no_build = true,
             Long("syn-million") => options.proof = Some(Proof::SynMillion),
             Long("hostile") => options.proof = Some(Proof::Hostile),

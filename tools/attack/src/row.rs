@@ -41,6 +41,8 @@ pub(crate) struct Row {
     pub(crate) datagrams_lost: u64,
     /// Whether the counters add up, or what does not.
     pub(crate) counters: Option<Result<(), String>>,
+    /// The counters of the stack at the end, as text.
+    pub(crate) text: String,
     /// Bounds that are broken.
     pub(crate) broken: Vec<String>,
 }

@@ -17,17 +17,20 @@ pub(crate) fn list() {
     println!("victims: {}", victims.join(", "));
 }
 
-/// The victims of an attack: SYNs are for all, the rest for one stack, one program and the kernel.
-fn victims(kind: &Kind, proof: Option<Proof>) -> Vec<Victim> {
+/// The victims of an attack: SYNs are for all, the rest for one stack, one program and the
+/// kernel. The short form is SYNs for all, and the rest for one stack.
+fn victims(kind: &Kind, options: &Options) -> Vec<Victim> {
     let requests = Victim::InProcess(Accept::Requests);
     let program = Victim::Tun(Accept::Requests);
-    match proof {
+    match options.proof {
         Some(Proof::SynMillion) if kind.name.starts_with("syn") => {
             vec![Victim::Inetd, Victim::Forward, program]
         }
         Some(Proof::Hostile) if kind.name == "hostile" => vec![requests],
         Some(_) => Vec::new(),
-        None if kind.name.starts_with("syn") => Victim::all().collect(),
+        None if kind.name == "syn-many" => Victim::all().collect(),
+        None if options.quick => vec![requests],
+        None if kind.name == "syn-one" => Victim::all().collect(),
         // The kernel has no use for UDP sessions, and is no judge of damaged packets.
         None if kind.name == "hostile" => vec![requests, program],
         None => vec![requests, program, Victim::Linux],
@@ -37,7 +40,7 @@ fn victims(kind: &Kind, proof: Option<Proof>) -> Vec<Victim> {
 /// Prints the table. Returns whether all bounds hold.
 pub(crate) fn run(options: &Options) -> io::Result<bool> {
     let rows = Kind::ALL.iter().flat_map(|kind| {
-        let victims = victims(kind, options.proof).into_iter();
+        let victims = victims(kind, options).into_iter();
         victims.map(move |victim| (kind, victim))
     });
     let wanted = |(kind, victim): &(&Kind, Victim)| {
@@ -65,6 +68,9 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
         match serde_json::from_slice::<Option<Row>>(&output.stdout) {
             Ok(Some(row)) => {
                 print_line(&row.cells());
+                if options.counters {
+                    print!("{}", row.text);
+                }
                 holds &= row.broken.is_empty();
             }
             Ok(None) => println!("{:17} {victim:16} skipped", kind.name),

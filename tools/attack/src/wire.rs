@@ -31,6 +31,11 @@ pub(crate) trait Wire {
     fn taken(&mut self) -> Option<u64> {
         None
     }
+
+    /// The datagrams that were sent to find the victim.
+    fn knocks(&self) -> u64 {
+        0
+    }
 }
 
 /// A device that this process holds: a pipe to a stack in the same process, or a TUN device with the
@@ -170,6 +175,10 @@ impl Wire for PacketSocket {
 
     fn taken(&mut self) -> Option<u64> {
         passed(&self.interface).ok().map(|passed| passed.taken)
+    }
+
+    fn knocks(&self) -> u64 {
+        1
     }
 }
 
