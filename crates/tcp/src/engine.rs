@@ -377,9 +377,13 @@ impl<F: Flavor> Engine<F> {
     pub fn sleep(&mut self, waker: &Waker, until: Option<Instant>, blocked: bool) -> bool {
         let until = until.map_or(NEVER, |at| self.stack.config.micros(at));
         let recycled = self.recycled.take();
-        let (sleeps, _old) = self
-            .queue_shared
-            .with(|queue| queue.sleep(recycled, waker, until, blocked));
+        let (closing, (sleeps, _old)) = self.queue_shared.with(|queue| {
+            let slept = queue.sleep(recycled, waker, until, blocked);
+            (queue.is_closing(), slept)
+        });
+        // A shutdown that has begun since `awake` keeps the driver from this sleep, and from no other
+        // one: the driver has to learn of it here.
+        self.closing = closing;
         self.has_room |= !sleeps;
         sleeps
     }

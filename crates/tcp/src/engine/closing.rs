@@ -51,7 +51,8 @@ impl<F: Flavor> Connector<F> {
 }
 
 impl<F: Flavor> Engine<F> {
-    /// Returns whether [`Connector::close`] was called, as of the last [`awake`](Self::awake).
+    /// Returns whether [`Connector::close`] was called, as of the last [`awake`](Self::awake)
+    /// or [`sleep`](Self::sleep).
     pub fn is_closing(&self) -> bool {
         self.closing
     }
