@@ -27,9 +27,9 @@ const TIME_WAIT: Duration = Duration::from_secs(1);
 /// For the same reason: how long fragments wait for the others of their packet.
 const LIFETIME: Duration = Duration::from_secs(1);
 
-/// The memory of the buffers of each stack, in bytes. A 64th of it may be pooled: with the default the
-/// pools would hide a leak for many minutes.
-const MEMORY: usize = 128 << 20;
+/// The memory of each stack, in bytes. A 64th of it may be pooled: with the default the pools would hide
+/// a leak for many minutes.
+pub(crate) const MEMORY: usize = 64 << 20;
 
 /// Packets on the pipe, in each direction.
 const PIPE: usize = 256;
@@ -74,7 +74,8 @@ impl Running {
         } = Builder::new()
             .address(addresses[0])
             .address(addresses[1])
-            .tcp_config(TcpConfig::new().time_wait(TIME_WAIT).memory(MEMORY))
+            .memory(MEMORY)
+            .tcp_config(TcpConfig::new().time_wait(TIME_WAIT))
             .reassembly(Some(brooklet::ReassemblyConfig::new().lifetime(LIFETIME)))
             .build(device)?;
         let polls = Arc::<AtomicU64>::default();

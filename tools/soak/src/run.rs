@@ -2,7 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::gate::Gate;
-use crate::places::{Places, Running};
+use crate::places::{MEMORY, Places, Running};
 use crate::tally::Tally;
 use crate::verdict::{self, End, Minute};
 use brooklet::Stats;
@@ -115,7 +115,7 @@ async fn minute(
 ) -> io::Result<Minute> {
     let start = Instant::now();
     let (polls, packets) = (polls(places), packets(places));
-    let (mut resident, mut samples, mut in_use) = (0, 0, 0);
+    let (mut resident, mut samples, mut most) = (0, 0, 0);
     gate.open();
     while start.elapsed() < period.mul_f64(1.0 - REST) {
         Timer::after(Duration::from_millis(500)).await;
@@ -124,7 +124,7 @@ async fn minute(
             resident += memory()?;
             samples += 1;
         }
-        in_use = in_use.max(buffers(places));
+        most = most.max(held(places, tally));
     }
     let busy = start.elapsed().as_secs_f64();
     let (wake_ups, packets) = (self::polls(places) - polls, self::packets(places) - packets);
@@ -138,8 +138,8 @@ async fn minute(
         at: began.elapsed(),
         resident: resident / samples.max(1),
         resident_idle: memory()?,
-        buffers: in_use,
-        buffers_idle: buffers(places),
+        held: most,
+        held_idle: held(places, tally),
         flows,
         kept_open: tally.kept_open.load(Relaxed),
         descriptors: descriptors()?,
@@ -216,12 +216,17 @@ fn packets(places: &Places) -> u64 {
     stats.map(|stats| stats.packets_in).sum()
 }
 
-/// The bytes in the buffers of connections, and in pooled buffers.
-fn buffers(places: &Places) -> u64 {
-    let stats = places.stacks.iter().map(|running| running.stack.stats());
-    stats
-        .map(|stats| stats.tcp.buffers + stats.tcp.pooled_buffers)
-        .sum()
+/// The bytes that the stacks hold. More than its budget is an error.
+fn held(places: &Places, tally: &Tally) -> u64 {
+    let mut held = 0;
+    for running in &places.stacks {
+        let total = running.stack.stats().memory.total();
+        if total > MEMORY as u64 {
+            tally.error(format!("{}: {total} bytes of {MEMORY} held", running.name));
+        }
+        held += total;
+    }
+    held
 }
 
 /// The resident memory of the process in bytes.

@@ -156,6 +156,11 @@ async fn echo_datagrams(place: &'static str, session: UdpSession, tally: Tally) 
             Err(error) if error.get_ref().is_some_and(|why| why.is::<UdpFlowError>()) => continue,
             Err(error) => break error,
         };
+        // The answer of another echo service, to a client that has closed its socket meanwhile. The
+        // two services would answer each other without end.
+        if datagram.to.port() != ECHO {
+            continue;
+        }
         let payload = datagram.payload.clone();
         if let Err(error) = session.send_datagram(&datagram.reply(payload)).await {
             break error;

@@ -13,8 +13,8 @@ const SLACK: f64 = (4 << 20) as f64;
 
 /// What the columns are.
 pub(crate) const HEADING: &str = "\
-|    time | RSS MiB | idle | buffers MiB | idle | flows | fds | idle wake-ups | wake-ups/s | packets/s | connections | refused | reset | datagrams |  pings |   MiB | errors |
-|--------:|--------:|-----:|------------:|-----:|------:|----:|--------------:|-----------:|----------:|------------:|--------:|------:|----------:|-------:|------:|-------:|";
+|    time | RSS MiB | idle | held MiB | idle | flows | fds | idle wake-ups | wake-ups/s | packets/s | connections | refused | reset | datagrams |  pings |   MiB | errors |
+|--------:|--------:|-----:|---------:|-----:|------:|----:|--------------:|-----------:|----------:|------------:|--------:|------:|----------:|-------:|------:|-------:|";
 
 /// What one minute of traffic and its rest have shown.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +25,10 @@ pub(crate) struct Minute {
     pub(crate) resident: u64,
     /// Resident memory in bytes at rest.
     pub(crate) resident_idle: u64,
-    /// The most bytes in buffers of connections under traffic.
-    pub(crate) buffers: u64,
-    /// The bytes in buffers of connections at rest.
-    pub(crate) buffers_idle: u64,
+    /// The most bytes that the stacks held under traffic, by their own count.
+    pub(crate) held: u64,
+    /// The bytes that they held at rest.
+    pub(crate) held_idle: u64,
     /// Flows in the tables of the stacks at rest.
     pub(crate) flows: u64,
     /// Those of them that the traffic keeps open.
@@ -55,12 +55,12 @@ impl fmt::Display for Minute {
         let totals = &self.totals;
         write!(
             f,
-            "| {time:>7} | {:>7.1} | {:>4.1} | {:>11.1} | {:>4.1} | {:>5} | {:>3} | {:>13} | {:>10} \
+            "| {time:>7} | {:>7.1} | {:>4.1} | {:>8.1} | {:>4.1} | {:>5} | {:>3} | {:>13} | {:>10} \
              | {:>9} | {:>11} | {:>7} | {:>5} | {:>9} | {:>6} | {:>5} | {:>6} |",
             mib(self.resident),
             mib(self.resident_idle),
-            mib(self.buffers),
-            mib(self.buffers_idle),
+            mib(self.held),
+            mib(self.held_idle),
             self.flows,
             self.descriptors,
             self.idle_wake_ups,
