@@ -216,6 +216,7 @@ impl Host {
 
     /// A packet arrives.
     pub(crate) fn deliver(&mut self, queue: usize, packet: PacketBuf) {
+        crate::trace::packet(self.time.elapsed(), "in", &packet);
         let mut wire = self.queues[queue].wire.borrow_mut();
         wire.inbound.push_back(packet);
         let receiver = wire.receiver.take();
@@ -322,7 +323,10 @@ impl Host {
         for queue in &self.queues {
             let sent = std::mem::take(&mut queue.wire.borrow_mut().outbound);
             for packet in sent {
-                crate::output::check(packet, self.offload, self.mtu, &mut each);
+                crate::output::check(packet, self.offload, self.mtu, |packet| {
+                    crate::trace::packet(self.time.elapsed(), "out", packet.bytes());
+                    each(packet);
+                });
             }
         }
     }

@@ -29,6 +29,7 @@ mod seeds;
 mod socks;
 mod targets;
 mod tcp;
+mod trace;
 mod udp;
 mod vnet;
 
@@ -48,5 +49,6 @@ pub use seeds::seeds;
 pub use socks::socks;
 pub use targets::{TARGETS, Target, corpus};
 pub use tcp::tcp;
+pub use trace::trace;
 pub use udp::{UdpTally, udp};
 pub use vnet::vnet;

@@ -17,6 +17,7 @@ Runs the stateful fuzz scenarios of brooklet, each a seed's worth of packets, ca
   --first N     the first seed (0)
   --only NAME   one scenario: tcp or pair
   --threads N   threads (the number of CPUs)
+  --trace       prints the packets
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +62,10 @@ fn arguments(mut args: impl Iterator<Item = String>) -> Result<Plan, String> {
     while let Some(name) = args.next() {
         if name == "--help" || name == "-h" {
             return Err(String::new());
+        }
+        if name == "--trace" {
+            brooklet_fuzz::trace();
+            continue;
         }
         let value = args
             .next()

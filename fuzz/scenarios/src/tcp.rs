@@ -31,8 +31,9 @@ const MAX_PACKETS: u64 = 20_000;
 pub fn tcp(data: &[u8]) -> Run {
     let mut input = Input::new(data);
     let time = VirtualTime::new();
-    let (host, listener, memory) = build(&mut input, &time);
-    let application = Application::new(&mut input, &host, listener);
+    let cookies = input.chance(128);
+    let (host, listener, memory) = build(&mut input, &time, cookies);
+    let application = Application::new(&mut input, &host, (listener, cookies));
     let ending = match input.below(8) {
         0..6 => Ending::Close,
         6 => Ending::Shutdown(input.pick([Duration::ZERO, MS, 5 * SECOND])),
@@ -55,7 +56,11 @@ pub fn tcp(data: &[u8]) -> Run {
 }
 
 /// Draws a stack. Returns it with its listener and its memory budget.
-fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, TcpListener, Option<u64>) {
+fn build(
+    input: &mut Input<'_>,
+    time: &VirtualTime,
+    cookies: bool,
+) -> (Host, TcpListener, Option<u64>) {
     let ipv6 = input.chance(192);
     let mtu = match ipv6 {
         true => input.pick([1280, 1281, 1420, 1500, 9000, 65_535]),
@@ -83,6 +88,8 @@ fn build(input: &mut Input<'_>, time: &VirtualTime) -> (Host, TcpListener, Optio
         .time_wait(input.pick([30 * SECOND, SECOND, Duration::ZERO]))
         .max_time_wait(input.pick([65_536, 3, 1, 0]))
         .rfc1337(input.chance(64))
+        .syn_cookies(cookies)
+        .resets_per_second(input.pick([1000, 10, 1]))
         .outbound_packets(input.pick([512, 512, 64, 16, 2, 1]));
     let reassembly = match input.below(4) {
         0 => None,

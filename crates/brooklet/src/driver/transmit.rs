@@ -70,7 +70,12 @@ impl<F: Flavor, D: PacketIo, T: Timer, P: Filter> Driver<F, D, T, P> {
     fn transmit_failed(&mut self, now: Instant, error: io::Error) -> io::Result<()> {
         match DeviceFault::of(&error) {
             DeviceFault::Transient => self.send_retry.failed(now, error)?,
-            DeviceFault::Packet => self.drop_current(DropReason::DeviceRefused),
+            DeviceFault::Packet => {
+                // The device answers again. Without a packet to send, nothing else would end a
+                // back-off.
+                self.send_retry.succeeded();
+                self.drop_current(DropReason::DeviceRefused);
+            }
             _ => return Err(error),
         }
         self.stats.device_errors += 1;

@@ -151,6 +151,20 @@ fn a_packet_that_the_device_refuses_is_dropped_and_counted() {
 }
 
 #[test]
+fn a_packet_that_is_refused_after_a_transient_error_lets_the_driver_sleep() {
+    let (mut node, mut wire) = node();
+    node.script()
+        .send
+        .extend([TRANSIENT, ErrorKind::InvalidInput]);
+    send(&node, b"refused");
+    node.run();
+    let polls = node.polls;
+    node.pass(SECOND);
+    assert!(node.polls < polls + 5, "{} polls", node.polls);
+    assert!(sent(&mut wire).is_empty());
+}
+
+#[test]
 fn a_fatal_error_ends_the_driver_at_once() {
     for kind in [
         ErrorKind::UnexpectedEof,

@@ -287,10 +287,10 @@ impl Flow {
         let end = i64::from(tcp.seq.wrapping_sub(sent.isn).wrapping_sub(1) as i32) + len;
         assert!(sent.established, "data before the handshake: {sent:?}");
         // One byte beyond the window is a window probe.
+        let edge = sent.edge.max(1);
         assert!(
-            end <= sent.edge.max(1),
-            "{end} of a window of {}: {tcp:?}",
-            sent.edge
+            end <= edge,
+            "{end} of a window of {edge}: {sent:?}, {tcp:?}"
         );
         assert!(!tcp.flags.fin() || closed, "a FIN that nobody asked for");
         sent.next = sent.next.max(end + i64::from(tcp.flags.fin()));
@@ -305,9 +305,10 @@ impl Flow {
         self.over
     }
 
-    /// The application gets a stream.
-    pub(super) fn hands_out(&mut self) {
-        self.streams += 1;
+    /// The application gets a stream. With SYN cookies the last packet of a handshake that comes
+    /// again makes a stream again.
+    pub(super) fn hands_out(&mut self, cookies: bool) {
+        self.streams = if cookies { 1 } else { self.streams + 1 };
         let handshakes = self.sent.iter().filter(|sent| sent.established).count();
         assert!(
             self.streams <= handshakes,
