@@ -108,8 +108,8 @@ impl Fragment {
         let len = match input.byte() {
             len @ 0..=15 => usize::from(len),
             len @ 16..=199 => 8 * (1 + usize::from(len) % 3),
-            len @ 200..=247 => 8 * usize::from(len - 200),
-            len => usize::from(len - 240) * 4096,
+            len @ 200..=253 => 8 * usize::from(len - 200),
+            len => usize::from(len - 253) * 30_000,
         };
         // Mostly the byte that its place in the packet has.
         let wrong = u8::from(input.chance(12));

@@ -1,43 +1,22 @@
 //! Super-packets behind virtio-net headers, as Linux passes them to a TUN and takes them from one.
 
 mod host;
+// Not by way of a device: what is behind the headers is in this file, and a device costs system calls.
+#[path = "../../../crates/tun/src/vnet.rs"]
+mod tun;
 
 use crate::bytes::repair;
 use crate::targets::named;
-use brooklet_io::{Checksum, Meta, Offload, PacketBuf};
+use brooklet_io::{Checksum, Meta};
 use brooklet_packet::{Coalescer, Headers, Packet, Segmenter};
-use brooklet_tun::{Framing, Tun};
 use host::Header;
 use std::num::NonZeroU16;
-use std::os::unix::net::UnixDatagram;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
-const FRAMING: Framing = Framing::VirtioNet {
-    header_len: Header::LEN,
-    offload: Offload::new()
-        .checksum(true)
-        .tso4(true)
-        .tso6(true)
-        .uso(true),
-};
 
 /// The longest packet: one of IPv6.
 const LONGEST: usize = 40 + 65_535;
 
-/// A device, and its other end.
-struct Device {
-    tun: Tun,
-    kernel: UnixDatagram,
-}
-
-thread_local! {
-    // To open one for each input would cost most of the time.
-    static DEVICE: Device = Device::new();
-}
-
-/// Reads `data` as a virtio-net header and a packet. Both pass a TUN to the program, which takes the
-/// packet apart, joins its segments again, and sends the result to a simple model of Linux. Returns
+/// Reads `data` as a virtio-net header and a packet from Linux. The packet is taken apart, its
+/// segments are joined again, and the result passes with a header to a simple model of Linux. Returns
 /// the number of segments.
 ///
 /// # Panics
@@ -51,109 +30,56 @@ pub fn vnet(data: &[u8]) -> usize {
     let mut packet = packet.to_vec();
     packet.truncate(LONGEST);
     repair(&mut packet);
-    DEVICE.with(|device| device.exchange(header, &packet))
+    let meta = tun::decode(header, &packet);
+    assert_eq!(meta, Header::read(header).meta(&packet));
+    let (Some(meta), Ok(headers)) = (meta, Headers::parse(&packet)) else {
+        return 0;
+    };
+    // What the driver does with a packet before it looks further.
+    packet.truncate(headers.total_len());
+    let can_be_filled = headers.checksum_offset().is_some();
+    if can_be_filled && meta.checksum != Checksum::Complete {
+        headers.fill_checksum(&mut packet);
+        assert!(headers.verify_checksum(&packet));
+    }
+    // No host makes another super-packet: one that is not TCP or UDP, or a fragment.
+    let is_whole = can_be_filled && headers.fragment().is_none();
+    let Some(size) = meta.gso_size.filter(|_| is_whole) else {
+        return 1;
+    };
+    let segments = segments(&headers, &packet, size);
+    send(&segments, &packet, &headers);
+    segments.len()
 }
 
-impl Device {
-    fn new() -> Self {
-        let (ours, kernel) = UnixDatagram::pair().expect("a pair of sockets");
-        kernel.set_nonblocking(true).expect("a setting of sockets");
-        let tun = Tun::from_fd_with(ours.into(), FRAMING).expect("a socket is a device");
-        Self { tun, kernel }
-    }
-
-    fn exchange(&self, header: &[u8; Header::LEN], packet: &[u8]) -> usize {
-        let dropped = self.tun.dropped();
-        let bytes = [header, packet].concat();
-        self.kernel
-            .send(&bytes)
-            .expect("there is room for one packet");
-        let mut received = PacketBuf::with_capacity(LONGEST);
-        let received = self.poll(self.tun.recv(&mut received)).map(|result| {
-            result.expect("a packet is no reason to end");
-            received
-        });
-        let expected = Header::read(header).meta(packet);
-        assert_eq!(received.as_ref().map(PacketBuf::meta), expected);
-        assert_eq!(self.tun.dropped() - dropped, u64::from(expected.is_none()));
-        let Some(received) = received else {
-            return 0;
-        };
-        assert_eq!(&received[..], packet);
-        let Ok(headers) = Headers::parse(&received) else {
-            return 0;
-        };
-        // What the driver does with a packet before it looks further.
-        let mut whole = received[..headers.total_len()].to_vec();
-        let can_be_filled = headers.checksum_offset().is_some();
-        if can_be_filled && received.meta().checksum != Checksum::Complete {
-            headers.fill_checksum(&mut whole);
-            assert!(headers.verify_checksum(&whole));
+/// Joins segments to super-packets, which Linux takes apart again.
+fn send(segments: &[Vec<u8>], whole: &[u8], headers: &Headers) {
+    let mut segments = segments.iter().peekable();
+    let mut payload = Vec::new();
+    while let Some(first) = segments.next() {
+        let mut packet = first.clone();
+        let mut parts = vec![first];
+        let mut size = None;
+        if let Some(mut coalescer) = Coalescer::new(first) {
+            while let Some(next) = segments.next_if(|next| coalescer.push(&mut packet, next)) {
+                parts.push(next);
+            }
+            size = coalescer.finish(&mut packet);
         }
-        let size = received.meta().gso_size;
-        // A super-packet that no host makes: not TCP or UDP, or in fragments.
-        let Some(size) = size.filter(|_| can_be_filled && headers.fragment().is_none()) else {
-            return 1;
-        };
-        let segments = segments(&headers, &whole, size);
-        self.send(&segments, &whole, &headers);
-        segments.len()
-    }
-
-    /// Joins segments and sends them in super-packets, which Linux takes apart again.
-    fn send(&self, segments: &[Vec<u8>], whole: &[u8], headers: &Headers) {
-        let mut segments = segments.iter().peekable();
-        let mut payload = Vec::new();
-        while let Some(first) = segments.next() {
-            let mut joined = first.clone();
-            let mut parts = vec![first.clone()];
-            let mut size = None;
-            if let Some(mut coalescer) = Coalescer::new(first) {
-                while let Some(next) = segments.peek() {
-                    if !coalescer.push(&mut joined, next) {
-                        break;
-                    }
-                    parts.extend(segments.next().cloned());
-                }
-                size = coalescer.finish(&mut joined);
-            }
-            let mut packet = PacketBuf::with_capacity(joined.len());
-            packet.copy_from_slice(&joined);
-            let joined = Headers::parse(&joined).expect("joined segments are a packet");
-            if size.is_none() {
-                joined.fill_partial_checksum(&mut packet);
-            }
-            packet.set_meta(Meta::new().checksum(Checksum::Partial).gso_size(size));
-            self.poll(self.tun.send(&packet))
-                .expect("there is room for one packet")
-                .expect("a packet is no reason to end");
-            let mut bytes = vec![0; Header::LEN + LONGEST];
-            let len = self.kernel.recv(&mut bytes).expect("the packet arrives");
-            let (header, arrived) = bytes[..len].split_first_chunk().expect("a header");
-            assert_eq!(arrived, &packet[..]);
-            let made = Header::read(header).segments(arrived);
-            assert_eq!(made.len(), parts.len());
-            for (made, part) in made.iter().zip(&parts) {
-                same(made, part);
-                let made = Packet::parse(made).expect("checked above");
-                payload.extend_from_slice(made.payload());
-            }
+        if size.is_none() {
+            let joined = Headers::parse(&packet).expect("a segment is a packet");
+            joined.fill_partial_checksum(&mut packet);
         }
-        assert_eq!(payload, &whole[headers.payload_range()]);
-    }
-
-    /// Polls a call of the device until there is nothing more to read or room for nothing more.
-    fn poll<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        let mut call = pin!(call);
-        let mut context = Context::from_waker(Waker::noop());
-        // A device yields to other tasks after a packet that it has dropped.
-        for _ in 0..4 {
-            if let Poll::Ready(value) = call.as_mut().poll(&mut context) {
-                return Some(value);
-            }
+        let meta = Meta::new().checksum(Checksum::Partial).gso_size(size);
+        let made = Header::read(&tun::encode(meta, &packet, 0)).segments(&packet);
+        assert_eq!(made.len(), parts.len());
+        for (made, part) in made.iter().zip(parts) {
+            same(made, part);
+            let made = Packet::parse(made).expect("checked above");
+            payload.extend_from_slice(made.payload());
         }
-        None
     }
+    assert_eq!(payload, &whole[headers.payload_range()]);
 }
 
 /// The segments of a super-packet.

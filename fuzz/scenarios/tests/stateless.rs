@@ -41,9 +41,9 @@ fn changes_of_seeds() {
     for target in TARGETS {
         let mut mutator = Mutator::new(20_261_127);
         let seeds = corpus(target.seeds);
-        for nth in 0..2000 {
+        for nth in 0..1000 {
             let mut bytes = seeds[nth % seeds.len()].1.clone();
-            for _ in 0..=nth / 400 {
+            for _ in 0..=nth / 200 {
                 mutator.mutate(&mut bytes);
             }
             (target.run)(&bytes);
@@ -54,7 +54,7 @@ fn changes_of_seeds() {
 #[test]
 fn random_bytes() {
     for target in TARGETS {
-        for seed in 0..2000 {
+        for seed in 0..1000 {
             let len = 16 << (seed % 6);
             (target.run)(&bytes_of_seed(seed, len));
         }
@@ -81,7 +81,7 @@ fn every_target_is_one_of_cargo_fuzz() -> io::Result<()> {
 #[test]
 fn random_steps_do_something() {
     let mut all = UdpTally::default();
-    for seed in 0..1000 {
+    for seed in 0..300 {
         let tally = udp(&bytes_of_seed(seed, 600));
         all.read += tally.read;
         all.sent += tally.sent;
@@ -96,10 +96,10 @@ fn random_steps_do_something() {
         all.icmp_errors,
         all.dropped,
     ];
-    assert!(least.iter().all(|count| *count > 500), "{all:?}");
+    assert!(least.iter().all(|count| *count > 100), "{all:?}");
 
     let mut counts = [0; 5];
-    for seed in 0..1000 {
+    for seed in 0..300 {
         let stats = reassembly(&bytes_of_seed(seed, 400));
         let of_one = [
             stats.packets,
@@ -112,7 +112,7 @@ fn random_steps_do_something() {
             *count += of_one;
         }
     }
-    assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
+    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
 }
 
 /// Seeds come through where only a right input does.
