@@ -63,7 +63,9 @@ pub struct Stats {
     /// Half-open connections that gave their place to newer ones, because their clients did not
     /// complete the handshake. None with [`syn_cookies`](crate::Config::syn_cookies).
     pub half_open_full: u64,
-    /// SYNs answered with a [SYN cookie](crate::Config::syn_cookies). Linux: `SyncookiesSent`.
+    /// SYNs answered with a [SYN cookie](crate::Config::syn_cookies). Those that had waited in the
+    /// queue before count as requests too, and once more when their cookie comes back. Linux:
+    /// `SyncookiesSent`.
     pub syn_cookies_sent: u64,
     /// Handshakes completed by a SYN cookie. Each is a request. Linux: `SyncookiesRecv`.
     pub syn_cookies_received: u64,

@@ -18,21 +18,24 @@
 //! those of SYNs that no listener was given.
 
 mod completed;
+mod entry;
 mod lifetime;
 mod list;
 mod source;
+mod stages;
 mod stored_syn;
 
 pub(crate) use self::completed::{Completed, Verdict};
+pub(crate) use self::entry::SynEntry;
 pub(crate) use self::lifetime::Lifetimes;
 pub(crate) use self::stored_syn::syn_to_keep;
 
+use self::entry::{Content, Stage};
 use self::lifetime::Lifetime;
-use self::list::{KINDS, Link, Linked, List, ListKind, push, push_front, unlink};
+use self::list::{KINDS, Link, List, ListKind, push, unlink};
 use self::source::Sources;
-use crate::syn::Syn;
 use brooklet_cell::wakers::{WaitKey, WaitQueue, WakeList};
-use brooklet_packet::{FlowKey, Packet};
+use brooklet_packet::FlowKey;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
@@ -75,84 +78,6 @@ const MAX_SYN_ENTRY: usize = 576;
 /// client has completed the handshake.
 pub(crate) const MAX_PLACE: usize =
     2 * MAX_SYN_ENTRY + size_of::<Completed>() + completed::DATA_PER_PLACE;
-
-/// A SYN that waits for the program's answer.
-#[derive(Debug)]
-pub(crate) struct SynEntry {
-    pub(crate) key: FlowKey,
-    /// The queue of the device on which the SYN arrived.
-    pub(crate) queue: u8,
-    stage: Stage,
-    pub(crate) listener: u32,
-    pub(crate) isn: u32,
-    content: Content,
-    /// Distinguishes the entry from earlier ones of the same 4-tuple.
-    serial: u32,
-    lifetime: Lifetime,
-    links: [Link; KINDS],
-}
-
-/// What the program has done about an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// No listener was given it: it is in the lists of pending and of evictable entries.
-    Pending,
-    /// The program works on it.
-    Given,
-    /// The program leaves it unanswered: it is in the list of evictable entries.
-    Unanswered,
-}
-
-/// The packet of an entry.
-#[derive(Debug)]
-enum Content {
-    /// The SYN, without data.
-    Syn(Box<[u8]>),
-    /// In a box: few entries have one, and every host can make SYNs.
-    Completed(Box<Completed>),
-}
-
-impl Linked for SynEntry {
-    fn link(&mut self, kind: ListKind) -> &mut Link {
-        &mut self.links[kind as usize]
-    }
-}
-
-impl SynEntry {
-    /// Whether it is in the list of evictable entries while it is in `stage`.
-    fn is_evictable(&self, stage: Stage) -> bool {
-        match stage {
-            Stage::Pending => self.completed().is_none(),
-            Stage::Given => false,
-            Stage::Unanswered => true,
-        }
-    }
-
-    /// The SYN, without data, or of a completed entry the segment to take in once the program accepts.
-    pub(crate) fn packet(&self) -> &[u8] {
-        match &self.content {
-            Content::Syn(packet) => packet,
-            Content::Completed(completed) => completed.packet(),
-        }
-    }
-
-    /// The heap bytes of the content.
-    fn content_bytes(&self) -> usize {
-        match &self.content {
-            Content::Syn(packet) => packet.len(),
-            Content::Completed(completed) => size_of::<Completed>() + completed.packet().len(),
-        }
-    }
-
-    /// The parsed SYN. Never `None`: the packet was parsed before it was kept.
-    pub(crate) fn parse(&self) -> Option<Syn> {
-        if let Some(completed) = self.completed() {
-            return Some(completed.cookie.syn);
-        }
-        let packet = Packet::parse(self.packet()).ok()?;
-        Some(Syn::parse(packet.bytes(), packet.headers(), packet.tcp()?))
-    }
-}
 
 /// Identifies an entry, also after the entry is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,62 +218,9 @@ impl SynQueue {
         }
     }
 
-    /// Makes room for a newer SYN. Returns `false` if no entry may be evicted.
-    pub(crate) fn evict(&mut self, wakes: &mut WakeList) -> bool {
-        self.remove_slot(self.evictable.first, wakes).is_some()
-    }
-
-    /// Makes room for a newer SYN among the entries that the program has left unanswered. Returns
-    /// `false` if there is none.
-    pub(crate) fn evict_unanswered(&mut self, wakes: &mut WakeList) -> bool {
-        let first = self.slots.get(self.evictable.first as usize);
-        first.is_some_and(|first| first.stage == Stage::Unanswered) && self.evict(wakes)
-    }
-
     /// Removes the entry of `key`.
     pub(crate) fn remove(&mut self, key: FlowKey, wakes: &mut WakeList) -> Option<SynEntry> {
         self.remove_slot(self.find(key)?, wakes)
-    }
-
-    /// Gives `listener` the oldest entry that it was not given yet: of the completed ones if there are
-    /// any, since the others may come from spoofed sources.
-    pub(crate) fn next_pending(&mut self, listener: u32) -> Option<(SynId, &SynEntry)> {
-        let slot = self.first_pending(listener)?;
-        self.set_stage(slot, Stage::Given);
-        let entry = &self.slots[slot as usize];
-        let (key, serial) = (entry.key, entry.serial);
-        Some((SynId { key, serial }, entry))
-    }
-
-    /// Whether there is an entry that `listener` was not given yet.
-    pub(crate) fn has_pending(&self, listener: u32) -> bool {
-        self.first_pending(listener).is_some()
-    }
-
-    fn first_pending(&self, listener: u32) -> Option<u32> {
-        let lists = [true, false].map(|completed| self.pending.get(&(listener, completed)));
-        let mut lists = lists.into_iter().flatten();
-        lists.find(|list| !list.is_empty()).map(|list| list.first)
-    }
-
-    /// Whether the SYN of `key` is in the queue, and no listener was given it.
-    pub(crate) fn is_pending(&self, key: FlowKey) -> bool {
-        let entry = self.find(key).map(|slot| &self.slots[slot as usize]);
-        entry.is_some_and(|entry| entry.stage == Stage::Pending)
-    }
-
-    /// Removes all entries that `listener`, which is being closed, was not given.
-    pub(crate) fn take_pending(&mut self, listener: u32, wakes: &mut WakeList) -> Vec<SynEntry> {
-        let mut taken = Vec::new();
-        while let Some(slot) = self.first_pending(listener)
-            && let Some(entry) = self.remove_slot(slot, wakes)
-        {
-            taken.push(entry);
-        }
-        for completed in [true, false] {
-            self.pending.remove(&(listener, completed));
-        }
-        taken
     }
 
     /// Removes all entries.
@@ -367,14 +239,6 @@ impl SynQueue {
     /// Removes the entry, which the caller answers.
     pub(crate) fn take(&mut self, id: SynId, wakes: &mut WakeList) -> Option<SynEntry> {
         self.remove_slot(self.slot_of(id)?, wakes)
-    }
-
-    /// Notes that the program leaves the entry unanswered. It stays, so that the repetitions of its
-    /// SYN make no new request, and is evicted first.
-    pub(crate) fn leave_unanswered(&mut self, id: SynId) {
-        if let Some(slot) = self.slot_of(id) {
-            self.set_stage(slot, Stage::Unanswered);
-        }
     }
 
     /// Registers the task of `cx` to be woken when the entry is removed. Returns `None` if the
@@ -454,34 +318,6 @@ impl SynQueue {
     fn slot_of(&self, id: SynId) -> Option<u32> {
         self.find(id.key)
             .filter(|&slot| self.slots[slot as usize].serial == id.serial)
-    }
-
-    fn set_stage(&mut self, slot: u32, stage: Stage) {
-        let before = std::mem::replace(&mut self.slots[slot as usize].stage, stage);
-        self.unlink_stage(slot, before);
-        if stage == Stage::Unanswered {
-            push_front(
-                &mut self.slots,
-                &mut self.evictable,
-                ListKind::Evictable,
-                slot,
-            );
-        }
-    }
-
-    /// Removes a slot from the lists of its stage.
-    fn unlink_stage(&mut self, slot: u32, stage: Stage) {
-        let slots = &mut self.slots;
-        if slots[slot as usize].is_evictable(stage) {
-            unlink(slots, &mut self.evictable, ListKind::Evictable, slot);
-        }
-        let entry = &slots[slot as usize];
-        let list = (entry.listener, entry.completed().is_some());
-        if stage == Stage::Pending
-            && let Some(pending) = self.pending.get_mut(&list)
-        {
-            unlink(slots, pending, ListKind::Pending, slot);
-        }
     }
 
     fn set_lifetime(&mut self, slot: u32, lifetime: Lifetime) {

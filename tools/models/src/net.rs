@@ -134,6 +134,9 @@ fn stack(
                 // Less than two full segments: windows close and open all the time.
                 .options(TcpOptions::new().recv_buffer(2048).send_buffer(2048))
                 .max_half_open(options.max_half_open)
+                // A SYN-ACK with a cookie that finds no room is lost, and the clock of the models stands
+                // still, so that no client would repeat its SYN.
+                .syn_cookies(false)
                 .outbound_packets(options.outbound),
         )
         .udp_config(UdpConfig::new().outbound_packets(options.udp_outbound))

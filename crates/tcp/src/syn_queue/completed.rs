@@ -4,7 +4,8 @@
 //! drops. It keeps one packet of each entry, the first with data, so that the first data waits for
 //! no retransmission timeout once the program accepts.
 
-use super::{Content, SynEntry, SynQueue};
+use super::SynQueue;
+use super::entry::{Content, SynEntry};
 use crate::options::TcpOptions;
 use crate::segment::Segment;
 use crate::seq::{Micros, after};
