@@ -114,9 +114,7 @@ fn run(role: Role) -> io::Result<()> {
         Role::Help => print!("{USAGE}"),
         Role::Extension(memory) => extension::run(memory)?,
         Role::Attack(load) => {
-            println!(
-                "process  stack    limit   up          down       in a flood  flows  peak RSS"
-            );
+            println!("process  stack    limit   up          down       in a flood  peak RSS");
             for profile in PROFILES {
                 let outcome = attacker::run(profile, load)?;
                 println!("{outcome}");

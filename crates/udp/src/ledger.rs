@@ -1,7 +1,7 @@
 //! The bytes that the inbound side holds on the heap, against its share of the memory budget.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 /// Counts the bytes of all inbound queues and of the tables of sessions and sockets.
 ///
@@ -11,46 +11,55 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Ledger(Arc<Account>);
 
 struct Account {
-    limit: usize,
-    bytes: AtomicUsize,
+    limit: isize,
+    /// Bytes that are free: one figure, because every datagram looks at it. Below 0 when tables
+    /// have grown beyond the limit.
+    free: AtomicIsize,
 }
 
 impl Ledger {
     pub(crate) fn new(limit: usize) -> Self {
+        let limit = isize::try_from(limit).unwrap_or(isize::MAX);
         Self(Arc::new(Account {
             limit,
-            bytes: AtomicUsize::new(0),
+            free: AtomicIsize::new(limit),
         }))
     }
 
     #[inline]
+    fn free(&self) -> isize {
+        self.0.free.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        self.0.bytes.load(Ordering::Relaxed)
+        (self.0.limit - self.free()).unsigned_abs()
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.0.limit
+        self.0.limit.unsigned_abs()
     }
 
+    /// Whether there is room for `bytes` bytes, which are less than the address space.
     #[inline]
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.bytes().saturating_add(bytes) <= self.0.limit
+        bytes as isize <= self.free()
     }
 
     /// Whether more than half of the limit is held, so that what is held needlessly should go.
-    #[inline]
     pub(crate) fn is_half_full(&self) -> bool {
-        self.bytes() > self.0.limit / 2
+        self.free() < self.0.limit / 2
     }
 
     #[inline]
     pub(crate) fn add(&self, bytes: usize) {
-        self.0.bytes.store(self.bytes() + bytes, Ordering::Relaxed);
+        let free = self.free() - bytes as isize;
+        self.0.free.store(free, Ordering::Relaxed);
     }
 
     #[inline]
     pub(crate) fn subtract(&self, bytes: usize) {
-        self.0.bytes.store(self.bytes() - bytes, Ordering::Relaxed);
+        let free = self.free() + bytes as isize;
+        self.0.free.store(free, Ordering::Relaxed);
     }
 }
 

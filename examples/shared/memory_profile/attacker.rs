@@ -31,8 +31,6 @@ pub(super) struct Outcome {
     up: f64,
     down: f64,
     in_flood: f64,
-    /// Connections with data that nobody reads.
-    flows: usize,
     /// The most resident memory, in bytes.
     pub(super) peak: Option<usize>,
 }
@@ -45,7 +43,6 @@ impl fmt::Display for Outcome {
             up,
             down,
             in_flood,
-            flows,
             peak,
         } = self;
         let limit = if *is_limited { "cgroup" } else { "none" };
@@ -54,7 +51,6 @@ impl fmt::Display for Outcome {
         for rate in [up, down, in_flood] {
             write!(f, "  {:5.0} MB/s", rate / 1e6)?;
         }
-        write!(f, "  {flows:5}")?;
         match peak {
             Some(peak) => write!(f, "  {:4.1} MiB", *peak as f64 / f64::from(1 << 20)),
             None => write!(f, "  unknown"),
@@ -111,20 +107,18 @@ pub(super) fn run(profile: Profile, load: Load) -> io::Result<Outcome> {
         let flooding = executor.spawn(send_flood(flood, load.flood));
         let in_flood = download(stream, load.mib).await?;
         flooding.await?;
-        let held = flows.len();
         flows.iter().for_each(TcpStream::abort);
         // The memory is free again.
         download(connect(&stack, GENERATE).await?, 1).await?;
-        Ok::<_, io::Error>((up, down, in_flood, held))
+        Ok::<_, io::Error>((up, down, in_flood))
     };
-    let (up, down, in_flood, flows) = brooklet_reactor::block_on(executor.run(attack))?;
+    let (up, down, in_flood) = brooklet_reactor::block_on(executor.run(attack))?;
     Ok(Outcome {
         profile,
         is_limited: cgroup.is_some(),
         up,
         down,
         in_flood,
-        flows,
         peak: peak(process),
     })
 }
@@ -163,7 +157,8 @@ async fn download(stream: TcpStream, mib: u64) -> io::Result<f64> {
     Ok(read as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Connections with data that nobody reads. Those beyond what the stack has room for fail.
+/// Connections with data that nobody reads. Those beyond what the stack has room for fail, or carry
+/// nothing.
 async fn ignored(executor: &LocalExecutor<'_>, stack: &Stack, count: usize) -> Vec<TcpStream> {
     let open = |_| {
         let stack = stack.clone();

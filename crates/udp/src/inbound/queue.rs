@@ -204,20 +204,24 @@ impl Queue {
     /// Takes the oldest datagram.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
-        let datagram = self.datagrams.pop_front()?;
-        self.bytes -= datagram.payload.len();
-        self.ledger.subtract(datagram.payload.capacity());
-        if self.datagrams.is_empty() && self.datagrams.capacity() > KEEP {
-            self.release_if_short();
+        // Before the datagram is taken out, so that it is moved only once.
+        let payload = &self.datagrams.front()?.payload;
+        self.bytes -= payload.len();
+        self.ledger.subtract(payload.capacity());
+        if self.datagrams.len() == 1 && self.datagrams.capacity() > KEEP {
+            return self.pop_last();
         }
-        Some(datagram)
+        self.datagrams.pop_front()
     }
 
+    /// The same for the last datagram of a long queue.
     #[inline(never)]
-    fn release_if_short(&mut self) {
+    fn pop_last(&mut self) -> Option<Datagram> {
+        let last = self.datagrams.pop_front();
         if self.ledger.is_half_full() {
             self.release();
         }
+        last
     }
 
     /// Frees the memory of a queue that is empty.
