@@ -7,8 +7,8 @@ use std::io;
 ///
 /// | fault | [`ErrorKind`](io::ErrorKind) | error numbers of the system |
 /// |---|---|---|
-/// | `Transient` | `Interrupted`, `WouldBlock`, `OutOfMemory`, `ResourceBusy`, `TimedOut`, `NetworkDown` | Unix: `EIO`, `ENOBUFS`, `EHOSTDOWN`; Windows: `ERROR_BUFFER_OVERFLOW`, `ERROR_NO_SYSTEM_RESOURCES`, `WSAENOBUFS` |
-/// | `Packet` | `InvalidInput`, `InvalidData`, `PermissionDenied`, `ConnectionRefused`, `HostUnreachable`, `NetworkUnreachable` | Unix: `EMSGSIZE`; Windows: `WSAEMSGSIZE` |
+/// | `Transient` | `Interrupted`, `WouldBlock`, `OutOfMemory`, `ResourceBusy`, `TimedOut`, `NetworkDown` | Linux, macOS, BSD: `EIO`, `ENOBUFS`, `EHOSTDOWN`; Windows: `ERROR_BUFFER_OVERFLOW`, `ERROR_NO_SYSTEM_RESOURCES`, `WSAENOBUFS` |
+/// | `Packet` | `InvalidInput`, `InvalidData`, `PermissionDenied`, `ConnectionRefused`, `HostUnreachable`, `NetworkUnreachable` | Linux, macOS, BSD: `EMSGSIZE`; Windows: `WSAEMSGSIZE` |
 /// | `Fatal` | any other, such as `UnexpectedEof` and `BrokenPipe` | any other, such as `EBADF`, `ENODEV`, `ENXIO` and, on Linux, `EBADFD` |
 ///
 /// On Linux, a TUN device answers a write with `EIO` while its interface is down, and every call
@@ -21,7 +21,7 @@ use std::io;
 /// assert_eq!(DeviceFault::of(&ErrorKind::Interrupted.into()), DeviceFault::Transient);
 /// assert_eq!(DeviceFault::of(&ErrorKind::InvalidInput.into()), DeviceFault::Packet);
 /// assert_eq!(DeviceFault::of(&ErrorKind::UnexpectedEof.into()), DeviceFault::Fatal);
-/// # #[cfg(unix)] {
+/// # #[cfg(target_os = "linux")] {
 /// const EIO: i32 = 5;
 /// assert_eq!(DeviceFault::of(&Error::from_raw_os_error(EIO)), DeviceFault::Transient);
 /// const EBADF: i32 = 9;
@@ -80,8 +80,14 @@ mod numbers {
     pub(super) const PACKET: [i32; 1] = [90];
 }
 
-/// `EIO`, `ENOBUFS` and `EHOSTDOWN`; `EMSGSIZE`. The numbers are those of BSD.
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+/// `EIO`, `ENOBUFS` and `EHOSTDOWN`; `EMSGSIZE`.
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
 mod numbers {
     pub(super) const TRANSIENT: [i32; 3] = [5, 55, 64];
     pub(super) const PACKET: [i32; 1] = [40];
@@ -95,7 +101,16 @@ mod numbers {
     pub(super) const PACKET: [i32; 1] = [10040];
 }
 
-#[cfg(not(any(unix, windows)))]
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    windows
+)))]
 mod numbers {
     pub(super) const TRANSIENT: [i32; 0] = [];
     pub(super) const PACKET: [i32; 0] = [];

@@ -221,3 +221,51 @@ fn a_capture_whose_writer_panics_ends_and_the_stack_goes_on() {
     assert!(panics(move || now(capture.write_to(Writer))));
     world.transfer(&stream, &peer, 10_000);
 }
+
+#[cfg(feature = "log")]
+#[test]
+fn a_logger_that_panics_in_the_driver_costs_one_poll() {
+    use std::cell::Cell;
+
+    thread_local! {
+        static FAILS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Panics over the next event of a thread that asks for it.
+    struct Logger;
+
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            assert!(
+                !FAILS.replace(false),
+                "the logger panics: {}",
+                record.args()
+            );
+        }
+        fn flush(&self) {}
+    }
+
+    log::set_logger(&Logger).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let mut world = World::new();
+    let (stream, peer) = world.connect(1000);
+    for port in 1001..1010 {
+        let (short, short_peer) = world.connect(port);
+        drop((short, short_peer));
+        FAILS.set(true);
+        // The end of the connection is logged while a driver handles a segment.
+        for _ in 0..10 {
+            if panics(|| world.pass(SECOND)) {
+                break;
+            }
+        }
+        FAILS.set(false);
+        world.near.woken.clone().wake();
+        world.far.woken.clone().wake();
+        world.transfer(&stream, &peer, 100_000);
+        world.transfer(&peer, &stream, 100_000);
+    }
+}

@@ -92,6 +92,7 @@ impl PacketIo for Device {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut PacketBuf) -> Poll<io::Result<()>> {
+        assert!(packet.capacity() >= 65_575, "room for the longest packet");
         let mut script = lock(&self.script);
         script.recv_calls += 1;
         assert!(!std::mem::take(&mut script.panics), "the device panics");
@@ -244,6 +245,8 @@ pub(crate) struct Node<P: Filter = UnicastOnly> {
     pub(crate) woken: Arc<Flag>,
     pub(crate) polls: usize,
     pub(crate) ended: Option<io::Result<()>>,
+    /// The driver that has ended, so that the wire has both ends still.
+    finished: Option<Driver<Device, TestTimer, P>>,
 }
 
 impl<P: Filter> Node<P> {
@@ -265,6 +268,7 @@ impl<P: Filter> Node<P> {
             woken: Flag::set(),
             polls: 0,
             ended: None,
+            finished: None,
         }
     }
 
@@ -284,7 +288,7 @@ impl<P: Filter> Node<P> {
             && let Poll::Ready(result) = Pin::new(driver).poll(&mut Context::from_waker(&waker))
         {
             self.ended = Some(result);
-            self.driver = None;
+            self.finished = self.driver.take();
         }
     }
 
