@@ -137,7 +137,11 @@ fn packets() -> Vec<(String, Vec<u8>)> {
         let version = bytes[0] >> 4;
         let what = match Packet::parse(&bytes) {
             Ok(packet) if packet.fragment().is_some() => "fragment".to_owned(),
-            Ok(packet) => packet.protocol().to_string().to_lowercase(),
+            Ok(packet) => packet
+                .protocol()
+                .to_string()
+                .to_lowercase()
+                .replace(' ', "-"),
             Err(ParseError::ExtensionHeader) => "long-chain".to_owned(),
             Err(error) => panic!("{error}"),
         };
