@@ -43,10 +43,10 @@ pub(crate) struct Kind {
 }
 
 const MIB: u64 = 1 << 20;
-/// For packets of sources that may be spoofed.
+/// For packets of sources that may be spoofed. The few SYN-ACKs from before the pressure are sent again.
 const SPOOFED: Bounds = Bounds {
     memory: 16 * MIB,
-    answers: Some(1.0),
+    answers: Some(1.01),
 };
 /// For peers with connections: they may hold memory, within the budget of the victim.
 const CONNECTED: Bounds = Bounds {
@@ -160,7 +160,7 @@ impl Kind {
             about: "peers that ask for data and acknowledge a segment each second",
             bounds: CONNECTED,
             accounts: &[],
-            size: 5_000,
+            size: 2_000,
             quick: 200,
             begin: |size| Box::new(connected::SlowReaders::new(size)),
         },

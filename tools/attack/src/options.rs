@@ -3,7 +3,7 @@
 use crate::attacks::Kind;
 use crate::drive::Plan;
 use crate::setup::Victim;
-use crate::victim::Accept;
+use crate::victim::AcceptMode;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// The services behind a TUN device.
     Victim {
         tun: String,
-        accept: Accept,
+        accept: AcceptMode,
     },
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     use lexopt::prelude::*;
     let mut options = Options::default();
     let (mut words, mut list) = (Vec::new(), false);
-    let (mut device, mut accept) = (None, Accept::Requests);
+    let (mut device, mut accept) = (None, AcceptMode::Requests);
     let mut args = lexopt::Parser::from_iter(args);
     while let Some(arg) = args.next()? {
         match arg {
@@ -159,7 +159,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Long("hostile") => options.proof = Some(Proof::Hostile),
             Long("accept") => {
                 let name = args.value()?.string()?;
-                accept = Accept::find(&name).ok_or("--accept takes another name")?;
+                accept = AcceptMode::find(&name).ok_or("--accept takes another name")?;
             }
             _ => return Err(arg.unexpected()),
         }

@@ -128,10 +128,11 @@ impl Row {
 
     /// The cells below [`HEAD`](Self::HEAD), and the verdict.
     pub(crate) fn cells(&self) -> Vec<String> {
+        let none = || "-".to_owned();
         let mib = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(1 << 20));
         let more = |bytes: u64| {
             self.before
-                .map_or("-".into(), |before| mib(bytes.saturating_sub(before)))
+                .map_or_else(none, |before| mib(bytes.saturating_sub(before)))
         };
         let [p50, p99, max] = self.times.map(|time| format!("{time:.2}"));
         vec![
@@ -141,12 +142,12 @@ impl Row {
             format!("{:.0}", self.rate),
             format!("{:.2}", self.per_packet()),
             format!("{:.2}", self.per_byte()),
-            self.processor.map_or("-".into(), |spent| {
+            self.processor.map_or_else(none, |spent| {
                 format!("{:.2}", spent / self.packets.max(1) as f64)
             }),
             more(self.peak),
-            self.counted.map_or("-".into(), mib),
-            self.after.map_or("-".into(), more),
+            self.counted.map_or_else(none, mib),
+            self.after.map_or_else(none, more),
             self.connects.to_string(),
             (self.reset + self.late).to_string(),
             p50,

@@ -3,7 +3,7 @@
 use crate::attacks::Kind;
 use crate::drive::{Plan, drive};
 use crate::row::Row;
-use crate::victim::{self, Accept, Running, SERVER};
+use crate::victim::{self, AcceptMode, Running, SERVER};
 use crate::watch::Watch;
 use crate::wire::{self, Device, PacketSocket, Wire};
 use brooklet_testbed::network::Namespace;
@@ -24,9 +24,9 @@ const PIPE: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Victim {
     /// A stack in this process.
-    InProcess(Accept),
+    InProcess(AcceptMode),
     /// The services of this program in a process of their own, behind a TUN device.
-    Tun(Accept),
+    Tun(AcceptMode),
     /// The example `inetd`.
     Inetd,
     /// `brooklet forward`, with the kernel's sockets behind it.
@@ -37,7 +37,7 @@ pub(crate) enum Victim {
 
 impl Victim {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let own = Accept::ALL.into_iter();
+        let own = AcceptMode::ALL.into_iter();
         let own = own.flat_map(|accept| [Self::InProcess(accept), Self::Tun(accept)]);
         own.chain([Self::Inetd, Self::Forward, Self::Linux])
     }
@@ -49,7 +49,7 @@ impl Victim {
     /// How long it waits before it accepts, of its own will.
     pub(crate) fn dial(self) -> Duration {
         match self {
-            Self::InProcess(Accept::SlowDial) | Self::Tun(Accept::SlowDial) => victim::DIAL,
+            Self::InProcess(AcceptMode::SlowDial) | Self::Tun(AcceptMode::SlowDial) => victim::DIAL,
             _ => Duration::ZERO,
         }
     }
@@ -101,7 +101,7 @@ fn attack(kind: &Kind, victim: Victim, plan: Plan) -> io::Result<Row> {
     match victim {
         Victim::InProcess(accept) => {
             let (here, there) = brooklet::pipe(PIPE);
-            let watch = Watch::Stack(Running::start(there, accept)?);
+            let watch = Watch::Stack(Box::new(Running::start(there, accept)?));
             attack(&mut Device::new(here), &watch)
         }
         Victim::Tun(accept) => {

@@ -4,7 +4,7 @@ use crate::attacks::Kind;
 use crate::options::{Options, Proof};
 use crate::row::{Row, print_line};
 use crate::setup::{self, Victim, build_programs};
-use crate::victim::Accept;
+use crate::victim::AcceptMode;
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -20,8 +20,8 @@ pub(crate) fn list() {
 /// The victims of an attack: SYNs are for all, the rest for one stack, one program and the
 /// kernel. The short form is SYNs for all, and the rest for one stack.
 fn victims(kind: &Kind, options: &Options) -> Vec<Victim> {
-    let requests = Victim::InProcess(Accept::Requests);
-    let program = Victim::Tun(Accept::Requests);
+    let requests = Victim::InProcess(AcceptMode::Requests);
+    let program = Victim::Tun(AcceptMode::Requests);
     match options.proof {
         Some(Proof::SynMillion) if kind.name.starts_with("syn") => {
             vec![Victim::Inetd, Victim::Forward, program]

@@ -27,7 +27,7 @@ const BUFFER: usize = 2048;
 
 /// How a program accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accept {
+pub(crate) enum AcceptMode {
     /// `TcpListener::accept`.
     Accept,
     /// Each request is accepted at once.
@@ -36,7 +36,7 @@ pub(crate) enum Accept {
     SlowDial,
 }
 
-impl Accept {
+impl AcceptMode {
     pub(crate) const ALL: [Self; 3] = [Self::Accept, Self::Requests, Self::SlowDial];
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,7 +65,7 @@ impl Running {
     /// Starts the services behind a device.
     pub(crate) fn start(
         device: impl PacketIo + Send + 'static,
-        accept: Accept,
+        accept: AcceptMode,
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let handle = thread::Builder::new().name("stack".into()).spawn(move || {
@@ -114,7 +114,7 @@ fn ended(handle: JoinHandle<io::Result<()>>) -> io::Error {
 
 fn start_services(
     executor: &'static Executor<'static>,
-    accept: Accept,
+    accept: AcceptMode,
     tcp: TcpListener,
     udp: TransparentUdpSocket,
 ) {
@@ -122,9 +122,9 @@ fn start_services(
     let sessions = udp.into_sessions(config);
     executor.spawn(datagrams(executor, sessions)).detach();
     match accept {
-        Accept::Accept => executor.spawn(accepted(executor, tcp)).detach(),
-        Accept::Requests => executor.spawn(requested(executor, tcp, None)).detach(),
-        Accept::SlowDial => executor
+        AcceptMode::Accept => executor.spawn(accepted(executor, tcp)).detach(),
+        AcceptMode::Requests => executor.spawn(requested(executor, tcp, None)).detach(),
+        AcceptMode::SlowDial => executor
             .spawn(requested(executor, tcp, Some(DIAL)))
             .detach(),
     }
@@ -198,7 +198,7 @@ async fn datagrams(executor: &'static Executor<'static>, sessions: UdpListener) 
 }
 
 /// Serves behind a TUN device until the process is killed. SIGUSR1 prints the counters.
-pub(crate) fn program(tun: &str, accept: Accept) -> io::Result<()> {
+pub(crate) fn program(tun: &str, accept: AcceptMode) -> io::Result<()> {
     use nix::sys::signal::{SigSet, Signal};
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGUSR1);

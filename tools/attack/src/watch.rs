@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) enum Watch {
     /// A stack in this process.
-    Stack(Running),
+    Stack(Box<Running>),
     /// A program that prints its counters on SIGUSR1.
     Program(Process),
     /// The kernel.
