@@ -41,6 +41,15 @@ const SEED: u64 = 0x62_726f_6f6b_6c65;
 /// `BROOKLET_MODEL_REPLAY` only that one is run; once the fault is mended, shuttle says of it that
 /// the "schedule ended early".
 pub fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_with(ORDERS, model);
+}
+
+/// Runs `model`, as [`check`] does, under so many orders of each kind: for a model that takes long.
+///
+/// # Panics
+///
+/// As [`check`].
+pub fn check_with(orders: usize, model: impl Fn() + Send + Sync + 'static) {
     let model = std::sync::Arc::new(model);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let model = model.clone();
@@ -51,7 +60,7 @@ pub fn check(model: impl Fn() + Send + Sync + 'static) {
     }
     let orders = match std::env::var("BROOKLET_MODEL_ORDERS") {
         Ok(number) => number.parse().expect("BROOKLET_MODEL_ORDERS is a number"),
-        Err(_) => ORDERS,
+        Err(_) => orders,
     };
     run(Box::new(RandomScheduler::new_from_seed(SEED, orders)));
     run(Box::new(PctScheduler::new_from_seed(SEED, DEPTH, orders)));

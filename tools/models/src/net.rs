@@ -1,7 +1,7 @@
 use crate::Checked;
 use brooklet::{
-    Builder, Clock, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpConfig, TcpListener, Timer,
-    TransparentUdpSocket, UdpConfig,
+    Builder, Clock, IcmpConfig, PacketBuf, PacketIo, Pipe, QueueParts, Stack, TcpConfig,
+    TcpListener, Timer, TransparentUdpSocket, UdpConfig,
 };
 use brooklet_tcp::TcpOptions;
 use shuttle::future::JoinHandle;
@@ -73,6 +73,11 @@ pub struct Options {
     pub outbound: usize,
     pub max_half_open: usize,
     pub udp_outbound: usize,
+    pub raw_outbound: usize,
+    /// In bytes, of each stack.
+    pub mtu: usize,
+    /// Of each direction of a connection, in bytes.
+    pub buffer: usize,
 }
 
 impl Default for Options {
@@ -83,6 +88,10 @@ impl Default for Options {
             outbound: 2,
             max_half_open: 16,
             udp_outbound: 2,
+            raw_outbound: 2,
+            mtu: 1280,
+            // Less than two full segments: windows close and open all the time.
+            buffer: 2048,
         }
     }
 }
@@ -128,17 +137,21 @@ fn stack(
         drivers,
         ..
     } = Builder::new()
-        .mtu(1280)
+        .mtu(options.mtu)
         .tcp_config(
             TcpConfig::new()
-                // Less than two full segments: windows close and open all the time.
-                .options(TcpOptions::new().recv_buffer(2048).send_buffer(2048))
+                .options(
+                    TcpOptions::new()
+                        .recv_buffer(options.buffer)
+                        .send_buffer(options.buffer),
+                )
                 .max_half_open(options.max_half_open)
                 // A SYN-ACK with a cookie that finds no room is lost, and the clock of the models stands
                 // still, so that no client would repeat its SYN.
                 .syn_cookies(false)
                 .outbound_packets(options.outbound),
         )
+        .icmp_config(IcmpConfig::new().outbound_packets(options.raw_outbound))
         .udp_config(UdpConfig::new().outbound_packets(options.udp_outbound))
         .build_queues_with_timers(devices.into_iter().map(|device| (device, timer)))
         .unwrap();

@@ -23,8 +23,12 @@ fn engine(
 }
 
 fn arrive(engine: &Engine<Threaded>, now: Instant, payload: u8) {
+    arrive_from(CLIENT, engine, now, payload);
+}
+
+fn arrive_from(client: SocketAddr, engine: &Engine<Threaded>, now: Instant, payload: u8) {
     let mut bytes = Vec::new();
-    udp::write(&mut bytes, CLIENT, SERVER, 64, &[payload]).unwrap();
+    udp::write(&mut bytes, client, SERVER, 64, &[payload]).unwrap();
     let packet = Packet::parse(&bytes).unwrap();
     let _ = engine.handle_packet(now, &packet, Arrival::new());
 }
@@ -64,6 +68,39 @@ fn a_session_that_ends_is_read_to_its_end() {
         });
         all([reader]);
         drop(all([driver]));
+    });
+}
+
+#[test]
+fn a_session_that_is_evicted_ends_its_readers_and_the_next_one_is_accepted() {
+    check(|| {
+        let now = Instant::now();
+        let (engine, socket) = engine(now);
+        let listener = socket.into_sessions(SessionConfig::new().sessions(1));
+        arrive(&engine, now, 1);
+        let session = run(listener.accept()).unwrap();
+        let readers = [0, 1].map(|_| {
+            let session = session.clone();
+            task(async move {
+                loop {
+                    if let Err(error) = session.recv_datagram().await {
+                        assert!(error.get_ref().unwrap().is::<SessionEnd>());
+                        break;
+                    }
+                }
+            })
+        });
+        let acceptor = task(async move {
+            let next = listener.accept().await.unwrap();
+            assert_eq!(next.recv_datagram().await.unwrap().payload, [2]);
+            (listener, next)
+        });
+        let driver = task(async move {
+            arrive_from(addr(1, 9), &engine, now, 2);
+            engine
+        });
+        all(readers);
+        drop((session, all([acceptor]), all([driver])));
     });
 }
 
