@@ -99,10 +99,15 @@ struct World {
     bytes: (usize, usize),
 }
 
+#[expect(clippy::disallowed_methods, reason = "time begins somewhere")]
+fn epoch() -> Instant {
+    Instant::now()
+}
+
 impl World {
     fn new(program: Program, spoofed: bool, queues: u8, config: Config) -> Self {
         let options = TcpOptions::new().recv_buffer(8192).send_buffer(8192);
-        let time = Arc::new(Mutex::new(Instant::now()));
+        let time = Arc::new(Mutex::new(epoch()));
         let clock = {
             let time = time.clone();
             Clock::new(move || *time.lock().unwrap())
@@ -175,7 +180,7 @@ impl World {
         let n = self.clients.len();
         let now = self.now();
         let mut peer = Peer::new(&format!("10.0.0.2:{}", 1024 + n), SERVER);
-        peer.timestamp = (n % 2 == 0).then_some((50_000, 0));
+        peer.timestamp = n.is_multiple_of(2).then_some((50_000, 0));
         peer.seq = n as u32;
         self.take_in(&peer.syn());
         self.flush();
