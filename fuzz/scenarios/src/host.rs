@@ -303,6 +303,12 @@ impl Host {
         next
     }
 
+    /// Returns whether no packet waits to be received.
+    pub(crate) fn has_received_all(&self) -> bool {
+        let mut wires = self.queues.iter().map(|queue| queue.wire.borrow());
+        wires.all(|wire| wire.inbound.is_empty())
+    }
+
     /// Packets received and sent.
     pub(crate) fn received(&self) -> u64 {
         self.queues

@@ -33,14 +33,14 @@ pub fn tcp(data: &[u8]) -> Run {
     let time = VirtualTime::new();
     let cookies = input.chance(128);
     let (host, listener, memory) = build(&mut input, &time, cookies);
-    let application = Application::new(&mut input, &host, (listener, cookies));
+    let application = Application::new(&mut input, &host, listener);
     let ending = match input.below(8) {
         0..6 => Ending::Close,
         6 => Ending::Shutdown(input.pick([Duration::ZERO, MS, 5 * SECOND])),
         _ => Ending::Drop,
     };
     let mut scenario = Scenario {
-        peers: Peers::new(&mut input, &time),
+        peers: Peers::new(&mut input, &time, cookies),
         input,
         time,
         host,

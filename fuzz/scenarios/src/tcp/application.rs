@@ -47,19 +47,13 @@ pub(super) struct Application {
     /// Streams that are not connected yet, with their flows.
     connecting: Vec<(Pending<TcpStream>, Task, usize)>,
     held: Vec<Held>,
-    /// The stack may send SYN cookies.
-    cookies: bool,
     /// Whether tasks run only when they are woken.
     by_wakes: bool,
     buffer: Vec<u8>,
 }
 
 impl Application {
-    pub(super) fn new(
-        input: &mut Input<'_>,
-        host: &Host,
-        (listener, cookies): (TcpListener, bool),
-    ) -> Self {
+    pub(super) fn new(input: &mut Input<'_>, host: &Host, listener: TcpListener) -> Self {
         let mut listening = vec![listener];
         for port in PORTS.into_iter().filter(|port| *port != 0) {
             if input.chance(128) {
@@ -81,7 +75,6 @@ impl Application {
             requests: Vec::new(),
             connecting: Vec::new(),
             held: Vec::new(),
-            cookies,
             by_wakes: input.chance(160),
             buffer: Vec::new(),
         }
@@ -182,7 +175,7 @@ impl Application {
         let peer = stream.peer_addr().expect("a stream has addresses");
         let local = stream.local_addr().expect("a stream has addresses");
         let (number, flow) = peers.flow(peer, local);
-        flow.hands_out(self.cookies);
+        flow.hands_out();
         self.held.push(Held {
             stream,
             flow: number,

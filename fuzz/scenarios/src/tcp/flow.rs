@@ -53,6 +53,9 @@ pub(super) struct Flow {
     arrived: Ranges,
     fins: Vec<i64>,
     sent: Vec<Sent>,
+    /// The stack may send SYN cookies: the last packet of a handshake that comes again begins the
+    /// connection again, with a window scale of its own choice.
+    cookies: bool,
     /// Streams that the application got.
     streams: usize,
     /// The most that the application has written to one stream.
@@ -61,6 +64,8 @@ pub(super) struct Flow {
     closed: bool,
     /// The stack opened a connection.
     pub(super) connects: bool,
+    /// Where RSTs lie that wait in a device. What arrives later may overtake them.
+    resets: Vec<i64>,
     /// A RST that the stack may have taken has arrived.
     reset: bool,
     /// An ICMP error has arrived.
@@ -73,7 +78,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(key: FlowKey, number: usize, base: u32) -> Self {
+    pub(super) fn new(key: FlowKey, number: usize, base: u32, cookies: bool) -> Self {
         Self {
             key,
             number: number as u64,
@@ -83,10 +88,12 @@ impl Flow {
             arrived: Ranges::default(),
             fins: Vec::new(),
             sent: Vec::new(),
+            cookies,
             streams: 0,
             written: 0,
             closed: false,
             connects: false,
+            resets: Vec::new(),
             reset: false,
             unreachable: false,
             over: false,
@@ -153,17 +160,9 @@ impl Flow {
                 .any(|sent| sent.isn.wrapping_add(1) == tcp.ack);
         let place = self.place(tcp.seq);
         if flags.rst() {
-            let taken = self.begun.iter().any(|begun| {
-                // Connections that began near each other, or with one SYN after another, share their
-                // acknowledgments.
-                let alone = self.sent.len() <= 1
-                    && !self.begun.iter().any(|other| {
-                        other.at != begun.at && (other.at - begun.at).abs() < i64::from(REGION)
-                    });
-                let from = if alone { begun.acked } else { begun.at };
-                (from..=self.next(begun).1).contains(&place)
-            });
-            self.reset |= taken || self.connects && acknowledges_syn;
+            self.resets.push(place);
+            self.reset |= self.connects && acknowledges_syn;
+            self.judge_resets();
             return;
         }
         if flags.syn() && !self.begun.iter().any(|begun| begun.at == place) {
@@ -172,9 +171,14 @@ impl Flow {
                 at: place,
                 acked: place,
             });
+            self.judge_resets();
         }
         if flags.ack() {
-            let scale = if flags.syn() { 0 } else { self.scale };
+            let scale = match self.cookies {
+                true => 14,
+                false if flags.syn() => 0,
+                false => self.scale,
+            };
             let window = i64::from(u32::from(tcp.window) << scale);
             for sent in &mut self.sent {
                 let acked = i64::from(tcp.ack.wrapping_sub(sent.isn).wrapping_sub(1) as i32);
@@ -198,6 +202,29 @@ impl Flow {
         if flags.fin() && !self.fins.contains(&end) {
             self.fins.push(end);
         }
+        self.judge_resets();
+    }
+
+    /// Notes whether the stack may take one of the RSTs that wait.
+    fn judge_resets(&mut self) {
+        self.reset |= self.resets.iter().any(|reset| {
+            self.begun.iter().any(|begun| {
+                // Connections that began near each other, or with one SYN after another, share
+                // their acknowledgments.
+                let alone = !self.cookies
+                    && self.sent.len() <= 1
+                    && !self.begun.iter().any(|other| {
+                        other.at != begun.at && (other.at - begun.at).abs() < i64::from(REGION)
+                    });
+                let from = if alone { begun.acked } else { begun.at };
+                (from..=self.next(begun).1).contains(reset)
+            })
+        });
+    }
+
+    /// The stack has received everything that has arrived.
+    pub(super) fn has_received_all(&mut self) {
+        self.resets.clear();
     }
 
     /// An ICMP error about a packet of the flow arrives.
@@ -305,10 +332,9 @@ impl Flow {
         self.over
     }
 
-    /// The application gets a stream. With SYN cookies the last packet of a handshake that comes
-    /// again makes a stream again.
-    pub(super) fn hands_out(&mut self, cookies: bool) {
-        self.streams = if cookies { 1 } else { self.streams + 1 };
+    /// The application gets a stream.
+    pub(super) fn hands_out(&mut self) {
+        self.streams = if self.cookies { 1 } else { self.streams + 1 };
         let handshakes = self.sent.iter().filter(|sent| sent.established).count();
         assert!(
             self.streams <= handshakes,

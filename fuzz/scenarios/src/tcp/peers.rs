@@ -62,15 +62,19 @@ pub(super) struct Peers {
     harm: u16,
     /// Nothing is sent any more.
     silent: bool,
+    /// The stack may send SYN cookies.
+    cookies: bool,
     /// How many packets without data the stack may send still.
     credit: u64,
+    /// The flows of RSTs that wait in a device.
+    resets: Vec<usize>,
     fragments: u64,
     damaged: u64,
     hash: Hash,
 }
 
 impl Peers {
-    pub(super) fn new(input: &mut Input<'_>, time: &VirtualTime) -> Self {
+    pub(super) fn new(input: &mut Input<'_>, time: &VirtualTime, cookies: bool) -> Self {
         Self {
             peers: Vec::new(),
             numbers: HashMap::new(),
@@ -79,7 +83,9 @@ impl Peers {
             delayed: Vec::new(),
             harm: input.pick([0, 0, 10, 40, 120]),
             silent: false,
+            cookies,
             credit: 100,
+            resets: Vec::new(),
             fragments: 0,
             damaged: 0,
             hash: Hash::default(),
@@ -136,7 +142,7 @@ impl Peers {
         let base = u32::from(input.byte()) << 24;
         self.numbers.insert(key, number);
         self.peers.push(Peer {
-            flow: Flow::new(key, number, base),
+            flow: Flow::new(key, number, base, self.cookies),
             offer: Offer::draw(input),
             is_host: input.chance(190),
             own_isn: 0,
@@ -381,6 +387,9 @@ impl Peers {
         if let Some(tcp) = headers.tcp()
             && let Some(&number) = self.numbers.get(&headers.key())
         {
+            if tcp.flags.rst() {
+                self.resets.push(number);
+            }
             self.peers[number]
                 .flow
                 .arrives(tcp, headers.payload_range().len());
@@ -462,6 +471,11 @@ impl Peers {
     pub(super) fn take_output(&mut self, input: &mut Input<'_>, host: &mut Host) {
         let clock = self.clock();
         let mut answers = Vec::new();
+        if host.has_received_all() {
+            for number in self.resets.drain(..) {
+                self.peers[number].flow.has_received_all();
+            }
+        }
         host.take_output(|packet| {
             self.hash.add(packet.bytes());
             let Some(tcp) = packet.tcp() else {
