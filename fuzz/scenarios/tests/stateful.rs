@@ -1,4 +1,4 @@
-//! The stateful scenarios over some hundreds of seeds.
+//! The stateful scenarios over some seeds; `scripts/check fuzz` runs thousands.
 
 use brooklet_fuzz::{Plan, Scenario};
 
@@ -25,12 +25,12 @@ fn seeds(name: &str, seeds: u64) {
 
 #[test]
 fn hostile_peers_break_no_promise() {
-    seeds("tcp", 200);
+    seeds("tcp", 100);
 }
 
 #[test]
 fn two_stacks_deliver_everything_over_a_bad_link() {
-    seeds("pair", 60);
+    seeds("pair", 25);
 }
 
 #[test]
