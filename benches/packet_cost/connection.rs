@@ -3,7 +3,7 @@
 use brooklet_benches::rig::Still;
 use brooklet_cell::Threaded;
 use brooklet_packet::Headers;
-use brooklet_tcp::{Config, Engine, Interface, TcpListener, TcpOptions, TcpStream};
+use brooklet_tcp::{Config, Connector, Engine, Interface, TcpListener, TcpOptions, TcpStream};
 use futures_lite::{AsyncRead, AsyncWrite};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -81,13 +81,14 @@ impl Sample {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) samples: Vec<Sample>,
-    /// The most bytes that the connection held at once: its two buffers and what it knows beside.
+    /// The most bytes that the connection held at once beside its two buffers.
     pub(crate) heap: u64,
 }
 
 pub(crate) struct Connection {
     engine: Engine<Threaded>,
-    _listener: TcpListener<Threaded>,
+    listener: TcpListener<Threaded>,
+    connector: Connector<Threaded>,
     stream: Option<TcpStream<Threaded>>,
     application: Application,
     still: Still,
@@ -125,11 +126,12 @@ impl Connection {
             .recv_buffer(BUFFER)
             .recv_buffer_max(BUFFER);
         let config = Config::new().options(options);
-        let (engine, listener, _) =
+        let (engine, listener, connector) =
             Engine::new(Interface::default(), config, still.clock(), [1, 2]);
         let mut connection = Self {
             engine,
-            _listener: listener,
+            listener,
+            connector,
             stream: None,
             application,
             still,
@@ -172,7 +174,7 @@ impl Connection {
 
     fn accept(&mut self) -> Option<TcpStream<Threaded>> {
         let mut cx = Context::from_waker(Waker::noop());
-        match pin!(self._listener.accept()).poll(&mut cx) {
+        match pin!(self.listener.accept()).poll(&mut cx) {
             Poll::Ready(Ok((stream, _))) => Some(stream),
             _ => None,
         }
@@ -223,8 +225,7 @@ impl Connection {
         if self.measures {
             self.samples.push(Sample { time, out });
         }
-        let stats = self.engine.stats();
-        self.heap = self.heap.max(stats.buffers);
+        self.heap = self.heap.max(self.connector.memory().connections);
     }
 
     /// Has the application do its part.

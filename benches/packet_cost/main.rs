@@ -10,6 +10,9 @@
 //! The time is that of the thread on the processor, so that other programs do not count. It is
 //! divided among the packet and the packets that went out because of it.
 //!
+//! `out/in` are the packets that go out for each one of the peer, `most out` is the most for one of
+//! them, and `beside buffers` the most bytes that the connection holds beside its two buffers.
+//!
 //! Arguments select patterns by a part of their names. The program fails if the 99.9th percentile of
 //! a pattern exceeds [`LIMIT`].
 
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "| pattern | packets | p50 | p99 | p99.9 | max | out/in | most out | heap |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+        "| pattern | packets | p50 | p99 | p99.9 | max | out/in | most out | beside buffers |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     );
     let mut within = true;
     for (name, pattern) in patterns::ALL {

@@ -168,9 +168,8 @@ fn sack_last_only(mut peer: Connection, fill: fn(&mut Connection), packets: usiz
             peer.pass(STEP);
             let end = last.0.wrapping_add(last.1);
             peer.send(&[(last.0, end)], &[]);
-            match peer.sent.iter().rfind(|(seq, _)| *seq != peer.una) {
-                Some(&sent) => last = sent,
-                None => break,
+            if let Some(&sent) = peer.sent.iter().rfind(|(seq, _)| *seq != peer.una) {
+                last = sent;
             }
         }
         peer.reopen();
@@ -225,7 +224,6 @@ fn dsack_storm(packets: usize) -> Run {
     let mut n = 0;
     while peer.packets() < packets {
         grow(&mut peer, 1460, 500_000);
-        let end = peer.nxt;
         for _ in 0..2000 {
             peer.pass(STEP);
             n += 1;

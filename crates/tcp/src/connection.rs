@@ -493,6 +493,6 @@ mod tests {
         let size = size_of::<Connection<Threaded>>();
         assert!(size <= 648, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
-        assert!(size <= 208, "{size} bytes of the sender");
+        assert!(size <= 216, "{size} bytes of the sender");
     }
 }

@@ -315,16 +315,16 @@ fn keepalive_probes_come_at_the_interval() {
 }
 
 #[test]
-fn a_syn_is_retransmitted_at_doubling_intervals() {
-    // RFC 6298, 2.1 and 5.
+fn a_syn_is_retransmitted_each_second_at_first_and_then_at_doubling_intervals() {
+    // RFC 6298, 2.1 and 5; the first five as in Linux (`tcp_syn_linear_timeouts`).
     let mut host = host();
     let connector = host.connector.clone();
     let mut connection = Box::pin(connect(&connector, addr(SERVER), addr(CLIENT)));
     assert!(poll(&mut connection).is_pending());
     let mut counter = Counter::before_syn();
     let at = times(&mut host, 14 * SECOND, |_, seg| counter.count(&seg));
-    assert_times(&at, &[0, 1000, 3000, 7000]);
-    assert_eq!(counter.counts, Counts { syns: 4, ..NONE });
+    assert_times(&at, &[0, 1000, 2000, 3000, 4000, 5000, 7000, 11_000]);
+    assert_eq!(counter.counts, Counts { syns: 8, ..NONE });
     host.pass(2 * SECOND);
     assert_eq!(now(connection).unwrap_err().kind(), ErrorKind::TimedOut);
 }

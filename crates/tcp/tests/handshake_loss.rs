@@ -108,6 +108,21 @@ fn a_syn_is_repeated_each_second_at_first() {
 }
 
 #[test]
+fn a_syn_ack_echoes_the_timestamp_of_the_last_syn() {
+    // RFC 7323, 4.3: the client has a round-trip time then, whichever SYN was lost.
+    let mut host = host();
+    let mut peer = Peer::new(CLIENT, SERVER);
+    peer.timestamp = Some((1000, 0));
+    host.tx(peer.syn());
+    assert!(pends(host.listener().accept()));
+    assert_eq!(host.one().timestamp.unwrap().1, 1000);
+    host.pass(900 * MS);
+    peer.timestamp = Some((1900, 0));
+    host.tx(peer.syn());
+    assert_eq!(host.one().timestamp.unwrap().1, 1900);
+}
+
+#[test]
 fn two_lost_syns_or_syn_acks_leave_a_window_of_one_segment() {
     // RFC 5681, 3.1.
     for lost in [2, 3] {

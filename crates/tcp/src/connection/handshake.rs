@@ -107,7 +107,11 @@ impl<F: Flavor> Connection<F> {
         let acceptable = segment.flags.ack() && self.syn_sent && segment.ack == self.send.nxt();
         if segment.flags.syn() && self.recv.is_irs(segment.seq) {
             if !acceptable {
-                // The peer repeats its SYN: our SYN-ACK was lost.
+                // The peer repeats its SYN: our SYN-ACK was lost. The next one echoes the timestamp
+                // of this SYN (RFC 7323, 4.3), so that it gives a round-trip time.
+                if let Some((tsval, _)) = segment.syn().timestamp {
+                    self.recv.timestamps.update_recent(fx.now, tsval);
+                }
                 fx.dropped = Some(Dropped::RepeatedSyn);
                 self.pending_control = Some(Control::Syn);
                 return false;

@@ -128,7 +128,8 @@ impl Sender {
     ///
     /// A SACK block may come late: the acknowledgments that reported it first were lost. What was
     /// sent before the last retransmission, whatever that was, gives no sample then. A timestamp
-    /// gives one only if SND.UNA advances: other acknowledgments echo an older segment.
+    /// gives one only if SND.UNA advances, because other acknowledgments echo an older segment, and
+    /// only without data: a segment with data may acknowledge long after the ACK that was lost.
     fn update_rtt(&mut self, now: Micros, ack: &Ack<'_>, advanced: bool, delivered: &Delivered) {
         if let Some(at) = delivered.measurable() {
             let recovery = self.recovery.as_ref();
@@ -138,6 +139,7 @@ impl Sender {
             }
         } else if let (Some(at), Some(rtt)) = (delivered.retransmitted_at, ack.rtt)
             && advanced
+            && !ack.data
             && rtt > 0
             && ack.tsecr_sent_at.is_none_or(|echoed| !older(echoed, at))
         {

@@ -41,6 +41,11 @@ impl Bench {
 
     /// An acknowledgment that echoes the timestamp of the moment `echoed`.
     fn ack(&mut self, ack: u32, sack: &[(u32, u32)], echoed: Micros) -> bool {
+        self.segment(ack, sack, echoed, false)
+    }
+
+    /// The same with data, if `data` says so.
+    fn segment(&mut self, ack: u32, sack: &[(u32, u32)], echoed: Micros, data: bool) -> bool {
         let echoed = self.timestamps.then_some(echoed / 1000 * 1000);
         let ack = Ack {
             seq: 0,
@@ -49,7 +54,7 @@ impl Bench {
             sack,
             tsecr_sent_at: echoed,
             rtt: echoed.map(|at| self.now - at),
-            data: false,
+            data,
         };
         self.sender.process_ack(self.now, ack)
     }
@@ -323,6 +328,27 @@ fn a_sack_block_that_comes_after_a_retransmission_gives_no_sample() {
     // Nor does the timestamp, which is that of the segment before the gap.
     bench.ack(1, &[(1 + 2 * MSS, 1 + 4 * MSS)], sent);
     assert_eq!(bench.sender.rtt(), before);
+}
+
+#[test]
+fn data_that_comes_long_after_a_lost_ack_gives_no_sample() {
+    // The ACK of a SYN-ACK that was sent twice is lost, and so is the first data of the client.
+    for data in [false, true] {
+        let mut bench = Bench::new();
+        let mut sender = Sender::new(Congestion::Cubic);
+        sender.start(0);
+        sender.sent(0, 1, false);
+        sender.retransmitted_syn(1_000_000);
+        sender.negotiate(NegotiatedOptions {
+            mss: MSS,
+            sack: true,
+            window: 65_535,
+        });
+        (bench.sender, bench.now) = (sender, 4_000_000);
+        bench.segment(1, &[], 1_000_000, data);
+        let rtt = bench.sender.rtt().map(|(rtt, _)| rtt);
+        assert_eq!(rtt, (!data).then_some(3_000_000));
+    }
 }
 
 #[test]
