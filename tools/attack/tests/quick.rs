@@ -14,7 +14,9 @@ fn attack(args: &[&str]) -> Output {
 fn lines(args: &[&str]) -> Vec<String> {
     let Output { stdout, stderr, .. } = attack(args);
     let errors = String::from_utf8_lossy(&stderr);
-    assert_eq!(errors, "", "{args:?}");
+    // A machine without a TUN device says so.
+    let errors = errors.lines().filter(|line| !line.starts_with("skipped: "));
+    assert_eq!(errors.collect::<Vec<_>>(), Vec::<&str>::new(), "{args:?}");
     let lines = String::from_utf8(stdout).unwrap();
     lines.lines().map(str::to_owned).collect()
 }
@@ -55,7 +57,7 @@ fn honest_clients_are_served_while_a_stack_in_process_is_flooded() {
 #[test]
 fn honest_clients_are_served_beside_hostile_peers() {
     let kinds = [
-        "tiny",
+        "tiny-windows",
         "slow-readers",
         "sack",
         "one-byte",

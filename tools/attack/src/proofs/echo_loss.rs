@@ -41,7 +41,7 @@ pub(crate) fn run(bytes: u64) -> io::Result<bool> {
                 Err(error) => wrong.push(format!("seed {seed}: {error}")),
             }
             let done = done.fetch_add(len, Ordering::Relaxed) + len;
-            if done % (16 * RUN) < RUN {
+            if done % (16 * RUN) < RUN && done >= RUN {
                 let seconds = start.elapsed().as_secs_f64();
                 eprintln!(
                     "echo-loss: {:.1} of {:.1} GiB in {seconds:.0} s",
