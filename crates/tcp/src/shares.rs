@@ -8,8 +8,11 @@ use crate::syn_queue;
 /// The SYN queue takes at most this fraction of the memory.
 const SYN_QUEUE_SHARE: usize = 16;
 
-/// TIME-WAIT and the table of path MTUs take at most this fraction each.
-const SMALL_SHARE: usize = 32;
+/// TIME-WAIT takes at most this fraction of the memory.
+const TIME_WAIT_SHARE: usize = 100;
+
+/// The table of path MTUs takes at most this fraction of the memory.
+const PATH_MTU_SHARE: usize = 32;
 
 /// The packets in the outbound queues of all device queues take at most this fraction of the memory.
 /// With their buffers and the pools, the queues take up to five times as much.
@@ -41,12 +44,15 @@ pub(crate) struct Shares {
 impl Shares {
     /// Divides the memory of a usable configuration over a stack with so many device queues.
     pub(crate) fn new(config: &Config, queues: u8, mtu: usize) -> Self {
-        let small = |cost: usize| (config.memory / SMALL_SHARE / cost).max(1);
+        let share = |share: usize, cost: usize| (config.memory / share / cost).max(1);
         let queues = usize::from(queues);
-        let places = config.memory / SYN_QUEUE_SHARE / syn_queue::MAX_PLACE;
-        let backlog = config.backlog.min(places.max(1));
-        let max_time_wait = config.max_time_wait.min(small(TIME_WAIT_ENTRY));
-        let path_mtus = PATH_MTUS.min(small(PATH_MTU_ENTRY));
+        let backlog = config
+            .backlog
+            .min(share(SYN_QUEUE_SHARE, syn_queue::MAX_PLACE));
+        let max_time_wait = config
+            .max_time_wait
+            .min(share(TIME_WAIT_SHARE, TIME_WAIT_ENTRY));
+        let path_mtus = PATH_MTUS.min(share(PATH_MTU_SHARE, PATH_MTU_ENTRY));
         let outbound_bytes = config
             .outbound_packets
             .saturating_mul(mtu)
@@ -82,7 +88,7 @@ mod tests {
         let config = Config::new();
         let shares = Shares::new(&config, 4, 1500);
         assert_eq!(shares.backlog, config.backlog);
-        assert_eq!(shares.max_time_wait, config.max_time_wait);
+        assert_eq!(shares.max_time_wait, (1 << 30) / 100 / TIME_WAIT_ENTRY);
         assert_eq!(shares.path_mtus, PATH_MTUS);
         assert_eq!(shares.outbound_bytes, 512 * 1500);
         assert_eq!(shares.max_connections, config.max_connections);
@@ -99,7 +105,7 @@ mod tests {
                     shares.max_connections >= memory * 3 / 4 / 10_752,
                     "{shares:?}"
                 );
-                assert!(shares.backlog >= 40 && shares.max_time_wait >= 100);
+                assert!(shares.backlog >= 40 && shares.max_time_wait >= 30);
             }
         }
     }

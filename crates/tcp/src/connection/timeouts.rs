@@ -6,6 +6,10 @@ use crate::seq::{Micros, NEVER};
 use crate::shared::Effects;
 use brooklet_cell::Flavor;
 
+/// How often a SYN-ACK is sent again by itself, so that a SYN in another host's name brings that host
+/// no more than three packets. Linux sends five again (`net.ipv4.tcp_synack_retries`).
+const SYN_ACK_RETRIES: u8 = 2;
+
 impl<F: Flavor> Connection<F> {
     /// Finds the next deadline, and puts it among the timers if none stands there that is as
     /// early.
@@ -36,6 +40,9 @@ impl<F: Flavor> Connection<F> {
     fn retransmission_deadline(&mut self, now: Micros) -> Micros {
         if self.waiting {
             return NEVER; // called when there is room
+        }
+        if self.state == TcpState::SynReceived && self.send.backoff() >= SYN_ACK_RETRIES {
+            return NEVER; // a client that repeats its SYN is still answered
         }
         let unsent = self.unsent();
         self.send.deadline(now, unsent).unwrap_or(NEVER)
