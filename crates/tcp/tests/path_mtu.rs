@@ -98,7 +98,7 @@ fn a_repeated_syn_announces_what_was_stated_meanwhile() {
     assert_eq!(host.one().mss, Some(1460));
     connector.set_path_mtu(ip(SERVER), Some(1300));
     host.silent();
-    host.pass(2 * SECOND);
+    host.pass(SECOND);
     assert_eq!(host.one().mss, Some(1260));
 }
 
