@@ -317,7 +317,7 @@ mod tests {
         number!(next, stats.tcp, old_timestamp outside_window duplicates out_of_order_full);
         number!(next, stats.tcp, icmp_ignored outbound_full retransmits timeouts half_open);
         number!(next, stats.tcp, syn_cookies_sent syn_cookies_received syn_cookies_failed);
-        number!(next, stats.tcp, unaccepted reset_limit);
+        number!(next, stats.tcp, unaccepted reset_limit scoreboard_full);
         stats.tcp.round_trips.counts[7] = next();
         stats.tcp.round_trips.sum = Duration::from_secs(5);
         number!(next, stats.udp, datagrams_in bytes_in datagrams_out bytes_out dropped_full);

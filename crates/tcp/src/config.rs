@@ -34,7 +34,7 @@ pub struct Config {
     /// out-of-order queues and scoreboards, recycled buffers, the SYN queue, TIME-WAIT, outbound
     /// packets, and the tables.
     ///
-    /// The SYN queue takes at most 1/16 of the budget, TIME-WAIT and stated path MTUs 1/32 each, and
+    /// The SYN queue takes at most 1/16 of the budget, TIME-WAIT 1/100, stated path MTUs 1/32, and
     /// outbound packets 5/48: [`backlog`](Self::backlog), [`max_time_wait`](Self::max_time_wait) and
     /// [`outbound_packets`](Self::outbound_packets) are lowered where the budget does not suffice. The
     /// rest is for connections.
@@ -114,8 +114,8 @@ pub struct Config {
     /// answer for this time after the client's last SYN, and an answered request for the end of its
     /// handshake. A `connect` from this side fails with `TimedOut` after this time. Default 15 s.
     ///
-    /// Clients double the time between their SYNs: Linux sends them 0, 1, 3, 7, 15, 31 and 63 s
-    /// after the `connect`. A request therefore waits longer than this once the client repeats its
+    /// Clients send their SYN again after 1 s, and after longer and longer times: Linux 0, 1, 3, 7, 15,
+    /// 31 and 63 s after the `connect`, since 6.5 the first five a second apart. A request therefore waits longer than this once the client repeats its
     /// SYN in longer intervals: for three times the last interval. A request whose client stays
     /// silent is over after this time. Requests expire at whole seconds, up to 1 s later.
     pub handshake_timeout: Duration,
@@ -127,7 +127,8 @@ pub struct Config {
     pub orphan_timeout: Duration,
     /// The length of TIME-WAIT (2 MSL, RFC 9293, 3.6.1). Default 30 s.
     pub time_wait: Duration,
-    /// The most connections in TIME-WAIT; one more ends the oldest. Default 65,536.
+    /// The most connections in TIME-WAIT; one more ends the oldest. Default 65,536. They take at most
+    /// one hundredth of the [memory](Self#structfield.memory): 33,554 with the default budget.
     pub max_time_wait: usize,
     /// Whether a RST in TIME-WAIT is ignored (RFC 1337). By default a RST at exactly RCV.NXT ends
     /// TIME-WAIT, so that a peer that has lost the connection can connect anew at once. Named like

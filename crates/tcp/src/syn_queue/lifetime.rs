@@ -2,7 +2,7 @@
 //!
 //! A client that gives up often says nothing, so a request lives as long as its client repeats the
 //! SYN. Clients double the time between their SYNs (RFC 6298, 5.5; Linux sends them 0, 1, 3, 7, 15,
-//! 31 and 63 s after the `connect`). A request therefore expires when, after the client's last SYN,
+//! 31 and 63 s after the `connect`, since 6.5 the first five a second apart). A request therefore expires when, after the client's last SYN,
 //! three times the time between the last two SYNs has passed without another, which leaves a
 //! margin beyond the doubled time. A client that has repeated nothing yet, or repeats quickly, has
 //! `handshake_timeout`: a flood whose sources are spoofed repeats nothing and holds its places for
