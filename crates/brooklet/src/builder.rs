@@ -321,7 +321,7 @@ impl<F: Flavor, P: Filter> Builder<F, P> {
     ///
     /// The process needs more than this: the program itself, the overhead of its allocator (which
     /// also keeps freed memory for a while), the device, and
-    /// [captures](crate::generic::Stack::capture). `docs/memory.md` of the repository has budgets for
+    /// captures. `docs/memory.md` of the repository has budgets for
     /// processes of 15 and 50 MiB.
     ///
     /// A budget that is too small to work is an error when the stack is built: less than 2 MiB and
