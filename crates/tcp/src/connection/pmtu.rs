@@ -38,7 +38,7 @@ enum Kind {
     /// It probes a larger size.
     Probe,
     /// It has timed out, and the estimate was lowered. Up to this number it was retransmitted in
-    /// smaller segments: an acknowledgment of more is one of the large segment.
+    /// smaller segments: an acknowledgment of all of it before that is one of the large segment.
     TimedOut(u32),
 }
 
@@ -227,7 +227,7 @@ impl PathMtu {
         }
         let takes = match watched.kind {
             Kind::Probe => true,
-            Kind::TimedOut(resent) => after(una, resent),
+            Kind::TimedOut(resent) => after(watched.end, resent),
         };
         let mtu = watched.mtu;
         self.watched = None;
@@ -348,5 +348,23 @@ mod tests {
             None,
             "the peer takes no more"
         );
+    }
+
+    /// The size of every segment, were it restored here, would time out again on a path that takes less.
+    #[test]
+    fn an_acknowledgment_restores_the_size_only_before_all_was_sent_again_in_smaller_segments() {
+        let mut path = PathMtu::new(1500);
+        assert!(path.on_timeout(0, BLACK_HOLE_TIMEOUTS, (1000, 1460, 0), false));
+        path.on_retransmission(0, 1000, 2240);
+        path.on_retransmission(0, 2240, 2460);
+        // What lies beyond had arrived before.
+        assert!(!path.on_ack(0, 5000));
+        assert_eq!(path.mss(false), 1240);
+
+        let mut path = PathMtu::new(1500);
+        assert!(path.on_timeout(0, BLACK_HOLE_TIMEOUTS, (1000, 1460, 0), false));
+        path.on_retransmission(0, 1000, 2240);
+        assert!(path.on_ack(0, 2460));
+        assert_eq!(path.mss(false), 1460);
     }
 }
