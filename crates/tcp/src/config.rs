@@ -57,7 +57,7 @@ pub struct Config {
     /// Default 1 s.
     pub idle_buffer_timeout: Duration,
     /// The most connection requests that wait for an answer, of all listeners together. Default
-    /// 4,096, of at most 256 bytes each.
+    /// 4,096, of at most 576 bytes each.
     ///
     /// A request that the program works on always keeps its place. If the backlog is full, a new SYN
     /// replaces a request that the program has [left

@@ -69,7 +69,11 @@ fn run(write: bool) -> Result<bool, Box<dyn Error>> {
         for manifest in graph::members(&root.join(workspace))? {
             own += 1;
             if !forbids(&fs::read_to_string(&manifest)?, &shared) {
-                eprintln!("{}: unsafe code is not forbidden", manifest.display());
+                eprintln!(
+                    "{}: the package allows unsafe code; inherit the lints of the workspace \
+                     (`[lints]`, `workspace = true`), or set `unsafe_code = \"forbid\"`",
+                    manifest.display()
+                );
                 good = false;
             }
         }
@@ -83,16 +87,16 @@ fn run(write: bool) -> Result<bool, Box<dyn Error>> {
         return Ok(good);
     }
     let recorded = fs::read_to_string(path).unwrap_or_default();
-    for line in page::differences(&recorded, &text) {
-        eprintln!("{line}");
-        good = false;
-    }
-    if good {
+    let differences = page::differences(&recorded, &text);
+    if differences.is_empty() {
         println!("the dependencies with unsafe code are those in docs/unsafe.md");
-    } else {
-        eprintln!("renew docs/unsafe.md: cargo run -p brooklet-audit -- --write");
+        return Ok(good);
     }
-    Ok(good)
+    for line in differences {
+        eprintln!("{line}");
+    }
+    eprintln!("renew docs/unsafe.md: cargo run -p brooklet-audit -- --write");
+    Ok(false)
 }
 
 /// Whether a package forbids `unsafe` code, by its own lints or by those of its workspace.

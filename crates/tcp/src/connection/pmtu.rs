@@ -37,8 +37,9 @@ struct Watched {
 enum Kind {
     /// It probes a larger size.
     Probe,
-    /// It has timed out, and the estimate was lowered. Up to this number it was retransmitted in
-    /// smaller segments: an acknowledgment of all of it before that is one of the large segment.
+    /// The segment has timed out, and the estimate was lowered. The number is the end of the part that
+    /// was retransmitted in smaller segments. If the peer acknowledges the whole segment before all of
+    /// the segment was retransmitted, the peer has received the large segment.
     TimedOut(u32),
 }
 
