@@ -275,7 +275,10 @@ impl<F: Flavor> UdpSession<F> {
     /// # Errors
     ///
     /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied): the [`Filtering`] of the session
-    ///   does not let `from` send to the client; the datagram is counted.
+    ///   does not let `from` send to the client, with a [`SendError::Filtered`] inside; the datagram is
+    ///   counted.
+    /// - A [`FlowError`](crate::FlowError), once for each ICMP error that says that the client
+    ///   cannot be reached, which may be a `PermissionDenied` as well. Nothing was sent then.
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`SendError`] inside: the payload is
     ///   too long, or the address families differ.
     /// - [`TimedOut`](io::ErrorKind::TimedOut),

@@ -9,7 +9,7 @@ use brooklet_io::{Checksum, PacketBuf};
 use brooklet_packet::icmp::{self, IcmpErrorKind, Unreachable};
 use brooklet_packet::{Headers, Packet, Segmenter, udp};
 use brooklet_udp::{
-    Arrival, Clock, Config, Datagram, Engine, Filtering, Interface, Mapping, Received,
+    Arrival, Clock, Config, Datagram, Engine, Filtering, Interface, Mapping, Received, SendError,
     SessionConfig, SessionEnd, StackClosed,
 };
 use std::io::{self, ErrorKind};
@@ -328,7 +328,7 @@ impl<'a> Scenario<'a> {
                 .dont_fragment(dont_fragment);
             let sent = now(accepted.session.send_datagram(&datagram));
             if let Poll::Ready(Err(error)) = &sent
-                && error.kind() == ErrorKind::PermissionDenied
+                && is_filtered(error)
             {
                 assert_ne!(self.sessions.filtering, Filtering::EndpointIndependent);
             }
@@ -649,6 +649,14 @@ fn ends(error: &io::Error) -> bool {
     error
         .get_ref()
         .is_some_and(|inner| inner.is::<SessionEnd>())
+}
+
+/// An ICMP error may be a `PermissionDenied` as well.
+fn is_filtered(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref())
+        .is_some_and(|inner| matches!(inner, SendError::Filtered { .. }))
 }
 
 fn not_closed(error: &io::Error) {
