@@ -86,6 +86,8 @@ pub struct Engine<F: Flavor> {
     scratch: Vec<u8>,
     /// The deadlines that [`handle_timeout`](Self::handle_timeout) processes.
     due: Vec<(Micros, FlowKey)>,
+    /// Timeouts were handled since the last [`poll_timeout`](Self::poll_timeout).
+    timeouts_handled: bool,
     wakes: WakeList,
     /// The buffer of the packet that was sent last.
     recycled: Option<PacketBuf>,
@@ -190,6 +192,7 @@ impl<F: Flavor> Engine<F> {
             moment: (stack.config.epoch, 0),
             scratch: Vec::new(),
             due: Vec::new(),
+            timeouts_handled: false,
             wakes: WakeList::default(),
             recycled: None,
             dropped: None,

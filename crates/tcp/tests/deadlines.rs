@@ -9,7 +9,7 @@ use futures_lite::AsyncWriteExt;
 use std::net::Shutdown;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::{ACK, CLIENT, FIN, Host, Peer, SECOND, SERVER, host, now, pends, read};
+use support::{ACK, CLIENT, FIN, Host, Peer, SECOND, SERVER, connect, host, now, pends, read};
 
 /// Runs a test on a thread of its own, which may take 30 s: a timeout that is handled without end
 /// would otherwise never return.
@@ -147,4 +147,33 @@ fn the_reordering_timer_expires_while_the_device_takes_nothing() {
             "the first segment is lost: {again:?}"
         );
     });
+}
+
+#[test]
+fn deadlines_of_connections_that_are_gone_wake_the_driver_once() {
+    let mut host = host();
+    let to = CLIENT.parse().unwrap();
+    let connector = host.connector.clone();
+    let mut connects = Vec::new();
+    for port in 1..=5 {
+        let from = ([10, 0, 0, 1], port).into();
+        let mut connect = Box::pin(connect(&connector, from, to));
+        assert!(pends(connect.as_mut()));
+        connects.push(connect);
+        host.pass(Duration::from_millis(150));
+    }
+    assert_eq!(host.all().len(), 5, "a SYN of each");
+    drop(connects);
+    assert_eq!(host.all().len(), 5, "a RST of each");
+    assert_eq!(host.engine.stats().connections, 0);
+    // The SYNs would have been sent again 150 ms apart.
+    let mut wake_ups = 0;
+    while let Some(at) = host.engine.poll_timeout(host.now()) {
+        let sleep = at.saturating_duration_since(host.now());
+        host.pass(sleep);
+        host.silent();
+        wake_ups += 1;
+        assert!(wake_ups < 100, "the driver never sleeps");
+    }
+    assert!(wake_ups <= 1, "woken {wake_ups} times for nothing");
 }

@@ -7,8 +7,12 @@ use brooklet_packet::FlowKey;
 use std::time::{Duration, Instant};
 
 /// A deadline nearer than this is not checked for being needed still: waking once too often costs
-/// less.
+/// less. After a timeout it is: several such deadlines would wake an idle driver one after the other.
 const TIMER_SLACK: Duration = Duration::from_millis(1100);
+
+/// So many near deadlines are checked after a timeout at most, so that a stack with very many
+/// connections does not stop for long.
+const NEAR_AT_ONCE: usize = 1024;
 
 /// The list of deadlines that are due keeps room for this many.
 const MAX_KEPT: usize = 64;
@@ -17,8 +21,10 @@ impl<F: Flavor> Engine<F> {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do, as of this call; `None`
     /// if only a packet or a handle can bring work.
     ///
-    /// A moment within the next second may have become needless since; a later one is needed, so
-    /// that an idle stack sleeps. Call it once before the driver sleeps.
+    /// A moment within the next second may have become needless since; a later one is needed, and so
+    /// is every one directly after [`handle_timeout`](Self::handle_timeout). So an idle stack sleeps:
+    /// it wakes the driver once for nothing, within a second of its last work. Call it once before the
+    /// driver sleeps.
     ///
     /// ```
     /// # use brooklet_cell::Threaded;
@@ -35,6 +41,10 @@ impl<F: Flavor> Engine<F> {
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let limit = 2 * self.stack.summary.connections() + 1024;
         let soon = self.stack.config.micros(now + TIMER_SLACK);
+        let mut near = match std::mem::take(&mut self.timeouts_handled) {
+            true => NEAR_AT_ONCE,
+            false => 0,
+        };
         let (all, mut first) = self.queue_shared.with(|queue| {
             let all = queue.timers.take_beyond(limit);
             (all, queue.timers.first())
@@ -44,9 +54,10 @@ impl<F: Flavor> Engine<F> {
             first = self.queue_shared.with(|queue| queue.timers.first());
         }
         while let Some((at, key)) = first
-            && at > soon
+            && (at > soon || near > 0)
             && !self.is_needed(at, key)
         {
+            near = near.saturating_sub(1);
             first = self.queue_shared.with(|queue| queue.timers.first());
         }
         let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
@@ -123,6 +134,7 @@ impl<F: Flavor> Engine<F> {
     /// # drop(listener);
     /// ```
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.timeouts_handled = true;
         let expiry = self.stack.summary.next_expiry(self.stack.config.epoch);
         if expiry.is_some_and(|at| at <= now) {
             let wakes = &mut self.wakes;
