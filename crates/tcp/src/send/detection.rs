@@ -32,6 +32,8 @@ impl Sender {
         if !again {
             recovery.begin_credit();
             recovery.undo = undo;
+            // The response to the loss is the response to what the probe has found, too.
+            recovery.tlp_end_seq = None;
         }
     }
 

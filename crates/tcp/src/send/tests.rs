@@ -444,6 +444,29 @@ fn the_tail_loss_probe_carries_the_last_segment_and_the_fin() {
 }
 
 #[test]
+fn a_probe_that_leads_to_fast_recovery_is_one_loss_and_the_next_tail_is_probed() {
+    let mut bench = Bench::new();
+    bench.send(2 * MSS);
+    bench.deadline();
+    assert_eq!(bench.retransmit(), [(1001, 2001, false)], "the probe");
+    let probed = bench.now;
+    bench.pass(RTT);
+    bench.ack(1, &[(1001, 2001)], probed);
+    assert_eq!(bench.retransmit(), [(1, 1001, false)], "fast recovery");
+    let window = bench.sender.window();
+    assert_eq!(window.0, 7 * INITIAL / 10);
+    bench.pass(RTT);
+    bench.ack(2001, &[], bench.now - RTT);
+    bench.send(2 * MSS);
+    bench.pass(RTT);
+    bench.ack(4001, &[], bench.now - RTT);
+    assert!(bench.is_undone(window), "the window falls once");
+    bench.send(2 * MSS);
+    bench.deadline();
+    assert_eq!(bench.retransmit(), [(5001, 6001, false)], "another probe");
+}
+
+#[test]
 fn timeouts_are_counted_with_the_length_of_the_segment() {
     // RFC 8899, 3: a black hole takes small segments only.
     for bytes in [MSS, MSS - 1, MSS / 2 + 1] {
