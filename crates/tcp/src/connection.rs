@@ -491,8 +491,8 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size_of::<Connection<Threaded>>();
-        assert!(size <= 648, "{size} bytes");
+        assert!(size <= 640, "{size} bytes");
         let size = size_of::<crate::send::Sender>();
-        assert!(size <= 216, "{size} bytes of the sender");
+        assert!(size <= 208, "{size} bytes of the sender");
     }
 }

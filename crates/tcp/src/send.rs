@@ -16,7 +16,7 @@ mod timeouts;
 use self::congestion::Window;
 use self::recovery::{Rack, Recovery};
 use self::rto::Rto;
-use self::scoreboard::Scoreboard;
+use self::scoreboard::{LEAST_RUNS, MAX_RUNS, Scoreboard};
 use crate::options::Congestion;
 use crate::seq::{Micros, after, earlier, later};
 
@@ -83,6 +83,8 @@ pub(crate) struct Sender {
     /// A window that is too small for silly window avoidance may be filled: the override timeout
     /// has passed (RFC 9293, 3.8.6.2.1).
     sws_override: bool,
+    /// The memory budget of all connections is exceeded: the scoreboard keeps to [`LEAST_RUNS`].
+    is_short_of_memory: bool,
 }
 
 /// An acknowledgment that is not beyond SND.NXT.
@@ -138,6 +140,7 @@ impl Sender {
             reordering_seen: false,
             bypass_cwnd: false,
             sws_override: false,
+            is_short_of_memory: false,
         }
     }
 
@@ -178,7 +181,15 @@ impl Sender {
     /// Says whether the memory budget of all connections is exceeded, so that the scoreboard grows no
     /// further.
     pub(crate) fn set_short_of_memory(&mut self, is_short: bool) {
-        self.scoreboard.set_short_of_memory(is_short);
+        self.is_short_of_memory = is_short;
+    }
+
+    /// The most runs that the scoreboard may have.
+    fn max_runs(&self) -> usize {
+        match self.is_short_of_memory {
+            true => LEAST_RUNS,
+            false => MAX_RUNS,
+        }
     }
 
     /// Bytes on the heap.
@@ -228,7 +239,8 @@ impl Sender {
             self.fin = end.wrapping_sub(1);
             self.fin_sent = true;
         }
-        self.scoreboard.push(now, end, self.window.mss());
+        let max_runs = self.max_runs();
+        self.scoreboard.push(now, end, self.window.mss(), max_runs);
         self.sent_at = now;
         self.sws_override = false;
     }
@@ -248,7 +260,7 @@ impl Sender {
     /// The SYN was retransmitted.
     pub(crate) fn retransmitted_syn(&mut self, now: Micros) {
         let syn = (self.scoreboard.una(), self.scoreboard.nxt());
-        self.scoreboard.retransmitted(now, syn, 1);
+        self.scoreboard.retransmitted(now, syn, 1, self.max_runs());
         self.retransmits = self.retransmits.saturating_add(1);
         // The timer and a SYN that the peer repeats at the same time tell of one loss.
         if now >= self.sent_at + MIN_SYN_INTERVAL {
@@ -315,7 +327,8 @@ impl Sender {
             return None;
         }
         self.bypass_cwnd = false;
-        self.scoreboard.retransmitted(now, (start, upto), mss);
+        let max_runs = self.max_runs();
+        (self.scoreboard).retransmitted(now, (start, upto), mss, max_runs);
         let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
         if let Some(recovery) = &mut self.recovery {
             recovery.on_retransmission(now, start, upto);

@@ -116,7 +116,8 @@ impl Sender {
                 && after(start, ack.ack)
                 && !after(end, self.scoreboard.nxt())
             {
-                self.scoreboard.sack(start, end, prior_fack, delivered);
+                let max_runs = self.max_runs();
+                (self.scoreboard).sack(block, max_runs, prior_fack, delivered);
             }
         }
         dsack

@@ -29,14 +29,12 @@ pub(super) struct Scoreboard {
     fack: u32,
     /// No run before this number is lost, so that a search for the next retransmission begins here.
     retransmit_hint: u32,
-    /// The memory budget is exceeded: no more than [`LEAST_RUNS`].
-    is_short_of_memory: bool,
 }
 
 /// The most runs. A peer makes no further ones by SACK, as in Linux (`TCPWqueueTooBig`), and what is
 /// sent joins the last run. Retransmissions of what had been split before may exceed the bound, at
 /// most twice.
-const MAX_RUNS: usize = 1024;
+pub(super) const MAX_RUNS: usize = 1024;
 
 /// From so many runs on, what is sent joins the last run until that has one part in
 /// [`COARSE_PARTS`] of what is in flight: a round-trip time is longer by this part at most.
@@ -44,7 +42,7 @@ const COARSE_RUNS: usize = 512;
 const COARSE_PARTS: u32 = 256;
 
 /// The most runs while the memory budget of all connections is exceeded.
-const LEAST_RUNS: usize = 16;
+pub(super) const LEAST_RUNS: usize = 16;
 
 impl Scoreboard {
     /// Nothing has been sent; the first number will be `iss`.
@@ -59,21 +57,6 @@ impl Scoreboard {
             lost: 0,
             fack: iss,
             retransmit_hint: iss,
-            is_short_of_memory: false,
-        }
-    }
-
-    /// Says whether the memory budget of all connections is exceeded: until then a SACK block splits
-    /// a run whenever there are fewer than [`MAX_RUNS`].
-    pub(super) fn set_short_of_memory(&mut self, is_short: bool) {
-        self.is_short_of_memory = is_short;
-    }
-
-    /// The most runs that SACK blocks may make.
-    fn max_runs(&self) -> usize {
-        match self.is_short_of_memory {
-            true => LEAST_RUNS,
-            false => MAX_RUNS,
         }
     }
 
@@ -147,8 +130,9 @@ impl Scoreboard {
         self.runs.iter()
     }
 
-    /// New numbers up to `end` have been sent, in segments of `mss` bytes.
-    pub(super) fn push(&mut self, now: Micros, end: u32, mss: u32) {
+    /// New numbers up to `end` have been sent, in segments of `mss` bytes. They make no further run
+    /// if there are `max_runs`, unless the last one is not in flight.
+    pub(super) fn push(&mut self, now: Micros, end: u32, mss: u32, max_runs: usize) {
         if !after(end, self.snd_nxt) {
             return;
         }
@@ -158,7 +142,7 @@ impl Scoreboard {
             true => self.flight() / COARSE_PARTS,
             false => 0,
         };
-        let full = self.runs.len() >= self.max_runs();
+        let full = self.runs.len() >= max_runs;
         self.in_flight += run.segments();
         match self.runs.back_mut() {
             Some(last)
@@ -332,8 +316,15 @@ impl Scoreboard {
         Some((first.start, earlier(end, limit)))
     }
 
-    /// `start..end`, which begins with a run, has been retransmitted in segments of `mss` bytes.
-    pub(super) fn retransmitted(&mut self, now: Micros, (start, end): (u32, u32), mss: u32) {
+    /// `start..end`, which begins with a run, has been retransmitted in segments of `mss` bytes. It
+    /// joins the run before if there are `max_runs` and that was retransmitted, too.
+    pub(super) fn retransmitted(
+        &mut self,
+        now: Micros,
+        (start, end): (u32, u32),
+        mss: u32,
+        max_runs: usize,
+    ) {
         let first = self.index_of(start);
         let mut covered = first;
         while let Some(run) = self.runs.get_mut(covered)
@@ -359,7 +350,7 @@ impl Scoreboard {
         run.retransmitted = true;
         self.in_flight += run.segments();
         let before = first.checked_sub(1);
-        let full = self.runs.len() >= self.max_runs();
+        let full = self.runs.len() >= max_runs;
         if let Some(before) = before.and_then(|index| self.runs.get_mut(index))
             && before.state == SegmentState::InFlight
             && before.retransmitted

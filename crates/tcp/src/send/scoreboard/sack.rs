@@ -4,12 +4,13 @@ use super::{Delivered, Scoreboard, SegmentState};
 use crate::seq::{after, earlier, later};
 
 impl Scoreboard {
-    /// The peer has selectively acknowledged `start..end`. Only whole segments count.
-    /// `prior_fack` is RACK.fack before this acknowledgment.
+    /// The peer has selectively acknowledged `start..end`. Only whole segments count, and a run is
+    /// not split if that would make more than `max_runs`. `prior_fack` is RACK.fack before this
+    /// acknowledgment.
     pub(in crate::send) fn sack(
         &mut self,
-        start: u32,
-        end: u32,
+        (start, end): (u32, u32),
+        max_runs: usize,
         prior_fack: u32,
         delivered: &mut Delivered,
     ) {
@@ -27,7 +28,7 @@ impl Scoreboard {
             }
             let joins = self.joins_sacked(index, from);
             let splits = usize::from(!joins && from != run.start) + usize::from(upto != run.end);
-            if splits > 0 && !joins && self.runs.len() + splits > self.max_runs() {
+            if splits > 0 && !joins && self.runs.len() + splits > max_runs {
                 delivered.ignored += 1;
                 return;
             }

@@ -7,7 +7,7 @@ const MSS: u32 = 1000;
 fn scoreboard() -> Scoreboard {
     let mut scoreboard = Scoreboard::new(u32::MAX - 2499);
     for n in 0..10 {
-        scoreboard.push(n, scoreboard.nxt().wrapping_add(MSS), MSS);
+        scoreboard.push(n, scoreboard.nxt().wrapping_add(MSS), MSS, MAX_RUNS);
     }
     scoreboard
 }
@@ -19,7 +19,7 @@ fn at(scoreboard: &Scoreboard, offset: u32) -> u32 {
 fn sack(scoreboard: &mut Scoreboard, start: u32, end: u32) -> Delivered {
     let mut delivered = Delivered::default();
     let fack = scoreboard.fack();
-    scoreboard.sack(start, end, fack, &mut delivered);
+    scoreboard.sack((start, end), MAX_RUNS, fack, &mut delivered);
     delivered
 }
 
@@ -38,12 +38,12 @@ fn a_run_is_small() {
 #[test]
 fn full_segments_of_one_batch_are_one_run() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(1, 2000, MSS);
-    scoreboard.push(1, 3500, MSS);
+    scoreboard.push(1, 2000, MSS, MAX_RUNS);
+    scoreboard.push(1, 3500, MSS, MAX_RUNS);
     assert_eq!(scoreboard.runs().count(), 1);
-    scoreboard.push(1, 4500, MSS);
+    scoreboard.push(1, 4500, MSS, MAX_RUNS);
     assert_eq!(scoreboard.runs().count(), 2, "a short segment ends a run");
-    scoreboard.push(2, 5500, MSS);
+    scoreboard.push(2, 5500, MSS, MAX_RUNS);
     assert_eq!(scoreboard.runs().count(), 3);
     assert_eq!(scoreboard.flight(), 5500);
 }
@@ -52,7 +52,7 @@ fn full_segments_of_one_batch_are_one_run() {
 fn small_segments_of_one_batch_keep_their_boundaries() {
     let mut scoreboard = Scoreboard::new(0);
     for end in [100, 200, 300, 350, 360, 460] {
-        scoreboard.push(1, end, MSS);
+        scoreboard.push(1, end, MSS, MAX_RUNS);
     }
     sack(&mut scoreboard, 100, 300);
     sack(&mut scoreboard, 350, 360);
@@ -84,7 +84,7 @@ fn sums_follow_the_states() {
         scoreboard.first_lost(1460),
         Some((una, una.wrapping_add(1460)))
     );
-    scoreboard.retransmitted(20, (una, una.wrapping_add(1460)), 1460);
+    scoreboard.retransmitted(20, (una, una.wrapping_add(1460)), 1460, MAX_RUNS);
     assert_eq!((scoreboard.lost(), scoreboard.pipe()), (540, 6460));
     let rest = (una.wrapping_add(1460), una.wrapping_add(2000));
     assert_eq!(scoreboard.first_lost(9000), Some(rest));
@@ -101,7 +101,7 @@ fn sums_follow_the_states() {
 #[test]
 fn only_whole_segments_are_sacked() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 10 * MSS + 300, MSS);
+    scoreboard.push(0, 10 * MSS + 300, MSS, MAX_RUNS);
     sack(&mut scoreboard, 1001, 2999);
     assert_eq!(scoreboard.sacked(), 0);
     sack(&mut scoreboard, 1001, 4500);
@@ -120,7 +120,7 @@ fn only_whole_segments_are_sacked() {
 #[test]
 fn blocks_of_alternate_bytes_split_no_run() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 100 * MSS, MSS);
+    scoreboard.push(0, 100 * MSS, MSS, MAX_RUNS);
     for byte in (1..100 * MSS).step_by(2) {
         sack(&mut scoreboard, byte, byte + 1);
     }
@@ -138,7 +138,7 @@ fn a_segment_delivered_below_fack_was_reordered_unless_it_was_retransmitted() {
     let una = scoreboard.una();
     let first = (una, una.wrapping_add(MSS));
     scoreboard.lose(first.0, first.1);
-    scoreboard.retransmitted(30, first, MSS);
+    scoreboard.retransmitted(30, first, MSS, MAX_RUNS);
     assert!(!acked(&mut scoreboard, first.1).reordering);
 }
 
@@ -148,7 +148,7 @@ fn an_acknowledgment_that_advances_and_sacks_is_no_reordering() {
     let (una, fack) = (scoreboard.una(), scoreboard.fack());
     let mut delivered = Delivered::default();
     let (start, end) = (at(&scoreboard, 4 * MSS), at(&scoreboard, 5 * MSS));
-    scoreboard.sack(start, end, fack, &mut delivered);
+    scoreboard.sack((start, end), MAX_RUNS, fack, &mut delivered);
     scoreboard.acked(una.wrapping_add(3 * MSS), fack, &mut delivered);
     assert_eq!(delivered.bytes, 4 * MSS);
     assert!(!delivered.reordering);
@@ -159,7 +159,7 @@ fn sacked_neighbours_are_one_run() {
     let mut rng = 1u32;
     for _ in 0..500 {
         let mut scoreboard = Scoreboard::new(u32::MAX - 2499);
-        scoreboard.push(0, at(&scoreboard, 100 * MSS), MSS);
+        scoreboard.push(0, at(&scoreboard, 100 * MSS), MSS, MAX_RUNS);
         let mut arrived = [false; 100];
         for _ in 0..20 {
             rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -206,6 +206,7 @@ fn sums_and_runs_agree_whatever_happens() {
                 now / 3,
                 scoreboard.nxt().wrapping_add(draw(4000)),
                 700 + draw(2) * 300,
+                MAX_RUNS,
             ),
             3..5 => {
                 sack(&mut scoreboard, start, end);
@@ -220,7 +221,7 @@ fn sums_and_runs_agree_whatever_happens() {
             7 => {
                 let mss = 500 + draw(1000);
                 if let Some(stretch) = scoreboard.first_lost(mss * (1 + draw(3))) {
-                    scoreboard.retransmitted(now / 3, stretch, mss);
+                    scoreboard.retransmitted(now / 3, stretch, mss, MAX_RUNS);
                 }
             }
             _ => match draw(40) {
@@ -266,12 +267,12 @@ fn sums_and_runs_agree_whatever_happens() {
 fn runs_are_bounded() {
     let mut scoreboard = Scoreboard::new(0);
     for n in 0..20_000 {
-        scoreboard.push(n.into(), scoreboard.nxt() + 1 + n % 7, MSS);
+        scoreboard.push(n.into(), scoreboard.nxt() + 1 + n % 7, MSS, MAX_RUNS);
     }
     assert!(scoreboard.runs().count() <= MAX_RUNS);
     // Every other segment of very many.
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 20_000 * MSS, MSS);
+    scoreboard.push(0, 20_000 * MSS, MSS, MAX_RUNS);
     for n in (1..20_000).step_by(2) {
         sack(&mut scoreboard, n * MSS, (n + 1) * MSS);
     }
@@ -279,7 +280,7 @@ fn runs_are_bounded() {
     scoreboard.lose(0, 20_000 * MSS);
     let mut now = 1;
     while let Some(stretch) = scoreboard.first_lost(MSS) {
-        scoreboard.retransmitted(now, stretch, MSS);
+        scoreboard.retransmitted(now, stretch, MSS, MAX_RUNS);
         now += 1;
         assert!(now < 20_000, "the same over and over: {stretch:?}");
     }
@@ -290,10 +291,10 @@ fn runs_are_bounded() {
 #[test]
 fn retransmissions_of_one_batch_are_one_run() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 10 * MSS, MSS);
+    scoreboard.push(0, 10 * MSS, MSS, MAX_RUNS);
     scoreboard.lose(0, 10 * MSS);
     for n in 0..5 {
-        scoreboard.retransmitted(1, (n * MSS, (n + 1) * MSS), MSS);
+        scoreboard.retransmitted(1, (n * MSS, (n + 1) * MSS), MSS, MAX_RUNS);
     }
     assert_eq!(scoreboard.runs().count(), 2);
 }
@@ -301,8 +302,8 @@ fn retransmissions_of_one_batch_are_one_run() {
 #[test]
 fn only_segments_larger_than_the_path_takes_are_lost() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 3000, 1500);
-    scoreboard.push(1, 3500, 1500);
+    scoreboard.push(0, 3000, 1500, MAX_RUNS);
+    scoreboard.push(1, 3500, 1500, MAX_RUNS);
     assert_eq!(scoreboard.lose_larger_than(1200), 3000);
     assert_eq!((scoreboard.lost(), scoreboard.pipe()), (3000, 500));
 }
@@ -310,7 +311,7 @@ fn only_segments_larger_than_the_path_takes_are_lost() {
 #[test]
 fn an_acknowledgment_amid_a_segment_leaves_the_boundaries() {
     let mut scoreboard = Scoreboard::new(0);
-    scoreboard.push(0, 5000, MSS);
+    scoreboard.push(0, 5000, MSS, MAX_RUNS);
     acked(&mut scoreboard, 1500);
     assert_eq!((scoreboard.una(), scoreboard.flight()), (1500, 3500));
     sack(&mut scoreboard, 2000, 3000);
