@@ -60,9 +60,10 @@ fn forward(options: &Options) -> io::Result<()> {
     let drops: Vec<_> = queues.iter().map(Tun::drop_counter).collect();
     let limits = options.timeouts.set(Limits::of_this_process());
     let tcp = crate::tcp_config();
-    // Each half-open connection holds the place of an open one, with a socket of the host. The clients of
-    // a flood, who complete no handshake, leave most places to others.
-    let half_open = tcp.max_half_open.min(limits.connections / 4);
+    // Each half-open connection holds the place of an open one, with a task and a socket of the host. The
+    // clients of a flood, who complete no handshake, leave most places to others. Clients that complete
+    // theirs do it within a round trip: 256 places are for 2,560 connections a second at 100 ms.
+    let half_open = 256.min(limits.connections / 4);
     let QueueParts {
         stack,
         tcp,

@@ -77,8 +77,8 @@ use async_lock::Semaphore;
 use brooklet::{IcmpErrorKind, Packet, Stack, TcpListener, TransparentUdpSocket};
 use brooklet_packet::{IpFields, udp as udp_packet};
 use echo::echo_requests;
-use futures_lite::FutureExt;
 use host::Report;
+use spawner::Contained;
 use stats::Counters;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -205,11 +205,7 @@ impl Relay {
     /// the connection of the task is reset, and the others go on.
     fn spawn(&self, queue: usize, task: impl Future<Output = ()> + Send + 'static) {
         let counters = self.counters.clone();
-        self.spawner.spawn(queue, async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                counters.panics.count();
-            }
-        });
+        self.spawner.spawn(queue, Contained { task, counters });
     }
 
     fn hop(&self, to: SocketAddr, hop_limit: u8) -> Hop {

@@ -1,6 +1,9 @@
+use crate::stats::Counters;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// A task of a relay.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -55,5 +58,47 @@ impl Spawner {
 impl fmt::Debug for Spawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Spawner")
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task whose panic ends the task alone, and is counted.
+    ///
+    /// An `async` block has two places for a future that it captures and awaits, which doubles what
+    /// a connection takes.
+    pub(crate) struct Contained<F> {
+        #[pin]
+        pub(crate) task: F,
+        pub(crate) counters: Arc<Counters>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Contained<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        catch_unwind(AssertUnwindSafe(|| this.task.poll(cx))).unwrap_or_else(|_| {
+            this.counters.panics.count();
+            Poll::Ready(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::ready;
+
+    #[test]
+    fn a_task_has_one_place_for_its_future() {
+        let large = [1_u8; 1000];
+        let task = async move {
+            ready(()).await;
+            assert_eq!(large.len(), 1000);
+        };
+        let alone = size_of_val(&task);
+        let counters = Arc::default();
+        assert!(size_of_val(&Contained { task, counters }) <= alone + size_of::<usize>());
     }
 }
