@@ -160,7 +160,7 @@ impl Kind {
             about: "peers that ask for data and acknowledge a segment each second",
             bounds: CONNECTED,
             accounts: &[],
-            size: 2_000,
+            size: 1_000,
             quick: 200,
             begin: |size| Box::new(connected::SlowReaders::new(size)),
         },
