@@ -207,6 +207,7 @@ pub(crate) fn drive(
     row.service(drive.honest.service(), plan.dial);
     if let Some(counters) = watch.counters() {
         row.counters = Some(add_up(kind, &counters, &mut drive));
+        row.held = Some(counters.sum(&["memory, *"]));
         row.text = counters.to_string();
     }
     row.judge(kind.bounds);

@@ -23,11 +23,6 @@ mod wire;
 use options::{Command, USAGE};
 use std::process::ExitCode;
 
-/// The allocator of the C library keeps most of what it has freed, so that the memory of the process would
-/// not show whether the stack has freed its own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let ran = match options::parse(std::env::args_os()) {
         Ok(Command::Help) => {

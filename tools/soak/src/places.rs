@@ -13,13 +13,14 @@ use brooklet_sim::{Link, LinkConfig};
 use brooklet_tun::TunBuilder;
 use futures_lite::future;
 use std::fs;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Shorter than the default, so that no flow of the traffic outlasts the beginning of a rest.
 const TIME_WAIT: Duration = Duration::from_secs(1);
@@ -249,6 +250,7 @@ impl Places {
         };
         traffic::start(&Kernel, &inwards, gate, tally, seed);
         for address in CLIENT {
+            wait_for_address(address)?;
             self.kernel.extend(serve_kernel("TUN", address, tally)?);
         }
         let outwards = Path {
@@ -289,6 +291,19 @@ impl Places {
         }
         for task in self.kernel {
             task.cancel().await;
+        }
+    }
+}
+
+/// Waits until the kernel lets programs bind to one of its addresses, which takes a moment with IPv6.
+fn wait_for_address(address: IpAddr) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        match UdpSocket::bind((address, 0)) {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.map(drop),
         }
     }
 }
