@@ -54,6 +54,15 @@ fn the_inputs_in_the_tree_are_good() -> io::Result<()> {
 }
 
 #[test]
+fn seeds_that_have_failed_are_good() {
+    for (name, seed) in [("tcp", 48_386), ("pair", 1126)] {
+        let mut all = Scenario::ALL.iter();
+        let scenario = all.find(|scenario| scenario.name == name);
+        scenario.expect("a scenario").run_seed(seed);
+    }
+}
+
+#[test]
 fn a_seed_makes_the_same_packets_each_time() {
     for scenario in Scenario::ALL {
         for seed in 0..3 {

@@ -303,15 +303,21 @@ impl Flow {
             self.mss
         );
         let (written, closed) = (self.written, self.closed);
-        let right = self.sent.iter_mut().find(|sent| {
-            let at = tcp.seq.wrapping_sub(sent.isn).wrapping_sub(1);
-            let end = i64::from(at as i32) + len;
-            (0..=written).contains(&end) && content::matches(data, stream, at)
-        });
+        let end =
+            |sent: &Sent| i64::from(tcp.seq.wrapping_sub(sent.isn).wrapping_sub(1) as i32) + len;
+        // A few bytes may be those of two sequence numbers that the stack has begun with.
+        let right = self
+            .sent
+            .iter_mut()
+            .filter(|sent| {
+                let at = tcp.seq.wrapping_sub(sent.isn).wrapping_sub(1);
+                (0..=written).contains(&end(sent)) && content::matches(data, stream, at)
+            })
+            .max_by_key(|sent| (sent.established, sent.edge.max(1) >= end(sent)));
         let Some(sent) = right else {
             panic!("data that nobody has written: {tcp:?}, {len} bytes, {self:?}");
         };
-        let end = i64::from(tcp.seq.wrapping_sub(sent.isn).wrapping_sub(1) as i32) + len;
+        let end = end(sent);
         assert!(sent.established, "data before the handshake: {sent:?}");
         // One byte beyond the window is a window probe.
         let edge = sent.edge.max(1);
