@@ -4,7 +4,7 @@ use crate::attacks::{Attack, Kind};
 use crate::counters::Counters;
 use crate::honest::{self, Honest};
 use crate::packet::{Batch, parse};
-use crate::row::Row;
+use crate::row::{MAX_HELD, Row};
 use crate::watch::Watch;
 use crate::wire::Wire;
 use std::io;
@@ -187,15 +187,25 @@ pub(crate) fn drive(
     row.peak = watch.peak().unwrap_or(0);
     let settle = Instant::now();
     let mut look = settle;
+    let mut pause = Duration::from_millis(100);
     // What is on its way arrives in any case, or the counters would not add up.
     let limit = plan.settle.unwrap_or(Duration::from_secs(1));
     drive.go_on(limit, false, |drive| {
-        if look.elapsed() < Duration::from_millis(100) || !drive.attack_out.is_empty() {
+        if look.elapsed() < pause || !drive.attack_out.is_empty() {
             return false;
         }
         look = Instant::now();
         let given_back = watch.resident().is_none_or(|now| row.is_given_back(now));
-        given_back && settle.elapsed() > Duration::from_millis(300)
+        if !given_back || settle.elapsed() < Duration::from_millis(300) {
+            return false;
+        }
+        if plan.settle.is_none() {
+            return true;
+        }
+        // A program is asked by a signal.
+        pause = Duration::from_secs(1);
+        let counters = watch.counters();
+        counters.is_none_or(|counters| held(&counters) <= MAX_HELD)
     })?;
     row.settled = settle.elapsed().as_secs_f64();
     row.after = watch.resident().filter(|_| plan.settle.is_some());
@@ -207,7 +217,7 @@ pub(crate) fn drive(
     row.service(drive.honest.service(), plan.dial);
     if let Some(counters) = watch.counters() {
         row.counters = Some(add_up(kind, &counters, &mut drive));
-        row.held = Some(counters.sum(&["memory, *"]));
+        row.held = Some(held(&counters));
         row.text = counters.to_string();
     }
     row.judge(kind.bounds);
@@ -233,4 +243,9 @@ fn add_up(kind: &Kind, counters: &Counters, drive: &mut Drive<'_>) -> Result<(),
     };
     let sent = packets + others;
     equal(kind.accounts[0], counters.sum(kind.accounts), sent)
+}
+
+/// The memory that the stack says it holds, in bytes.
+fn held(counters: &Counters) -> u64 {
+    counters.sum(&["memory, *"])
 }

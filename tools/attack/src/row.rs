@@ -9,8 +9,9 @@ use std::time::Duration;
 const MAX_P99: Duration = Duration::from_millis(100);
 /// Resident memory counts as given back within this of what it was before, in bytes.
 const GIVEN_BACK: u64 = 4 << 20;
-/// The most memory that the stack holds when all flows are gone, in bytes: recycled buffers.
-const MAX_HELD: u64 = 2 << 20;
+/// The most memory that the stack holds when the flows of the attack are gone, in bytes: recycled buffers, and
+/// in `forward` the sessions of the honest clients, which last two minutes.
+pub(crate) const MAX_HELD: u64 = 4 << 20;
 
 /// The figures of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
