@@ -328,7 +328,8 @@ impl Sender {
         }
         self.bypass_cwnd = false;
         let max_runs = self.max_runs();
-        (self.scoreboard).retransmitted(now, (start, upto), mss, max_runs);
+        self.scoreboard
+            .retransmitted(now, (start, upto), mss, max_runs);
         let segments = upto.wrapping_sub(start).div_ceil(mss).max(1);
         if let Some(recovery) = &mut self.recovery {
             recovery.on_retransmission(now, start, upto);

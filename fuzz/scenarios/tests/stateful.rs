@@ -1,8 +1,10 @@
 //! The stateful scenarios over some seeds; `scripts/check fuzz` runs thousands.
 
-use brooklet_fuzz::{Plan, Scenario, corpus};
-use std::path::Path;
-use std::{fs, io};
+mod support;
+
+use brooklet_fuzz::{Plan, Scenario};
+use std::io;
+use support::in_the_tree;
 
 /// Runs so many seeds of a scenario.
 fn seeds(name: &str, seeds: u64) {
@@ -35,19 +37,11 @@ fn two_stacks_deliver_everything_over_a_bad_link() {
     seeds("pair", 25);
 }
 
-/// Those that the library makes, and each that has shown a fault.
 #[test]
 fn the_inputs_in_the_tree_are_good() -> io::Result<()> {
     for scenario in Scenario::ALL {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../seeds")
-            .join(scenario.name);
-        for (name, bytes) in corpus(scenario.name) {
-            let why = "cargo run -p brooklet-fuzz --example corpus";
-            assert_eq!(fs::read(folder.join(&name))?, bytes, "{name}: {why}");
-        }
-        for entry in fs::read_dir(folder)? {
-            (scenario.run)(&fs::read(entry?.path())?);
+        for bytes in in_the_tree(scenario.name)? {
+            (scenario.run)(&bytes);
         }
     }
     Ok(())

@@ -24,8 +24,8 @@ pub(crate) trait Attack {
 pub(crate) struct Bounds {
     /// The most resident memory more, in bytes.
     pub(crate) memory: u64,
-    /// The most resident memory more, a minute later, in bytes, where the allocator has no say in it.
-    pub(crate) kept: Option<u64>,
+    /// Whether the resident memory must be given back within a minute.
+    pub(crate) given_back: bool,
     /// The most bytes in answer to each byte, and the most packets to each packet.
     pub(crate) answers: Option<f64>,
 }
@@ -48,19 +48,19 @@ const MIB: u64 = 1 << 20;
 /// For packets of sources that may be spoofed. The few SYN-ACKs from before the pressure are sent again.
 const SPOOFED: Bounds = Bounds {
     memory: 16 * MIB,
-    kept: Some(4 * MIB),
+    given_back: true,
     answers: Some(1.01),
 };
 /// For datagrams that make sessions. The tasks of the victim and what the stack allocates for them lie
 /// side by side, and the allocator of glibc keeps what is free in the middle of its heap.
 const SESSIONS: Bounds = Bounds {
-    kept: None,
+    given_back: false,
     ..SPOOFED
 };
 /// For peers with connections: they may hold memory, within the budget of the victim.
 const CONNECTED: Bounds = Bounds {
     memory: crate::victim::BUDGET as u64,
-    kept: None,
+    given_back: false,
     answers: None,
 };
 

@@ -91,9 +91,9 @@ impl Row {
         bound(self.times[1] <= MAX_P99.as_secs_f64() * 1e3, "p99");
         if let Some(before) = self.before {
             bound(self.peak.saturating_sub(before) <= bounds.memory, "memory");
-            if let Some((after, most)) = self.after.zip(bounds.kept) {
-                bound(after.saturating_sub(before) <= most, "memory kept");
-            }
+        }
+        if let Some(after) = self.after.filter(|_| bounds.given_back) {
+            bound(self.is_given_back(after), "memory kept");
         }
         // Without the wait for it, flows may be left.
         if let Some(held) = self.held.filter(|_| self.after.is_some()) {

@@ -117,7 +117,7 @@ impl Sender {
                 && !after(end, self.scoreboard.nxt())
             {
                 let max_runs = self.max_runs();
-                (self.scoreboard).sack(block, max_runs, prior_fack, delivered);
+                self.scoreboard.sack(block, max_runs, prior_fack, delivered);
             }
         }
         dsack
